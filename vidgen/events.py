@@ -1,0 +1,200 @@
+"""What happens in a run, as values, and their one form on the wire.
+
+Stages make the small events (`StageStarted`, `StageProgress`, …) and hand them to an
+`Emit`; the broadcast numbers them and turns each into an `Envelope`, the form of the
+history file, `--progress rawjson`, SSE, WebSocket and polling. Imports nothing of vidgen.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import orjson
+
+WIRE_VERSION: Final = 1
+LINE_LIMIT: Final = 64 * 1024  # bytes; one os.write of less is never torn by a kill (DESIGN §4)
+
+# stage id -> (first, last) percent of the whole bar. Fixed, so that a percentage means
+# the same in every run and for every client; how long it takes is the ETA's business.
+SHARES: Final[Mapping[str, tuple[float, float]]] = {
+    "initialized": (0.0, 0.0),
+    "queued": (0.0, 0.0),
+    "yolo_detection": (0.0, 20.0),
+    "birefnet_removal": (20.0, 40.0),
+    "prosody_adjustment": (40.0, 60.0),
+    "rendering": (60.0, 80.0),
+    "d_id_upload": (60.0, 70.0),
+    "d_id_processing": (70.0, 80.0),
+    "finalizing": (80.0, 99.0),
+    "complete": (100.0, 100.0),
+    "failed": (-1.0, -1.0),
+    "cancelled": (0.0, 100.0),
+}
+TERMINAL: Final = frozenset({"error", "complete", "cancelled"})
+DURABLE: Final = TERMINAL | {"stage_update"}  # on disk before the run goes on
+
+Level = Literal["INFO", "WARNING", "ERROR"]
+Status = Literal["started", "completed", "skipped", "reused"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageStarted:
+    """A stage begins. `code` and `metadata` make the sentence shown for it."""
+
+    stage: str
+    code: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StageProgress:
+    """A snapshot inside a stage: `done` of `total` `unit`s, so a lost one does no harm."""
+
+    stage: str
+    done: float
+    total: float
+    unit: str
+    code: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def share(self) -> float:
+        """How much of the stage is done, 0–1."""
+        return min(1.0, max(0.0, self.done / self.total)) if self.total > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StageEnded:
+    """A stage is over: completed, skipped (nothing to do) or reused (made before)."""
+
+    stage: str
+    duration_seconds: float
+    status: Status = "completed"
+    code: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A sentence that a person should read; `code` names it in the catalogue."""
+
+    level: Level
+    code: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A picture of what is being made. `path` is a file in the task's `previews` folder."""
+
+    name: str
+    path: str
+    width: int
+    height: int
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What the run uses now: percent of one core, megabytes."""
+
+    cpu_percent: float
+    memory_mb: float
+    gpu_percent: float | None = None
+    gpu_memory_mb: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The run ended with an error; the last event of its log."""
+
+    message: str
+    error_code: str
+    hint: str = ""
+    is_retryable: bool = False
+    retry_count: int = 0
+    max_retries: int = 0
+    details: Mapping[str, Any] = field(default_factory=dict)
+    trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The video is in place; the last event of its log."""
+
+    video_path: str
+    duration_seconds: float
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunCancelled:
+    """Somebody ended the run; the last event of its log."""
+
+    resume_command: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+Event = (
+    StageStarted
+    | StageProgress
+    | StageEnded
+    | Log
+    | Preview
+    | Resource
+    | Failed
+    | Completed
+    | RunCancelled
+)
+Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One event as everybody outside the run sees it.
+
+    `seq` counts from 1 without gaps; `timestamp` is UTC, RFC 3339 with milliseconds and `Z`;
+    `data` holds at least `stage`, `progress` and `message`. Unknown fields are kept, not used.
+    """
+
+    task_id: str
+    seq: int
+    event_type: str
+    timestamp: str
+    data: Mapping[str, Any]
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.event_type in TERMINAL
+
+    def to_wire(self) -> bytes:
+        """One JSON object, UTF-8, without a line end."""
+        return orjson.dumps(
+            {
+                "v": WIRE_VERSION,
+                "task_id": self.task_id,
+                "seq": self.seq,
+                "event_type": self.event_type,
+                "timestamp": self.timestamp,
+                "data": self.data,
+            },
+            option=orjson.OPT_SERIALIZE_NUMPY,
+        )
+
+    @classmethod
+    def from_wire(cls, line: bytes | str) -> "Envelope":
+        """The envelope in one JSON line. Raises ValueError for anything else."""
+        try:
+            value = orjson.loads(line)
+            seq, data = value["seq"], value["data"]
+            if type(seq) is not int or not isinstance(data, dict):
+                raise ValueError("seq must be a number and data an object")
+            return cls(
+                str(value["task_id"]), seq, str(value["event_type"]), str(value["timestamp"]), data
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not an event: {error}") from error
+
+
+Sink = Callable[[Envelope], None]

@@ -1,0 +1,61 @@
+"""Every sentence vidgen says, by code, in English, Japanese and Chinese. Imports nothing of vidgen.
+
+`locale/<language>.toml` holds one table per subject; the code `matte.done` is the key `done` of
+the table `matte`. A sentence may hold `{name}` places, filled from the event's metadata. Errors
+carry their English sentence themselves (`errors.py`); the other languages have it here, under
+the error's code and, for what to do, the code with `_hint` behind it.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+LANGUAGES: Final = ("en", "ja", "zh")
+
+
+class _Given(dict[str, Any]):
+    """The values for a sentence's places; a missing one stays visible instead of failing."""
+
+    def __missing__(self, key: str) -> str:
+        return "{" + key + "}"
+
+
+@cache
+def catalogue(language: str) -> Mapping[str, str]:
+    """code → sentence with places. Raises FileNotFoundError for a language that is not there."""
+    text = resources.files("vidgen").joinpath("locale", f"{language}.toml").read_text("utf-8")
+    return {
+        f"{table}.{key}": sentence
+        for table, sentences in tomllib.loads(text).items()
+        for key, sentence in sentences.items()
+    }
+
+
+def say(
+    code: str,
+    values: Mapping[str, Any] | None = None,
+    language: str = "en",
+    otherwise: str = "",
+) -> str:
+    """The sentence for `code` in `language`, else in English, else `otherwise`, else the code."""
+    template = catalogue(language).get(code)
+    if template is None:
+        template = otherwise or catalogue("en").get(code, code)
+        if template == otherwise:
+            return otherwise
+    try:
+        return template.format_map(_Given(values or {}))
+    except (ValueError, TypeError, AttributeError, IndexError):
+        return template  # a value of an unexpected kind must never cost a run its message
+
+
+def pick(wanted: str | None = None, environ: Mapping[str, str] = os.environ) -> str:
+    """The language to speak: `wanted`, else LC_ALL, LC_MESSAGES, LANG, else English."""
+    for name in (wanted, *(environ.get(key) for key in ("LC_ALL", "LC_MESSAGES", "LANG"))):
+        if name:
+            short = name.replace("_", "-").split("-")[0].split(".")[0].lower()
+            return short if short in LANGUAGES else "en"
+    return "en"

@@ -1,0 +1,53 @@
+"""What a local renderer is, and what every one of them may be asked for."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol
+
+from vidgen.work import Cutout, Frames, Speech, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the speaker should move. The scales are 1 for the usual amount, 0 switches off."""
+
+    fps: Fraction = Fraction(25)
+    seed: int = 0
+    mouth: float = 1.0
+    head_motion: float = 1.0
+    blink: float = 1.0
+    brows: float = 1.0
+    gaze: float = 1.0
+    language: str = "en"  # eSpeak's name for the language of Speech.text
+
+
+class Performance(Protocol):
+    """One speaker saying one speech, ready to be drawn from any frame on."""
+
+    @property
+    def frame_count(self) -> int:
+        """ceil(speech seconds × fps): the film covers the whole voice."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What to tell people: device, batch, blinks planned, closures from text or sound …"""
+        ...
+
+    def frames(self, first: int, last: int) -> Iterator[Frames]:
+        """Frames first..last-1 in order. The same frame is the same pixels however it is reached,
+        so that a film can be drawn in pieces and taken up again after a crash."""
+        ...
+
+
+class Renderer(Protocol):
+    """Loads its models once, then performs. `perform` may refuse a subject: raises InputError."""
+
+    @property
+    def name(self) -> str: ...
+
+    def perform(
+        self, subject: Subject, cutout: Cutout, speech: Speech, look: Look
+    ) -> AbstractContextManager[Performance]: ...

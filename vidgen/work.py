@@ -1,0 +1,142 @@
+"""The values that stages hand to one another, and the shelf they stand on.
+
+All are immutable; a stage takes what it needs with `work.get(Subject)` and answers
+`work.plus(cutout)`. Pixel rows run down, columns to the right; colours are sRGB, RGB order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Box = tuple[int, int, int, int]  # pixels: left, top, right, bottom (right and bottom outside)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Where this run's stages may keep files: `work` for what they made, `previews` for watchers."""
+
+    work: Path
+    previews: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """The photo, upright, in sRGB."""
+
+    path: Path
+    rgb: Pixels  # (H, W, 3)
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """One voice, mono. What the lips follow and what is heard are the same samples."""
+
+    samples: Floats  # (N,) in -1..1
+    rate: int  # samples per second
+    sha256: str  # of the file it was read from
+    text: str = ""  # the words, when they are known
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One person found in the photo, in photo pixels."""
+
+    box: Box
+    face: Box | None
+    score: float  # the detector's, 0–1
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The speaker, framed: the picture that everything after detection works on."""
+
+    frame: Pixels  # (H, W, 3), both even, at the size of the film
+    landmarks: Floats  # (468, 3) x, y, z in frame pixels; MediaPipe's numbering
+    face: Box  # frame pixels
+    person: Box  # frame pixels
+    people: tuple[Person, ...] = ()  # everybody found, photo pixels, best first
+    chosen: int = 0  # index into people
+
+
+@dataclass(frozen=True, slots=True)
+class Cutout:
+    """The speaker cut out of `Subject.frame`, and what to show behind."""
+
+    foreground: Pixels  # (H, W, 3) colours without the old background's tint at the edge
+    matte: Floats  # (H, W) coverage 0–1
+    background: Pixels | None  # (H, W, 3); None is transparent
+    keeps_photo: bool = False  # the background is the photo's own, filled in behind the speaker
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """A few consecutive frames from a renderer, ready for the encoder.
+
+    `layout` is PyAV's name for one item of `pixels`: "rgb24" (B, H, W, 3),
+    "rgba" (B, H, W, 4, colours not premultiplied) or "yuv420p" (B, H * 3 / 2, W, BT.709 limited range).
+    """
+
+    pixels: Pixels
+    layout: str = "rgb24"
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """The silent film in pieces that follow one another without a gap."""
+
+    pieces: tuple[Path, ...]
+    frame_count: int
+    fps: Fraction
+    size: tuple[int, int]  # width, height
+    has_alpha: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # renderer, device, seed, quality …
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """The finished file, in place."""
+
+    path: Path
+    poster: Path | None
+    seconds: float
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Work:
+    """An immutable shelf, looked up by type: at most one value of each."""
+
+    __slots__ = ("_shelf",)
+
+    def __init__(self, *values: object) -> None:
+        self._shelf: dict[type, object] = {type(value): value for value in values}
+
+    def get(self, kind: type[T]) -> T:
+        """The value of this type. Raises LookupError when no stage has made it yet."""
+        try:
+            return self._shelf[kind]  # type: ignore[return-value]  # the key is the value's type
+        except KeyError:
+            raise LookupError(f"no stage has made a {kind.__name__} yet") from None
+
+    def has(self, kind: type) -> bool:
+        return kind in self._shelf
+
+    def plus(self, *values: object) -> "Work":
+        """A new shelf with these values added, or put in the place of older ones."""
+        return Work(*self._shelf.values(), *values)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Where this run's stages may keep files: `work` for what they made, `previews` for watchers."""
+    """Where this run's stages may keep files: `work` for their own, `previews` for watchers."""
 
     work: Path
     previews: Path
@@ -87,7 +87,8 @@ class Frames:
     """A few consecutive frames from a renderer, ready for the encoder.
 
     `layout` is PyAV's name for one item of `pixels`: "rgb24" (B, H, W, 3),
-    "rgba" (B, H, W, 4, colours not premultiplied) or "yuv420p" (B, H * 3 / 2, W, BT.709 limited range).
+    "rgba" (B, H, W, 4, colours not premultiplied) or "yuv420p" (B, H * 3 / 2, W,
+    BT.709 limited range).
     """
 
     pixels: Pixels
@@ -117,6 +118,19 @@ class Video:
     poster: Path | None
     seconds: float
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What a stage tells at its end: the pipeline puts it into the stage's last event.
+
+    Agreed names in `values`: `backend`, `model`, `device`, `precision`; `work` and `work_unit`
+    ("megapixels", "seconds", "frames") for the ETA; `load_seconds` for the models' loading.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    code: str = ""  # of the sentence that says it
+    status: Literal["completed", "skipped", "reused"] = "completed"
 
 
 class Work:

@@ -1,0 +1,184 @@
+"""What a person may choose for a run, with where each value came from.
+
+One dataclass field is one option: its name, default, help and limits stand here only; the
+command line is made from it (`cli`), and so are the environment names and the config keys.
+A flag wins over the environment (`VIDGEN_<NAME>`), that over `config.toml`, that over the default.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from vidgen import paths
+from vidgen.errors import InputError
+
+Source = Literal["flag", "environment", "config", "default"]
+ENVIRONMENT_PREFIX: Final = "VIDGEN_"
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    panel: str,
+    choices: tuple[str, ...] = (),
+    least: float | None = None,
+    most: float | None = None,
+    flag: str = "",
+    metavar: str = "",
+    secret: bool = False,
+) -> Any:
+    """A dataclass field that is also a command-line option (`--its-name`, or `flag`)."""
+    return field(
+        default=default,
+        metadata={
+            "help": help,
+            "panel": panel,
+            "choices": choices,
+            "least": least,
+            "most": most,
+            "flag": flag,
+            "metavar": metavar,
+            "secret": secret,
+        },
+    )
+
+
+FACE, VOICE, MOTION, PICTURE, RUN = (
+    "Who speaks",
+    "The voice",
+    "How they move",
+    "The picture",
+    "The run",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Every choice of `vidgen run`, checked. Times are seconds, pitches semitones."""
+
+    # Who speaks
+    person: str = option(
+        "auto",
+        "Who speaks when several people are in the photo.",
+        panel=FACE,
+        metavar="auto|largest|left|right|center|N",
+    )
+    conf_threshold: float = option(
+        0.5, "How sure the detector must be of a face or person.", panel=FACE, least=0.05, most=0.95
+    )
+    framing: str = option(
+        "auto",
+        "Keep the whole photo, or crop to head and shoulders; auto crops when the face is small.",
+        panel=FACE,
+        choices=("auto", "keep", "head"),
+    )
+    # The voice
+    pitch: float = option(0.0, "Shift the voice, semitones.", panel=VOICE, least=-3.0, most=3.0)
+    pitch_range: float = option(
+        1.0, "Widen or narrow the melody around its median.", panel=VOICE, least=0.7, most=1.4
+    )
+    rate: float = option(1.0, "Speak faster or slower.", panel=VOICE, least=0.85, most=1.2)
+    loudness: str = option(
+        "keep", "Loudness to bring the voice to, LUFS, or keep.", panel=VOICE, metavar="keep|LUFS"
+    )
+    max_seconds: float = option(600.0, "Longest voice to accept.", panel=VOICE, least=1.0)
+    text: str = option("", "The words of the voice: they sharpen the lips.", panel=VOICE)
+    text_file: Path | None = option(None, "A file with the words of the voice.", panel=VOICE)
+    language: str = option("en", "The language of the words, as eSpeak names it.", panel=VOICE)
+    # How they move
+    renderer: str = option(
+        "auto",
+        "What draws the face.",
+        panel=MOTION,
+        choices=("auto", "puppet", "musetalk", "d-id"),
+    )
+    seed: int = option(0, "Same seed, same film.", panel=MOTION, least=0)
+    mouth: float = option(1.0, "How far the mouth opens; 0 is off.", panel=MOTION, least=0, most=2)
+    head_motion: float = option(
+        1.0, "How much the head moves; 0 is off.", panel=MOTION, least=0, most=2
+    )
+    blink: float = option(1.0, "How often the eyes blink; 0 is off.", panel=MOTION, least=0, most=2)
+    brows: float = option(1.0, "How much the brows move; 0 is off.", panel=MOTION, least=0, most=2)
+    gaze: float = option(1.0, "How much the eyes wander; 0 is off.", panel=MOTION, least=0, most=2)
+    # The picture
+    background: str = option(
+        "keep",
+        "What is behind the speaker.",
+        panel=PICTURE,
+        metavar="keep|blur|transparent|#rrggbb|IMAGE",
+    )
+    smoothing: float = option(
+        1.0, "How soft the cut-out's edge is; 0 is off.", panel=PICTURE, least=0, most=3
+    )
+    height: int = option(720, "Height of the film, pixels.", panel=PICTURE, least=256, most=2160)
+    aspect: str = option(
+        "keep", "Shape of the film.", panel=PICTURE, choices=("keep", "1:1", "9:16", "16:9", "4:5")
+    )
+    fps: str = option(
+        "25", "Frames per second.", panel=PICTURE, choices=("24", "25", "30", "50", "60")
+    )
+    format: str = option(
+        "mp4",
+        "File format; webm and mov keep a transparent background.",
+        panel=PICTURE,
+        choices=("mp4", "webm", "mov"),
+    )
+    # The run
+    models: str = option(
+        "auto", "Which models to use.", panel=RUN, choices=("auto", "embedded", "full")
+    )
+    device: str = option("auto", "Where to compute.", panel=RUN, metavar="auto|cpu|cuda:N|mps")
+    force: bool = option(False, "Replace the output if it exists.", panel=RUN)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value and where it came from."""
+
+    value: Any
+    source: Source
+
+
+def environment_name(name: str) -> str:
+    return ENVIRONMENT_PREFIX + name.upper()
+
+
+def read_config(file: Path | None = None) -> Mapping[str, Any]:
+    """The values in config.toml, flat, by option name. {} when there is no such file.
+
+    Raises InputError when it is not TOML or holds a name that no option has.
+    """
+    file = file or paths.config_file()
+    try:
+        values = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(
+            "The settings file {file} cannot be read: {reason}.",
+            hint="Mend it or move it away.",
+            code="config.unreadable",
+            file=str(file),
+            reason=str(error),
+        ) from error
+    known = {entry.name for entry in fields(Options)} | KEEPING.keys()
+    unknown = sorted(values.keys() - known)
+    if unknown:
+        raise InputError(
+            "The settings file {file} has an unknown name: {name}.",
+            hint="Names are those of the options of `vidgen run`, with _ for -.",
+            code="config.unknown",
+            file=str(file),
+            name=unknown[0],
+        )
+    return values
+
+
+# Settings of the house rather than of one run: name -> (default, what it is)
+KEEPING: Final[Mapping[str, tuple[Any, str]]] = {
+    "keep_history_days": (30, "days that a run's history is kept"),
+    "keep_work_hours": (24, "hours that a finished run's work folder is kept"),
+}

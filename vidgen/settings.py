@@ -5,6 +5,7 @@ command line is made from it (`cli`), and so are the environment names and the c
 A flag wins over the environment (`VIDGEN_<NAME>`), that over `config.toml`, that over the default.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -132,6 +133,7 @@ class Options:
     )
     device: str = option("auto", "Where to compute.", panel=RUN, metavar="auto|cpu|cuda:N|mps")
     force: bool = option(False, "Replace the output if it exists.", panel=RUN)
+    fresh: bool = option(False, "Use nothing that an earlier run has made.", panel=RUN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,3 +184,61 @@ KEEPING: Final[Mapping[str, tuple[Any, str]]] = {
     "keep_history_days": (30, "days that a run's history is kept"),
     "keep_work_hours": (24, "hours that a finished run's work folder is kept"),
 }
+
+
+def check(options: Options) -> None:
+    """Refuse what the command line's own checks cannot see. Raises InputError."""
+    if not re.fullmatch(r"auto|largest|left|right|center|[1-9]\d{0,3}", options.person):
+        raise InputError(
+            "--person {value} names nobody.",
+            hint="Use auto, largest, left, right, center, or a number from 1, left to right.",
+            code="option.person",
+            value=options.person,
+        )
+    if options.background.startswith("#") and not re.fullmatch(
+        r"#[0-9a-fA-F]{3}([0-9a-fA-F]{3})?", options.background
+    ):
+        raise InputError(
+            "--background {value} is not a colour.",
+            hint="Write it like #1e90ff.",
+            code="option.colour",
+            value=options.background,
+        )
+    if options.background == "transparent" and options.format == "mp4":
+        raise InputError(
+            "An mp4 cannot be transparent.",
+            hint="Add --format webm for the web, or --format mov for video editors.",
+            code="option.transparent_mp4",
+        )
+    if options.loudness != "keep" and lufs(options) is None:
+        raise InputError(
+            "--loudness {value} is not a loudness.",
+            hint="Use keep, or LUFS from -40 to -5: -16 suits the web, -23 broadcasting.",
+            code="option.loudness",
+            value=options.loudness,
+        )
+
+
+def lufs(options: Options) -> float | None:
+    """The loudness asked for, or None: keep it as it is."""
+    try:
+        value = float(options.loudness)
+    except ValueError:
+        return None
+    return value if -40.0 <= value <= -5.0 else None
+
+
+def words(options: Options) -> str:
+    """The words of the voice, from the option or its file. Raises InputError."""
+    if options.text_file is None:
+        return options.text
+    try:
+        return Path(options.text_file).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            "The words in {file} cannot be read: {reason}.",
+            hint="Give a plain text file in UTF-8.",
+            code="config.text_file",
+            file=str(options.text_file),
+            reason=getattr(error, "strerror", None) or "it is not UTF-8 text",
+        ) from error

@@ -1,0 +1,1 @@
+"""vidgen's tests: through the front door, with small real fakes."""

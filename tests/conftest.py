@@ -1,0 +1,100 @@
+"""What tests share: folders, the embedded models, photos and voices."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from vidgen import catalog, fetch
+from vidgen.errors import SetupError
+from vidgen.paths import Home
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _own_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reads or writes the user's tasks, settings or keys."""
+    monkeypatch.setenv("VIDGEN_CONFIG", str(tmp_path / "no-config.toml"))
+    monkeypatch.setenv("VIDGEN_HOME", str(tmp_path / "home"))
+    for name in ("VIDGEN_PROGRESS", "DID_API_KEY", "DID_BASE_URL", "LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", "C.UTF-8")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """An empty home of vidgen's."""
+    home = Home(tmp_path / "home")
+    home.tasks.mkdir(parents=True)
+    home.models.mkdir(parents=True)
+    return home
+
+
+@pytest.fixture(scope="session")
+def shelf() -> catalog.Catalog:
+    """The models on this machine: those of the user, so that they are fetched once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("VIDGEN_HOME", raising=False)
+        return catalog.Catalog(Home.default())
+
+
+@pytest.fixture(scope="session")
+def model_path(shelf: catalog.Catalog) -> Callable[[str], Path]:
+    """name → the file of an embedded model; fetches it once, skips when it cannot be had."""
+
+    def path(name: str) -> Path:
+        try:
+            fetch.ensure(shelf, [catalog.models()[name]])
+        except SetupError as error:
+            pytest.skip(f"the model {name} cannot be had here: {error.message}")
+        return shelf.path(name)
+
+    return path
+
+
+@pytest.fixture
+def home_with_models(home: Home, model_path: Callable[[str], Path]) -> Home:
+    """A home without tasks whose models are there already."""
+    for model in [*catalog.named("embedded"), *catalog.named("demo")]:
+        file = model_path(model.name)
+        folder = home.models / model.name
+        folder.mkdir()
+        (folder / file.name).symlink_to(file)
+    return home
+
+
+@pytest.fixture(scope="session")
+def demo_photo(model_path: Callable[[str], Path]) -> Path:
+    """Eileen Collins, astronaut; 512 × 512, an open smile."""
+    return model_path("demo_photo")
+
+
+def _asset(name: str) -> Path:
+    """A photo that the ultralytics package ships; it stays there (its licence is the package's)."""
+    spec = find_spec("ultralytics")
+    if spec is None or spec.origin is None:
+        pytest.skip(f"{name} is in the package ultralytics, which is not installed")
+    return Path(spec.origin).parent / "assets" / name
+
+
+@pytest.fixture(scope="session")
+def zidane() -> Path:
+    """Two men, 1280 × 720; the left one shouts in profile."""
+    return _asset("zidane.jpg")
+
+
+@pytest.fixture(scope="session")
+def bus() -> Path:
+    """People in a street, 810 × 1080."""
+    return _asset("bus.jpg")
+
+
+@pytest.fixture(scope="session")
+def human_voice() -> Path:
+    """11 s of a man speaking in 1961; lies beside the repository where it is kept at all."""
+    file = REPOSITORY.parent / "shared" / "data" / "jfk.flac"
+    if not file.is_file():
+        pytest.skip("the human test voice is not beside this repository")
+    return file

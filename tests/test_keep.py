@@ -1,0 +1,105 @@
+"""What stages made is read back as it was, or not at all."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vidgen.events import Emit
+from vidgen.keep import WorkKeeper, key_of
+from vidgen.paths import Home
+from vidgen.pipeline import Step
+from vidgen.work import Cutout, Person, Subject, Work
+
+RNG = np.random.default_rng(0)
+SUBJECT = Subject(
+    RNG.integers(0, 255, (8, 6, 3), np.uint8),
+    RNG.random((468, 3), np.float32),
+    (1, 2, 3, 4),
+    (0, 0, 6, 8),
+    (Person((0, 0, 6, 8), (1, 2, 3, 4), 0.9), Person((0, 0, 2, 2), None, 0.5)),
+    0,
+)
+CUTOUT = Cutout(
+    RNG.integers(0, 255, (8, 6, 3), np.uint8), RNG.random((8, 6), np.float32), None, False
+)
+
+
+class Nothing:
+    name = "birefnet_removal"
+
+    def run(self, work: Work, emit: Emit) -> Work:
+        return work
+
+
+def step(key: str = "0123456789abcdef-1") -> Step:
+    return Step(Nothing(), key, (Subject, Cutout))
+
+
+def same(left: object, right: object) -> bool:
+    if isinstance(left, Subject | Cutout):
+        fields = type(left).__dataclass_fields__
+        return type(left) is type(right) and all(
+            same(getattr(left, name), getattr(right, name)) for name in fields
+        )
+    if isinstance(left, np.ndarray):
+        return (
+            isinstance(right, np.ndarray)
+            and left.dtype == right.dtype
+            and bool((left == right).all())
+        )
+    return left == right
+
+
+@pytest.fixture
+def keeper(home: Home) -> WorkKeeper:
+    return WorkKeeper(home, home.task("one").work)
+
+
+def file_of(keeper: WorkKeeper) -> Path:
+    return next(keeper.folder.glob("*.npz"))
+
+
+def test_values_come_back_as_they_were(keeper: WorkKeeper) -> None:
+    keeper.save(step(), Work(SUBJECT, CUTOUT))
+    values = keeper.load(step())
+    assert values is not None
+    assert [same(a, b) for a, b in zip(values, (SUBJECT, CUTOUT), strict=True)] == [True, True]
+
+
+def test_another_run_may_use_them_unless_it_wants_to_be_fresh(
+    home: Home, keeper: WorkKeeper
+) -> None:
+    keeper.save(step(), Work(SUBJECT, CUTOUT))
+    other = home.task("two").work
+    assert WorkKeeper(home, other).load(step()) is not None
+    assert WorkKeeper(home, other, fresh=True).load(step()) is None
+
+
+def test_another_key_finds_nothing(keeper: WorkKeeper) -> None:
+    keeper.save(step(), Work(SUBJECT, CUTOUT))
+    assert keeper.load(step("0123456789abcdef-2")) is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "no json", "half a json", "empty"])
+def test_what_is_not_whole_is_not_there(keeper: WorkKeeper, damage: str) -> None:
+    keeper.save(step(), Work(SUBJECT, CUTOUT))
+    arrays, said = file_of(keeper), file_of(keeper).with_suffix(".json")
+    content = arrays.read_bytes()
+    match damage:
+        case "cut":
+            arrays.write_bytes(content[:-1])
+        case "changed":
+            arrays.write_bytes(content[:200] + bytes([content[200] ^ 1]) + content[201:])
+        case "no json":
+            said.unlink()
+        case "half a json":
+            said.write_bytes(said.read_bytes()[:40])
+        case "empty":
+            arrays.write_bytes(b"")
+    assert keeper.load(step()) is None
+
+
+def test_a_key_depends_on_every_part() -> None:
+    assert key_of("a", 1, {"x": 1, "y": 2}) == key_of("a", 1, {"y": 2, "x": 1})
+    assert len({key_of("a", 1), key_of("a", 2), key_of("a", "1"), key_of("a1")}) == 4

@@ -1,0 +1,147 @@
+"""Steps run in order, say so, reuse what is kept, and every end is told."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from vidgen.errors import Cancelled, InputError
+from vidgen.events import (
+    Emit,
+    Event,
+    Failed,
+    Log,
+    RunCancelled,
+    StageEnded,
+    StageStarted,
+)
+from vidgen.pipeline import Step, concluded, run
+from vidgen.work import Notes, Work
+
+
+@dataclass(frozen=True)
+class Apple:
+    size: int
+
+
+@dataclass(frozen=True)
+class Pie:
+    apples: int
+
+
+@dataclass
+class Bake:
+    name: str = "rendering"
+    runs: int = 0
+
+    def run(self, work: Work, emit: Emit) -> Work:
+        self.runs += 1
+        emit(Log("INFO", "oven.hot"))
+        return work.plus(Pie(work.get(Apple).size), Notes({"oven": "hot"}, "pie.done"))
+
+
+class Peel:
+    name = "prosody_adjustment"
+
+    def run(self, work: Work, emit: Emit) -> Work:
+        return work.plus(Apple(work.get(Apple).size - 1))
+
+
+@dataclass
+class Shelf:
+    """A keeper in memory."""
+
+    kept: dict[str, tuple[object, ...]] = field(default_factory=dict)
+
+    def load(self, step: Step) -> tuple[object, ...] | None:
+        return self.kept.get(step.key)
+
+    def save(self, step: Step, work: Work) -> None:
+        self.kept[step.key] = tuple(work.get(kind) for kind in step.keeps)
+
+
+def ticking() -> Iterator[float]:
+    moment = 0.0
+    while True:
+        yield moment
+        moment += 1.5
+
+
+def test_steps_run_in_order_and_say_so() -> None:
+    heard: list[Event] = []
+    clock = ticking()
+    work = run(
+        [Step(Peel()), Step(Bake())], Work(Apple(3)), heard.append, None, lambda: next(clock)
+    )
+    assert work.get(Pie) == Pie(2)
+    assert heard == [
+        StageStarted("prosody_adjustment"),
+        StageEnded("prosody_adjustment", 1.5),
+        StageStarted("rendering"),
+        Log("INFO", "oven.hot"),
+        StageEnded("rendering", 1.5, "completed", "pie.done", {"oven": "hot"}),
+    ]
+
+
+def test_a_step_out_of_place_says_what_is_missing() -> None:
+    with pytest.raises(LookupError, match="no stage has made a Apple yet"):
+        run([Step(Bake())], Work(), lambda _: None)
+
+
+def test_what_is_kept_is_not_made_again() -> None:
+    shelf, bake = Shelf(), Bake()
+    step = Step(bake, "key-1", (Pie,))
+    first = run([step], Work(Apple(3)), lambda _: None, shelf)
+    heard: list[Event] = []
+    again = run([step], Work(Apple(3)), heard.append, shelf, lambda: 0.0)
+    assert bake.runs == 1
+    assert again.get(Pie) == first.get(Pie)
+    assert heard == [
+        StageStarted("rendering"),
+        StageEnded("rendering", 0.0, "reused", "run.reused"),
+    ]
+
+
+def test_another_key_is_made_anew() -> None:
+    shelf, bake = Shelf(), Bake()
+    run([Step(bake, "key-1", (Pie,))], Work(Apple(3)), lambda _: None, shelf)
+    run([Step(bake, "key-2", (Pie,))], Work(Apple(4)), lambda _: None, shelf)
+    assert bake.runs == 2
+    assert shelf.kept == {"key-1": (Pie(3),), "key-2": (Pie(4),)}
+
+
+def test_the_notes_of_one_step_are_not_the_next_ones() -> None:
+    heard: list[Event] = []
+    run([Step(Bake()), Step(Peel())], Work(Apple(3)), heard.append, None, lambda: 0.0)
+    assert heard[-1] == StageEnded("prosody_adjustment", 0.0)
+
+
+def test_an_error_is_the_last_event_and_goes_on_up() -> None:
+    heard: list[Event] = []
+    with pytest.raises(InputError), concluded(heard.append):
+        raise InputError(
+            "No face in {path}.", hint="Take another.", code="detect.none", path="a.jpg"
+        )
+    assert heard == [
+        Failed("No face in a.jpg.", "detect.none", "Take another.", details={"path": "a.jpg"})
+    ]
+
+
+def test_ctrl_c_is_told_as_a_cancelled_run() -> None:
+    heard: list[Event] = []
+    with pytest.raises(Cancelled) as raised, concluded(heard.append, "vidgen resume 1234"):
+        raise KeyboardInterrupt
+    assert heard == [RunCancelled("vidgen resume 1234")]
+    assert raised.value.exit_code == 130
+    assert "vidgen resume 1234" in raised.value.hint
+
+
+def test_a_bug_is_told_without_its_values_and_keeps_its_traceback() -> None:
+    heard: list[Event] = []
+    with pytest.raises(ZeroDivisionError), concluded(heard.append):
+        int("1") // int("0")
+    (event,) = heard
+    assert isinstance(event, Failed)
+    assert event.error_code == "bug"
+    assert "ZeroDivisionError" in event.message
+    assert len(event.trace_id) == 12

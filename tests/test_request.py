@@ -1,0 +1,114 @@
+"""What was asked: checked, written down, read back."""
+
+from pathlib import Path
+
+import pytest
+
+from vidgen.errors import InputError
+from vidgen.paths import Home
+from vidgen.request import Request, asked, default_settings, fingerprint, kept_input, read, record
+from vidgen.settings import Setting
+
+PHOTO, VOICE = Path("ann.jpg"), Path("hello.wav")
+
+
+@pytest.mark.parametrize(
+    ("output", "given", "path", "kind"),
+    [
+        (None, {}, "ann-hello.mp4", "mp4"),
+        (None, {"format": "webm"}, "ann-hello.webm", "webm"),
+        ("film.mp4", {}, "film.mp4", "mp4"),
+        ("film.MOV", {}, "film.MOV", "mov"),
+        ("film.webm", {}, "film.webm", "webm"),
+        ("film", {"format": "mov"}, "film.mov", "mov"),
+    ],
+)
+def test_the_output_has_a_name_and_a_format(
+    output: str | None, given: dict[str, object], path: str, kind: str
+) -> None:
+    request = asked(PHOTO, VOICE, Path(output) if output else None, default_settings(**given))
+    assert (str(request.output), request.options.format) == (path, kind)
+
+
+def test_a_folder_as_output_gets_the_default_name(tmp_path: Path) -> None:
+    assert asked(PHOTO, VOICE, tmp_path, default_settings()).output == tmp_path / "ann-hello.mp4"
+
+
+@pytest.mark.parametrize(
+    ("output", "given", "code"),
+    [
+        ("film.avi", {}, "output.ending"),
+        ("film.webm", {"format": "mov"}, "output.format_conflict"),
+        (None, {"person": "0"}, "option.person"),
+        (None, {"person": "nobody"}, "option.person"),
+        (None, {"background": "#12"}, "option.colour"),
+        (None, {"background": "transparent"}, "option.transparent_mp4"),
+        (None, {"loudness": "loud"}, "option.loudness"),
+        (None, {"loudness": "3"}, "option.loudness"),
+        (None, {"loudness": "nan"}, "option.loudness"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    output: str | None, given: dict[str, object], code: str
+) -> None:
+    with pytest.raises(InputError) as raised:
+        asked(PHOTO, VOICE, Path(output) if output else None, default_settings(**given))
+    assert raised.value.code == code
+    assert raised.value.hint
+
+
+def wanted(folder: Path) -> Request:
+    photo, voice = folder / "Ann.JPG", folder / "hello.wav"
+    photo.write_bytes(b"photo")
+    voice.write_bytes(b"voice")
+    settings = default_settings(height=512, text_file=folder / "words.txt")
+    return Request(photo, voice, folder / "film.mp4", settings)
+
+
+def test_what_is_recorded_is_read_back(home: Home, tmp_path: Path) -> None:
+    task, request = home.task("task"), wanted(tmp_path)
+    record(task, request)
+    recorded = read(task)
+    assert recorded.request == request
+    assert recorded.inputs["photo"].bytes == 5
+    assert recorded.inputs["photo"].sha256 == fingerprint(request.photo)
+    assert kept_input(task, "photo", request.photo).name == "photo.jpg"
+    assert kept_input(task, "photo", request.photo).read_bytes() == b"photo"
+
+
+def test_a_setting_of_another_version_is_passed_over(home: Home, tmp_path: Path) -> None:
+    task, request = home.task("task"), wanted(tmp_path)
+    newer = Request(
+        request.photo,
+        request.voice,
+        request.output,
+        {**request.settings, "sparkle": Setting(3, "flag")},
+    )
+    record(task, newer)
+    assert read(task).request == request
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("none.jpg", "input.missing"), ("folder", "input.folder")]
+)
+def test_an_input_that_is_not_there_is_refused(
+    home: Home, tmp_path: Path, name: str, code: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    request = wanted(tmp_path)
+    with pytest.raises(InputError) as raised:
+        record(
+            home.task("task"),
+            Request(tmp_path / name, request.voice, request.output, request.settings),
+        )
+    assert raised.value.code == code
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"v":1}', b'{"inputs":{}}'])
+def test_a_damaged_request_is_told(home: Home, content: bytes) -> None:
+    task = home.task("task")
+    task.root.mkdir()
+    task.request.write_bytes(content)
+    with pytest.raises(InputError) as raised:
+        read(task)
+    assert raised.value.code == "resume.no_request"

@@ -1,0 +1,213 @@
+"""The commands: each reads its arguments, calls one thing and prints one thing.
+
+stdout carries results only, stderr everything said. Nothing heavy is imported here at the top.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import typer
+
+from vidgen import __version__
+from vidgen.errors import InputError, VidgenError
+from vidgen.flags import chosen, with_options
+from vidgen.paths import Home
+
+if TYPE_CHECKING:
+    from vidgen.compose import Result
+    from vidgen.request import Request
+
+MAKE, WATCH, CARE = "Make", "Watch", "Look after it"
+
+app = typer.Typer(
+    name="vidgen",
+    help="A talking-head video from one portrait photo and one voice recording.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models_app = typer.Typer(help="Which models there are, and which are here.", no_args_is_help=True)
+app.add_typer(models_app, name="models", rich_help_panel=CARE)
+
+Photo = Annotated[Path, typer.Argument(help="The portrait: JPEG, PNG, WebP …", metavar="PHOTO")]
+Voice = Annotated[Path, typer.Argument(help="The voice: WAV, MP3, M4A …", metavar="VOICE")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Where the video goes.", metavar="FILE")
+]
+Mode = Annotated[
+    Literal["auto", "tty", "plain", "rawjson", "quiet"],
+    typer.Option("--progress", envvar="VIDGEN_PROGRESS", show_envvar=False, help="How to show it."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout.")]
+Task = Annotated[
+    str, typer.Argument(help="A run's id; its first characters do, or: last.", metavar="TASK")
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """`vidgen`. Tells a VidgenError once, in two plain lines, and exits with its code."""
+    try:
+        app(args=arguments, standalone_mode=True)
+    except VidgenError as error:
+        tell(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # `vidgen history | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def tell(error: VidgenError) -> None:
+    """Say it to a person, in their language."""
+    from vidgen.messages import pick, say
+
+    language = pick(os.environ.get("VIDGEN_LANG"))
+    message, hint = error.message, error.hint
+    if language != "en":
+        message = say(error.code, error.details, language, message)
+        hint = say(f"{error.code}_hint", error.details, language, hint)
+    typer.echo(f"vidgen: {message}", err=True)
+    if hint:
+        typer.echo(f"        {hint}", err=True)
+
+
+def show(value: object) -> None:
+    """One JSON value on stdout."""
+    import orjson
+
+    typer.echo(orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2).decode())
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vidgen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    lang: Annotated[
+        str, typer.Option("--lang", help="Language to speak: en, ja or zh.", metavar="LANG")
+    ] = "",
+    version: Annotated[  # noqa: ARG001  # its callback does the work
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    from vidgen.settings import read_config
+
+    if lang:
+        os.environ["VIDGEN_LANG"] = lang  # the children, too
+    if context.invoked_subcommand in ("run", "demo"):
+        context.default_map = dict.fromkeys(("run", "demo"), dict(read_config()))
+
+
+# --- make ------------------------------------------------------------------------------------------
+
+
+@app.command(rich_help_panel=MAKE)
+@with_options
+def run(
+    context: typer.Context,
+    photo: Photo,
+    voice: Voice,
+    output: Output = None,
+    progress: Mode = "auto",
+    as_json: Json = False,
+    **options: Any,
+) -> None:
+    """Make a talking video of PHOTO saying VOICE."""
+    from vidgen.request import asked
+
+    _make(asked(photo, voice, output, chosen(context, options)), progress, as_json)
+
+
+@app.command(rich_help_panel=MAKE)
+@with_options
+def demo(
+    context: typer.Context,
+    output: Output = None,
+    progress: Mode = "auto",
+    as_json: Json = False,
+    **options: Any,
+) -> None:
+    """Make a video from a portrait and a voice that vidgen brings along."""
+    from vidgen.compose import demo_request
+
+    request = demo_request(Home.default(), output, chosen(context, options))
+    _make(request, progress, as_json)
+
+
+@app.command(rich_help_panel=MAKE)
+def resume(task: Task, progress: Mode = "auto", as_json: Json = False) -> None:
+    """Take up a run that was cancelled, failed or broke off."""
+    from vidgen.progress.store import find_task
+    from vidgen.progress.views import shown
+
+    home = Home.default()
+    with shown(progress) as views:
+        from vidgen import compose
+
+        result = compose.resume(home, find_task(home, task), views)
+    _answer(result, as_json, progress)
+
+
+def _make(request: "Request", progress: str, as_json: bool) -> None:
+    from vidgen.progress.views import shown
+
+    with shown(progress) as views:
+        from vidgen import compose  # after the first paint
+
+        result = compose.create(Home.default(), request, views)
+    _answer(result, as_json, progress)
+
+
+def _answer(result: "Result", as_json: bool, progress: str) -> None:
+    if as_json:
+        show(result.to_json())
+    elif progress != "rawjson":
+        typer.echo(result.video)
+
+
+# --- watch -----------------------------------------------------------------------------------------
+
+
+@app.command(rich_help_panel=WATCH)
+def history(
+    task: Annotated[str, typer.Argument(help="One run: its timeline.", metavar="[TASK]")] = "",
+    as_json: Json = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it goes on.")] = False,
+    logs: Annotated[bool, typer.Option("--logs", help="What was said to people only.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="Newest runs to list.", min=1)] = 20,
+) -> None:
+    """The runs on this machine, or the timeline of one."""
+    from vidgen.progress import history as past
+
+    if follow and not task:
+        raise InputError(
+            "--follow needs a run to follow.",
+            hint="Say which: vidgen history last --follow",
+            code="history.follow_what",
+        )
+    past.show(Home.default(), task, as_json=as_json, follow=follow, logs=logs, limit=limit)
+
+
+# --- look after it ---------------------------------------------------------------------------------
+
+
+@app.command(rich_help_panel=CARE)
+def doctor(as_json: Json = False) -> None:
+    """Look at this machine: what is there, what is missing, what to do."""
+    from vidgen.doctor import examine, show_findings
+
+    findings = list(examine(Home.default()))
+    if as_json:
+        show([finding.to_json() for finding in findings])
+    else:
+        show_findings(findings)
+    if any(finding.verdict == "problem" for finding in findings):
+        raise typer.Exit(3)

@@ -1,0 +1,152 @@
+"""The machine: which device computes, whether a GPU stands idle, and one run at a time on each.
+
+Imports torch only when somebody asks for more than the CPU.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+from vidgen.errors import DeviceError, InputError, SetupError
+from vidgen.paths import Home
+
+GPU_EXTRA: Final = 'pip install "vidgen[gpu]"'
+LOOK_SECONDS: Final = 0.25  # how often a queued run looks whether the device is free
+
+
+def has_gpu_extra() -> bool:
+    """Whether torch is installed, told without importing it."""
+    return find_spec("torch") is not None
+
+
+@cache
+def gpu_present() -> bool:
+    """Whether this machine seems to have an NVIDIA GPU, told without torch."""
+    return any(Path("/dev").glob("nvidia[0-9]*")) or shutil.which("nvidia-smi") is not None
+
+
+def resolve(wanted: str) -> str:
+    """`auto`, `cpu`, `cuda`, `cuda:N` or `mps` → the device to use, as torch names it.
+
+    Raises InputError for a word that is none of them, SetupError without the extra,
+    DeviceError when the device does not answer.
+    """
+    if wanted == "cpu":
+        return "cpu"
+    if wanted == "auto":
+        return _best() if has_gpu_extra() and (gpu_present() or sys.platform == "darwin") else "cpu"
+    kind, _, number = wanted.partition(":")
+    if kind not in ("cuda", "mps") or (number and not number.isdigit()):
+        raise InputError(
+            "There is no device called {device}.",
+            hint="Use auto, cpu, cuda, cuda:N or mps.",
+            code="device.unknown",
+            device=wanted,
+        )
+    if not has_gpu_extra():
+        raise SetupError(
+            "The device {device} needs the GPU extra, which is not installed.",
+            hint="Install it: {command}",
+            code="device.no_extra",
+            device=wanted,
+            command=GPU_EXTRA,
+        )
+    return _checked(kind, int(number or 0))
+
+
+def _best() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda:0"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _checked(kind: str, number: int) -> str:
+    import torch
+
+    there = torch.cuda.device_count() > number if kind == "cuda" else _mps_answers()
+    if not there:
+        raise DeviceError(
+            "The device {device} does not answer.",
+            hint="See what there is with: vidgen doctor. Or use --device cpu.",
+            code="device.absent",
+            device=f"{kind}:{number}" if kind == "cuda" else kind,
+        )
+    return f"cuda:{number}" if kind == "cuda" else "mps"
+
+
+def _mps_answers() -> bool:
+    import torch
+
+    return bool(torch.backends.mps.is_available())
+
+
+def name(device: str) -> str:
+    """What a person calls it: "NVIDIA H200", or the processor's name for the CPU."""
+    if device.startswith("cuda"):
+        import torch
+
+        return str(torch.cuda.get_device_name(device))
+    return "Apple GPU" if device == "mps" else cpu_name()
+
+
+@cache
+def cpu_name() -> str:
+    """The processor's model name and how many cores this process may use."""
+    model = ""
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    except OSError:
+        import platform
+
+        model = platform.processor()
+    return f"{model or 'CPU'} ({usable_cores()} cores)"
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; in a container fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def held(home: Home, device: str, task_id: str, queued: Callable[[str], None]) -> Iterator[None]:
+    """Hold the device for one run; `queued(task id of the holder)` is called once if one waits.
+
+    The lock is the operating system's: it is free again however the holder ended.
+    """
+    lock_file = home.device_lock(device)
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    note = lock_file.with_suffix(".holder")
+    lock = FileLock(lock_file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        queued(_read(note))
+        lock.acquire(poll_interval=LOOK_SECONDS)
+    try:
+        note.write_text(task_id, "ascii")
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _read(note: Path) -> str:
+    try:
+        return note.read_text("ascii").strip()
+    except OSError:
+        return ""

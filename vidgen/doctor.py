@@ -1,0 +1,132 @@
+"""Look at this machine the way a run will, and say what is there, what is missing, what to do."""
+
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from vidgen import __version__, catalog, device, paths
+from vidgen.errors import VidgenError
+from vidgen.paths import Home
+
+Verdict = Literal["ok", "note", "problem"]
+ROOM_BYTES: Final = 1_000_000_000  # less free than this is worth a word
+ENCODERS: Final = ("libx264", "aac", "libvpx-vp9", "libopus", "prores_ks", "h264_nvenc")
+GPU_PACKAGES: Final = ("torch", "torchvision", "ultralytics", "transformers", "diffusers", "nobg")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    subject: str
+    verdict: Verdict
+    text: str
+    advice: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine(home: Home) -> Iterator[Finding]:
+    """Everything a run depends on, cheapest first. Never raises for what it finds."""
+    yield Finding("vidgen", "ok", f"{__version__} on Python {platform.python_version()}")
+    yield Finding("system", "ok", f"{platform.platform()}, {device.cpu_name()}")
+    yield from _device()
+    yield from _encoders()
+    yield from _models(home)
+    yield _disk(home)
+    yield _config()
+    yield _terminal()
+
+
+def _device() -> Iterator[Finding]:
+    if not device.has_gpu_extra():
+        if device.gpu_present():
+            text = "there is an NVIDIA GPU, but the GPU extra is not installed"
+            yield Finding("device", "note", text, f"Install it: {device.GPU_EXTRA}")
+        else:
+            yield Finding("device", "ok", "the CPU (no GPU found, GPU extra not installed)")
+        return
+    yield Finding("gpu extra", "ok", ", ".join(_installed(name) for name in GPU_PACKAGES))
+    try:
+        best = device.resolve("auto")
+        yield Finding("device", "ok", f"{best}: {device.name(best)}")
+    except (VidgenError, ImportError, OSError) as error:
+        yield Finding("device", "problem", str(error), "Reinstall the GPU extra, or --device cpu")
+
+
+def _installed(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"{package} missing"
+
+
+def _encoders() -> Iterator[Finding]:
+    try:
+        import av
+    except ImportError as error:
+        yield Finding("encoders", "problem", f"PyAV does not load: {error}", "Reinstall: av")
+        return
+    there = [name for name in ENCODERS if name in av.codec.codecs_available]
+    missing = [name for name in ENCODERS[:2] if name not in there]
+    if missing:
+        yield Finding("encoders", "problem", f"missing: {', '.join(missing)}", "Reinstall: av")
+    else:
+        yield Finding("encoders", "ok", ", ".join(there))
+
+
+def _models(home: Home) -> Iterator[Finding]:
+    shelf = catalog.Catalog(home)
+    for name in ("embedded", "full"):
+        members = [model for model in catalog.models().values() if model.set == name]
+        if not members:
+            continue
+        states = {model.name: shelf.state(model) for model in members}
+        ready = [model for model, state in states.items() if state == "ready"]
+        wrong = [model for model, state in states.items() if state == "wrong"]
+        text = f"{len(ready)} of {len(states)} ready"
+        advice = "" if len(ready) == len(states) else f"Fetch: vidgen models pull {name}"
+        if wrong:
+            yield Finding(f"models {name}", "problem", f"{text}; wrong: {', '.join(wrong)}", advice)
+        else:
+            yield Finding(f"models {name}", "ok" if not advice else "note", text, advice)
+
+
+def _disk(home: Home) -> Finding:
+    folder = home.root
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 1e9:.1f} GB free at {home.root}"
+    if free < ROOM_BYTES:
+        return Finding("disk", "problem", text, "Run: vidgen clean. Or set VIDGEN_HOME elsewhere")
+    return Finding("disk", "ok", text)
+
+
+def _config() -> Finding:
+    from vidgen.settings import read_config
+
+    file = paths.config_file()
+    try:
+        values = read_config()
+    except VidgenError as error:
+        return Finding("settings", "problem", error.message, error.hint)
+    if not Path(file).exists():
+        return Finding("settings", "ok", f"defaults ({file} is not there)")
+    return Finding("settings", "ok", f"{file}: {', '.join(values) or 'empty'}")
+
+
+def _terminal() -> Finding:
+    size = shutil.get_terminal_size()
+    kind = "a terminal" if sys.stderr.isatty() else "not a terminal: progress will be plain lines"
+    return Finding("terminal", "ok", f"{kind}, {size.columns}×{size.lines}, {_encoding()}")
+
+
+def _encoding() -> str:
+    return (sys.stderr.encoding or "unknown encoding").upper()

@@ -1,0 +1,230 @@
+"""Faces in pictures: where they are, their 468 points, and which way the head looks.
+
+Runs CenterFace and MediaPipe's face landmark net by `cv2.dnn`. Chooses nobody and refuses
+nothing: that is the business of the stage that asks.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from vidgen.work import Floats, Pixels
+
+# Points of MediaPipe's face mesh by what they mark. "Right" and "left" are the picture's.
+FOREHEAD: Final = 10
+CHIN: Final = 152
+NOSE_TIP: Final = 1
+EYE_CORNERS: Final = (33, 133, 362, 263)  # left eye outer, inner; right eye inner, outer
+MOUTH: Final = (61, 291, 0, 17)  # corners, upper edge, lower edge of the lips
+INNER_LIPS: Final = (13, 14)
+
+SIDES: Final = (320, 640, 1280)  # longest side, pixels, of the pictures CenterFace looks at
+CROP: Final = 192  # side, pixels, of the landmark net's picture
+MARGIN: Final = 1.5  # side of its crop over the longer side of the face
+ROUNDS: Final = 3  # each crop is cut round the points of the one before
+LEAST_SCORE: Final = 0.5  # below this the landmark net says that it sees no face
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One face found in a picture, in its pixels."""
+
+    box: tuple[float, float, float, float]  # left, top, right, bottom
+    score: float  # 0–1
+    points: Floats  # (5, 2) left eye, right eye, nose, left and right mouth corner
+
+    @property
+    def roll(self) -> float:
+        """Degrees that the line through the eyes is turned clockwise."""
+        (x0, y0), (x1, y1) = self.points[:2]
+        return math.degrees(math.atan2(y1 - y0, x1 - x0))
+
+
+@dataclass(frozen=True, slots=True)
+class Landmarks:
+    """The face mesh of one face."""
+
+    points: Floats  # (468, 3) x, y in pixels; z in the same unit, towards the camera negative
+    score: float  # the net's certainty that this is a face, 0–1
+
+    @property
+    def height(self) -> float:
+        """Hf: from the top of the forehead to the chin, pixels."""
+        return float(np.linalg.norm(self.points[FOREHEAD, :2] - self.points[CHIN, :2]))
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Half-way between forehead and chin."""
+        x, y = (self.points[FOREHEAD, :2] + self.points[CHIN, :2]) / 2
+        return float(x), float(y)
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom of all points, pixels."""
+        (x0, y0), (x1, y1) = self.points[:, :2].min(0), self.points[:, :2].max(0)
+        return float(x0), float(y0), float(x1), float(y1)
+
+
+class FaceDetector:
+    """CenterFace (Xu and others, 2019): faces of any size with five points each."""
+
+    def __init__(self, model: Path) -> None:
+        self.model = model
+
+    @cached_property
+    def _net(self) -> Any:
+        import cv2
+
+        return cv2.dnn.readNetFromONNX(str(self.model))
+
+    def detect(self, rgb: Pixels, threshold: float) -> tuple[Face, ...]:
+        """The faces in `rgb` (H, W, 3) scored at least `threshold`, best first."""
+        import cv2
+
+        found: list[Face] = []
+        longest = max(rgb.shape[:2])
+        for side in SIDES:
+            found += self._look(rgb, min(1.0, side / longest), threshold)
+            if side >= longest:
+                break
+        boxes = [(x0, y0, x1 - x0, y1 - y0) for x0, y0, x1, y1 in (face.box for face in found)]
+        kept = cv2.dnn.NMSBoxes(boxes, [face.score for face in found], threshold, 0.3)
+        return tuple(sorted((found[i] for i in kept), key=lambda face: -face.score))
+
+    def _look(self, rgb: Pixels, scale: float, threshold: float) -> list[Face]:
+        """The faces seen at one size of the picture, overlapping ones included."""
+        import cv2
+
+        height, width = (max(32, round(side * scale / 32) * 32) for side in rgb.shape[:2])
+        net = self._net
+        net.setInput(cv2.dnn.blobFromImage(rgb, 1.0, (width, height)))
+        heat, size, offset, points = net.forward(["537", "538", "539", "540"])
+        return _decode(
+            heat[0, 0],
+            size[0],
+            offset[0],
+            points[0],
+            threshold,
+            (rgb.shape[1] / width, rgb.shape[0] / height),
+        )
+
+
+def _decode(
+    heat: Floats,
+    size: Floats,
+    offset: Floats,
+    points: Floats,
+    least: float,
+    to: tuple[float, float],
+) -> list[Face]:
+    """CenterFace's maps as faces. One cell is 4 × 4 pixels of its picture; `to` scales x and y."""
+    faces = []
+    for row, column in np.argwhere(heat >= least):
+        high, wide = np.exp(size[:, row, column]) * 4
+        left = (column + offset[1, row, column] + 0.5) * 4 - wide / 2
+        top = (row + offset[0, row, column] + 0.5) * 4 - high / 2
+        five = points[:, row, column].reshape(5, 2)[:, ::-1] * (wide, high) + (left, top)
+        faces.append(
+            Face(
+                (left * to[0], top * to[1], (left + wide) * to[0], (top + high) * to[1]),
+                float(heat[row, column]),
+                (five * to).astype(np.float32),
+            )
+        )
+    return faces
+
+
+class LandmarkNet:
+    """MediaPipe's face landmark net: the 468 points of one face."""
+
+    def __init__(self, model: Path) -> None:
+        self.model = model
+
+    @cached_property
+    def _net(self) -> Any:
+        return read_tflite(self.model)
+
+    def find(
+        self, rgb: Pixels, box: tuple[float, float, float, float], roll: float = 0.0
+    ) -> Landmarks | None:
+        """The points of the face in `box`, turned by about `roll` degrees; None if it is none."""
+        x0, y0, x1, y1 = box
+        crop = _Crop((x0 + x1) / 2, (y0 + y1) / 2, MARGIN * max(x1 - x0, y1 - y0), roll)
+        found = self._read(rgb, crop)
+        for _ in range(ROUNDS - 1):
+            found = self._read(rgb, _Crop.around(found.points))
+        return found if found.score >= LEAST_SCORE else None
+
+    def track(self, rgb: Pixels, previous: Landmarks) -> Landmarks | None:
+        """The same face one frame later; None when it is lost."""
+        found = self._read(rgb, _Crop.around(previous.points))
+        return found if found.score >= LEAST_SCORE else None
+
+    def _read(self, rgb: Pixels, crop: "_Crop") -> Landmarks:
+        import cv2
+
+        matrix = crop.matrix()
+        picture = cv2.warpAffine(rgb, matrix, (CROP, CROP), flags=cv2.INTER_AREA)
+        self._net.setInput(cv2.dnn.blobFromImage(picture, 1 / 255))
+        logit, flat = self._net.forward(["conv2d_31", "conv2d_21"])
+        points = flat.reshape(468, 3)
+        back = cv2.invertAffineTransform(matrix)
+        points[:, :2] = points[:, :2] @ back[:, :2].T + back[:, 2]
+        points[:, 2] *= crop.side / CROP
+        return Landmarks(points.astype(np.float32), 1 / (1 + math.exp(-float(logit.item()))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Crop:
+    """A square of a picture, turned clockwise by `roll` degrees."""
+
+    x: float
+    y: float
+    side: float
+    roll: float
+
+    @classmethod
+    def around(cls, points: Floats) -> "_Crop":
+        """The square that holds a face with its margin, level with its eyes."""
+        (x0, y0), (x1, y1) = points[:, :2].min(0), points[:, :2].max(0)
+        side = MARGIN * max(x1 - x0, y1 - y0)
+        return cls(float(x0 + x1) / 2, float(y0 + y1) / 2, float(side), _roll(points))
+
+    def matrix(self) -> Any:
+        """(2, 3): from the picture's pixels to those of the net's crop."""
+        import cv2
+
+        matrix = cv2.getRotationMatrix2D((self.x, self.y), self.roll, CROP / self.side)
+        matrix[:, 2] += (CROP / 2 - self.x, CROP / 2 - self.y)
+        return matrix
+
+
+def _roll(points: Floats) -> float:
+    across = points[EYE_CORNERS[3], :2] - points[EYE_CORNERS[0], :2]
+    return math.degrees(math.atan2(across[1], across[0]))
+
+
+def head_pose(points: Floats) -> tuple[float, float, float]:
+    """Yaw (towards the picture's right), pitch (down) and roll (clockwise), degrees.
+
+    From the depth that the net gives the outer eye corners and the face's edges, forehead and
+    chin.
+    """
+    across = points[263] + points[454] - points[33] - points[234]
+    down = points[CHIN] - points[FOREHEAD]
+    yaw = math.degrees(math.atan2(across[2], math.hypot(across[0], across[1])))
+    pitch = math.degrees(math.atan2(-down[2], math.hypot(down[0], down[1])))
+    return yaw, pitch, _roll(points)
+
+
+def read_tflite(model: Path) -> Any:
+    """The net of a .tflite file. OpenCV 5's new engine drops all but one output of some."""
+    import cv2
+
+    if hasattr(cv2.dnn, "ENGINE_CLASSIC") and int(cv2.__version__.split(".")[0]) >= 5:
+        return cv2.dnn.readNetFromTFLite(str(model), cv2.dnn.ENGINE_CLASSIC)
+    return cv2.dnn.readNetFromTFLite(str(model))

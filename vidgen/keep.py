@@ -1,0 +1,150 @@
+"""What stages made, kept in a task's work folder so that no run makes it twice.
+
+One `.npz` of arrays with a small JSON beside it that says from what it was made. Knows the
+values of `work`, not the stages; a file that is not whole counts as not there.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from vidgen.files import write_whole
+from vidgen.paths import Home
+from vidgen.pipeline import Step
+from vidgen.work import Cutout, Person, Subject, Work
+
+FORMAT: Final = 1
+
+
+def key_of(*parts: object) -> str:
+    """One hash of everything given: strings, numbers, None, and lists or dicts of them."""
+    text = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY)
+    return hashlib.sha256(text).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkKeeper:
+    """Keeps in one task's work folder; looks there first, then in the other tasks' folders."""
+
+    home: Home
+    folder: Path
+    fresh: bool = False  # True: use nothing that another run made
+
+    def load(self, step: Step) -> tuple[object, ...] | None:
+        for arrays in self._candidates(step):
+            values = _read(arrays, step)
+            if values is not None:
+                return values
+        return None
+
+    def save(self, step: Step, work: Work) -> None:
+        import io
+
+        import numpy as np
+
+        arrays: dict[str, Any] = {}
+        plain: dict[str, Any] = {}
+        for kind in step.keeps:
+            value_arrays, value_plain = _TO_PARTS[kind](work.get(kind))
+            arrays |= {f"{kind.__name__}.{name}": array for name, array in value_arrays.items()}
+            plain[kind.__name__] = value_plain
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        content = buffer.getvalue()
+        file = self.folder / _file_name(step)
+        write_whole(file, content)
+        said = {
+            "format": FORMAT,
+            "stage": step.stage.name,
+            "key": step.key,
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "values": plain,
+        }
+        write_whole(
+            file.with_suffix(".json"), orjson.dumps(said, option=orjson.OPT_SERIALIZE_NUMPY)
+        )
+
+    def _candidates(self, step: Step) -> list[Path]:
+        name = _file_name(step)
+        own = [self.folder / name]
+        return own if self.fresh else own + sorted(self.home.tasks.glob(f"*/work/{name}"))
+
+
+def _file_name(step: Step) -> str:
+    return f"{step.stage.name}-{step.key[:16]}.npz"
+
+
+def _read(file: Path, step: Step) -> tuple[object, ...] | None:
+    """The kept values, or None when anything about them is not as it was written."""
+    import io
+
+    import numpy as np
+
+    try:
+        said = orjson.loads(file.with_suffix(".json").read_bytes())
+        content = file.read_bytes()
+        if (said["format"], said["key"]) != (FORMAT, step.key):
+            return None
+        if said["sha256"] != hashlib.sha256(content).hexdigest():
+            return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return tuple(
+                _FROM_PARTS[kind](
+                    {
+                        name.partition(".")[2]: arrays[name]
+                        for name in arrays.files
+                        if name.startswith(f"{kind.__name__}.")
+                    },
+                    said["values"][kind.__name__],
+                )
+                for kind in step.keeps
+            )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+Parts = tuple[Mapping[str, Any], Mapping[str, Any]]  # arrays, the rest
+
+
+def _subject_parts(value: Subject) -> Parts:
+    people = [{"box": p.box, "face": p.face, "score": p.score} for p in value.people]
+    return (
+        {"frame": value.frame, "landmarks": value.landmarks},
+        {"face": value.face, "person": value.person, "people": people, "chosen": value.chosen},
+    )
+
+
+def _subject(arrays: Mapping[str, Any], plain: Mapping[str, Any]) -> Subject:
+    people = tuple(
+        Person(tuple(p["box"]), tuple(p["face"]) if p["face"] else None, p["score"])
+        for p in plain["people"]
+    )
+    return Subject(
+        arrays["frame"],
+        arrays["landmarks"],
+        tuple(plain["face"]),
+        tuple(plain["person"]),
+        people,
+        plain["chosen"],
+    )
+
+
+def _cutout_parts(value: Cutout) -> Parts:
+    arrays = {"foreground": value.foreground, "matte": value.matte}
+    if value.background is not None:
+        arrays["background"] = value.background
+    return arrays, {"keeps_photo": value.keeps_photo}
+
+
+def _cutout(arrays: Mapping[str, Any], plain: Mapping[str, Any]) -> Cutout:
+    return Cutout(
+        arrays["foreground"], arrays["matte"], arrays.get("background"), plain["keeps_photo"]
+    )
+
+
+_TO_PARTS: Final[Mapping[type, Any]] = {Subject: _subject_parts, Cutout: _cutout_parts}
+_FROM_PARTS: Final[Mapping[type, Any]] = {Subject: _subject, Cutout: _cutout}

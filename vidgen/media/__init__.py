@@ -1,0 +1,27 @@
+"""Sound and pictures in and out of files: reading voices, writing film pieces, joining both."""
+
+from vidgen.media.film import FilmWriter
+from vidgen.media.formats import ENCODINGS, Encoding, Sound, encoding_for, hardware_codec
+from vidgen.media.mux import Probe, decoded, first_frame, join, probe, write_poster
+from vidgen.media.target import check_output, landing, unused_name
+from vidgen.media.voice import flaws, read_speech
+
+__all__ = [
+    "ENCODINGS",
+    "Encoding",
+    "FilmWriter",
+    "Probe",
+    "Sound",
+    "check_output",
+    "decoded",
+    "encoding_for",
+    "first_frame",
+    "flaws",
+    "hardware_codec",
+    "join",
+    "landing",
+    "probe",
+    "read_speech",
+    "unused_name",
+    "write_poster",
+]

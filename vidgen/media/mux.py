@@ -1,0 +1,229 @@
+"""Join the pieces of a film and the voice into one file, and look into such files.
+
+Copies pictures packet by packet; only the voice is encoded here. Moves no file into place.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+from vidgen.errors import RenderError
+from vidgen.media.colour import frame_to_rgb
+from vidgen.media.formats import Encoding
+from vidgen.work import Film, Pixels, Speech
+
+_BLOCK_SECONDS: Final = 0.1  # of voice at a time: sound and pictures stay close in the file
+
+
+def join(
+    film: Film,
+    speech: Speech,
+    path: Path,
+    encoding: Encoding,
+    *,
+    tags: Mapping[str, str] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Write the film's pieces and the voice into the new file `path`, in `encoding`'s container.
+
+    Pictures are copied, so pieces must be of one encoder with one set of settings. The voice
+    begins exactly with the first frame. `tags` are the file's own notes (title, comment, …);
+    `progress` hears how many frames are written. Raises RenderError when pieces do not fit.
+    """
+    import av
+
+    options = {} if encoding.container == "webm" else {"movflags": "+faststart"}
+    with ExitStack() as stack:
+        out = stack.enter_context(
+            av.open(str(path), "w", format=encoding.container, options=options)
+        )
+        first = stack.enter_context(av.open(str(film.pieces[0])))
+        out.metadata.update(tags or {})
+        video = out.add_stream_from_template(first.streams.video[0])
+        video.time_base = 1 / film.fps
+        sound = _sound_stream(out, encoding)
+        voice = _voice_packets(speech, sound)
+        said = next(voice, None)
+        for number, packet in enumerate(_film_packets(film, video)):
+            while said is not None and said.dts * said.time_base <= packet.dts / film.fps:
+                out.mux(said)
+                said = next(voice, None)
+            out.mux(packet)
+            if progress:
+                progress(number + 1)
+        if said is not None:
+            out.mux([said, *voice])
+
+
+def _film_packets(film: Film, video: Any) -> Iterator[Any]:
+    """The packets of all pieces in decoding order, on one clock that ticks once a frame.
+
+    Each piece's own clock is only asked for the order of its frames: containers round times
+    (webm to milliseconds), the film must not. A frame is decoded `delay` ticks before it is shown.
+    """
+    import av
+
+    header: bytes | None = None
+    first = decoded = 0
+    for piece in film.pieces:
+        with av.open(str(piece)) as container:
+            source = container.streams.video[0]
+            if header is None:
+                header = source.codec_context.extradata
+            elif source.codec_context.extradata != header:
+                raise _unfit(piece)
+            delay = source.codec_context.has_b_frames
+            count = 0
+            for packet in container.demux(source):
+                if packet.pts is None:  # the end's empty packet
+                    continue
+                shown = first + round(packet.pts * packet.time_base * film.fps)
+                packet.stream = video
+                packet.time_base = 1 / film.fps
+                packet.pts, packet.dts, packet.duration = shown, decoded - delay, 1
+                if not packet.dts <= packet.pts < film.frame_count:
+                    raise _unfit(piece)
+                yield packet
+                decoded += 1
+                count += 1
+        first += count
+    if first != film.frame_count:
+        raise _unfit(film.pieces[-1])
+
+
+def _unfit(piece: Path) -> RenderError:
+    return RenderError(
+        "A piece of the film is damaged or does not fit the others: {name}.",
+        hint="Run again with --fresh to draw the film anew.",
+        code="encode.piece_unfit",
+        name=piece.name,
+    )
+
+
+def _sound_stream(out: Any, encoding: Encoding) -> Any:
+    sound = encoding.sound
+    stream = out.add_stream(sound.codec, rate=sound.rate, layout="mono")
+    stream.codec_context.format = sound.sample_format
+    if sound.bit_rate:
+        stream.codec_context.bit_rate = sound.bit_rate
+    return stream
+
+
+def _voice_packets(speech: Speech, stream: Any) -> Iterator[Any]:
+    """The voice, encoded block by block.
+
+    The first frame says that it starts at 0: the encoder then counts its own start-up samples
+    below 0 and the file tells players to skip them. Without it AAC is 1024 samples late.
+    """
+    import av
+    import numpy as np
+
+    block = max(1, int(speech.rate * _BLOCK_SECONDS))
+    for start in range(0, len(speech.samples), block):
+        samples = np.ascontiguousarray(speech.samples[None, start : start + block], np.float32)
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = speech.rate, start
+        frame.time_base = Fraction(1, speech.rate)
+        yield from stream.encode(frame)
+    yield from stream.encode(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a video file holds. Seconds are those of the streams, not of the file."""
+
+    size: tuple[int, int]  # width, height
+    fps: Fraction
+    frame_count: int
+    video_seconds: float
+    video_codec: str
+    has_alpha: bool
+    audio_codec: str  # empty when there is no sound
+    audio_rate: int
+    audio_seconds: float
+    tags: Mapping[str, str]
+
+
+def probe(path: Path) -> Probe:
+    """Look at every packet of a video file, decoding none.
+
+    Raises RenderError when it cannot be read or holds no pictures.
+    """
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            return _probed(container)
+    except (av.error.FFmpegError, OSError, IndexError) as error:
+        raise RenderError(
+            "The file {name} is not a video that can be read.",
+            hint="Run again; if it stays so, please report it.",
+            code="encode.unreadable",
+            name=path.name,
+        ) from error
+
+
+def _probed(container: Any) -> Probe:
+    video = container.streams.video[0]
+    audio = container.streams.audio[0] if container.streams.audio else None
+    frames, heard = 0, Fraction(0)
+    for packet in container.demux([video, audio] if audio else [video]):
+        if packet.pts is None:
+            continue
+        if packet.stream_index == video.index:
+            frames += 1
+        else:
+            heard = max(heard, (packet.pts + (packet.duration or 0)) * packet.time_base)
+    fps = video.average_rate
+    return Probe(
+        size=(video.codec_context.width, video.codec_context.height),
+        fps=fps,
+        frame_count=frames,
+        video_seconds=float(frames / fps),
+        video_codec=video.codec_context.codec.canonical_name,
+        has_alpha="yuva" in (video.codec_context.pix_fmt or "") or _has_alpha_mode(video),
+        audio_codec=audio.codec_context.codec.canonical_name if audio else "",
+        audio_rate=audio.codec_context.sample_rate if audio else 0,
+        audio_seconds=float(heard),
+        tags=dict(container.metadata),
+    )
+
+
+def _has_alpha_mode(video: Any) -> bool:
+    """VP9 in webm keeps its alpha beside the pictures and says so in the track."""
+    tags = {key.lower(): value for key, value in video.metadata.items()}
+    return tags.get("alpha_mode") == "1"
+
+
+def first_frame(path: Path, *, has_alpha: bool = False) -> Pixels:
+    """The first picture of a film as (H, W, 3) sRGB, or with alpha as (H, W, 4)."""
+    frame = next(decoded(path, has_alpha=has_alpha))
+    return frame_to_rgb(frame, "rgba" if has_alpha else "rgb24")
+
+
+def decoded(path: Path, *, has_alpha: bool = False) -> Iterator[Any]:
+    """The pictures of a film in order, as av.VideoFrames.
+
+    FFmpeg's own VP9 decoder drops alpha, so with `has_alpha` libvpx is asked.
+    """
+    import av
+
+    with av.open(str(path)) as container:
+        video = container.streams.video[0]
+        decoder: Any = video.codec_context
+        if has_alpha and decoder.codec.canonical_name == "vp9":
+            decoder = av.CodecContext.create("libvpx-vp9", "r")
+        for packet in container.demux(video):
+            if packet.size or packet.pts is not None:
+                yield from decoder.decode(packet)
+        yield from decoder.decode(None)
+
+
+def write_poster(film: Film, path: Path) -> None:
+    """Write the film's first frame, where the eyes are open, as a PNG file."""
+    from PIL import Image
+
+    Image.fromarray(first_frame(film.pieces[0], has_alpha=film.has_alpha)).save(path, "PNG")

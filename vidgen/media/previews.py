@@ -1,0 +1,80 @@
+"""Pictures of the film for watchers while it is drawn, made beside the drawing.
+
+Never delays the renderer and never fails a run.
+"""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from vidgen.events import Emit, Log, Preview
+from vidgen.media.colour import to_rgb
+from vidgen.media.target import landing
+from vidgen.work import Frames, Pixels
+
+PERCENTS: Final = (25, 50, 75)
+LARGEST_SIDE: Final = 640  # pixels
+QUALITY: Final = 85  # of JPEG
+
+
+class Previews:
+    """A context manager that saves the frame at 25, 50 and 75 % of the film as a JPEG file."""
+
+    def __init__(self, folder: Path, frame_count: int, emit: Emit) -> None:
+        self.folder = folder
+        self.emit = emit
+        self._wanted = {frame_count * percent // 100: percent for percent in PERCENTS}
+        self._worker = ThreadPoolExecutor(1, "preview")
+
+    def __enter__(self) -> "Previews":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._worker.shutdown(wait=True, cancel_futures=error is not None)
+
+    def offer(self, first: int, frames: Frames) -> None:
+        """Look whether a wanted frame is among these, which begin at number `first`."""
+        for number in range(first, first + len(frames)):
+            percent = self._wanted.pop(number, None)
+            if percent is not None:
+                pixels = frames.pixels[number - first]
+                self._worker.submit(self._save, pixels, frames.layout, percent)
+
+    def _save(self, pixels: Pixels, layout: str, percent: int) -> None:
+        name = f"rendering-{percent}"
+        try:
+            self.emit(save_preview(to_rgb(pixels, layout), self.folder / f"{name}.jpg", name))
+        except Exception as error:  # a watcher's picture is never worth a run
+            self.emit(Log("INFO", "render.no_preview", {"percent": percent, "reason": str(error)}))
+
+
+def save_preview(rgb: Pixels, path: Path, name: str) -> Preview:
+    """Write (H, W, 3) as a JPEG file of at most 640 pixels a side; raises OSError, VidgenError."""
+    import cv2
+
+    H, W = rgb.shape[:2]
+    scale = min(1.0, LARGEST_SIDE / max(H, W))
+    size = max(1, round(W * scale)), max(1, round(H * scale))
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(".jpg", small[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
+    if not done:
+        raise OSError("the picture could not be made a JPEG")
+    content = data.tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with landing(path, durable=False) as temporary:
+        temporary.write_bytes(content)
+    return Preview(
+        name=name,
+        path=str(path),
+        width=size[0],
+        height=size[1],
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+    )

@@ -1,0 +1,131 @@
+"""Where finished files land: checked early, written beside the place, moved there when whole.
+
+Knows folders and names only; nothing of what is in the files.
+"""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from vidgen.errors import InputError, SetupError
+
+# EFBIG is how a file system or a limit says that a file has no more room to grow.
+NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NOT_ALLOWED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+def check_output(path: Path) -> None:
+    """Make sure that a file can be put at `path`, before anything costly begins.
+
+    Raises InputError when its folder is missing or not writable, or `path` is a folder.
+    """
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise _folder_missing(folder)
+    if path.is_dir():
+        raise InputError(
+            "The output {path} is a folder.",
+            hint="Name a file, for example {example}.",
+            code="output.is_folder",
+            path=str(path),
+            example=str(path / "video.mp4"),
+        )
+    # Asking the system for permission bits lies on network and read-only mounts; a file does not.
+    with _told_plainly(path):
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=folder)
+        os.close(handle)
+        Path(name).unlink()
+
+
+def unused_name(path: Path) -> Path:
+    """`path` if nothing is there, else the first free one of name-2, name-3, …"""
+    if not path.exists():
+        return path
+    candidates = (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in count(2))
+    return next(candidate for candidate in candidates if not candidate.exists())
+
+
+@contextmanager
+def landing(target: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Give a hidden temporary name beside `target`; move it there when the block ends well.
+
+    On any way out but a good one the temporary file is removed and `target` is as it was.
+    `durable` waits until the disk has it. Raises SetupError for a full disk, InputError for a
+    folder that is gone or not writable.
+    """
+    # mkstemp's own name would be readable by the owner only; a video has the usual rights.
+    temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}-{os.urandom(3).hex()}.part")
+    try:
+        with _told_plainly(target):
+            yield temporary
+            if durable:
+                _flush(temporary)
+            temporary.replace(target)
+            if durable and os.name == "posix":
+                _flush(target.absolute().parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Wait until the disk has this file, or this folder's names."""
+    # Windows flushes only what was opened for writing.
+    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _told_plainly(path: Path) -> Iterator[None]:
+    """Turn the system's errors about writing `path` into ours; PyAV's carry the same numbers."""
+    try:
+        yield
+    except OSError as error:
+        raise plain_error(error, path) or error from error
+
+
+def plain_error(error: OSError, path: Path) -> InputError | SetupError | None:
+    """What a person can do about `error` while writing `path`; None when it is something else."""
+    folder = path.absolute().parent
+    if error.errno in NO_SPACE:
+        return SetupError(
+            "No space is left on the disk for {path}.",
+            hint="Free some space in {folder} (`vidgen clean` removes old work folders), then"
+            " resume: finished pieces are kept.",
+            code="output.disk_full",
+            path=str(path),
+            folder=str(folder),
+        )
+    if error.errno in NOT_ALLOWED:
+        return InputError(
+            "The folder {folder} cannot be written to.",
+            hint="Choose another place with -o, or change the folder's permissions.",
+            code="output.not_writable",
+            folder=str(folder),
+        )
+    if error.errno == errno.ENAMETOOLONG:
+        return InputError(
+            "The name {name} is too long for this file system.",
+            hint="Choose a shorter name with -o.",
+            code="output.name_too_long",
+            name=path.name,
+        )
+    if error.errno == errno.ENOENT and not folder.is_dir():
+        return _folder_missing(folder)
+    return None
+
+
+def _folder_missing(folder: Path) -> InputError:
+    return InputError(
+        "The output folder {folder} does not exist.",
+        hint="Make the folder first, or choose another place with -o.",
+        code="output.folder_missing",
+        folder=str(folder),
+    )

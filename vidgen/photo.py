@@ -1,0 +1,204 @@
+"""Open a photo file as upright sRGB pixels, or say plainly why it cannot be used.
+
+Looks for no faces; that is `faces` and the stage of detection.
+"""
+
+import hashlib
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from vidgen.errors import InputError
+from vidgen.work import Photo, Pixels
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+LEAST_SIDE: Final = 160  # pixels
+MOST_MEGAPIXELS: Final = 64
+LONGEST: Final = 4096  # pixels; a larger photo is scaled down to this
+DRAFT: Final = 3072  # a JPEG may be decoded at 1/2, 1/4, 1/8 as long as this much is left
+# Named, because Pillow's list holds formats that start other programs (EPS) or are no photos.
+FORMATS: Final = (
+    "JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM", "TGA",
+)  # fmt: skip
+# What Pillow's decoders raise for a file that is cut off or damaged
+DAMAGE: Final = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, MemoryError)
+
+
+def open_photo(path: Path) -> Photo:
+    """The photo in `path`: turned by its EXIF note, alpha over white, 8 bits, sRGB.
+
+    Its longer side is at most `LONGEST`. Raises InputError for what cannot be used: missing,
+    a folder, not readable, not a photo, damaged, too small or too large.
+    """
+    data = _read(path)
+    image = _opened(path, data)
+    with image:
+        _check_size(path, image.size)
+        image.draft("RGB" if image.mode != "L" else "L", _within(image.size, DRAFT))
+        try:
+            image.load()
+        except DAMAGE as error:
+            raise InputError(
+                "The photo {path} is damaged or cut off: {reason}.",
+                hint="Open it in an image viewer and save it again, or use another copy.",
+                code="photo.damaged",
+                path=str(path),
+                reason=str(error).rstrip("."),
+            ) from error
+        rgb = _pixels(image)
+    return Photo(path, rgb, hashlib.sha256(data).hexdigest())
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(
+            "There is no photo {path}.",
+            hint="Check the path; the photo comes first, then the voice.",
+            code="photo.missing",
+            path=str(path),
+        ) from error
+    except OSError as error:
+        if path.is_dir():
+            raise InputError(
+                "{path} is a folder, not a photo.",
+                hint="Name one image file in it.",
+                code="photo.folder",
+                path=str(path),
+            ) from error
+        raise InputError(
+            "The photo {path} cannot be read: {reason}.",
+            hint="Check that you may read the file.",
+            code="photo.unreadable",
+            path=str(path),
+            reason=error.strerror or str(error),
+        ) from error
+
+
+def _opened(path: Path, data: bytes) -> "Image.Image":
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            # Size is checked next, with a sentence of our own.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(BytesIO(data), formats=_known_formats())
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, "more than 170") from error
+    except DAMAGE as error:
+        raise InputError(
+            "{path} is not a photo that can be opened.",
+            hint="Use a JPEG, PNG, WebP, AVIF or TIFF file; convert others (HEIC, raw) first.",
+            code="photo.not_a_photo",
+            path=str(path),
+        ) from error
+
+
+def _known_formats() -> list[str]:
+    """Those of `FORMATS` that this Pillow has; HEIF only comes with a plug-in."""
+    from PIL import Image
+
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _check_size(path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    if min(size) < LEAST_SIDE:
+        raise InputError(
+            "The photo {path} is too small: {width} × {height} pixels.",
+            hint="Each side needs at least {least} pixels, better 720.",
+            code="photo.too_small",
+            path=str(path),
+            width=width,
+            height=height,
+            least=LEAST_SIDE,
+        )
+    if width * height > MOST_MEGAPIXELS * 1_000_000:
+        raise _too_large(path, f"{width * height / 1e6:.0f}")
+
+
+def _too_large(path: Path, megapixels: str) -> InputError:
+    return InputError(
+        "The photo {path} is too large: {megapixels} megapixels.",
+        hint="Scale it down to {most} megapixels or fewer.",
+        code="photo.too_large",
+        path=str(path),
+        megapixels=megapixels,
+        most=MOST_MEGAPIXELS,
+    )
+
+
+def _within(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """`size` shrunk, in proportion, so that no side is over `longest`."""
+    scale = min(1.0, longest / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _pixels(image: "Image.Image") -> Pixels:
+    """(H, W, 3) of a decoded picture of any mode, upright and in sRGB."""
+    from PIL import Image, ImageOps
+
+    profile = image.info.get("icc_profile")
+    image = _eight_bits(image)
+    image = image.resize(_within(image.size, LONGEST), Image.Resampling.LANCZOS)
+    image = _to_srgb(_over_white(ImageOps.exif_transpose(image)), profile)
+    return np.array(image, np.uint8)
+
+
+def _eight_bits(image: "Image.Image") -> "Image.Image":
+    """Modes of more bits brought to 8; palettes to their colours. Keeps EXIF."""
+    from PIL import Image
+
+    if image.mode in ("P", "PA"):
+        clear = image.mode == "PA" or "transparency" in image.info
+        changed = image.convert("RGBA" if clear else "RGB")
+    elif image.mode.startswith(("I", "F")):
+        changed = Image.fromarray(_scaled(np.asarray(image)))
+    elif image.mode == "1":
+        changed = image.convert("L")
+    else:
+        return image
+    changed.info.update({key: image.info[key] for key in ("exif",) if key in image.info})
+    return changed
+
+
+def _scaled(values: "np.ndarray[Any, Any]") -> Pixels:
+    """Grey values of a 16-bit, 32-bit or floating picture as 0–255."""
+    top = float(np.nanmax(values, initial=0.0))
+    white = next((full for full in (1.0, 255.0, 65535.0) if top <= full), top)
+    if values.dtype.kind != "f":
+        white = max(white, 65535.0 if values.dtype == np.uint16 else 255.0)
+    bytes_: Pixels = np.clip(np.nan_to_num(values) * (255.0 / white) + 0.5, 0, 255).astype(np.uint8)
+    return bytes_
+
+
+def _over_white(image: "Image.Image") -> "Image.Image":
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def _to_srgb(image: "Image.Image", profile: bytes | None) -> "Image.Image":
+    """By the photo's own colour profile where it has a usable one."""
+    from PIL import ImageCms
+
+    if profile and image.mode in ("RGB", "L", "CMYK"):
+        try:
+            own = ImageCms.ImageCmsProfile(BytesIO(profile))
+            srgb = ImageCms.createProfile("sRGB")
+            made = ImageCms.profileToProfile(image, own, srgb, outputMode="RGB")
+            if made is not None:
+                return made
+        except (ImageCms.PyCMSError, OSError):
+            pass  # a broken profile, or one of another colour space: as if there were none
+    return image.convert("RGB")

@@ -1,0 +1,153 @@
+"""Number what happens in a run, stamp it, and hand it to the log and to every view.
+
+Knows no file format and no screen: the log and the views are given to it.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from vidgen.errors import VidgenError
+from vidgen.events import (
+    SHARES,
+    Completed,
+    Envelope,
+    Event,
+    Failed,
+    Log,
+    RunCancelled,
+    Sink,
+    StageEnded,
+    StageProgress,
+)
+from vidgen.progress.wire import Estimate, Wire
+
+SNAPSHOT_SECONDS: Final = 0.1  # at most ten progress events a second and stage reach anybody
+
+
+class EventLog(Protocol):
+    """Where every event is kept before anybody sees it."""
+
+    @property
+    def next_seq(self) -> int: ...
+
+    def __call__(self, envelope: Envelope) -> None: ...
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Broadcast:
+    """An `Emit` for one run; may be called from any thread, but not from a signal handler.
+
+    The log comes first and its failure is the run's. A view that fails is left out from then on
+    and a warning says so, unless what it raises is a `VidgenError`: that is meant for the person.
+    `floor` is the progress, in percent, that a resumed run had reached.
+    """
+
+    def __init__(
+        self,
+        task_id: str,
+        views: Sequence[Sink] = (),
+        first_seq: int = 1,
+        *,
+        log: EventLog | None = None,
+        floor: float = 0.0,
+        shares: Mapping[str, tuple[float, float]] = SHARES,
+        estimate: Estimate | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.task_id = task_id
+        self._views = list(views)
+        self._log = log
+        self._seq = log.next_seq if log else first_seq
+        self._wire = Wire(task_id, shares, floor, estimate, clock)
+        self._throttle = _Throttle(clock)
+        self._now = now
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            for due in self._throttle.let_through(event):
+                self._send(due)
+
+    def _send(self, event: Event) -> None:
+        event_type, data = self._wire.form(event)
+        stamp = self._now().isoformat(timespec="milliseconds")[:23] + "Z"
+        envelope = Envelope(self.task_id, self._seq, event_type, stamp, data)
+        trouble = self._keep(envelope)
+        lost = self._show(envelope)
+        if trouble and not isinstance(event, Failed | RunCancelled):
+            raise trouble  # a run that already failed keeps its own reason
+        for name, reason in lost:
+            self._send(Log("WARNING", "live.view_failed", {"view": name, "reason": reason}))
+
+    def _keep(self, envelope: Envelope) -> VidgenError | None:
+        """Write to the log. An end is told to the views even when the log could not take it."""
+        if self._log is None:
+            self._seq += 1
+            return None
+        try:
+            self._log(envelope)
+            self._seq += 1
+        except VidgenError as error:
+            if not envelope.is_terminal:
+                raise
+            return error
+        except BaseException:
+            # Ctrl-C may strike between the write and the line above: the log knows what it holds.
+            self._seq = self._log.next_seq
+            raise
+        return None
+
+    def _show(self, envelope: Envelope) -> list[tuple[str, str]]:
+        lost = []
+        for view in tuple(self._views):
+            try:
+                view(envelope)
+            except VidgenError:
+                raise
+            except Exception as error:  # a view is a convenience, the run is the work
+                self._views.remove(view)
+                name = getattr(view, "__name__", type(view).__name__)
+                lost.append((name, f"{type(error).__name__}: {error}"))
+        return lost
+
+
+class _Throttle:
+    """Hold back progress that comes too fast; never lose the last one of a stage."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._sent: dict[str, float] = {}  # stage -> when its last progress went out, seconds
+        self._held: dict[str, StageProgress] = {}
+
+    def let_through(self, event: Event) -> list[Event]:
+        """What is to be sent now, in order."""
+        now = self._clock()
+        if isinstance(event, StageProgress):
+            self._held[event.stage] = event
+            return [*self._due(now)]
+        if isinstance(event, StageEnded):
+            late = self._held.pop(event.stage, None)
+            return [late, event] if late else [event]
+        if isinstance(event, Failed | Completed | RunCancelled):
+            held = [*self._held.values()]
+            self._held.clear()
+            return [*held, event]
+        return [*self._due(now), event]
+
+    def _due(self, now: float) -> list[StageProgress]:
+        if not self._held:
+            return []
+        due = [
+            stage
+            for stage in self._held
+            if now - self._sent.get(stage, -SNAPSHOT_SECONDS) >= SNAPSHOT_SECONDS
+        ]
+        self._sent.update(dict.fromkeys(due, now))
+        return [self._held.pop(stage) for stage in due]

@@ -1,0 +1,264 @@
+"""Draw a run as lines of styled text that fit a width and a height exactly. Pure: no terminal.
+
+Times come from the state, words from `words`; escape codes are made by `terminal`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rich.cells import cell_len, set_cell_size
+
+from vidgen.progress.state import RunState, StageState
+from vidgen.progress.words import (
+    clock_time,
+    counted,
+    duration,
+    harmless,
+    label,
+    megabytes,
+    remaining,
+    sentence,
+    speed,
+    stage_name,
+)
+
+WIDEST: Final = 100  # wider bars say no more
+NARROW: Final = 60  # below: one column less, no notes, no bars inside stages
+FULL_HEIGHT: Final = 16  # from here on there is room for a heading and blank lines
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Some text in one style, perhaps a link."""
+
+    text: str
+    style: str = ""
+    link: str = ""
+
+
+Line = tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """The signs of a view, one cell each."""
+
+    completed: str
+    running: str
+    waiting: str
+    skipped: str
+    reused: str
+    failed: str
+    warning: str
+    info: str
+    full: str
+    half: str
+    empty: str
+    dot: str
+    cut: str
+
+
+UNICODE: Final = Glyphs("✓", "▸", "·", "–", "↺", "✗", "!", "i", "━", "╸", "━", "·", "…")
+ASCII: Final = Glyphs("+", ">", ".", "-", "=", "x", "!", "i", "#", "#", "-", "-", "~")
+
+STYLES: Final = {
+    "completed": "green",
+    "running": "bold cyan",
+    "waiting": "dim",
+    "skipped": "dim",
+    "reused": "green",
+    "failed": "bold red",
+    "cancelled": "yellow",
+    "interrupted": "yellow",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Where to draw: cells, the signs and the language. `title` names the run's inputs."""
+
+    width: int
+    height: int
+    glyphs: Glyphs = UNICODE
+    language: str = "en"
+    title: str = ""
+
+    @property
+    def inner(self) -> int:
+        """Usable cells: the last column stays free, where terminals differ about wrapping."""
+        return max(8, min(WIDEST, self.width - 1))
+
+    @property
+    def is_narrow(self) -> bool:
+        return self.inner < NARROW
+
+    @property
+    def is_roomy(self) -> bool:
+        return self.height >= FULL_HEIGHT and not self.is_narrow
+
+    @property
+    def margin(self) -> int:
+        return 2 if self.is_roomy else 0
+
+
+def draw(state: RunState, page: Page, now: float) -> list[Line]:
+    """The live picture, at most `page.height - 1` lines; what matters least goes first."""
+    ranked: list[tuple[int, Line]] = []  # (rank, line): the highest rank is dropped first
+    blank = 7 if page.is_narrow else 6
+    if page.is_roomy:
+        ranked += [(9, _heading(state, page)), (9, ())]
+    ranked += [(_rank(row), _stage(row, state, page, now)) for row in state.stages.values()]
+    ranked += [(blank, ()), (0, _overall(state, page, now))]
+    ranked += [(rank, line) for rank, line in _details(state, page, now) if line]
+    return [_fitted(line, page) for line in _within(ranked, max(1, page.height - 1))]
+
+
+def _within(ranked: Sequence[tuple[int, Line]], most: int) -> list[Line]:
+    kept = list(enumerate(ranked))
+    while len(kept) > most:
+        kept.remove(max(kept, key=lambda item: (item[1][0], -item[0])))
+    return [line for _, (_, line) in kept]
+
+
+def _rank(row: StageState) -> int:
+    return {"running": 1, "waiting": 4}.get(row.mark, 3)
+
+
+def _heading(state: RunState, page: Page) -> Line:
+    left = [Span("vidgen", "bold")]
+    if page.title:
+        left.append(Span("  " + harmless(page.title)))
+    run = label("run", page.language, task=state.task_id[:8]) if state.task_id else ""
+    return _spread(left, [Span(run, "dim")], page)
+
+
+def _stage(row: StageState, state: RunState, page: Page, now: float) -> Line:
+    name = stage_name(row.name, page.language)
+    column = max(cell_len(stage_name(n, page.language)) for n in state.stages)
+    sign = getattr(page.glyphs, _sign(row.mark))
+    style = {"running": "bold", "waiting": "dim", "skipped": "dim"}.get(row.mark, "")
+    head = [Span(sign + " ", STYLES[row.mark]), Span(name, style)]
+    if row.mark == "waiting":
+        return _spread(head, [], page)
+    gap = Span(" " * (column - cell_len(name) + 2))
+    if row.mark == "running":
+        return _running(row, [*head, gap], head, page, now)
+    took = Span(_took(row, page), "dim")
+    note = _note(row, page)
+    return _spread([*head, gap, Span(note, "dim")] if note else head, [took], page)
+
+
+def _sign(mark: str) -> str:
+    return {"cancelled": "failed", "interrupted": "failed"}.get(mark, mark)
+
+
+def _took(row: StageState, page: Page) -> str:
+    if row.mark in ("skipped", "reused"):
+        return label(row.mark, page.language)
+    return duration(row.seconds, page.language)
+
+
+def _note(row: StageState, page: Page) -> str:
+    """The stage's own closing sentence, where there is room and it has one."""
+    if page.is_narrow or row.said.get("message_code") == f"stage.{row.name}":
+        return ""
+    return sentence(row.said, page.language)
+
+
+def _running(row: StageState, wide: list[Span], short: list[Span], page: Page, now: float) -> Line:
+    data = row.progress
+    rate = speed(data, page.language, short=True)
+    numbers = "  ".join(filter(None, (counted(data, page.language), rate)))
+    time = clock_time(now - row.began)
+    if page.is_narrow:
+        return _spread(short, [Span(counted(data, "") or time, "dim")], page)
+    if not data:
+        return _spread(short, [Span(time, "dim")], page)
+    used = sum(cell_len(span.text) for span in wide)
+    room = page.inner - page.margin - used - cell_len(numbers) - 2 - 8
+    bar = _bar(float(data.get("stage_progress", 0.0)), min(24, room), page) if room >= 6 else []
+    return _spread([*wide, *bar, Span("  " if bar else ""), Span(numbers)], [Span(time, "dim")], page)
+
+
+def _bar(share: float, cells: int, page: Page) -> list[Span]:
+    halves = round(min(1.0, max(0.0, share)) * cells * 2)
+    full, half = divmod(halves, 2)
+    done = page.glyphs.full * full + (page.glyphs.half if half else "")
+    return [Span(done, "cyan"), Span(page.glyphs.empty * (cells - full - half), "bright_black")]
+
+
+def _overall(state: RunState, page: Page, now: float) -> Line:
+    percent = f"{state.percent:3.0f} %  "
+    # The room for the time is fixed, so that the bar never changes its length.
+    room = 0 if page.is_narrow else 38
+    cells = page.inner - page.margin - len(percent) - room
+    text = "" if page.is_narrow else "  " + _eta(state, page, now)
+    return (
+        Span(" " * page.margin),
+        Span(percent, "bold"),
+        *_bar(state.percent / 100, max(4, cells), page),
+        Span(text),
+    )
+
+
+def _eta(state: RunState, page: Page, now: float) -> str:
+    left = remaining(state.eta.at(now), state.upper.at(now), page.language)
+    if not left and state.eta_basis == "learning":
+        return label("learning", page.language)
+    return left
+
+
+def _details(state: RunState, page: Page, now: float) -> list[tuple[int, Line]]:
+    """(rank, line) of what stands under the bar: time, machine, preview."""
+    elapsed = label("elapsed", page.language, time=clock_time(state.elapsed()))
+    if page.is_narrow:
+        parts = [_eta(state, page, now), clock_time(state.elapsed())]
+        return [(2, _row(parts, page, "")), (5, _row(_machine(state, page), page))]
+    lines = [(2, _row([elapsed, *_machine(state, page)], page))]
+    if path := str(state.preview.get("path", "")):
+        lines.append((8, _link(label("preview", page.language), path, page)))
+    return lines
+
+
+def _machine(state: RunState, page: Page) -> list[str]:
+    used, language = state.resource, page.language
+    parts = []
+    if used.get("cpu_percent") is not None:
+        parts.append(label("cpu", language, percent=f"{used['cpu_percent']:.0f}"))
+    if used.get("memory_mb") is not None:
+        parts.append(label("memory", language, amount=megabytes(used["memory_mb"])))
+    if used.get("gpu_percent") is not None:
+        memory = f" {megabytes(used['gpu_memory_mb'])}" if used.get("gpu_memory_mb") else ""
+        parts.append(label("gpu", language, percent=f"{used['gpu_percent']:.0f}") + memory)
+    return parts
+
+
+def _row(parts: Sequence[str], page: Page, style: str = "dim") -> Line:
+    text = f" {page.glyphs.dot} ".join(part for part in parts if part)
+    return (Span(" " * page.margin), Span(text, style)) if text else ()
+
+
+def _link(name: str, path: str, page: Page, style: str = "dim") -> Line:
+    """A path, cut in its middle when it is long; the link holds all of it."""
+    head = [Span(" " * page.margin), Span(f"{name}  ", style)]
+    room = page.inner - sum(cell_len(span.text) for span in head)
+    return (*head, Span(cut_path(harmless(path), room, page.glyphs.cut), "", _uri(path)))
+
+
+def _uri(path: str) -> str:
+    try:
+        return Path(path).absolute().as_uri()
+    except (ValueError, OSError):
+        return ""
+
+
+def cut_path(path: str, cells: int, cut: str) -> str:
+    """The path in so many cells: its beginning gives way, its name stays."""
+    if cell_len(path) <= cells:
+        return path
+    kept = path
+    while kept and cell_len(kept) > max(0, cells - 1):
+        kept = kept[1:]
+    return cut + kept

@@ -1,0 +1,94 @@
+"""One holder of a file at a time, across processes; freed by the system when the holder dies.
+
+flock on Unix, msvcrt on Windows. Says who holds it; what it guards is others' business.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+# A reader that asks "does anybody hold it?" holds it itself for some microseconds.
+PATIENCE_SECONDS: Final = 0.25
+_FAR: Final = 1 << 30  # Windows locks bytes; these lie behind the holder's name
+
+
+class Held(Exception):  # noqa: N818  # a fact about another process, turned into a sentence above
+    """Somebody else holds the lock; `pid` is who, 0 when they left no name."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(pid)
+        self.pid = pid
+
+
+class Lock:
+    """A context manager: raises Held when somebody else has it for longer than a moment."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+
+    def __enter__(self) -> "Lock":
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+        patient_until = time.monotonic() + PATIENCE_SECONDS
+        while not _take(fd):
+            if time.monotonic() > patient_until:
+                pid = _named(fd)
+                os.close(fd)
+                raise Held(pid)
+            time.sleep(0.01)
+        os.ftruncate(fd, 0)
+        os.write(fd, str(os.getpid()).encode())
+        self._fd = fd
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._fd)  # closing gives the lock back
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lock. A missing or unreadable file is held by nobody."""
+    try:
+        fd = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+    except OSError:
+        return False
+    try:
+        return not _take(fd)
+    finally:
+        os.close(fd)
+
+
+def _named(fd: int) -> int:
+    os.lseek(fd, 0, os.SEEK_SET)
+    text = os.read(fd, 32)
+    return int(text) if text.isdigit() else 0
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(fd: int) -> bool:
+        os.lseek(fd, _FAR, os.SEEK_SET)
+        try:
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        finally:
+            os.lseek(fd, 0, os.SEEK_SET)
+        return True
+else:
+    import fcntl
+
+    def _take(fd: int) -> bool:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,154 @@
+"""Progress as plain lines, for logs and pipes: no cursor, no colour, nothing ever redrawn.
+
+Also the two smallest views: bare event lines (`rawjson`) and nothing (`quiet`).
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO, Final, TextIO
+
+from vidgen.events import Envelope
+from vidgen.progress.words import (
+    clock_time,
+    counted,
+    duration,
+    harmless,
+    label,
+    remaining,
+    sentence,
+    speed,
+    stage_name,
+)
+
+LEAST_SHARE: Final = 0.05  # a line for every twentieth of a stage …
+LEAST_SECONDS: Final = 5.0  # … or every five seconds, like BuildKit's plain mode
+
+Data = Mapping[str, Any]
+
+
+class Plain:
+    """A line per stage start and end, per 5 % or 5 s in between, and per message.
+
+    A stream that is gone (a closed pipe, a full disk) ends the talking, never the run.
+    `says_errors=False` when somebody else tells the run's error.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        language: str = "en",
+        *,
+        says_errors: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream: TextIO | None = stream
+        self._language = language
+        self._says_errors = says_errors
+        self._clock = clock
+        self._began = clock()
+        self._told_share = 0.0
+        self._told_at = 0.0
+
+    def __enter__(self) -> "Plain":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, envelope: Envelope) -> None:
+        for line in self._lines(envelope.event_type, envelope.data):
+            self._write(line)
+
+    def _lines(self, event_type: str, data: Data) -> list[str]:
+        match event_type:
+            case "stage_update":
+                return self._stage(data)
+            case "progress_update":
+                return self._progress(data)
+            case "log":
+                return [f"{data.get('level', 'INFO')}: {sentence(data, self._language)}"]
+            case "preview":
+                return [f"{label('preview', self._language)}: {data.get('path', '')}"]
+            case "error" if self._says_errors:
+                hint = str(data.get("hint") or "")
+                return [f"ERROR: {sentence(data, self._language)}", *([hint] if hint else [])]
+            case "complete":
+                took = duration(float(data.get("duration_seconds", 0)), self._language)
+                return [f"{sentence(data, self._language)}: {data.get('video_path')} ({took})"]
+            case "cancelled":
+                again = data.get("resume_command")
+                return [sentence(data, self._language) + (f": {again}" if again else "")]
+            case _:
+                return []
+
+    def _stage(self, data: Data) -> list[str]:
+        self._told_share, self._told_at = 0.0, self._clock()
+        name = stage_name(str(data.get("stage")), self._language)
+        if data.get("status") == "started":
+            return [f"{name} ..."]
+        outcome = label(str(data.get("status", "completed")), self._language)
+        took = duration(float(data.get("duration_seconds", 0)), self._language)
+        said = sentence(data, self._language)
+        return [f"{name}: {outcome} ({took})" + (f", {said}" if said not in ("", name) else "")]
+
+    def _progress(self, data: Data) -> list[str]:
+        share, now = float(data.get("stage_progress", 0)), self._clock()
+        if share - self._told_share < LEAST_SHARE and now - self._told_at < LEAST_SECONDS:
+            return []
+        self._told_share, self._told_at = share, now
+        parts = (
+            f"{stage_name(str(data.get('stage')), self._language)}: {share:.0%}",
+            counted(data, self._language),
+            speed(data, self._language),
+            remaining(data.get("eta_seconds"), data.get("eta_upper_seconds"), self._language),
+        )
+        return [", ".join(part for part in parts if part)]
+
+    def _write(self, line: str) -> None:
+        if self._stream is None:
+            return
+        text = f"[{clock_time(self._clock() - self._began)}] {harmless(line)}\n"
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        try:
+            self._stream.write(text.encode(encoding, "replace").decode(encoding))
+            self._stream.flush()
+        except (OSError, ValueError):  # ValueError: the stream was closed by us or a caller
+            self._stream = None
+
+
+class RawJson:
+    """Every event as its line on the wire, flushed at once, and nothing else.
+
+    A closed pipe ends the talking, never the run.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream: BinaryIO | None = stream
+
+    def __enter__(self) -> "RawJson":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, envelope: Envelope) -> None:
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(envelope.to_wire() + b"\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._stream = None
+
+
+class Quiet:
+    """Says nothing; the run's result and its error are told by whoever started it."""
+
+    def __enter__(self) -> "Quiet":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, envelope: Envelope) -> None:
+        pass

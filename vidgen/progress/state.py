@@ -1,0 +1,172 @@
+"""What is known of a run from its events so far, folded into one place for a view to draw.
+
+Reads envelopes only, so a local run, a remote one and a stored one look the same.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from vidgen.events import Envelope
+
+Mark = Literal[
+    "waiting", "running", "completed", "skipped", "reused", "failed", "cancelled", "interrupted"
+]
+LOCAL_PLAN: Final = (
+    "yolo_detection",
+    "birefnet_removal",
+    "prosody_adjustment",
+    "rendering",
+    "finalizing",
+)
+CLOUD_PLAN: Final = (*LOCAL_PLAN[:3], "d_id_upload", "d_id_processing", "finalizing")
+QUIET_STAGES: Final = frozenset({"initialized", "complete", "failed", "cancelled"})
+STEADY_SHARE: Final = 0.10  # a new time is taken at once when it differs by more than this …
+STEADY_SECONDS: Final = 1.0  # … and by more than this
+GLIDE: Final = 0.1  # smaller differences are made up by at most this part of the passing time
+
+
+@dataclass(slots=True)
+class StageState:
+    """One row of the view. `progress` is the data of its last `progress_update`."""
+
+    name: str
+    mark: Mark = "waiting"
+    began: float = 0.0  # on the view's clock
+    seconds: float = 0.0  # when it is over
+    said: Mapping[str, Any] = field(default_factory=dict)  # data of its last stage_update
+    progress: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Countdown:
+    """A remaining time that counts down evenly, although estimates waver (seconds)."""
+
+    _end: float | None = None
+    _goal: float | None = None
+    _seen: float = 0.0
+
+    def take(self, seconds: float | None, now: float) -> None:
+        if seconds is None:
+            self._end = self._goal = None
+            return
+        self._goal = now + seconds
+        shown = self.at(now)
+        tolerance = max(STEADY_SECONDS, STEADY_SHARE * (shown or 0.0))
+        if shown is None or abs(seconds - shown) > tolerance:
+            self._end = self._goal
+
+    def at(self, now: float) -> float | None:
+        if self._end is None or self._goal is None:
+            return None
+        step = GLIDE * max(0.0, now - self._seen)
+        self._seen = max(now, self._seen)
+        self._end += min(step, max(-step, self._goal - self._end))
+        return max(0.0, self._end - now)
+
+
+class RunState:
+    """A run as its events tell it. Not thread-safe; `clock` is in seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.task_id = ""
+        self.stages: dict[str, StageState] = {name: StageState(name) for name in LOCAL_PLAN}
+        self.request: Mapping[str, Any] = {}
+        self.percent = 0.0
+        self.resource: Mapping[str, Any] = {}
+        self.preview: Mapping[str, Any] = {}
+        self.end: Envelope | None = None
+        self.eta, self.upper = Countdown(), Countdown()
+        self.eta_basis = ""
+        self._began: datetime | None = None
+        self._elapsed = 0.0  # at the last event
+        self._seen = clock()
+
+    @property
+    def running(self) -> StageState | None:
+        return next((s for s in reversed(self.stages.values()) if s.mark == "running"), None)
+
+    def elapsed(self) -> float:
+        """Seconds since the run began; a finished run stands still."""
+        return self._elapsed + (0.0 if self.end else self._clock() - self._seen)
+
+    def take(self, event: Envelope) -> None:
+        self.task_id = event.task_id
+        self._tell_time(event)
+        data = event.data
+        self.percent = max(self.percent, _number(data.get("progress")) or 0.0)
+        if "eta_basis" in data or "eta_seconds" in data:
+            self.eta.take(_number(data.get("eta_seconds")), self._seen)
+            self.upper.take(_number(data.get("eta_upper_seconds")), self._seen)
+            self.eta_basis = str(data.get("eta_basis", ""))
+        match event.event_type:
+            case "stage_update":
+                self._stage(data)
+            case "progress_update":
+                self._row(data).progress = data
+            case "resource":
+                self.resource = data
+            case "preview":
+                self.preview = data
+            case "error" | "complete" | "cancelled":
+                self._finish(event)
+
+    def interrupt(self) -> None:
+        """The writer is gone without a word; the view's owner found that out."""
+        if row := self.running:
+            row.mark = "interrupted"
+
+    def _tell_time(self, event: Envelope) -> None:
+        is_start = event.data.get("stage") == "initialized" or self.end is not None
+        try:
+            stamp = datetime.fromisoformat(event.timestamp)
+        except ValueError:
+            return
+        if self._began is None or (is_start and event.data.get("status") == "started"):
+            self._began, self.end = stamp, None  # a resumed run begins anew
+        told = max(0.0, (stamp - self._began).total_seconds())
+        self._elapsed, self._seen = told, self._clock()
+
+    def _stage(self, data: Mapping[str, Any]) -> None:
+        if data.get("stage") == "initialized":
+            self.request = {**self.request, **(data.get("metadata") or {})}
+            if self.request.get("renderer") == "d-id":
+                self._plan(CLOUD_PLAN)
+        if data.get("stage") in QUIET_STAGES:
+            return
+        row = self._row(data)
+        row.said = data
+        if data.get("status") == "started":
+            row.mark, row.began, row.progress = "running", self._seen, {}
+        else:
+            status = str(data.get("status"))
+            row.mark = "skipped" if status == "skipped" else (
+                "reused" if status == "reused" else "completed"
+            )
+            row.seconds = _number(data.get("duration_seconds")) or 0.0
+
+    def _row(self, data: Mapping[str, Any]) -> StageState:
+        name = str(data.get("stage", ""))
+        if name not in self.stages and name.startswith("d_id_"):
+            self._plan(CLOUD_PLAN)
+        if name == "queued" and name not in self.stages:
+            self.stages = {name: StageState(name), **self.stages}
+        return self.stages.setdefault(name, StageState(name))
+
+    def _plan(self, names: tuple[str, ...]) -> None:
+        known = {name: row for name, row in self.stages.items() if row.mark != "waiting"}
+        rows = [*(n for n in known if n not in names), *names]
+        self.stages = {name: known.get(name) or StageState(name) for name in rows}
+
+    def _finish(self, event: Envelope) -> None:
+        self.end = event
+        self.eta.take(None, self._seen)
+        marks: dict[str, Mark] = {"error": "failed", "cancelled": "cancelled"}
+        if (row := self.running) and event.event_type in marks:
+            row.mark, row.seconds = marks[event.event_type], self._seen - row.began
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

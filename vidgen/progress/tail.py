@@ -1,0 +1,206 @@
+"""Follow one run's `events.jsonl`: each line is read and parsed once, whoever watches.
+
+Keeps where every event lies in the file, not the events; who gets them is the hub's business.
+"""
+
+import hashlib
+import os
+from array import array
+from bisect import bisect_right
+from collections.abc import Sequence
+from enum import Enum, auto
+from typing import Final
+
+from vidgen.events import TERMINAL, Envelope
+from vidgen.paths import TaskFolder
+from vidgen.progress.snapshot import Snapshot
+
+READ_BYTES: Final = 256 * 1024  # at a time, so that a long log never holds up the others
+_MUST, _PROGRESS, _RESOURCE = 0, 1, 2
+_KINDS: Final = {"progress_update": _PROGRESS, "resource": _RESOURCE}
+
+
+class Change(Enum):
+    """What reading on has found."""
+
+    NOTHING = auto()
+    GREW = auto()
+    MORE = auto()  # grew, and there is still more to read
+    REPLACED = auto()  # another log is in its place: every position before is void
+    GONE = auto()  # the task was deleted
+
+
+class Tail:
+    """One log, as far as it has been read. `epoch` names this log: a replaced one has another.
+
+    A torn last line waits for its end; a line that is no event, or whose `seq` is not above the
+    ones before, is passed over.
+    """
+
+    def __init__(self, folder: TaskFolder) -> None:
+        self.folder = folder
+        self.task_id = folder.task_id
+        self.epoch = ""
+        self.snapshot = Snapshot(folder.task_id)
+        self._fd = -1
+        self._forget()
+
+    def _forget(self) -> None:
+        self.close()
+        self.epoch = ""
+        self.snapshot = Snapshot(self.task_id)
+        self._offset = 0  # bytes of the file that are read and understood
+        self._seqs = array("q")
+        self._starts = array("Q")
+        self._sizes = array("I")  # bytes without the line end
+        self._kinds = array("B")
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    @property
+    def last_seq(self) -> int:
+        return self._seqs[-1] if self._seqs else 0
+
+    @property
+    def count(self) -> int:
+        return len(self._seqs)
+
+    @property
+    def has_ended(self) -> bool:
+        """The log's last event is a terminal one (a resumed run goes on behind it)."""
+        return self.snapshot.last_type in TERMINAL
+
+    def read(self) -> Change:
+        """Take in what was written since, at most READ_BYTES of it."""
+        try:
+            found = os.stat(self.folder.events)
+        except (FileNotFoundError, NotADirectoryError):
+            return self._lost()
+        was_replaced = self._fd >= 0 and not self._is_same(found)
+        if was_replaced:
+            self._forget()
+        if self._fd < 0:
+            self._fd = os.open(self.folder.events, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        if was_replaced:
+            self._take(found.st_size)
+            return Change.REPLACED
+        if found.st_size == self._offset:
+            return Change.NOTHING
+        return self._take(found.st_size)
+
+    def _lost(self) -> Change:
+        had_log = self._fd >= 0
+        self._forget()
+        if not self.folder.root.is_dir():
+            return Change.GONE
+        return Change.REPLACED if had_log else Change.NOTHING
+
+    def _is_same(self, found: os.stat_result) -> bool:
+        held = os.fstat(self._fd)
+        if (held.st_ino, held.st_dev) != (found.st_ino, found.st_dev):
+            return False
+        end = self._starts[-1] + self._sizes[-1] + 1 if self._starts else 0
+        if end <= found.st_size < self._offset:  # a torn tail was moved aside
+            self._offset = end
+        return found.st_size >= self._offset
+
+    def _take(self, size: int) -> Change:
+        block = _read_at(self._fd, READ_BYTES, self._offset)
+        stop = block.rfind(b"\n") + 1
+        if not stop and len(block) == READ_BYTES:
+            stop = len(block)  # no event is that long: pass over it
+        before = len(self._seqs)
+        start = 0
+        for line in block[:stop].split(b"\n"):
+            self._add(line, self._offset + start)
+            start += len(line) + 1
+        self._offset += stop
+        if stop and self._offset < size:
+            return Change.MORE
+        return Change.GREW if len(self._seqs) > before else Change.NOTHING
+
+    def _add(self, line: bytes, start: int) -> None:
+        if not line:
+            return
+        try:
+            event = Envelope.from_wire(line)
+        except ValueError:
+            return
+        if event.seq <= self.last_seq:
+            return
+        if not self.epoch:
+            self.epoch = epoch_of(self.task_id, event.timestamp)
+        self._seqs.append(event.seq)
+        self._starts.append(start)
+        self._sizes.append(len(line))
+        self._kinds.append(_KINDS.get(event.event_type, _MUST))
+        self.snapshot.take(event)
+
+    def after(self, seq: int) -> range:
+        """The places of all events behind `seq`."""
+        seqs = self._seqs
+        if 0 < seq <= len(seqs) and seqs[seq - 1] == seq:  # nearly always: no gaps
+            return range(seq, len(seqs))
+        return range(bisect_right(seqs, seq), len(seqs))
+
+    def without_stale(self, places: range) -> list[int]:
+        """These places without the snapshots that a newer one makes worthless."""
+        kinds = self._kinds
+        last = {kinds[place]: place for place in places}
+        return [place for place in places if not kinds[place] or place == last[kinds[place]]]
+
+    def size(self, places: Sequence[int]) -> int:
+        """Bytes of these events."""
+        return sum(self._sizes[place] for place in places)
+
+    def seq(self, place: int) -> int:
+        return self._seqs[place]
+
+    def lines(self, places: Sequence[int], most_bytes: int) -> list[bytes]:
+        """The events' JSON, for at least the first place, then up to `most_bytes`.
+
+        Neighbours are read at once. Raises OSError when the file lost them meanwhile.
+        """
+        lines: list[bytes] = []
+        at = 0
+        while at < len(places) and (not lines or most_bytes > 0):
+            stop = at + 1
+            wanted = self._sizes[places[at]]
+            while (
+                stop < len(places)
+                and places[stop] == places[stop - 1] + 1
+                and wanted + self._sizes[places[stop]] <= most_bytes
+            ):
+                wanted += self._sizes[places[stop]]
+                stop += 1
+            if lines and wanted > most_bytes:
+                break
+            lines += self._run(places[at], stop - at)
+            most_bytes -= wanted
+            at = stop
+        return lines
+
+    def _run(self, place: int, count: int) -> list[bytes]:
+        first = self._starts[place]
+        last = place + count - 1
+        wanted = self._starts[last] + self._sizes[last] - first
+        block = _read_at(self._fd, wanted, first) if self._fd >= 0 else b""
+        if len(block) < wanted:
+            raise OSError(f"the log of {self.task_id} lost bytes it had")
+        return [
+            block[self._starts[p] - first : self._starts[p] - first + self._sizes[p]]
+            for p in range(place, last + 1)
+        ]
+
+
+def epoch_of(task_id: str, first_timestamp: str) -> str:
+    """Eight hex digits that name one log: two logs of a task began at different times."""
+    return hashlib.sha256(f"{task_id} {first_timestamp}".encode()).hexdigest()[:8]
+
+
+def _read_at(fd: int, size: int, offset: int) -> bytes:
+    os.lseek(fd, offset, os.SEEK_SET)  # Windows has no pread
+    return os.read(fd, size)

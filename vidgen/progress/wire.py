@@ -1,0 +1,222 @@
+"""The wire's form of what happens in a run (DESIGN §3): percentages, sentences, rates, peaks.
+
+Numbering, stamping and sending are the broadcast's.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from vidgen.events import (
+    Completed,
+    Event,
+    Failed,
+    Log,
+    Preview,
+    Resource,
+    RunCancelled,
+    StageEnded,
+    StageProgress,
+    StageStarted,
+)
+from vidgen.messages import say
+
+Data = dict[str, Any]
+RATE_WINDOW_SECONDS: Final = 3.0
+RATE_LEAST_SECONDS: Final = 0.2  # a rate over less than this is noise
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """How long a run still takes. `basis` is "history", "rate" or "learning" (nothing known yet).
+
+    `seconds` is the expected time, `upper_seconds` the bound that three runs of four keep.
+    """
+
+    seconds: float | None
+    upper_seconds: float | None
+    basis: str
+
+
+Estimate = Callable[[Event], Remaining | None]
+
+
+class Wire:
+    """Turn a small event into the wire's `event_type` and `data` (DESIGN §3)."""
+
+    def __init__(
+        self,
+        task_id: str,
+        shares: Mapping[str, tuple[float, float]],
+        floor: float,
+        estimate: Estimate | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._task_id = task_id
+        self._shares = shares
+        self._estimate = estimate
+        self._stage = "initialized"
+        self._progress = max(0.0, floor)
+        self._peaks: dict[str, float] = {}
+        self._rate = _Rate(clock)
+
+    def form(self, event: Event) -> tuple[str, Data]:
+        match event:
+            case StageProgress():
+                return "progress_update", self._snapshot(event)
+            case StageStarted():
+                self._stage = event.stage
+                self._reach(event.stage, 0.0)
+                data = self._sentence(event.code or f"stage.{event.stage}", event.metadata)
+                return "stage_update", data | {
+                    "stage_progress": 0.0,
+                    "status": "started",
+                    **self._remaining(event),
+                }
+            case StageEnded():
+                return "stage_update", self._ended(event)
+            case Log():
+                return "log", self._sentence(event.code, event.metadata) | {"level": event.level}
+            case Resource():
+                return "resource", self._resource(event)
+            case Preview():
+                return "preview", self._preview(event)
+            case Failed():
+                return "error", self._failed(event)
+            case Completed():
+                return "complete", self._completed(event)
+            case RunCancelled():
+                return "cancelled", self._cancelled(event)
+
+    def _reach(self, stage: str, share: float) -> None:
+        first, last = self._shares.get(stage, (0.0, 0.0))
+        self._progress = max(self._progress, round(first + (last - first) * share, 2))
+
+    def _base(self, stage: str) -> Data:
+        return {"stage": stage, "progress": self._progress, "message": "", "message_code": ""}
+
+    def _sentence(self, code: str, metadata: Mapping[str, Any]) -> Data:
+        return {
+            "stage": self._stage,
+            "progress": self._progress,
+            "message": say(code, metadata),
+            "message_code": code,
+            "metadata": metadata,
+        }
+
+    def _remaining(self, event: Event) -> Data:
+        if self._estimate is None:
+            return {}
+        known = self._estimate(event)
+        if known is None:
+            return {}
+        return {
+            "eta_seconds": _tenths(known.seconds),
+            "eta_upper_seconds": _tenths(known.upper_seconds),
+            "eta_basis": known.basis,
+        }
+
+    def _snapshot(self, event: StageProgress) -> Data:
+        self._stage = event.stage
+        self._reach(event.stage, event.share)
+        return self._sentence(event.code or f"stage.{event.stage}", event.metadata) | {
+            "stage_progress": round(event.share, 4),
+            "done": event.done,
+            "total": event.total,
+            "unit": event.unit,
+            "rate": self._rate(event),
+            **self._remaining(event),
+        }
+
+    def _ended(self, event: StageEnded) -> Data:
+        self._stage = event.stage
+        self._reach(event.stage, 1.0)
+        return self._sentence(event.code or f"stage.{event.stage}", event.metadata) | {
+            "stage_progress": 1.0,
+            "status": event.status,
+            "duration_seconds": round(event.duration_seconds, 3),
+            **self._remaining(event),
+        }
+
+    def _resource(self, event: Resource) -> Data:
+        used = {
+            "cpu_percent": event.cpu_percent,
+            "memory_mb": event.memory_mb,
+            "gpu_percent": event.gpu_percent,
+            "gpu_memory_mb": event.gpu_memory_mb,
+        }
+        for name, value in used.items():
+            if value is not None:
+                self._peaks[name] = max(value, self._peaks.get(name, value))
+        return self._base(self._stage) | used
+
+    def _preview(self, event: Preview) -> Data:
+        return self._base(self._stage) | {
+            "name": event.name,
+            "url": f"/api/tasks/{self._task_id}/previews/{event.name}",
+            "path": event.path,
+            "width": event.width,
+            "height": event.height,
+            "sha256": event.sha256,
+            "bytes": event.bytes,
+        }
+
+    def _failed(self, event: Failed) -> Data:
+        return {
+            "stage": "failed",
+            "failed_stage": self._stage,
+            "progress": -1.0,
+            "message": event.message,
+            "message_code": event.error_code,
+            "metadata": event.details,
+            "error_code": event.error_code,
+            "is_retryable": event.is_retryable,
+            "retry_count": event.retry_count,
+            "max_retries": event.max_retries,
+            "hint": event.hint,
+            "solutions": [event.hint] if event.hint else [],
+            "details": event.details,
+            "trace_id": event.trace_id,
+        }
+
+    def _completed(self, event: Completed) -> Data:
+        self._stage, self._progress = "complete", 100.0
+        peaks = {f"peak_{name}": value for name, value in self._peaks.items()}
+        return self._sentence("stage.complete", peaks | dict(event.metadata)) | {
+            "video_path": event.video_path,
+            "video_url": f"/api/tasks/{self._task_id}/video",
+            "duration_seconds": round(event.duration_seconds, 3),
+        }
+
+    def _cancelled(self, event: RunCancelled) -> Data:
+        stopped_in, self._stage = self._stage, "cancelled"
+        return self._sentence("stage.cancelled", event.metadata) | {
+            "cancelled_stage": stopped_in,
+            "resume_command": event.resume_command,
+        }
+
+
+class _Rate:
+    """Units per second of the running stage, over about the last three seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._stage = ""
+        self._points: list[tuple[float, float]] = []  # (seconds, done)
+
+    def __call__(self, event: StageProgress) -> float | None:
+        now = self._clock()
+        if event.stage != self._stage or (self._points and event.done < self._points[-1][1]):
+            self._stage, self._points = event.stage, []
+        self._points.append((now, event.done))
+        while len(self._points) > 2 and now - self._points[1][0] >= RATE_WINDOW_SECONDS:
+            del self._points[0]
+        (began, first), (_, last) = self._points[0], self._points[-1]
+        if now - began < RATE_LEAST_SECONDS:
+            return None
+        return round((last - first) / (now - began), 2)
+
+
+def _tenths(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

@@ -1,0 +1,118 @@
+"""How times, amounts and sentences are said to a person, the same in every view.
+
+Also takes away control characters: a file's name or a remote run's message must not
+steer somebody's terminal. Knows no screen.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from vidgen.messages import say
+
+_CONTROLS: Final = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
+    code: " " for code in (0x09, 0x0A, 0x0D, 0x2028, 0x2029)
+}
+# Marks that turn the writing direction can make a path look like another one.
+_HARMLESS: Final = _CONTROLS | dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "")
+
+
+def harmless(text: str) -> str:
+    """The text on one line, without anything that a terminal would obey."""
+    return text.translate(_HARMLESS)
+
+
+def sentence(data: Mapping[str, Any], language: str) -> str:
+    """An event's sentence in the reader's language, else the English one it came with."""
+    code, otherwise = str(data.get("message_code", "")), str(data.get("message", ""))
+    if language == "en" and otherwise:
+        return harmless(otherwise)
+    return harmless(say(code, data.get("metadata"), language, otherwise=otherwise))
+
+
+def label(key: str, language: str, **values: Any) -> str:
+    """A word of the view's own, from the table `live`."""
+    return say(f"live.{key}", values, language)
+
+
+def stage_name(stage: str, language: str, otherwise: str = "") -> str:
+    return harmless(say(f"stage.{stage}", None, language, otherwise=otherwise or stage))
+
+
+def clock_time(seconds: float) -> str:
+    """0:07, 12:34, 1:02:03."""
+    minutes, rest = divmod(int(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def duration(seconds: float, language: str = "en") -> str:
+    """A measured time: 0.8 s, 12.3 s, 2 min 05 s, 1 h 02 min."""
+    if seconds < 59.95:
+        return label("seconds", language, s=f"{max(0.0, seconds):.1f}")
+    return _long(round(seconds), language)
+
+
+def expected(seconds: float, language: str = "en") -> str:
+    """A time foretold, said no finer than it is known: 8 s, 45 s, 1 min 20 s, 12 min."""
+    if seconds < 60:
+        return label("seconds", language, s=f"{max(1, round(seconds))}")
+    step = 5 if seconds < 300 else 60
+    return _long(round(seconds / step) * step, language)
+
+
+def _long(seconds: int, language: str) -> str:
+    minutes, rest = divmod(seconds, 60)
+    if minutes >= 60:
+        hours, minutes = divmod(minutes, 60)
+        return label("hours", language, h=hours, m=f"{minutes:02}")
+    if not rest:
+        return label("whole_minutes", language, m=minutes)
+    return label("minutes", language, m=minutes, s=f"{rest:02}")
+
+
+def remaining(seconds: float | None, upper: float | None, language: str = "en") -> str:
+    """about 12 s, at most 15 s. Empty when nothing is known."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return label("nearly", language)
+    about = expected(seconds, language)
+    most = expected(upper, language) if upper is not None and upper > seconds else about
+    if most == about:
+        return label("about", language, eta=about)
+    return label("about_at_most", language, eta=about, upper=most)
+
+
+def counted(data: Mapping[str, Any], language: str = "en") -> str:
+    """What is done of what: 123/250 frames, 3.1/7.3 MB. Empty when there is nothing to count."""
+    done, total, unit = data.get("done"), data.get("total"), str(data.get("unit", ""))
+    if not isinstance(done, int | float) or not isinstance(total, int | float) or total <= 0:
+        return ""
+    if unit == "bytes":
+        return f"{done / 1e6:.1f}/{total / 1e6:.1f} MB"
+    whole = float(done).is_integer() and float(total).is_integer()
+    numbers = f"{done:.0f}/{total:.0f}" if whole else f"{done:.1f}/{total:.1f}"
+    return f"{numbers} {_unit(unit, language)}".rstrip()
+
+
+def speed(data: Mapping[str, Any], language: str = "en") -> str:
+    """How fast it goes: 41 frames/s, 2.5 MB/s. Empty while it is unknown."""
+    rate, unit = data.get("rate"), str(data.get("unit", ""))
+    if not isinstance(rate, int | float) or rate <= 0 or unit == "percent":
+        return ""
+    if unit == "bytes":
+        return f"{rate / 1e6:.1f} MB/s"
+    return (
+        f"{rate:.0f} {_unit(unit, language)}/s"
+        if rate >= 10
+        else (f"{rate:.1f} {_unit(unit, language)}/s")
+    )
+
+
+def _unit(unit: str, language: str) -> str:
+    return harmless(say(f"live.unit_{unit}", None, language, otherwise=unit))
+
+
+def megabytes(value: float) -> str:
+    """612 MB, 2.1 GB."""
+    return f"{value:.0f} MB" if value < 1000 else f"{value / 1000:.1f} GB"

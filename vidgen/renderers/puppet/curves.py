@@ -1,0 +1,55 @@
+"""Small things done with curves sampled at a fixed rate: smoothing, easing, reading at frames."""
+
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidgen.work import Floats
+
+Array = NDArray[np.float64]
+RATE: Final = 100  # samples per second of every curve
+
+
+def smooth(curve: Array, sigma: float) -> Array:
+    """`curve` (N,) under a Gaussian of `sigma` samples, its ends held. Linear in N."""
+    reach = max(1, int(np.ceil(3 * sigma)))
+    offsets = np.arange(-reach, reach + 1)
+    kernel = np.exp(-0.5 * (offsets / max(sigma, 1e-6)) ** 2)
+    held = np.pad(curve, reach, mode="edge")
+    return _convolved(held, kernel / kernel.sum())
+
+
+def _convolved(curve: Array, kernel: Array) -> Array:
+    from scipy.signal import oaconvolve
+
+    if len(kernel) < 32:
+        return np.convolve(curve, kernel, mode="valid")
+    return np.asarray(oaconvolve(curve, kernel, mode="valid"))
+
+
+def eased(share: Array) -> Array:
+    """0..1 to 0..1 with still ends (smoothstep)."""
+    return np.asarray(share * share * (3 - 2 * share))
+
+
+def resampled(curve: Floats, rate: int, fps: Fraction, first: int, last: int) -> Floats:
+    """`curve` at the centres of frames first..last-1: (last - first,)."""
+    centres = (np.arange(first, last) + 0.5) / float(fps) * rate
+    return np.interp(centres, np.arange(len(curve)), curve).astype(np.float32)
+
+
+def highest(curve: Floats, rate: int, fps: Fraction, first: int, last: int) -> Floats:
+    """The largest value of `curve` within each of the frames first..last-1: (last - first,)."""
+    length = rate / float(fps)  # samples a frame
+    steps = np.linspace(0, length, int(np.ceil(length)) + 1)
+    places = np.arange(first, last)[:, None] * length + steps  # (frames, steps)
+    values = np.interp(places, np.arange(len(curve)), curve)
+    return np.asarray(values.max(axis=1), dtype=np.float32)
+
+
+def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and one past the last index of each run of True, in order."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]

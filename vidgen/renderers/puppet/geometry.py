@@ -1,0 +1,213 @@
+"""A face's own measures, read from its 468 landmarks: axes, lips, eyes and brows.
+
+Everything here is in pixels of the framed photo; `u` runs along the eyes, `v` down the face,
+both from the middle of the mouth, so a tilted head needs no case of its own. Moves nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from vidgen.work import Floats
+
+FOREHEAD: Final = 10
+CHIN: Final = 152
+JAW: Final = (172, 397)  # its corners, image left and right
+OUTLINE: Final = (
+    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
+    *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
+)
+UPPER_LIP: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)  # its inner edge
+LOWER_LIP: Final = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
+OUTER_UPPER: Final = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
+OUTER_LOWER: Final = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
+# One row for each eye of the picture, left first; points from left to right.
+UPPER_LIDS: Final = (
+    (33, 246, 161, 160, 159, 158, 157, 173, 133),
+    (362, 398, 384, 385, 386, 387, 388, 466, 263),
+)
+LOWER_LIDS: Final = (
+    (33, 7, 163, 144, 145, 153, 154, 155, 133),
+    (362, 382, 381, 380, 374, 373, 390, 249, 263),
+)
+BROWS_ABOVE: Final = ((70, 63, 105, 66, 107), (336, 296, 334, 293, 300))
+BROWS_BELOW: Final = ((46, 53, 52, 65, 55), (285, 295, 282, 283, 276))
+SHUT: Final = 0.012  # of Hf: lips nearer than this touch in the photo
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """Two unit vectors at right angles and the point they start from."""
+
+    x: float
+    y: float
+    cos: float
+    sin: float
+
+    def uv(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """Frame pixels → along, down."""
+        dx, dy = x - self.x, y - self.y
+        return dx * self.cos + dy * self.sin, dy * self.cos - dx * self.sin
+
+    def xy(self, u: Floats, v: Floats) -> tuple[Floats, Floats]:
+        """Along, down → frame pixels."""
+        return self.x + u * self.cos - v * self.sin, self.y + u * self.sin + v * self.cos
+
+    def turned(self, du: Floats, dv: Floats) -> tuple[Floats, Floats]:
+        """A shift along and down → in frame pixels."""
+        return du * self.cos - dv * self.sin, du * self.sin + dv * self.cos
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """v over u as a table, continued flat at both ends."""
+
+    u: Floats
+    v: Floats
+
+    def __call__(self, u: Floats) -> Floats:
+        return np.interp(u, self.u, self.v).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Eye:
+    """One eye in axes of its own: from its middle, along its corners, in pixels."""
+
+    axes: Axes
+    half: float  # half the distance of its corners
+    upper: Curve  # the lids' edges
+    lower: Curve
+    brow: Curve  # lower edge of the brow
+
+    @property
+    def opening(self) -> float:
+        """Largest distance of the lids, pixels."""
+        return float((self.lower.v - self.upper.v).max())
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """What the renderer must know of a face. Lengths are pixels; `height` is Hf."""
+
+    axes: Axes  # from the middle of the mouth
+    height: float  # forehead 10 to chin 152
+    left: float  # half width of the inner mouth on the picture's left, > 0
+    right: float
+    upper: Curve  # inner edges of the lips
+    lower: Curve
+    outer_upper: Curve  # outer edges
+    outer_lower: Curve
+    gap: float  # between the lips in the photo, at its widest
+    chin: float  # v of the chin
+    jaw: float  # half width of the jaw
+    middle: tuple[float, float]  # u, v of the face's middle
+    outline: Floats  # (36, 2) frame pixels
+    eyes: tuple[Eye, Eye]  # image left, right
+    brows: tuple[Curve, Curve]
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether the lips touch in the photo."""
+        return self.gap < SHUT * self.height
+
+    def across(self, u: Floats) -> Floats:
+        """u as a share of the half mouth on its own side: -1 and 1 are the corners.
+
+        A turned face shows its far half shorter; the shares stay the same.
+        """
+        return np.where(u < 0, u / self.left, u / self.right).astype(np.float32)
+
+    def middle_line(self, u: Floats) -> Floats:
+        """v half-way between the lips."""
+        return (self.upper(u) + self.lower(u)) / 2
+
+
+def measure(points: Floats) -> Face:
+    """The measures of the face with these landmarks, (468, 2 or 3) in frame pixels."""
+    flat = np.asarray(points[:, :2], np.float64)
+    axes = _axes(flat)
+    uv = np.stack(axes.uv(flat[:, 0], flat[:, 1]), 1)
+    height = float(np.hypot(*(flat[FOREHEAD] - flat[CHIN])))
+    left, right = max(1.0, -uv[78, 0]), max(1.0, uv[308, 0])
+    upper, lower = _lips(uv, left, right)
+    wide = (uv[list(JAW), 0] - uv[:, 0].mean()).tolist()
+    return Face(
+        axes=axes,
+        height=height,
+        left=float(left),
+        right=float(right),
+        upper=upper,
+        lower=lower,
+        outer_upper=smooth_curve(uv[list(OUTER_UPPER)], 0.08 * (left + right)),
+        outer_lower=smooth_curve(uv[list(OUTER_LOWER)], 0.08 * (left + right)),
+        gap=float((lower.v - upper.v).max()),
+        chin=float(uv[CHIN, 1]),
+        jaw=float((wide[1] - wide[0]) / 2),
+        middle=(float(uv[[FOREHEAD, CHIN], 0].mean()), float(uv[[FOREHEAD, CHIN], 1].mean())),
+        outline=flat[list(OUTLINE)].astype(np.float32),
+        eyes=(_eye(flat, 0), _eye(flat, 1)),
+        brows=(_brow(uv, 0), _brow(uv, 1)),
+    )
+
+
+def _axes(points: Floats) -> Axes:
+    """u from the eye line, evened out with the line from the bridge of the nose to the chin."""
+    along = points[263] - points[33]
+    down = points[CHIN] - points[168]
+    angle_u = np.arctan2(along[1], along[0])
+    angle_v = np.arctan2(-down[0], down[1])
+    turn = (angle_v - angle_u + np.pi) % (2 * np.pi) - np.pi
+    # the lips lie along the eyes; a turned and nodding head shears the two lines apart
+    angle = float(angle_u + 0.3 * np.clip(turn, -0.35, 0.35))
+    x, y = points[[13, 14]].mean(0)
+    return Axes(float(x), float(y), float(np.cos(angle)), float(np.sin(angle)))
+
+
+def smooth_curve(uv: Floats, width: float, samples: int = 241) -> Curve:
+    """A curve through `uv` (N, 2), smoothed over `width` pixels, its ends kept."""
+    order = np.argsort(uv[:, 0], kind="stable")
+    u = np.linspace(uv[order[0], 0], uv[order[-1], 0], samples)
+    v = np.interp(u, uv[order, 0], uv[order, 1])
+    step = max(1e-6, float(u[1] - u[0]))
+    kernel = np.exp(-0.5 * (np.arange(-60, 61) * step / max(1e-3, width / 2)) ** 2)
+    trend = np.linspace(v[0], v[-1], samples)
+    padded = np.pad(v - trend, 60, mode="reflect", reflect_type="odd")
+    smoothed = np.convolve(padded, kernel / kernel.sum(), "valid") + trend
+    return Curve(u.astype(np.float32), smoothed.astype(np.float32))
+
+
+def _lips(uv: Floats, left: float, right: float) -> tuple[Curve, Curve]:
+    """The inner edges over one common table of u; they meet in the corners, never cross."""
+    width = 0.10 * (left + right)
+    upper = smooth_curve(uv[list(UPPER_LIP)], width)
+    lower = smooth_curve(uv[list(LOWER_LIP)], width)
+    u = np.linspace(-left, right, 241).astype(np.float32)
+    above, below = upper(u), lower(u)
+    middle = (above + below) / 2
+    half = np.maximum(0.0, below - above) / 2
+    share = np.where(u < 0, -u / left, u / right)
+    half *= np.clip((1 - share) / 0.12, 0, 1)
+    return Curve(u, (middle - half).astype(np.float32)), Curve(
+        u, (middle + half).astype(np.float32)
+    )
+
+
+def _eye(points: Floats, side: int) -> Eye:
+    above, below = points[list(UPPER_LIDS[side])], points[list(LOWER_LIDS[side])]
+    across = above[-1] - above[0]
+    length = max(2.0, float(np.hypot(*across)))
+    x, y = (above[0] + above[-1]) / 2
+    axes = Axes(float(x), float(y), float(across[0] / length), float(across[1] / length))
+
+    def curve(of: Floats) -> Curve:
+        return smooth_curve(np.stack(axes.uv(of[:, 0], of[:, 1]), 1), 0.12 * length)
+
+    upper, lower = curve(above), curve(below)
+    lid = Curve(lower.u, np.maximum(lower.v, upper(lower.u)).astype(np.float32))
+    return Eye(axes, length / 2, upper, lid, curve(points[list(BROWS_BELOW[side])]))
+
+
+def _brow(uv: Floats, side: int) -> Curve:
+    middle = (uv[list(BROWS_ABOVE[side])] + uv[list(BROWS_BELOW[side])]) / 2
+    return smooth_curve(middle, 0.3 * float(np.ptp(middle[:, 0])))

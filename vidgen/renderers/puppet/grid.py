@@ -1,0 +1,77 @@
+"""Coarse grids of displacements over a part of the frame, and their way up to every pixel.
+
+Fields are smooth, so they are worked out at one node in `pitch` pixels and enlarged
+by `cv2.resize`. Knows nothing of faces.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vidgen.work import Box, Floats
+
+
+def smoothstep(x: Floats) -> Floats:
+    """0 below 0, 1 above 1, with slope 0 at both."""
+    x = np.clip(x, 0.0, 1.0)
+    return np.asarray(x * x * (3 - 2 * x), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Nodes over `box` of the frame, each in the middle of a cell; one ring of cells outside.
+
+    Node (row r, column c) is at pixel x = left + (c - 1) * pitch + (pitch - 1) / 2, so that
+    `cv2.resize` by `pitch` puts pixel centres where they belong.
+    """
+
+    left: int
+    top: int
+    columns: int  # the ring included
+    rows: int
+    pitch: int
+
+    @classmethod
+    def over(cls, box: Box, pitch: int) -> "Grid":
+        """The grid whose inner cells cover `box` (frame pixels)."""
+        left, top, right, bottom = box
+        columns = -(-(right - left) // pitch) + 2
+        rows = -(-(bottom - top) // pitch) + 2
+        return cls(left, top, columns, rows, pitch)
+
+    @property
+    def right(self) -> int:
+        return self.left + (self.columns - 2) * self.pitch
+
+    @property
+    def bottom(self) -> int:
+        return self.top + (self.rows - 2) * self.pitch
+
+    def nodes(self) -> tuple[Floats, Floats]:
+        """x and y of the nodes, each (rows, columns), frame pixels."""
+        start = -self.pitch + (self.pitch - 1) / 2
+        x = self.left + start + self.pitch * np.arange(self.columns)
+        y = self.top + start + self.pitch * np.arange(self.rows)
+        across, down = np.meshgrid(x, y)
+        return across.astype(np.float32), down.astype(np.float32)
+
+    def part(self, box: Box) -> tuple["Grid", slice, slice]:
+        """The smallest part of this grid that covers `box`, with its rows and columns in it."""
+        c0 = max(0, (box[0] - self.left) // self.pitch)
+        r0 = max(0, (box[1] - self.top) // self.pitch)
+        c1 = min(self.columns - 2, -(-(box[2] - self.left) // self.pitch))
+        r1 = min(self.rows - 2, -(-(box[3] - self.top) // self.pitch))
+        c1, r1 = max(c1, c0 + 1), max(r1, r0 + 1)
+        left, top = self.left + c0 * self.pitch, self.top + r0 * self.pitch
+        inner = Grid(left, top, c1 - c0 + 2, r1 - r0 + 2, self.pitch)
+        return inner, slice(r0, r1 + 2), slice(c0, c1 + 2)
+
+
+def enlarged(field: Floats, pitch: int, smooth: bool = False) -> Floats:
+    """`field` (rows, columns, C) of a `Grid` at every pixel of its inner cells."""
+    import cv2
+
+    rows, columns = field.shape[:2]
+    how = cv2.INTER_CUBIC if smooth else cv2.INTER_LINEAR
+    full = cv2.resize(field, (columns * pitch, rows * pitch), interpolation=how)
+    return full[pitch:-pitch, pitch:-pitch]

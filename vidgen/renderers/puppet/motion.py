@@ -1,0 +1,220 @@
+"""How the head, the lids, the brows and the eyes move while somebody speaks: curves from a seed.
+
+Same voice, same look, same curves. Knows the voice only through `Controls`, and no pixels.
+Numbers: PUPPET (b)11; blinks after Bentivoglio 1997 (log-normal, about 26 a minute while talking)
+and Sforza 2008 (closing faster than opening); head with F0 and loudness after Munhall 2004.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+
+from vidgen.renderers.base import Look
+from vidgen.renderers.puppet.blinks import blink_times, lid_curve
+from vidgen.renderers.puppet.controls import Controls
+from vidgen.renderers.puppet.curves import RATE, Array, eased, resampled, smooth
+from vidgen.renderers.puppet.glances import Glance, gaze_curves, glances
+from vidgen.work import Floats
+
+CURVES: Final = (
+    "yaw",
+    "pitch",
+    "roll",
+    "tx",
+    "ty",
+    "breath",
+    "lids",
+    "brows",
+    "gaze_x",
+    "gaze_y",
+)
+LIMITS: Final = {"yaw": 3.5, "pitch": 3.0, "roll": 2.2}  # degrees; more tears a flat photo
+SPEED_LIMIT: Final = 9.0  # degrees per second, any axis
+SWAYS: Final = {"yaw": 1.5, "roll": 0.9, "pitch": 0.7, "tx": 0.006, "ty": 0.004}
+PITCH_PER_SEMITONE: Final = -0.28  # degrees: a rising voice lifts the chin
+NOD: Final = 1.3  # degrees
+SETTLE: Final = (0.5, 0.9)  # seconds to leave the photo's pose, and to come back to it
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """Curves at 100 Hz, each (N,) float32, N = ceil(seconds * 100) + 1, sample k at k / 100 s."""
+
+    yaw: Floats  # degrees; the nose goes right in the picture
+    pitch: Floats  # degrees; the chin goes down
+    roll: Floats  # degrees; clockwise in the picture
+    tx: Floats  # face heights, right
+    ty: Floats  # face heights, down
+    breath: Floats  # 0 out – 1 in
+    lids: Floats  # 0 as in the photo – 1 shut
+    brows: Floats  # 0 as in the photo – 1 raised
+    gaze_x: Floats  # of the eye's half width, right in the picture
+    gaze_y: Floats  # of the eye's half height, down
+    blinks: tuple[float, ...]  # seconds at which a lid begins to close
+
+    def sampled(self, fps: Fraction, first: int, last: int) -> dict[str, Floats]:
+        """The curves at the centres of frames first..last-1, each (last - first,)."""
+        return {
+            name: resampled(getattr(self, name), RATE, fps, first, last) for name in CURVES
+        }
+
+
+def motion(controls: Controls, look: Look, seconds: float) -> Motion:
+    """The motion for `seconds` of this voice. Scales of `look` at 0 leave their curves at 0."""
+    count = int(np.ceil(round(seconds * RATE, 6))) + 1
+    loud, f0 = _fitted(controls.loud, count), _fitted(controls.f0, count)
+    plan = glances(seconds, look.seed) if look.gaze > 0 else ()
+    blinks = blink_times(seconds, controls.pauses, plan, look.seed, look.blink)
+    head = _head(loud, f0, controls.pauses, look, seconds)
+    gaze_x, gaze_y = _gaze(plan, head, look.gaze, count)
+    return Motion(
+        **{name: curve.astype(np.float32) for name, curve in head.items()},
+        breath=_breath(controls.pauses, seconds, look).astype(np.float32),
+        lids=lid_curve(blinks, count, gaze_y).astype(np.float32),
+        brows=_brows(f0, loud, look).astype(np.float32),
+        gaze_x=gaze_x.astype(np.float32),
+        gaze_y=gaze_y.astype(np.float32),
+        blinks=blinks,
+    )
+
+
+def _fitted(curve: Floats, count: int) -> Array:
+    """`curve` cut, or continued with zeros, to `count` samples."""
+    fitted = np.zeros(count)
+    shared = min(count, len(curve))
+    fitted[:shared] = curve[:shared]
+    return fitted
+
+
+def _head(
+    loud: Array, f0: Array, pauses: tuple[tuple[float, float], ...], look: Look, seconds: float
+) -> dict[str, Array]:
+    """yaw, pitch, roll in degrees, tx, ty in face heights."""
+    rng = np.random.default_rng([look.seed, 1])
+    count = len(loud)
+    energy = 0.45 + 0.55 * smooth(loud, 0.35 * RATE)
+    head = {name: size * energy * _sway(rng, count) for name, size in SWAYS.items()}
+    head["pitch"] += PITCH_PER_SEMITONE * np.clip(smooth(f0, 0.12 * RATE), -6, 6)
+    head["pitch"] += NOD * _nods(rng, loud)
+    head["yaw"] += _postures(rng, pauses, count, 0.9)
+    head["roll"] += _postures(rng, pauses, count, 0.5)
+    settle = _settling(count)
+    for name, limit in LIMITS.items():
+        bent = limit * np.tanh(look.head_motion * settle * head[name] / limit)
+        head[name] = _slowed(bent)
+    for name in ("tx", "ty"):
+        head[name] = 0.012 * np.tanh(look.head_motion * settle * head[name] / 0.012)
+    return head
+
+
+def _sway(rng: np.random.Generator, count: int) -> Array:
+    """Three slow sines of 2.6–8.3 s, within about -1..1."""
+    time = np.arange(count) / RATE
+    periods = np.array([rng.uniform(5.6, 8.3), rng.uniform(3.8, 5.6), rng.uniform(2.6, 3.8)])
+    weights = np.array([0.5, 0.3, 0.2])
+    phases = rng.uniform(0, 2 * np.pi, 3)
+    waves = np.sin(2 * np.pi * time[:, None] / periods + phases)  # (N, 3)
+    return np.asarray(waves @ weights)
+
+
+def _nods(rng: np.random.Generator, loud: Array) -> Array:
+    """Small nods on loudness peaks: down in 0.2 s, back in 0.4 s, at most one in 0.7 s."""
+    level = smooth(loud, 0.10 * RATE)
+    peaks = np.flatnonzero((level[1:-1] > level[:-2]) & (level[1:-1] >= level[2:])) + 1
+    nods = np.zeros(len(loud))
+    last = -RATE
+    for peak in peaks[level[peaks] > 0.55]:
+        strength = rng.uniform(0.35, 1.0)
+        if peak - last < 0.7 * RATE or rng.random() > 0.6:
+            continue
+        last = int(peak)
+        nods += strength * _nod(np.arange(len(loud)) / RATE - peak / RATE)
+    return nods
+
+
+def _nod(time: Array) -> Array:
+    """One nod about its lowest point at 0 s, 0..1."""
+    down = eased(np.clip((time + 0.22) / 0.22, 0, 1))
+    back = eased(np.clip(time / 0.42, 0, 1))
+    return np.asarray(down - back)
+
+
+def _postures(
+    rng: np.random.Generator, pauses: tuple[tuple[float, float], ...], count: int, size: float
+) -> Array:
+    """A new resting place, slowly taken, after each longer pause (Hadar 1984)."""
+    place = np.zeros(count)
+    for start, end in pauses:
+        target = rng.uniform(-size, size)
+        if end - start >= 0.3:
+            place[int(start * RATE) :] = target
+    return smooth(place, 0.30 * RATE)
+
+
+def _settling(count: int) -> Array:
+    """0 in the photo's pose at both ends, 1 between."""
+    time = np.arange(count) / RATE
+    left = time[-1] - time
+    away, back = SETTLE
+    end = 0.15 + 0.85 * eased(np.clip(left / back, 0, 1))
+    return np.asarray(eased(np.clip(time / away, 0, 1)) * end)
+
+
+def _slowed(curve: Array) -> Array:
+    """`curve`, smoothed no more than it takes to stay under the speed limit."""
+    width = 0.03 * RATE
+    slow = smooth(curve, width)
+    while len(slow) > 1 and np.abs(np.diff(slow)).max() * RATE > SPEED_LIMIT:
+        width *= 1.3
+        slow = smooth(curve, width)
+    return slow
+
+
+def _breath(pauses: tuple[tuple[float, float], ...], seconds: float, look: Look) -> Array:
+    """1.2 s in, 0.5 s held, 1.0 s out, 1.5 s still; a pause of the voice draws the next one in."""
+    count = int(np.ceil(round(seconds * RATE, 6))) + 1
+    rng = np.random.default_rng([look.seed, 4])
+    time = np.arange(count) / RATE
+    curve = np.zeros(count)
+    if look.head_motion <= 0:
+        return curve
+    start = rng.uniform(0.2, 1.0)
+    while start < seconds:
+        pace = rng.uniform(0.85, 1.15)
+        rise = eased(np.clip((time - start) / (1.2 * pace), 0, 1))
+        fall = eased(np.clip((time - start - 1.7 * pace) / pace, 0, 1))
+        curve += rise - fall
+        start = _drawn(start + 4.2 * pace, pauses)
+    return curve
+
+
+def _drawn(start: float, pauses: tuple[tuple[float, float], ...]) -> float:
+    """`start`, or the beginning of a pause within 0.8 s of it."""
+    near = [begin for begin, end in pauses if end - begin > 0.2 and abs(begin - start) < 0.8]
+    return min(near, key=lambda begin: abs(begin - start)) if near else start
+
+
+def _brows(f0: Array, loud: Array, look: Look) -> Array:
+    """Raised when the pitch rises above the speaker's median, a little on every stress."""
+    rng = np.random.default_rng([look.seed, 3])
+    slow = smooth(f0, 0.15 * RATE)
+    rise = np.gradient(smooth(f0, 0.20 * RATE)) * RATE  # semitones a second
+    lifted = np.clip((slow - 0.8) / 4, 0, 1) * 0.6 + np.clip(rise / 16, 0, 1) * 0.5
+    drift = 0.12 * (0.5 + 0.5 * _sway(rng, len(f0))) * (0.3 + 0.7 * smooth(loud, 0.35 * RATE))
+    brows = smooth(np.clip(lifted, 0, 1), 0.08 * RATE) + drift
+    return np.asarray(np.clip(look.brows * brows * _settling(len(f0)), 0, 1))
+
+
+def _gaze(
+    plan: tuple[Glance, ...], head: dict[str, Array], scale: float, count: int
+) -> tuple[Array, Array]:
+    """The glances, and the eyes' counter-turn that keeps them on the viewer as the head turns."""
+    if scale <= 0:
+        return np.zeros(count), np.zeros(count)
+    x, y = gaze_curves(plan, count)
+    # 12 mm from the eye's centre to the iris, 15 mm half width, 5 mm half height: mm per degree
+    x = x - 0.21 / 15 * head["yaw"]
+    y = y - 0.21 / 5 * head["pitch"] * 0.5
+    return np.clip(scale * x, -0.5, 0.5), np.clip(scale * y, -0.5, 0.5)

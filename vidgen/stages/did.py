@@ -1,0 +1,367 @@
+"""The two stages of a film made by D-ID: send picture and voice; order, wait and fetch.
+
+How a request is made and why none is paid twice stands in `renderers.did`; here is the order
+of things, and what people are told meanwhile.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from vidgen.errors import Cancelled, RenderError, VidgenError
+from vidgen.events import Emit, Log, StageProgress
+from vidgen.files import sha256_of
+from vidgen.renderers.did import result, uploads
+from vidgen.renderers.did.client import Client, LinkExpired
+from vidgen.renderers.did.errors import failure
+from vidgen.renderers.did.estimate import LAST, Past, share
+from vidgen.renderers.did.key import Account
+from vidgen.renderers.did.order import Order, OrderBook, Result
+from vidgen.renderers.did.ordering import configuration, placed, settled
+from vidgen.renderers.did.patience import Patience
+from vidgen.renderers.did.wire import RUNNING, Talk
+from vidgen.work import Cutout, Film, Folder, Notes, Speech, Subject, Work
+
+UPLOAD: Final = "d_id_upload"
+PROCESSING: Final = "d_id_processing"
+FETCHES: Final = 3  # of one result, each with a fresh link
+YOUNG: Final = 60.0  # seconds in which an ordered talk may not be known everywhere at D-ID
+
+
+@dataclass(frozen=True, slots=True)
+class DidUpload:
+    """Stage `d_id_upload`: Subject, Cutout, Speech, Folder -> Order with both files at D-ID.
+
+    Sends nothing when this video is ordered already. Raises InputError for what D-ID cannot
+    do, RenderError when the account's credits do not suffice.
+    """
+
+    account: Account
+    task_id: str
+    patience: Patience = field(default_factory=Patience)
+
+    @property
+    def name(self) -> str:
+        return UPLOAD
+
+    def run(self, work: Work, emit: Emit) -> Work:
+        subject, speech = work.get(Subject), work.get(Speech)
+        uploads.refuse(speech.seconds)
+        rgb = uploads.flat(subject, work.get(Cutout))
+        settings = json.dumps(configuration(self.account.stitch))
+        content = uploads.fingerprint(rgb, speech, settings)
+        book = OrderBook(work.get(Folder).work)
+        order, replaced = book.open(self.task_id, content)
+        if replaced and replaced.talk_id and not replaced.result:
+            emit(Log("WARNING", "did.replaced", {"talk": replaced.talk_id}))
+        if order.talk_id and not order.failed:
+            return _reused(work, order)
+        with Client(self.account, emit, self.patience) as client:
+            order = settled(client, book, order, emit)
+            if order.talk_id:
+                return _reused(work, order)
+            needed, left = _credits(client, speech.seconds)
+            if order.has_uploads(self.patience.wall(), self.patience.uploads_live):
+                return _reused(work, order)
+            files = (uploads.picture(rgb), uploads.voice(speech))
+            order = _sent(client, book, order, files, emit)
+        notes = Notes(
+            {
+                "backend": "d-id",
+                "work": sum(len(file.content) for file in files) / 1e6,
+                "work_unit": "megabytes",
+                "credits": needed,
+                "credits_left": left,
+            },
+            "did.uploaded",
+        )
+        return work.plus(order, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class DidProcessing:
+    """Stage `d_id_processing`: Order, Subject, Speech, Folder -> Film.
+
+    Orders the talk if nobody has, waits for it, fetches and checks the result. A second run
+    takes up the same talk; with the result on disk it asks D-ID for nothing.
+    """
+
+    account: Account
+    patience: Patience = field(default_factory=Patience)
+    past: Past = field(default_factory=Past)
+
+    @property
+    def name(self) -> str:
+        return PROCESSING
+
+    def run(self, work: Work, emit: Emit) -> Work:
+        order, folder, seconds = work.get(Order), work.get(Folder).work, work.get(Speech).seconds
+        book = OrderBook(folder)
+        began = self.patience.clock()
+        had = _intact(order, folder)
+        with Client(self.account, emit, self.patience) as client:
+            if not had:
+                order = _bought(client, book, order, seconds, emit, self.past)
+                order = _fetched(client, book, order, seconds, emit)
+            if not self.account.keep and not order.is_cleaned:
+                order = _cleaned(client, book, order, emit)
+        film = _film(order, folder, work, emit)
+        notes = Notes(
+            {
+                "backend": "d-id",
+                "work": seconds,
+                "work_unit": "seconds",
+                "waited_seconds": round(self.patience.clock() - began, 1),
+                "talk": order.talk_id,
+            },
+            "did.reused" if had else "did.done",
+            "reused" if had else "completed",
+        )
+        return work.plus(order, film, notes)
+
+
+def _reused(work: Work, order: Order) -> Work:
+    return work.plus(order, Notes({"backend": "d-id"}, "did.reused", "reused"))
+
+
+def _credits(client: Client, seconds: float) -> tuple[int, float]:
+    """(needed, left). Raises RenderError when there are too few."""
+    needed, left = uploads.credits_needed(seconds), client.credits_left()
+    if left < needed:
+        raise RenderError(
+            "The voice costs {needed} D-ID credits, the account has {left:g}.",
+            hint="Buy credits at D-ID, give a shorter voice, or use --renderer puppet.",
+            code="did.credits_short",
+            needed=needed,
+            left=left,
+        )
+    return needed, left
+
+
+def _sent(
+    client: Client,
+    book: OrderBook,
+    order: Order,
+    files: tuple[uploads.Upload, uploads.Upload],
+    emit: Emit,
+) -> Order:
+    """The order with both files at D-ID, noted one by one."""
+    image, audio = files
+    total = len(image.content) + len(audio.content)
+    emit(StageProgress(UPLOAD, 0, total, "bytes"))
+    picture = client.upload_image(image.name, image.content, image.mime)
+    order = book.save(replace(order, picture=picture))
+    emit(StageProgress(UPLOAD, len(image.content), total, "bytes"))
+    voice = client.upload_audio(audio.name, audio.content, audio.mime)
+    order = book.save(replace(order, voice=voice))
+    emit(StageProgress(UPLOAD, total, total, "bytes"))
+    return order
+
+
+def _intact(order: Order, folder: Path) -> bool:
+    """Whether the result is on disk as it was fetched."""
+    if order.result is None:
+        return False
+    file = folder / order.result.file
+    return file.is_file() and sha256_of(file) == order.result.sha256
+
+
+def _bought(
+    client: Client, book: OrderBook, order: Order, seconds: float, emit: Emit, past: Past
+) -> Order:
+    """The order of a talk that is done."""
+    with _left_behind(book, emit):
+        is_new = not order.talk_id
+        if is_new:
+            order = placed(client, book, order, emit)
+            emit(Log("INFO", "did.ordered", {"talk": order.talk_id}))
+        waited = _awaited(client, book, order, seconds, emit, past.expected(seconds), is_new)
+    if is_new:
+        past.remember(seconds, waited)
+    return order
+
+
+@contextmanager
+def _left_behind(book: OrderBook, emit: Emit) -> Iterator[None]:
+    """Say what happens at D-ID when somebody ends the run: they have no way to cancel."""
+    try:
+        yield
+    except (KeyboardInterrupt, Cancelled):
+        emit(Log("WARNING", "did.left_running", {"file": book.file.name}))
+        raise
+
+
+def _awaited(
+    client: Client,
+    book: OrderBook,
+    order: Order,
+    seconds: float,
+    emit: Emit,
+    expected: float,
+    is_new: bool,
+) -> float:
+    """Seconds until the talk was done. Raises VidgenError when D-ID gave it up."""
+    patience = client.patience
+    bar = _Bar(patience, order, expected, emit)
+    status, pause = ("created", patience.first_poll) if is_new else ("", 0.0)
+    heard = bar.began
+    while True:
+        bar.rest(pause, status)
+        pause = patience.next_poll(pause)
+        talk, trouble = _asked(client, order)
+        now = patience.clock()
+        if talk is not None:
+            heard = now
+            if talk.has_failed:
+                raise _given_up(book, order, talk)
+            if talk.is_ready:
+                return now - bar.began
+            if talk.status != status:
+                pause = 0.0 if status else pause  # at once after a change
+                status = talk.status
+                _tell_unknown(status, emit)
+        elif now - heard > patience.silence:
+            assert trouble is not None
+            raise trouble
+        if now - bar.began > patience.total(seconds):
+            raise _too_slow(order)
+
+
+class _Bar:
+    """The estimated progress while D-ID works: they tell none."""
+
+    def __init__(self, patience: Patience, order: Order, expected: float, emit: Emit) -> None:
+        self._patience = patience
+        self._expected = expected
+        self._emit = emit
+        self.began = patience.clock()
+        # A resumed wait goes on where it was, as far as the wall clock can be believed.
+        earlier = patience.wall() - (order.sent_at or patience.wall())
+        self._earlier = min(max(0.0, earlier), expected)
+
+    def rest(self, seconds: float, status: str) -> None:
+        """Sleep `seconds`, moving the bar at every tick."""
+        until = self._patience.clock() + seconds
+        while True:
+            waited = self._earlier + self._patience.clock() - self.began
+            done = round(100 * share(waited, self._expected), 1)
+            said = {"estimated": True, "status": status, "waited_seconds": round(waited, 1)}
+            self._emit(StageProgress(PROCESSING, done, 100, "percent", "did.working", said))
+            left = until - self._patience.clock()
+            if left <= 0:
+                return
+            self._patience.sleep(min(left, self._patience.tick))
+
+
+def _asked(client: Client, order: Order) -> tuple[Talk | None, VidgenError | None]:
+    """The talk, or why there is no news of it that need not end the wait."""
+    try:
+        return client.talk(order.talk_id), None
+    except RenderError as error:
+        age = client.patience.wall() - (order.sent_at or 0.0)
+        if error.code == "did.not_found" and not 0 <= age < YOUNG:
+            raise RenderError(
+                "D-ID does not know the ordered video any more.",
+                hint="It was deleted there. `vidgen run` orders it anew, which costs again.",
+                code="did.talk_gone",
+                talk=order.talk_id,
+            ) from error
+        if error.is_retryable or error.code == "did.not_found":
+            return None, error
+        raise
+
+
+def _given_up(book: OrderBook, order: Order, talk: Talk) -> VidgenError:
+    error = failure(talk)
+    if error.is_retryable:  # then, and only then, a resume orders once more
+        book.save(replace(order, failed=error.code))
+    return error
+
+
+def _tell_unknown(status: str, emit: Emit) -> None:
+    if status not in RUNNING and status != "done":
+        emit(Log("WARNING", "did.unknown_status", {"status": status[:40]}))
+
+
+def _too_slow(order: Order) -> RenderError:
+    return RenderError(
+        "D-ID has not finished the video in the time that was allowed for it.",
+        hint="It goes on there: `vidgen resume` takes up the same video without paying again.",
+        code="did.slow",
+        is_retryable=True,
+        talk=order.talk_id,
+    )
+
+
+def _fetched(client: Client, book: OrderBook, order: Order, seconds: float, emit: Emit) -> Order:
+    """The order with its result on disk, checked."""
+
+    def told(here: int, total: int) -> None:
+        part = here / total if total else 0.0
+        done = 100 * LAST + 8 * min(1.0, part)
+        emit(StageProgress(PROCESSING, done, 100, "percent", "did.fetching", {"bytes": here}))
+
+    file = book.file.with_name(f"d-id-{order.attempt}.mp4")
+    for fetch in range(FETCHES):
+        link = client.talk(order.talk_id).result_url  # a fresh one each time
+        try:
+            client.download(link, file, told)
+            result.checked(file, seconds)
+        except LinkExpired:
+            emit(Log("INFO", "did.link_expired", {"fetch": fetch + 1}))
+        except RenderError as error:
+            if not error.code.startswith("did.result_") or fetch + 1 == FETCHES:
+                raise
+            emit(Log("WARNING", "did.fetching_again", {"reason": error.message}))
+        else:
+            return book.save(replace(order, result=Result(file.name, sha256_of(file))))
+    raise RenderError(
+        "The link to D-ID's video does not open, nor do fresh ones.",
+        hint="Wait a while, then `vidgen resume`: the video is paid and stays with D-ID.",
+        code="did.link",
+        is_retryable=True,
+        talk=order.talk_id,
+    )
+
+
+def _cleaned(client: Client, book: OrderBook, order: Order, emit: Emit) -> Order:
+    """Remove the video and both files at D-ID. What cannot be removed is said, not fatal."""
+    left = []
+    held = (("talks", order.talk_id), ("images", order.picture), ("audios", order.voice))
+    for kind, one in held:
+        its_id = one if isinstance(one, str) else one.id if one else ""
+        try:
+            if its_id:
+                client.delete(kind, its_id)
+        except VidgenError as error:
+            left.append(kind)
+            emit(Log("WARNING", "did.not_deleted", {"kind": kind, "reason": error.message}))
+    return book.save(replace(order, is_cleaned=not left))
+
+
+def _film(order: Order, folder: Path, work: Work, emit: Emit) -> Film:
+    """The result as a piece that the voice can be joined to, encoded anew only if it must be."""
+    assert order.result is not None
+    file = folder / order.result.file
+    found = result.checked(file, work.get(Speech).seconds)
+    height, width = work.get(Subject).frame.shape[:2]
+    size = (width, height)
+    if found.size != size and not result.is_same_shape(found.size, size):
+        # A square of the face is another picture; stretching it would help nobody.
+        size = (found.size[0] // 2 * 2, found.size[1] // 2 * 2)
+        emit(Log("WARNING", "did.other_shape", {"width": size[0], "height": size[1]}))
+    if found.size != size or not result.is_joinable(file):
+        was = f"{found.size[0]}×{found.size[1]} {found.video_codec}"
+        target = file.with_name(f"{file.stem}-{size[0]}x{size[1]}.mp4")
+        found = result.encoded_anew(file, found, size, target)
+        emit(Log("INFO", "did.encoded_anew", {"was": was, "width": size[0], "height": size[1]}))
+        file = target
+    told = {
+        "renderer": "d-id",
+        "talk": order.talk_id,
+        "credits": uploads.credits_needed(work.get(Speech).seconds),
+    }
+    return Film((file,), found.frame_count, found.fps, found.size, metadata=told)

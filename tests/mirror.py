@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -22,6 +22,7 @@ class Mirror:
     statuses: list[int] = field(default_factory=list)  # sent first, one per GET
     cuts: list[int] = field(default_factory=list)  # body bytes sent before a cut, one per GET
     redirects: dict[str, str] = field(default_factory=dict)  # path → where it went
+    hold: float = 0.0  # seconds between the head and the first piece
     pause: float = 0.0  # seconds between pieces of 16 KiB
     ranges: bool = True  # else every answer is the whole file
     lengths: bool = True  # else no Content-Length: the end of the connection is the end
@@ -39,14 +40,14 @@ def serving(mirror: Mirror) -> Iterator[Mirror]:
 
         def log_message(self, *_: object) -> None: ...
 
-        def do_HEAD(self) -> None:  # noqa: N802  # http.server's name
+        def do_HEAD(self) -> None:  # http.server's name
             path = self.path.partition("?")[0]
             if path in mirror.files:
                 self._head(200, path, len(mirror.files[path]))
             else:
                 self._refuse(404)
 
-        def do_GET(self) -> None:  # noqa: N802  # http.server's name
+        def do_GET(self) -> None:  # http.server's name
             path = self.path.partition("?")[0]
             mirror.asked.append((path, self.headers.get("Range", "")))
             if mirror.statuses:
@@ -72,13 +73,19 @@ def serving(mirror: Mirror) -> Iterator[Mirror]:
                     return
             self._head(206 if first else 200, path, len(body) - first, first)
             end = first + mirror.cuts.pop(0) if mirror.cuts else len(body)
+            time.sleep(mirror.hold)
+            with suppress(ConnectionError):  # the other side had enough
+                self._send(body, first, end)
+            if end < len(body):
+                with suppress(OSError):
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                self.close_connection = True
+
+        def _send(self, body: bytes, first: int, end: int) -> None:
             for start in range(first, min(end, len(body)), 16 * 1024):
                 self.wfile.write(body[start : min(start + 16 * 1024, end)])
                 time.sleep(mirror.pause)
-            if end < len(body):
-                self.wfile.flush()
-                self.connection.shutdown(socket.SHUT_RDWR)
-                self.close_connection = True
+            self.wfile.flush()
 
         def _head(self, status: int, path: str, length: int, first: int = 0) -> None:
             size = len(mirror.files[path])

@@ -43,9 +43,6 @@ def test_a_folder_as_output_gets_the_default_name(tmp_path: Path) -> None:
         (None, {"person": "nobody"}, "option.person"),
         (None, {"background": "#12"}, "option.colour"),
         (None, {"background": "transparent"}, "option.transparent_mp4"),
-        (None, {"loudness": "loud"}, "option.loudness"),
-        (None, {"loudness": "3"}, "option.loudness"),
-        (None, {"loudness": "nan"}, "option.loudness"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(

@@ -5,9 +5,9 @@ stdout carries results only, stderr everything said. Nothing heavy is imported h
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -42,6 +42,9 @@ Mode = Annotated[
     typer.Option("--progress", envvar="VIDGEN_PROGRESS", show_envvar=False, help="How to show it."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout.")]
+ModelName = Annotated[
+    str, typer.Argument(help="A model's name, a set, or all.", metavar="NAME|SET")
+]
 Task = Annotated[
     str, typer.Argument(help="A run's id; its first characters do, or: last.", metavar="TASK")
 ]
@@ -103,10 +106,10 @@ def root(
     if lang:
         os.environ["VIDGEN_LANG"] = lang  # the children, too
     if context.invoked_subcommand in ("run", "demo"):
-        context.default_map = dict.fromkeys(("run", "demo"), dict(read_config()))
+        context.default_map = {context.invoked_subcommand: dict(read_config())}
 
 
-# --- make ------------------------------------------------------------------------------------------
+# --- make
 
 
 @app.command(rich_help_panel=MAKE)
@@ -146,34 +149,37 @@ def demo(
 def resume(task: Task, progress: Mode = "auto", as_json: Json = False) -> None:
     """Take up a run that was cancelled, failed or broke off."""
     from vidgen.progress.store import find_task
-    from vidgen.progress.views import shown
 
     home = Home.default()
-    with shown(progress) as views:
-        from vidgen import compose
-
-        result = compose.resume(home, find_task(home, task), views)
-    _answer(result, as_json, progress)
+    folder = find_task(home, task)
+    _shown(lambda compose, views: compose.resume(home, folder, views), "", progress, as_json)
 
 
 def _make(request: "Request", progress: str, as_json: bool) -> None:
+    home, title = Home.default(), f"{request.photo.name} + {request.voice.name}"
+
+    def make(compose: Any, views: Any) -> "Result":
+        return compose.create(home, request, views)  # type: ignore[no-any-return]  # a module
+
+    _shown(make, title, progress, as_json)
+
+
+def _shown(make: Callable[[Any, Any], "Result"], title: str, progress: str, as_json: bool) -> None:
+    """Show a run while it is made, then print what was made."""
+    from vidgen.interrupts import orderly
     from vidgen.progress.views import shown
 
-    with shown(progress) as views:
-        from vidgen import compose  # after the first paint
+    with orderly(), shown(progress, title=title) as views:
+        from vidgen import compose  # after the first paint: it takes a while
 
-        result = compose.create(Home.default(), request, views)
-    _answer(result, as_json, progress)
-
-
-def _answer(result: "Result", as_json: bool, progress: str) -> None:
+        result = make(compose, views)
     if as_json:
-        show(result.to_json())
+        show(result)
     elif progress != "rawjson":
         typer.echo(result.video)
 
 
-# --- watch -----------------------------------------------------------------------------------------
+# --- watch
 
 
 @app.command(rich_help_panel=WATCH)
@@ -196,7 +202,7 @@ def history(
     past.show(Home.default(), task, as_json=as_json, follow=follow, logs=logs, limit=limit)
 
 
-# --- look after it ---------------------------------------------------------------------------------
+# --- look after it
 
 
 @app.command(rich_help_panel=CARE)
@@ -206,8 +212,66 @@ def doctor(as_json: Json = False) -> None:
 
     findings = list(examine(Home.default()))
     if as_json:
-        show([finding.to_json() for finding in findings])
+        show(findings)
     else:
         show_findings(findings)
     if any(finding.verdict == "problem" for finding in findings):
         raise typer.Exit(3)
+
+
+@models_app.command("list")
+def models_list(as_json: Json = False) -> None:
+    """Every model: its stage, size, licence, and whether it is here."""
+    from vidgen.catalog import Catalog
+    from vidgen.tables import models_table
+
+    rows = Catalog(Home.default()).listed()
+    if as_json:
+        show(rows)
+    else:
+        models_table(rows)
+
+
+@models_app.command("pull")
+def models_pull(what: ModelName = "embedded") -> None:
+    """Fetch a model or a set, check it, put it in place."""
+    from vidgen import fetch
+    from vidgen.catalog import Catalog
+    from vidgen.interrupts import orderly
+    from vidgen.tables import downloads, pulled_lines
+
+    with orderly(), downloads() as told:
+        pulled = fetch.pull(Catalog(Home.default()), what, told)
+    pulled_lines(pulled)
+
+
+@models_app.command("verify")
+def models_verify(what: ModelName = "all", as_json: Json = False) -> None:
+    """Read every byte again and compare it with what it must be."""
+    from vidgen.catalog import Catalog
+    from vidgen.tables import models_table
+
+    rows = Catalog(Home.default()).listed(what, verify=True)
+    if as_json:
+        show(rows)
+    else:
+        models_table(rows)
+    if any(row.state == "wrong" for row in rows):
+        raise typer.Exit(3)
+
+
+@models_app.command("path")
+def models_path(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Where a model's verified file is."""
+    from vidgen.catalog import Catalog, named
+
+    typer.echo(Catalog(Home.default()).path(named(name)[0].name))
+
+
+@models_app.command("rm")
+def models_rm(name: Annotated[str, typer.Argument(metavar="NAME|SET")]) -> None:
+    """Remove a model or a set from this machine."""
+    from vidgen.catalog import Catalog
+    from vidgen.tables import removed_lines
+
+    removed_lines(Catalog(Home.default()).remove(name))

@@ -4,40 +4,34 @@
 everything and answer what was made.
 """
 
-import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from vidgen import __version__, catalog, device, fetch, pipeline, request, settings
+from vidgen import __version__, catalog, device, fetch, pipeline, plan, request, settings
 from vidgen.catalog import Catalog, Model
-from vidgen.errors import InputError, SetupError
+from vidgen.errors import InputError
 from vidgen.events import Completed, Emit, Log, Sink, StageEnded, StageProgress, StageStarted
 from vidgen.keep import WorkKeeper, key_of
 from vidgen.paths import Home, TaskFolder
 from vidgen.pipeline import Step
+from vidgen.plan import Plan
 from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.store import TaskLog
-from vidgen.request import Request
+from vidgen.request import Recorded, Request
 from vidgen.settings import Options
 
 if TYPE_CHECKING:  # numpy is behind these, and the first event must not wait for it
     from vidgen.renderers.base import Look, Renderer
-    from vidgen.work import Photo, Speech, Work
+    from vidgen.work import Photo, Speech, Video
 
 # Raised when a stage makes something else of the same inputs: what is kept of it is made again.
 VERSIONS: Final = {"detect": 1, "matte": 1, "prosody": 1, "render": 1}
-EMBEDDED: Final = (
-    "centerface",
-    "face_landmark",
-    "selfie_segmentation",
-    "selfie_segmentation_landscape",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,50 +45,58 @@ class Result:
     took_seconds: float
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Which models and which device a run uses."""
+class Job:
+    """One run with everything it is made in."""
 
-    detector: str
-    matter: str
-    renderer: str
-    device: str
+    home: Home
+    task: TaskFolder
+    request: Request
+    photo: Path
+    voice: Path
+
+    @property
+    def options(self) -> Options:
+        return self.request.options
+
+    @property
+    def shelf(self) -> Catalog:
+        return Catalog(self.home)
 
 
 def create(home: Home, wanted: Request, views: Sequence[Sink]) -> Result:
     """Make one video from the beginning. Raises VidgenError; the log has heard of it then."""
     task = home.task(str(uuid.uuid4()))
-    task.previews.mkdir(parents=True)
-    task.work.mkdir()
-    with _logged(home, task, views) as emit:
+    with _logged(task, views) as emit:
         emit(StageStarted("initialized"))
         request.record(task, wanted)
-        return _conduct(home, task, wanted, emit)
+        return _conduct(Job(home, task, wanted, wanted.photo, wanted.voice), emit)
 
 
 def resume(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Result:
-    """Take a run up where it ended. What was made is not made again."""
+    """Take a run up where it ended. What was made is not made again.
+
+    Raises InputError when the run is being made, or too little of it is left.
+    """
     recorded = request.read(task)
-    with _logged(home, task, views) as emit:
+    with _logged(task, views) as emit:
         emit(StageStarted("initialized"))
         emit(Log("INFO", "run.resumed", {"task": task.task_id[:8]}))
-        _tell_changes(task, recorded, emit)
-        return _conduct(home, task, recorded.request, emit)
+        photo, voice = _kept_inputs(task, recorded, emit)
+        return _conduct(Job(home, task, recorded.request, photo, voice), emit)
 
 
 @contextmanager
-def _logged(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Iterator[Emit]:
-    with TaskLog(task.root) as log:
+def _logged(task: TaskFolder, views: Sequence[Sink]) -> Iterator[Emit]:
+    with TaskLog(task) as log:
         emit = Broadcast(task.task_id, views, log=log, floor=log.progress)
         with pipeline.concluded(emit, f"vidgen resume {task.task_id[:8]}"):
             yield emit
 
 
-def _tell_changes(task: TaskFolder, recorded: request.Recorded, emit: Emit) -> None:
+def _kept_inputs(task: TaskFolder, recorded: Recorded, emit: Emit) -> tuple[Path, Path]:
+    """The run's own copies. Says when the originals, or vidgen, are not what they were."""
     for name, was in recorded.inputs.items():
         if not request.kept_input(task, name, was.path).is_file():
             raise InputError(
@@ -104,115 +106,249 @@ def _tell_changes(task: TaskFolder, recorded: request.Recorded, emit: Emit) -> N
                 name=name,
             )
         now = request.fingerprint(was.path)
-        if now != was.sha256:
-            code = "run.input_changed" if now else "run.input_gone"
-            emit(Log("WARNING", code, {"name": name, "path": str(was.path)}))
+        if not now:
+            emit(Log("INFO", "run.input_gone", {"name": name, "path": str(was.path)}))
+        elif now != was.sha256:
+            emit(Log("WARNING", "run.input_changed", {"name": name, "path": str(was.path)}))
     if recorded.version != __version__:
         versions = {"was": recorded.version, "now": __version__}
         emit(Log("WARNING", "run.version_changed", versions))
+    photo, voice = (
+        request.kept_input(task, name, recorded.inputs[name].path) for name in ("photo", "voice")
+    )
+    return photo, voice
 
 
-def _conduct(home: Home, task: TaskFolder, wanted: Request, emit: Emit) -> Result:
+def _conduct(job: Job, emit: Emit) -> Result:
     began = time.monotonic()
-    options = wanted.options
-    from vidgen.media import check_output, unused_name
+    photo, speech = _opened(job, emit)
+    chosen = _planned(job, emit)
+    steps = _steps(job, chosen, photo, speech)
+    told = _plan_told(chosen, job.options, photo, speech)
+    emit(StageEnded("initialized", time.monotonic() - began, "completed", "run.planned", told))
+    with _alone(job, chosen.device, emit):
+        video = _run(job, steps, photo, speech, emit)
+    took = time.monotonic() - began
+    quality = _judged(job, video, emit)
+    metadata = {**video.metadata, **quality, "took_seconds": round(took, 2)}
+    emit(Completed(str(video.path), took, metadata))
+    return Result(job.task.task_id, video.path, video.poster, video.seconds, took, metadata)
 
-    check_output(wanted.output)
-    target = wanted.output if options.force else unused_name(wanted.output)
-    if target != wanted.output:
-        emit(Log("INFO", "run.renamed", {"wanted": str(wanted.output), "path": str(target)}))
-    photo, speech = _open_inputs(task, wanted, emit)
-    plan = _planned(home, options, emit)
-    emit(StageEnded("initialized", time.monotonic() - began, metadata=_told(plan, options, speech)))
-    with device.held(home, plan.device, task.task_id, _waiting(emit)):
-        work = _run(home, task, options, plan, photo, speech, target, emit)
-    return _finish(home, task, work, emit, began)
 
-
-def _open_inputs(task: TaskFolder, wanted: Request, emit: Emit) -> "tuple[Photo, Speech]":
-    from vidgen.media import read_speech
+def _opened(job: Job, emit: Emit) -> "tuple[Photo, Speech]":
+    """The inputs, cheapest refusal first. Raises InputError."""
+    from vidgen.media import check_output, read_speech
     from vidgen.photo import open_photo
 
-    options = wanted.options
-    photo = open_photo(request.kept_input(task, "photo", wanted.photo))
-    voice = request.kept_input(task, "voice", wanted.voice)
-    speech = read_speech(voice, max_seconds=options.max_seconds, text=settings.words(options))
+    check_output(job.request.output)
+    words = settings.words(job.options)
+    photo = open_photo(job.photo)
+    speech = read_speech(job.voice, max_seconds=job.options.max_seconds, text=words, emit=emit)
     return photo, speech
 
 
-def _planned(home: Home, options: Options, emit: Emit) -> Plan:
+def _planned(job: Job, emit: Emit) -> Plan:
     """Choose the models and make the embedded ones ready."""
-    if device.gpu_present() and not device.has_gpu_extra():
-        emit(Log("INFO", "device.idle_gpu", {"command": device.GPU_EXTRA}))
-    shelf = Catalog(home)
-    fetched = fetch.ensure(shelf, [catalog.models()[name] for name in EMBEDDED], _download(emit))
-    if fetched:
-        names = ", ".join(model.name for model in fetched)
-        emit(Log("INFO", "models.fetched", {"names": names}))
-    return choose(shelf, options, emit)
 
-
-def _download(emit: Emit) -> catalog.Told:
     def told(model: Model, done: int, total: int) -> None:
         values = {"name": model.name}
         emit(StageProgress("initialized", done, total, "bytes", "models.fetching", values))
 
-    return told
+    embedded = [catalog.models()[name] for name in plan.EMBEDDED]
+    fetched = fetch.ensure(job.shelf, embedded, told)
+    if fetched:
+        names = ", ".join(model.name for model in fetched)
+        emit(Log("INFO", "models.fetched", {"names": names}))
+    return plan.choose(job.shelf, job.options, emit)
 
 
-def _waiting(emit: Emit) -> Callable[[str], None]:
-    return lambda holder: emit(StageStarted("queued", "run.queued", {"behind": holder[:8]}))
+def _plan_told(
+    chosen: Plan, options: Options, photo: "Photo", speech: "Speech"
+) -> Mapping[str, Any]:
+    height, width = photo.rgb.shape[:2]
+    return {
+        **chosen.told(),
+        "voice_seconds": round(speech.seconds, 3),
+        "photo_width": width,
+        "photo_height": height,
+        "height": options.height,
+        "fps": options.fps,
+        "frames": int(speech.seconds * int(options.fps)) + 1,
+    }
 
 
-def _run(
-    home: Home,
-    task: TaskFolder,
-    wanted: Request,
-    plan: Plan,
-    inputs: "tuple[Photo, Speech]",
-    emit: Emit,
-) -> "Work":
-    """The stages, from the inputs to the video in place."""
-    from vidgen.work import Folder, Work
+@contextmanager
+def _alone(job: Job, where: str, emit: Emit) -> Iterator[None]:
+    """Hold the device; say behind whom the run waits, and for how long it did."""
+    waiting_since: list[float] = []
 
-    photo, speech = inputs
-    shelf = Catalog(home)
-    keys = Keys.of(wanted.options, plan, photo.sha256, speech.sha256, shelf)
-    keeper = WorkKeeper(home, task.work, fresh=wanted.options.fresh)
-    work = Work(photo, speech, Folder(task.work, task.previews))
-    return pipeline.run(steps(wanted, plan, keys, shelf, task.task_id), work, emit, keeper)
+    def queued(holder: str) -> None:
+        waiting_since.append(time.monotonic())
+        emit(StageStarted("queued", "run.queued", {"behind": holder[:8] or "?"}))
+
+    with device.held(job.home, where, job.task.task_id, queued):
+        if waiting_since:
+            emit(StageEnded("queued", time.monotonic() - waiting_since[0]))
+        yield
+
+
+def _run(job: Job, steps: Sequence[Step], photo: "Photo", speech: "Speech", emit: Emit) -> "Video":
+    from vidgen.progress.resources import Resources
+    from vidgen.work import Folder, Video, Work
+
+    keeper = WorkKeeper(job.home, job.task.work, fresh=job.options.fresh)
+    job.task.previews.mkdir(exist_ok=True)
+    work = Work(photo, speech, Folder(job.task.work, job.task.previews))
+    with Resources(emit):
+        return pipeline.run(steps, work, emit, keeper).get(Video)
+
+
+def _steps(job: Job, chosen: Plan, photo: "Photo", speech: "Speech") -> list[Step]:
+    """The stages of this run, each with the key of what it makes."""
+    from vidgen.stages.detect import Detect
+    from vidgen.stages.finalize import Finalize
+    from vidgen.stages.matte import Matte
+    from vidgen.stages.prosody import Prosody
+    from vidgen.work import Cutout, Subject
+
+    keys = Keys.of(job.options, chosen, photo.sha256, speech.sha256)
+    faces, landmarks = _faces(job.shelf)
+    detect = Detect(faces, landmarks, job.options, _people(job, chosen))
+    matte = Matte(_matter(job, chosen), job.options)
+    finalize = Finalize(
+        job.request.output,
+        format=job.options.format,
+        task_id=job.task.task_id,
+        force=job.options.force,
+    )
+    return [
+        Step(detect, keys.subject, (Subject,)),
+        Step(matte, keys.cutout, (Cutout,)),
+        Step(Prosody(job.options)),
+        *_drawing(job, chosen, keys.film),
+        Step(finalize),
+    ]
+
+
+def _faces(shelf: Catalog) -> Any:
+    from vidgen.faces import FaceDetector, LandmarkNet
+
+    return FaceDetector(shelf.path("centerface")), LandmarkNet(shelf.path("face_landmark"))
+
+
+def _people(job: Job, chosen: Plan) -> Any:
+    """Whole persons by YOLO, or None: grown from the faces."""
+    if not chosen.persons:
+        return None
+    from vidgen.stages.yolo import YoloPeople
+
+    folder = job.home.models / chosen.persons
+    return YoloPeople(job.shelf.path(chosen.persons), folder, chosen.device)
+
+
+def _matter(job: Job, chosen: Plan) -> Any:
+    if chosen.matte:
+        from vidgen.stages.birefnet import BiRefNetMatter
+
+        return BiRefNetMatter(job.shelf.path(chosen.matte), chosen.device)
+    from vidgen.stages.matte import SelfieMatter
+
+    return SelfieMatter(
+        job.shelf.path("selfie_segmentation"), job.shelf.path("selfie_segmentation_landscape")
+    )
+
+
+def _drawing(job: Job, chosen: Plan, key: str) -> list[Step]:
+    """What draws the film: a local renderer, or D-ID's two stages."""
+    if chosen.renderer == "d-id":
+        from vidgen.renderers.did import account
+        from vidgen.stages.did import DidProcessing, DidUpload
+
+        options = job.options
+        payer = account(
+            key_file=options.did_key_file, scheme=options.did_auth, keep=options.did_keep
+        )
+        return [Step(DidUpload(payer, job.task.task_id)), Step(DidProcessing(payer))]
+    from vidgen.stages.render import Render
+
+    renderer, look = _renderer(job, chosen), _look(job.options)
+    return [Step(Render(renderer, look, format=job.options.format, hardware=True, key=key))]
+
+
+def _renderer(job: Job, chosen: Plan) -> "Renderer":
+    if chosen.renderer == "musetalk":
+        from vidgen.renderers.musetalk import MuseTalk
+
+        return MuseTalk(job.shelf, chosen.device)
+    from vidgen.renderers.puppet import Puppet
+
+    return Puppet(chosen.device)
+
+
+def _look(options: Options) -> "Look":
+    from vidgen.renderers.base import Look
+
+    return Look(
+        fps=Fraction(options.fps),
+        seed=options.seed,
+        mouth=options.mouth,
+        head_motion=options.head_motion,
+        blink=options.blink,
+        brows=options.brows,
+        gaze=options.gaze,
+        language=options.language,
+    )
+
+
+def _judged(job: Job, video: "Video", emit: Emit) -> Mapping[str, Any]:
+    """Look at the film as a viewer would; a mouth that does not follow the voice is said."""
+    if video.metadata.get("renderer") == "d-id":
+        return {}
+    from vidgen.quality import judge
+
+    quality = judge(video.path, job.shelf.path("face_landmark"))
+    if quality.follows_voice is False:
+        emit(Log("WARNING", "quality.not_following", quality.to_json()))
+    return {"quality": quality.to_json()}
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Hashes of everything that each kept value depends on, in the order they build on another."""
+    """Hashes of everything that each kept value depends on; each builds on those before it."""
 
     subject: str
     cutout: str
-    speech: str
     film: str
 
     @classmethod
-    def of(cls, options: Options, plan: Plan, photo: str, voice: str, shelf: Catalog) -> "Keys":
-        def key(version: str, models: Sequence[str], names: str, *parts: str) -> str:
-            hashes = [catalog.models()[name].sha256 for name in models]
-            values = [str(getattr(options, name)) for name in names.split()]
-            return key_of(__version__, VERSIONS[version], hashes, values, parts)
+    def of(cls, options: Options, chosen: Plan, photo: str, voice: str) -> "Keys":
+        """`photo` and `voice` are the inputs' own hashes."""
 
-        subject = key(
-            "detect",
-            [plan.detector, *LANDMARKS],
-            "person conf_threshold framing height aspect",
-            photo,
-        )
-        cutout = key("matte", plan.matters, "smoothing", subject, _background_key(options))
-        speech = key("prosody", [], "pitch pitch_range rate loudness language", voice, words)
+        def key(stage: str, names: str, *parts: object) -> str:
+            values = {name: str(getattr(options, name)) for name in names.split()}
+            return key_of(__version__, VERSIONS[stage], chosen.hashes(), values, *parts)
+
+        subject = key("detect", "person conf_threshold framing height aspect", photo)
+        background = request.fingerprint(Path(options.background))
+        cutout = key("matte", "background smoothing", subject, background)
+        speech = key("prosody", "pitch pitch_range rate loudness", voice)
         film = key(
             "render",
-            plan.render_models,
-            "renderer seed mouth head_motion blink brows gaze fps format",
+            "seed mouth head_motion blink brows gaze fps format language",
             cutout,
             speech,
-            plan.device.partition(":")[0],
+            settings.words(options),
+            (chosen.renderer, chosen.device.partition(":")[0]),
         )
-        return cls(subject, cutout, speech, film)
+        return cls(subject, cutout, film)
+
+
+def demo_request(home: Home, output: Path | None, given: Mapping[str, settings.Setting]) -> Request:
+    """The demo's inputs, made ready. Raises SetupError when the photo cannot be had."""
+    from vidgen import demo
+
+    folder = home.models / "demo_photo"
+    photo = demo.photo(Catalog(home), lambda *_: None)
+    voice = demo.voice(folder / "voice.wav")
+    words = {"text": settings.Setting(demo.TEXT, "default")}
+    return request.asked(photo, voice, output or Path("demo.mp4"), {**given, **words})

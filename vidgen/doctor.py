@@ -3,11 +3,11 @@
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from vidgen import __version__, catalog, device, paths
 from vidgen.errors import VidgenError
@@ -27,9 +27,6 @@ class Finding:
     verdict: Verdict
     text: str
     advice: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def examine(home: Home) -> Iterator[Finding]:
@@ -130,3 +127,16 @@ def _terminal() -> Finding:
 
 def _encoding() -> str:
     return (sys.stderr.encoding or "unknown encoding").upper()
+
+
+def show_findings(findings: Iterable[Finding]) -> None:
+    """A table on stdout, advice under what needs it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    marks = {"ok": "[green]✓[/]", "note": "[yellow]·[/]", "problem": "[red]✗[/]"}
+    table = Table.grid(padding=(0, 2))
+    for finding in findings:
+        text = finding.text + (f"\n[dim]{finding.advice}[/]" if finding.advice else "")
+        table.add_row(marks[finding.verdict], finding.subject, text)
+    Console().print(table)

@@ -96,6 +96,13 @@ class Options:
         panel=MOTION,
         choices=("auto", "puppet", "musetalk", "d-id"),
     )
+    did_key_file: Path | None = option(
+        None, "A file with the D-ID key; else DID_API_KEY is used.", panel=MOTION
+    )
+    did_auth: str = option(
+        "basic", "How D-ID wants the key.", panel=MOTION, choices=("basic", "base64", "bearer")
+    )
+    did_keep: bool = option(False, "Leave photo, voice and video at D-ID.", panel=MOTION)
     seed: int = option(0, "Same seed, same film.", panel=MOTION, least=0)
     mouth: float = option(1.0, "How far the mouth opens; 0 is off.", panel=MOTION, least=0, most=2)
     head_motion: float = option(
@@ -210,22 +217,6 @@ def check(options: Options) -> None:
             hint="Add --format webm for the web, or --format mov for video editors.",
             code="option.transparent_mp4",
         )
-    if options.loudness != "keep" and lufs(options) is None:
-        raise InputError(
-            "--loudness {value} is not a loudness.",
-            hint="Use keep, or LUFS from -40 to -5: -16 suits the web, -23 broadcasting.",
-            code="option.loudness",
-            value=options.loudness,
-        )
-
-
-def lufs(options: Options) -> float | None:
-    """The loudness asked for, or None: keep it as it is."""
-    try:
-        value = float(options.loudness)
-    except ValueError:
-        return None
-    return value if -40.0 <= value <= -5.0 else None
 
 
 def words(options: Options) -> str:

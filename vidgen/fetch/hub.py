@@ -4,10 +4,12 @@ The library's own cache, offline switch, token, mirror and proxy variables hold.
 a link to the cached file, so that other programs and vidgen share one copy.
 """
 
+import logging
 import os
 import shutil
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,12 +65,12 @@ def fetch(shelf: Catalog, wanted: list[Model], told: Told) -> None:
 
 def _cached(model: Model, told: Told) -> Path:
     from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     address = Address.of(model)
     cache = Path(constants.HF_HUB_CACHE)
     cache.mkdir(parents=True, exist_ok=True)
-    offline = bool(constants.HF_HUB_OFFLINE) or os.environ.get("HF_HUB_OFFLINE", "0") not in "0"
+    said_offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
     arguments: dict[str, Any] = {
         "repo_id": address.repo,
         "filename": address.path,
@@ -78,21 +80,42 @@ def _cached(model: Model, told: Told) -> Path:
     }
     with suppress(LocalEntryNotFoundError):
         return Path(hf_hub_download(**arguments, local_files_only=True))
-    if offline:
+    if said_offline or constants.HF_HUB_OFFLINE:
         raise _offline(model)
     check_room(cache, model.bytes)
     try:
-        return Path(hf_hub_download(**arguments))
-    except HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else 0
-        raise refused(model, status) from error
-    except (OSError, RuntimeError, ValueError) as error:
-        raise gave_up(model, _first_line(error)) from error
+        with _quiet():
+            return Path(hf_hub_download(**arguments))
     except Exception as error:
-        # The library's HTTP client is its own affair; its errors are told apart by module only.
-        if type(error).__module__.partition(".")[0].startswith("httpx"):
+        status = _status(error)
+        if status:
+            raise refused(model, status) from error
+        # The library's HTTP client is its own affair; that one's errors are known by module only.
+        if isinstance(error, OSError) or type(error).__module__.startswith("httpx"):
             raise gave_up(model, _first_line(error)) from error
         raise
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Its warnings of every new try would be written across our own progress."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _status(error: BaseException | None) -> int:
+    """The HTTP status behind an error, which may be the cause of its cause; 0 for none."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        if response is not None:
+            return int(response.status_code)
+        error = error.__cause__
+    return 0
 
 
 def _bar(model: Model, told: Told) -> type:

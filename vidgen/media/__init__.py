@@ -3,6 +3,8 @@
 from vidgen.media.film import FilmWriter
 from vidgen.media.formats import ENCODINGS, Encoding, Sound, encoding_for, hardware_codec
 from vidgen.media.mux import Probe, decoded, first_frame, join, probe, write_poster
+from vidgen.media.pieces import Pieces, Span, spans
+from vidgen.media.previews import Previews, save_preview
 from vidgen.media.target import check_output, landing, unused_name
 from vidgen.media.voice import flaws, read_speech
 
@@ -10,8 +12,11 @@ __all__ = [
     "ENCODINGS",
     "Encoding",
     "FilmWriter",
+    "Pieces",
+    "Previews",
     "Probe",
     "Sound",
+    "Span",
     "check_output",
     "decoded",
     "encoding_for",
@@ -22,6 +27,8 @@ __all__ = [
     "landing",
     "probe",
     "read_speech",
+    "save_preview",
+    "spans",
     "unused_name",
     "write_poster",
 ]

@@ -83,7 +83,7 @@ def _with_alpha(rgba: Pixels) -> Any:
     frame = av.VideoFrame(W, H, "yuva420p")
     planes = (yuv[:H], *yuv[H:].reshape(2, H // 2, W // 2), rgba[..., 3])
     for plane, values in zip(frame.planes, planes, strict=True):
-        rows: Pixels = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        rows: Pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         rows[: values.shape[0], : values.shape[1]] = values
     return frame
 

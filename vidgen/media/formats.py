@@ -68,7 +68,7 @@ ENCODINGS: Final[Mapping[tuple[str, bool], Encoding]] = {
     ("webm", False): Encoding("webm", "libvpx-vp9", "yuv420p", _VP9, OPUS),
     ("webm", True): Encoding("webm", "libvpx-vp9", "yuva420p", _VP9, OPUS),
     ("mov", False): Encoding("mov", "libx264", "yuv420p", _H264, PCM),
-    ("mov", True): Encoding("mov", "prores", "yuva444p10le", {"profile": "4444"}, PCM),
+    ("mov", True): Encoding("mov", "prores", "yuva444p10le", {"profile": "4"}, PCM),
 }
 
 # Tried in this order. Their constant-quality modes, near CRF 18 to the eye.
@@ -96,9 +96,7 @@ def encoding_for(format: str, *, transparent: bool = False, hardware: bool = Fal
     if hardware and chosen.codec == "libx264":
         codec = hardware_codec()
         if codec:
-            return Encoding(
-                chosen.container, codec, chosen.pixels, _HARDWARE[codec], chosen.sound
-            )
+            return Encoding(chosen.container, codec, chosen.pixels, _HARDWARE[codec], chosen.sound)
     return chosen
 
 

@@ -42,8 +42,7 @@ def join(
         )
         first = stack.enter_context(av.open(str(film.pieces[0])))
         out.metadata.update(tags or {})
-        video = out.add_stream_from_template(first.streams.video[0])
-        video.time_base = 1 / film.fps
+        video = _video_stream(out, first.streams.video[0], film, encoding)
         sound = _sound_stream(out, encoding)
         voice = _voice_packets(speech, sound)
         said = next(voice, None)
@@ -56,6 +55,18 @@ def join(
                 progress(number + 1)
         if said is not None:
             out.mux([said, *voice])
+
+
+def _video_stream(out: Any, source: Any, film: Film, encoding: Encoding) -> Any:
+    """A stream like that of the pieces. PyAV leaves two things out that players need."""
+    video = out.add_stream_from_template(source)
+    video.time_base = 1 / film.fps
+    if encoding.container == "webm" and film.has_alpha:
+        video.metadata["alpha_mode"] = "1"  # or browsers show no transparency
+    if encoding.container == "mov":
+        # By the tag a player knows ProRes 4444 from ProRes 422, which has no alpha.
+        video.codec_context.codec_tag = source.codec_context.codec_tag
+    return video
 
 
 def _film_packets(film: Film, video: Any) -> Iterator[Any]:
@@ -75,7 +86,7 @@ def _film_packets(film: Film, video: Any) -> Iterator[Any]:
                 header = source.codec_context.extradata
             elif source.codec_context.extradata != header:
                 raise _unfit(piece)
-            delay = source.codec_context.has_b_frames
+            delay = source.codec_context.reorder_depth
             count = 0
             for packet in container.demux(source):
                 if packet.pts is None:  # the end's empty packet
@@ -213,13 +224,14 @@ def decoded(path: Path, *, has_alpha: bool = False) -> Iterator[Any]:
 
     with av.open(str(path)) as container:
         video = container.streams.video[0]
-        decoder: Any = video.codec_context
-        if has_alpha and decoder.codec.canonical_name == "vp9":
-            decoder = av.CodecContext.create("libvpx-vp9", "r")
+        if not (has_alpha and video.codec_context.codec.canonical_name == "vp9"):
+            yield from container.decode(video)
+            return
+        decoder = av.CodecContext.create("libvpx-vp9", "r")
         for packet in container.demux(video):
-            if packet.size or packet.pts is not None:
-                yield from decoder.decode(packet)
-        yield from decoder.decode(None)
+            for frame in decoder.decode(packet if packet.size else None):
+                frame.time_base = video.time_base
+                yield frame
 
 
 def write_poster(film: Film, path: Path) -> None:

@@ -179,7 +179,8 @@ def _blocks(container: Any, stream: Any, *, first_channel: bool) -> Iterator[tup
     import av
 
     layout = None if first_channel else "mono"
-    resampler, shape, rate = None, None, 0
+    resampler: Any = None
+    shape, rate = None, 0
     for frame in container.decode(stream):
         if not frame.samples:
             continue

@@ -1,238 +1,281 @@
-"""Bring every new event to every watcher: one reading of each log, one cursor for each watcher.
+"""Bring every new event to every watcher: one reading of each log, shared by all who watch it.
 
-A watcher has no queue: what it has not got yet is in the log. How an event looks on a
-connection is the business of the watcher's own class (`streams.py`, `ws.py`).
+Owns the open logs, the heartbeat and the clean-up. How events look on a connection is the
+watchers' business (`watcher`, `streams`, `ws`).
 """
 
 import asyncio
 import contextlib
-import random
+import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
-from typing import Any, Final, Protocol
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
 
-from vidgen.events import Envelope
+from vidgen.paths import Home
+from vidgen.progress.lock import is_held
+from vidgen.progress.notify import Notifier, notifier
 from vidgen.progress.tail import Change, Tail
+from vidgen.progress.watcher import Shared, Watcher
 
 HEARTBEAT_SECONDS: Final = 15
-CHUNK_BYTES: Final = 64 * 1024  # handed to the socket at once
-BACKLOG_BYTES: Final = 256 * 1024  # a watcher further behind than this is cut
-STALL_SECONDS: Final = 5.0  # so is one whose socket took nothing for so long
-REPLAY_BYTES: Final = 8 * 1024 * 1024  # older events than these come as one snapshot
-
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Coroutine[Any, Any, None]]
+SILENT_SECONDS: Final = 3.0  # a living run tells its resources every 2 s
+IDLE_SECONDS: Final = 60.0  # a log that nobody watches is closed after this
+OPEN_LOGS: Final = 256  # so is the one longest unused when there are more
 
 
-class Connection(Protocol):
-    """The socket below a stream, as far as a slow watcher is concerned."""
-
-    def waiting_bytes(self) -> int:
-        """Bytes that the kernel has not taken yet."""
-        ...
-
-    def abort(self) -> None: ...
+class UnknownTask(LookupError):
+    """There is no task of this id in the store."""
 
 
-class Watcher:
-    """One stream of events: what it has got of each log, and how to bring it the rest.
+@dataclass(slots=True)
+class _Log:
+    """An open log and who is interested in it."""
 
-    Caught up, it is pushed to directly, without a task of its own. While its socket is full, or
-    while it replays, it reads the log at its own pace. One that fell behind gets the newest
-    `progress_update` and `resource` instead of all, and every other event.
-    """
+    tail: Tail
+    stop_listening: Callable[[], None]
+    watchers: dict[Watcher, None] = field(default_factory=dict)  # in the order they came
+    waiting: set[asyncio.Future[None]] = field(default_factory=set)
+    grew_at: float = 0.0
+    used_at: float = 0.0
 
-    def __init__(self, hub: "Hub", send: Send, connection: Connection | None) -> None:
-        self.positions: dict[Tail, int] = {}
-        self.is_closed = False
-        self._hub = hub
-        self._send = send
-        self._connection = connection
-        self._is_busy = True  # until the first replay is over
-        self._target: dict[Tail, int] = {}  # what was there when it came; replayed in full
-        self._pump: asyncio.Task[None] | None = None
 
-    # What a kind of stream says in its own way
+class Hub:
+    """One for a server. Everything runs in its event loop."""
 
-    def messages(self, tail: Tail, lines: list[bytes], seqs: list[int]) -> Iterable[Message]:
-        """The ASGI messages for these events."""
-        raise NotImplementedError
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.cuts = 0  # watchers that were too slow, for the metrics
+        self._logs: dict[str, _Log] = {}
+        self._opening: dict[str, asyncio.Task[_Log]] = {}
+        self._everything: set[Watcher] = set()  # those who want each new task too
+        self._beats: list[dict[Watcher, None]] = [{} for _ in range(HEARTBEAT_SECONDS)]
+        self._names: set[str] = set()
+        self._notifier: Notifier
+        self._is_closing = False
 
-    def note(self, tail: Tail, event_type: str, data: dict[str, Any]) -> Message:
-        """The ASGI message for something that is not in the log."""
-        raise NotImplementedError
-
-    async def finish(self) -> None:
-        """End the stream in good order."""
-        raise NotImplementedError
-
-    def is_over(self) -> bool:
-        """Whether nothing more can come."""
-        return False
-
-    def cursor(self, tail: Tail) -> tuple[str, int]:
-        return tail.epoch, self.positions[tail]
-
-    # What the hub calls
-
-    def follow(self, tail: Tail, after: int) -> None:
-        """Watch this log too, from behind event `after`."""
-        self.positions[tail] = after
-        self._target[tail] = tail.last_seq
-        self._hub.join(tail, self)
-
-    def leave(self, tail: Tail) -> None:
-        self.positions.pop(tail, None)
-        self._hub.part(tail, self)
-
-    def push(self, tail: Tail, shared: "Shared") -> None:
-        """New events are in the log. Called for each watcher, 15,000 times a second."""
-        if self._is_busy or self.is_closed:
-            return
-        position = self.positions[tail]
-        messages = shared.get(self, position)
-        for message in messages:
-            if not self._send_now(message):
-                self.resume()
-                return
-        self.positions[tail] = tail.last_seq
-        if tail.has_ended and self.is_over():
-            self.resume()
-
-    def tell(self, tail: Tail, event_type: str, data: dict[str, Any]) -> None:
-        """Say something that is not in the log, if the socket has room."""
-        if not self._is_busy and not self.is_closed:
-            self._send_now(self.note(tail, event_type, data))
-
-    def resume(self) -> None:
-        """Go on at the watcher's own pace until it has caught up."""
-        if not self._is_busy:
-            self._is_busy = True
-            self._pump = asyncio.get_running_loop().create_task(self._catch_up_or_cut())
-
-    def _send_now(self, message: Message) -> bool:
-        """Send without waiting; False when the socket is full, and nothing was sent.
-
-        uvicorn's `send` waits, if at all, before it writes, so a send that does not end at the
-        first step has not begun. This spares a task switch for each watcher and event.
-        """
-        sending = self._send(message)
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Watch the store, and let all go at the end."""
+        loop = asyncio.get_running_loop()
+        self.home.tasks.mkdir(parents=True, exist_ok=True)
+        self._notifier = notifier(self.home.tasks, loop)
+        self._names = set(os.listdir(self.home.tasks))  # noqa: PTH208  # ten times iterdir's speed
+        self._notifier.listen(self.home.tasks, self._look_for_tasks)
+        ticking = loop.create_task(self._tick())
         try:
-            sending.send(None)
-        except StopIteration:
-            return True
-        except Exception:  # the connection has just gone
-            self.is_closed = True
-            return True
-        sending.close()
-        return False
+            yield
+        finally:
+            ticking.cancel()
+            self._notifier.close()
+            for log in self._logs.values():
+                log.tail.close()
 
-    async def _catch_up_or_cut(self) -> None:
-        with contextlib.suppress(Cut):
-            await self.catch_up()
+    # Logs
 
-    async def catch_up(self) -> None:
-        """Bring everything that is still missing. Raises Cut when the watcher is too slow."""
-        self._is_busy = True
+    async def open(self, task_id: str) -> Tail:
+        """The log of a task, read to its end. Raises UnknownTask."""
+        log = self._logs.get(task_id)
+        if log is None:
+            opening = self._opening.get(task_id)
+            if opening is None:
+                opening = asyncio.create_task(self._open(task_id))
+                self._opening[task_id] = opening
+                opening.add_done_callback(lambda _: self._opening.pop(task_id, None))
+            log = await asyncio.shield(opening)
+        log.used_at = time.monotonic()
+        return log.tail
+
+    async def _open(self, task_id: str) -> _Log:
+        folder = self.home.task(task_id)
+        tail = Tail(folder)
         try:
-            while not self.is_closed and (tail := self._behind()):
-                await self._bring(tail)
+            stop = self._notifier.listen(folder.root, lambda: self._changed(task_id))
+        except OSError as error:
+            raise UnknownTask(task_id) from error
+        try:
+            while (change := tail.read()) is Change.MORE:
                 await asyncio.sleep(0)
-        except OSError:  # the log was replaced or deleted; the hub will say so
-            pass
-        except Cut:
-            self._hub.cuts += 1
-            self.cut()
-            raise
-        self._is_busy = False
-        if not self.is_closed and self.is_over():
-            self.is_closed = True
-            await self._patiently(self.finish)
+        except OSError as error:
+            change = Change.GONE
+            raise UnknownTask(task_id) from error
+        finally:
+            if change is Change.GONE:
+                stop()
+        if change is Change.GONE:
+            raise UnknownTask(task_id)
+        log = _Log(tail, stop, grew_at=time.monotonic())
+        self._logs[task_id] = log
+        self._check_writer(log)
+        return log
 
-    def _behind(self) -> Tail | None:
-        return next((tail for tail, seq in self.positions.items() if tail.last_seq > seq), None)
+    def tails(self) -> list[Tail]:
+        return [log.tail for log in self._logs.values()]
 
-    async def _bring(self, tail: Tail) -> None:
-        places = self._due(tail)
-        lines = tail.lines(places, CHUNK_BYTES)
-        seqs = [tail.seq(place) for place in places[: len(lines)]]
-        for message in self.messages(tail, lines, seqs):
-            await self._patiently(lambda message=message: self._send(message))
-        if tail in self.positions:
-            is_all = len(lines) == len(places)
-            self.positions[tail] = max(seqs[-1], tail.seq(places[-1]) if is_all else 0)
-
-    def _due(self, tail: Tail) -> range | list[int]:
-        """What to bring next. Raises Cut when it is too much."""
-        position, target = self.positions[tail], self._target[tail]
-        places = tail.after(position)
-        if position < target:
-            return range(places.start, tail.after(target).start)
-        fresh = tail.without_stale(places)
-        if tail.size(fresh) > BACKLOG_BYTES:
-            raise Cut
-        return fresh
-
-    async def _patiently(self, act: Callable[[], Awaitable[None]]) -> None:
-        """Wait for the socket as long as it takes anything. Raises Cut when it does not."""
-        while True:
-            before = self._connection.waiting_bytes() if self._connection else 0
-            try:
-                async with asyncio.timeout(STALL_SECONDS):
-                    await act()
-                return
-            except TimeoutError:
-                now = self._connection.waiting_bytes() if self._connection else before
-                if now >= before:
-                    raise Cut from None
-
-    def restart(self, tail: Tail) -> None:
-        """The log is another one: whoever watched the old one is told where the new one stands."""
-        if tail not in self.positions:
+    def _changed(self, task_id: str) -> None:
+        log = self._logs.get(task_id)
+        if log is None:
             return
-        self.positions[tail] = self._target[tail] = tail.last_seq
-        self.tell(tail, "reset", tail.snapshot.to_wire())
-
-    def cut(self) -> None:
-        """End the connection now, whatever is still on its way."""
-        self.is_closed = True
-        if self._connection:
-            self._connection.abort()
-
-    def release(self) -> None:
-        """The connection has gone: leave nothing behind."""
-        self.is_closed = True
-        for tail in tuple(self.positions):
-            self.leave(tail)
-        if self._pump:
-            self._pump.cancel()
-
-
-class Cut(Exception):  # noqa: N818  # an order, no error
-    """The watcher is too slow; it may come back with its cursor."""
-
-
-class Shared:
-    """The messages for a batch of new events, made once for all watchers at the same place."""
-
-    def __init__(self, tail: Tail) -> None:
-        self._tail = tail
-        self._made: dict[tuple[type[Watcher], int], list[Message]] = {}
-
-    def get(self, watcher: Watcher, position: int) -> list[Message]:
-        key = (type(watcher), position)
-        made = self._made.get(key)
-        if made is None:
-            made = self._make(watcher, position)
-            if len(watcher.positions) == 1:
-                self._made[key] = made
-        return made
-
-    def _make(self, watcher: Watcher, position: int) -> list[Message]:
-        tail = self._tail
-        places = tail.after(position)
         try:
-            lines = tail.lines(places, 1 << 62)
+            change = log.tail.read()
         except OSError:
-            return []
-        return list(watcher.messages(tail, lines, [tail.seq(place) for place in places]))
+            change = Change.NOTHING  # unreadable for now; the tick tries again
+        if change is Change.NOTHING:
+            return
+        log.grew_at = time.monotonic()
+        if change is Change.GONE:
+            self._drop(task_id)
+        elif change is Change.REPLACED:
+            for watcher in tuple(log.watchers):
+                watcher.void(log.tail)
+        else:
+            self._publish(log)
+        if change in (Change.MORE, Change.REPLACED):
+            asyncio.get_running_loop().call_soon(self._changed, task_id)
+        self._wake(log)
+
+    def _publish(self, log: _Log) -> None:
+        shared = Shared(log.tail)
+        for watcher in tuple(log.watchers):
+            watcher.push(log.tail, shared)
+
+    def _wake(self, log: _Log) -> None:
+        for future in log.waiting:
+            if not future.done():
+                future.set_result(None)
+        log.waiting.clear()
+
+    def _drop(self, task_id: str) -> None:
+        """The task was deleted."""
+        log = self._logs.pop(task_id)
+        log.stop_listening()
+        loop = asyncio.get_running_loop()
+        for watcher in tuple(log.watchers):
+            watcher.tell(log.tail, "deleted", log.tail.snapshot.deletion())
+            watcher.forget(log.tail)
+            if watcher.is_over():
+                loop.create_task(watcher.end())
+        log.tail.close()
+
+    def _check_writer(self, log: _Log) -> None:
+        """Tell a run whose writer is gone without a terminal event."""
+        snapshot = log.tail.snapshot
+        if not snapshot.last_seq or log.tail.has_ended or snapshot.state == "interrupted":
+            return
+        if is_held(log.tail.folder.lock):
+            return
+        self._changed(log.tail.task_id)  # its last words may have come just before it let go
+        if log.tail.snapshot is snapshot and not log.tail.has_ended:
+            snapshot.interrupt()
+            for watcher in tuple(log.watchers):
+                watcher.resume()
+            self._wake(log)
+
+    # Watchers
+
+    def join(self, watcher: Watcher, tail: Tail, after: int | None) -> None:
+        """Let it watch this log from behind event `after` (None: from a snapshot of now)."""
+        watcher.begin(tail, after)
+        self._logs[tail.task_id].watchers[watcher] = None
+
+    def part(self, watcher: Watcher, tail: Tail) -> None:
+        watcher.forget(tail)
+        if log := self._logs.get(tail.task_id):
+            log.watchers.pop(watcher, None)
+            log.used_at = time.monotonic()
+
+    @contextlib.contextmanager
+    def attended(self, watcher: Watcher, *, wants_all: bool = False) -> Iterator[None]:
+        """Heartbeats while it is here, and nothing left of it behind."""
+        beat = min(self._beats, key=len)
+        beat[watcher] = None
+        if wants_all:
+            self._everything.add(watcher)
+        try:
+            yield
+        finally:
+            beat.pop(watcher, None)
+            self._everything.discard(watcher)
+            for tail in tuple(watcher.positions):
+                self.part(watcher, tail)
+            watcher.release()
+            self.cuts += watcher.was_cut
+
+    @property
+    def watcher_count(self) -> int:
+        return sum(len(beat) for beat in self._beats)
+
+    async def news(self, tail: Tail, after: int, seconds: float) -> None:
+        """Wait until the log has something behind `after`, or its run has ended."""
+        log = self._logs.get(tail.task_id)
+        if log is None or self._is_closing or tail.last_seq > after or tail.has_ended:
+            return
+        future = asyncio.get_running_loop().create_future()
+        log.waiting.add(future)
+        try:
+            async with asyncio.timeout(seconds):
+                await future
+        except TimeoutError:
+            pass
+        finally:
+            log.waiting.discard(future)
+
+    def _look_for_tasks(self) -> None:
+        """A folder came or went."""
+        if not self._everything:
+            return
+        names = set(os.listdir(self.home.tasks))  # noqa: PTH208  # ten times iterdir's speed
+        for name in names - self._names:
+            asyncio.get_running_loop().create_task(self.welcome(name))
+        self._names = names
+
+    async def welcome(self, task_id: str) -> None:
+        """Show a task that is new, or runs again, to those who want all."""
+        with contextlib.suppress(UnknownTask):
+            tail = await self.open(task_id)
+            if tail.has_ended:
+                return
+            for watcher in tuple(self._everything):
+                if tail not in watcher.positions:
+                    self.join(watcher, tail, tail.resumed_after)
+                    watcher.resume()
+
+    @property
+    def is_asked_for_all(self) -> bool:
+        return bool(self._everything)
+
+    # Time
+
+    async def _tick(self) -> None:
+        beat = 0
+        while True:
+            await asyncio.sleep(1.0)
+            for watcher in tuple(self._beats[beat]):
+                watcher.beat()
+            beat = (beat + 1) % HEARTBEAT_SECONDS
+            self._tidy(time.monotonic())
+
+    def _tidy(self, now: float) -> None:
+        unused = sorted(
+            (log.used_at, task_id)
+            for task_id, log in self._logs.items()
+            if not log.watchers and not log.waiting
+        )
+        crowd = len(self._logs) - OPEN_LOGS
+        for place, (used_at, task_id) in enumerate(unused):
+            if now - used_at > IDLE_SECONDS or place < crowd:
+                log = self._logs.pop(task_id)
+                log.stop_listening()
+                log.tail.close()
+        for task_id, log in tuple(self._logs.items()):
+            self._changed(task_id)  # should a notice have been lost
+            if now - log.grew_at > SILENT_SECONDS:
+                self._check_writer(log)
+
+    async def close(self) -> None:
+        """Send everybody home, with a hint when to come back."""
+        self._is_closing = True
+        for log in self._logs.values():
+            self._wake(log)
+        leaving = [watcher for beat in self._beats for watcher in beat if not watcher.is_closed]
+        await asyncio.gather(*(watcher.end("stopping") for watcher in leaving))

@@ -3,12 +3,12 @@
 Times come from the state, words from `words`; escape codes are made by `terminal`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 
 from vidgen.progress.state import RunState, StageState
 from vidgen.progress.words import (
@@ -108,7 +108,7 @@ def draw(state: RunState, page: Page, now: float) -> list[Line]:
     ranked: list[tuple[int, Line]] = []  # (rank, line): the highest rank is dropped first
     blank = 7 if page.is_narrow else 6
     if page.is_roomy:
-        ranked += [(9, _heading(state, page)), (9, ())]
+        ranked += [(9, ()), (8, _heading(state, page)), (9, ())]
     ranked += [(_rank(row), _stage(row, state, page, now)) for row in state.stages.values()]
     ranked += [(blank, ()), (0, _overall(state, page, now))]
     ranked += [(rank, line) for rank, line in _details(state, page, now) if line]
@@ -144,7 +144,7 @@ def _stage(row: StageState, state: RunState, page: Page, now: float) -> Line:
         return _spread(head, [], page)
     gap = Span(" " * (column - cell_len(name) + 2))
     if row.mark == "running":
-        return _running(row, [*head, gap], head, page, now)
+        return _running(row, head, gap, page, now)
     took = Span(_took(row, page), "dim")
     note = _note(row, page)
     return _spread([*head, gap, Span(note, "dim")] if note else head, [took], page)
@@ -167,19 +167,19 @@ def _note(row: StageState, page: Page) -> str:
     return sentence(row.said, page.language)
 
 
-def _running(row: StageState, wide: list[Span], short: list[Span], page: Page, now: float) -> Line:
-    data = row.progress
-    rate = speed(data, page.language, short=True)
-    numbers = "  ".join(filter(None, (counted(data, page.language), rate)))
-    time = clock_time(now - row.began)
+def _running(row: StageState, head: list[Span], gap: Span, page: Page, now: float) -> Line:
+    data, language = row.progress, page.language
+    time = Span(clock_time(now - row.began), "dim")
+    count = counted(data, "" if page.is_narrow else language)
     if page.is_narrow:
-        return _spread(short, [Span(counted(data, "") or time, "dim")], page)
+        return _spread(head, [Span(count or time.text, "dim")], page)
     if not data:
-        return _spread(short, [Span(time, "dim")], page)
-    used = sum(cell_len(span.text) for span in wide)
-    room = page.inner - page.margin - used - cell_len(numbers) - 2 - 8
-    bar = _bar(float(data.get("stage_progress", 0.0)), min(24, room), page) if room >= 6 else []
-    return _spread([*wide, *bar, Span("  " if bar else ""), Span(numbers)], [Span(time, "dim")], page)
+        return _spread(head, [time], page)
+    numbers = "  ".join(filter(None, (count, speed(data, language, short=True))))
+    used = sum(cell_len(span.text) for span in (*head, gap))
+    cells = min(24, page.inner - page.margin - used - cell_len(numbers) - 9)
+    bar = _bar(float(data.get("stage_progress", 0)), cells, page) if cells >= 6 else []
+    return _spread([*head, gap, *bar, Span(("  " if bar else "") + numbers)], [time], page)
 
 
 def _bar(share: float, cells: int, page: Page) -> list[Span]:
@@ -218,7 +218,7 @@ def _details(state: RunState, page: Page, now: float) -> list[tuple[int, Line]]:
         return [(2, _row(parts, page, "")), (5, _row(_machine(state, page), page))]
     lines = [(2, _row([elapsed, *_machine(state, page)], page))]
     if path := str(state.preview.get("path", "")):
-        lines.append((8, _link(label("preview", page.language), path, page)))
+        lines.append((7, _link(label("preview", page.language), path, page)))
     return lines
 
 
@@ -228,7 +228,8 @@ def _machine(state: RunState, page: Page) -> list[str]:
     if used.get("cpu_percent") is not None:
         parts.append(label("cpu", language, percent=f"{used['cpu_percent']:.0f}"))
     if used.get("memory_mb") is not None:
-        parts.append(label("memory", language, amount=megabytes(used["memory_mb"])))
+        amount = megabytes(used["memory_mb"])
+        parts.append(amount if page.is_narrow else label("memory", language, amount=amount))
     if used.get("gpu_percent") is not None:
         memory = f" {megabytes(used['gpu_memory_mb'])}" if used.get("gpu_memory_mb") else ""
         parts.append(label("gpu", language, percent=f"{used['gpu_percent']:.0f}") + memory)
@@ -262,3 +263,129 @@ def cut_path(path: str, cells: int, cut: str) -> str:
     while kept and cell_len(kept) > max(0, cells - 1):
         kept = kept[1:]
     return cut + kept
+
+
+def message(data: Mapping[str, Any], page: Page) -> list[Line]:
+    """A log event as lines that stay above the picture: a sign, then the sentence, wrapped."""
+    level = str(data.get("level", "INFO"))
+    sign, style = {
+        "ERROR": (page.glyphs.failed, "bold red"),
+        "WARNING": (page.glyphs.warning, "bold yellow"),
+    }.get(level, (page.glyphs.info, "cyan"))
+    return _paragraph(sign, style, sentence(data, page.language), "", page)
+
+
+def summary(state: RunState, page: Page, *, says_errors: bool) -> list[Line]:
+    """What stays on the screen at the end: the stages where there is room, then the outcome."""
+    lines: list[Line] = []
+    if page.is_roomy:
+        lines += [(), _heading(state, page), ()]
+        done = (row for row in state.stages.values() if row.mark != "waiting")
+        lines += [*(_stage(row, state, page, 0.0) for row in done), ()]
+    lines += _outcome(state, page, says_errors)
+    return [_fitted(line, page) for line in lines[-max(1, page.height - 1) :]]
+
+
+def _outcome(state: RunState, page: Page, says_errors: bool) -> list[Line]:
+    end, language = state.end, page.language
+    if end is None:
+        return [_row([label("elapsed", language, time=clock_time(state.elapsed()))], page)]
+    if end.event_type == "complete":
+        return _completed(end.data, state, page)
+    stopped = [
+        stage_name("failed" if end.event_type == "error" else "cancelled", language),
+        label("stopped_at", language, percent=f"{state.percent:.0f}"),
+        clock_time(state.elapsed()),
+    ]
+    if not page.is_narrow:
+        stopped.append(label("run", language, task=state.task_id[:8]))
+    style = "bold red" if end.event_type == "error" else "yellow"
+    lines = [_row(stopped, page, style)]
+    if end.event_type == "error" and says_errors:
+        lines += _paragraph(page.glyphs.failed, "bold red", sentence(end.data, language), "", page)
+        if hint := harmless(str(end.data.get("hint") or "")):
+            lines += _paragraph(" ", "", hint, "dim", page)
+    if again := str(end.data.get("resume_command") or ""):
+        lines.append(_row([f"{label('resume', language)}  {harmless(again)}"], page, ""))
+    return lines
+
+
+def _completed(data: Mapping[str, Any], state: RunState, page: Page) -> list[Line]:
+    language = page.language
+    seconds = float(data.get("duration_seconds") or state.elapsed())
+    facts = [label("in_time", language, time=duration(seconds, language))]
+    voice = (data.get("metadata") or {}).get("voice_seconds") or state.request.get("voice_seconds")
+    if voice:
+        facts.append(label("real_time", language, factor=f"{seconds / float(voice):.1f}"))
+    if peak := (data.get("metadata") or {}).get("peak_memory_mb"):
+        facts.append(label("peak", language, amount=megabytes(float(peak))))
+    path = str(data.get("video_path", ""))
+    sign = page.glyphs.completed
+    name = f"{sign} {label('video', language)}"
+    return [_link(name, path, page, "bold green"), *_facts(facts, page)]
+
+
+def _facts(facts: Sequence[str], page: Page) -> Iterator[Line]:
+    """The facts on one line, or on one each where they do not fit."""
+    line = _row(["  " + facts[0], *facts[1:]], page)
+    if sum(cell_len(span.text) for span in line) <= page.inner:
+        yield line
+    else:
+        yield from (_row(["  " + fact], page) for fact in facts)
+
+
+def _paragraph(sign: str, style: str, text: str, ink: str, page: Page) -> list[Line]:
+    left = " " * page.margin
+    rows = wrapped(text, page.inner - page.margin - 2)
+    first = (Span(left), Span(f"{sign} ", style), Span(rows[0], ink))
+    return [first, *((Span(left + "  "), Span(row, ink)) for row in rows[1:])]
+
+
+def wrapped(text: str, cells: int) -> list[str]:
+    """The text in rows of at most so many cells, broken between words where there are any."""
+    rows, row = [], ""
+    for word in text.split(" "):
+        joined = f"{row} {word}" if row else word
+        if cell_len(joined) <= cells:
+            row = joined
+            continue
+        if row and " " in text and cell_len(word) <= cells:
+            rows.append(row)
+            row = word
+        else:  # a long word, or writing without spaces
+            *full, row = chop_cells(joined, cells)
+            rows += full
+    return [*rows, row]
+
+
+def _spread(left: Sequence[Span], right: Sequence[Span], page: Page) -> Line:
+    """Left part, then the right part at the right edge; the left one gives way."""
+    room = page.inner - page.margin
+    ends = sum(cell_len(span.text) for span in right)
+    kept = _cropped(left, room - ends - (1 if ends else 0), page.glyphs.cut)
+    used = sum(cell_len(span.text) for span in kept)
+    fill = " " * (room - used - ends) if ends else ""
+    return (Span(" " * page.margin), *kept, Span(fill), *right)
+
+
+def _fitted(line: Line, page: Page) -> Line:
+    """Never wider than the page, without spaces at the end, whatever the words were."""
+    kept = _cropped(line, page.inner, page.glyphs.cut)
+    while kept and not kept[-1].text.strip(" "):
+        kept.pop()
+    return tuple(span for span in kept if span.text)
+
+
+def _cropped(spans: Sequence[Span], cells: int, cut: str) -> list[Span]:
+    if sum(cell_len(span.text) for span in spans) <= cells:
+        return list(spans)
+    kept: list[Span] = []
+    room = max(0, cells - cell_len(cut))
+    for span in spans:
+        size = cell_len(span.text)
+        if size > room:
+            text = set_cell_size(span.text, room).rstrip(" ") + cut
+            return [*kept, Span(text if cells > 0 else "", span.style, span.link)]
+        kept.append(span)
+        room -= size
+    return kept

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from vidgen.events import Envelope
+from vidgen.messages import say
 
 STATES: Final[Mapping[str, str]] = {
     "complete": "complete",
@@ -87,6 +88,30 @@ class Snapshot:
         for name in ("duration_seconds", "message", "message_code", "metadata"):
             if name in event.data:
                 entry[name] = event.data[name]
+
+    def interrupt(self) -> None:
+        """Its writer is gone without a last word. The next event takes this back."""
+        self.state = "interrupted"
+
+    def interruption(self) -> dict[str, Any]:
+        """What to tell watchers of it; never stored."""
+        return {
+            "stage": "interrupted",
+            "interrupted_stage": self.stage,
+            "progress": self.progress,
+            "message": say("stage.interrupted"),
+            "message_code": "stage.interrupted",
+            "metadata": {},
+            "resume_command": f"vidgen resume {self.task_id[:8]}",
+        }
+
+    def deletion(self) -> dict[str, Any]:
+        """What to tell watchers when the task is deleted under them; never stored."""
+        return self.pulse() | {"message": say("page.deleted"), "message_code": "page.deleted"}
+
+    def pulse(self) -> dict[str, Any]:
+        """What a heartbeat says."""
+        return {"stage": self.stage, "progress": self.progress, "message": ""}
 
     def to_wire(self) -> dict[str, Any]:
         """The whole state (`GET /api/tasks/{id}`)."""

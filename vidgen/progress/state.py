@@ -119,13 +119,14 @@ class RunState:
             row.mark = "interrupted"
 
     def _tell_time(self, event: Envelope) -> None:
-        is_start = event.data.get("stage") == "initialized" or self.end is not None
+        data = event.data
+        is_start = data.get("stage") == "initialized" and data.get("status") == "started"
         try:
             stamp = datetime.fromisoformat(event.timestamp)
         except ValueError:
             return
-        if self._began is None or (is_start and event.data.get("status") == "started"):
-            self._began, self.end = stamp, None  # a resumed run begins anew
+        if self._began is None or is_start:  # a resumed run begins anew
+            self._began, self.end = stamp, None
         told = max(0.0, (stamp - self._began).total_seconds())
         self._elapsed, self._seen = told, self._clock()
 
@@ -142,8 +143,10 @@ class RunState:
             row.mark, row.began, row.progress = "running", self._seen, {}
         else:
             status = str(data.get("status"))
-            row.mark = "skipped" if status == "skipped" else (
-                "reused" if status == "reused" else "completed"
+            row.mark = (
+                "skipped"
+                if status == "skipped"
+                else ("reused" if status == "reused" else "completed")
             )
             row.seconds = _number(data.get("duration_seconds")) or 0.0
 

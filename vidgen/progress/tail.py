@@ -16,8 +16,9 @@ from vidgen.paths import TaskFolder
 from vidgen.progress.snapshot import Snapshot
 
 READ_BYTES: Final = 256 * 1024  # at a time, so that a long log never holds up the others
-_MUST, _PROGRESS, _RESOURCE = 0, 1, 2
-_KINDS: Final = {"progress_update": _PROGRESS, "resource": _RESOURCE}
+_OTHER, _LOG, _PROGRESS, _RESOURCE = 0, 1, 2, 3
+_KINDS: Final = {"log": _LOG, "progress_update": _PROGRESS, "resource": _RESOURCE}
+_REPLACEABLE: Final = _PROGRESS  # kinds from here on: a newer one says all that the older one said
 
 
 class Change(Enum):
@@ -54,6 +55,7 @@ class Tail:
         self._starts = array("Q")
         self._sizes = array("I")  # bytes without the line end
         self._kinds = array("B")
+        self.resumed_after = 0  # the seq at which an earlier try of the run had ended
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -131,12 +133,14 @@ class Tail:
             return
         if event.seq <= self.last_seq:
             return
+        if self.has_ended:
+            self.resumed_after = self.last_seq
         if not self.epoch:
             self.epoch = epoch_of(self.task_id, event.timestamp)
         self._seqs.append(event.seq)
         self._starts.append(start)
         self._sizes.append(len(line))
-        self._kinds.append(_KINDS.get(event.event_type, _MUST))
+        self._kinds.append(_KINDS.get(event.event_type, _OTHER))
         self.snapshot.take(event)
 
     def after(self, seq: int) -> range:
@@ -150,7 +154,15 @@ class Tail:
         """These places without the snapshots that a newer one makes worthless."""
         kinds = self._kinds
         last = {kinds[place]: place for place in places}
-        return [place for place in places if not kinds[place] or place == last[kinds[place]]]
+        return [
+            place
+            for place in places
+            if kinds[place] < _REPLACEABLE or place == last[kinds[place]]
+        ]
+
+    def logs(self, after: int) -> list[int]:
+        """The places of the `log` events behind `after`."""
+        return [place for place in self.after(after) if self._kinds[place] == _LOG]
 
     def size(self, places: Sequence[int]) -> int:
         """Bytes of these events."""

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from vidgen.messages import say
 
-_CONTROLS: Final = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
-    code: " " for code in (0x09, 0x0A, 0x0D, 0x2028, 0x2029)
-}
-# Marks that turn the writing direction can make a path look like another one.
-_HARMLESS: Final = _CONTROLS | dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "")
+_UNSEEN: Final = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))  # turn the writing direction
+_HARMLESS: Final = (
+    dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "\ufffd")
+    | dict.fromkeys((0x09, 0x0A, 0x0D, 0x2028, 0x2029), " ")
+    | dict.fromkeys(_UNSEEN, "")
+)
 
 
 def harmless(text: str) -> str:
@@ -84,7 +85,8 @@ def remaining(seconds: float | None, upper: float | None, language: str = "en") 
 
 
 def counted(data: Mapping[str, Any], language: str = "en") -> str:
-    """What is done of what: 123/250 frames, 3.1/7.3 MB. Empty when there is nothing to count."""
+    """What is done of what: 123/250 frames, 3.1/7.3 MB. Empty when there is nothing to count,
+    without the unit when `language` is empty."""
     done, total, unit = data.get("done"), data.get("total"), str(data.get("unit", ""))
     if not isinstance(done, int | float) or not isinstance(total, int | float) or total <= 0:
         return ""
@@ -92,21 +94,18 @@ def counted(data: Mapping[str, Any], language: str = "en") -> str:
         return f"{done / 1e6:.1f}/{total / 1e6:.1f} MB"
     whole = float(done).is_integer() and float(total).is_integer()
     numbers = f"{done:.0f}/{total:.0f}" if whole else f"{done:.1f}/{total:.1f}"
-    return f"{numbers} {_unit(unit, language)}".rstrip()
+    return f"{numbers} {_unit(unit, language)}".rstrip() if language else numbers
 
 
-def speed(data: Mapping[str, Any], language: str = "en") -> str:
-    """How fast it goes: 41 frames/s, 2.5 MB/s. Empty while it is unknown."""
+def speed(data: Mapping[str, Any], language: str = "en", *, short: bool = False) -> str:
+    """How fast it goes: 41 frames/s, 2.5 MB/s; 41/s when `short`. Empty while it is unknown."""
     rate, unit = data.get("rate"), str(data.get("unit", ""))
     if not isinstance(rate, int | float) or rate <= 0 or unit == "percent":
         return ""
     if unit == "bytes":
         return f"{rate / 1e6:.1f} MB/s"
-    return (
-        f"{rate:.0f} {_unit(unit, language)}/s"
-        if rate >= 10
-        else (f"{rate:.1f} {_unit(unit, language)}/s")
-    )
+    number = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
+    return f"{number}/s" if short else f"{number} {_unit(unit, language)}/s"
 
 
 def _unit(unit: str, language: str) -> str:

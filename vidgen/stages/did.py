@@ -20,9 +20,9 @@ from vidgen.renderers.did.errors import failure
 from vidgen.renderers.did.estimate import LAST, Past, share
 from vidgen.renderers.did.key import Account
 from vidgen.renderers.did.order import Order, OrderBook, Result
-from vidgen.renderers.did.ordering import configuration, placed, settled
+from vidgen.renderers.did.ordering import MOST_ATTEMPTS, configuration, placed, settled
 from vidgen.renderers.did.patience import Patience
-from vidgen.renderers.did.wire import RUNNING, Talk
+from vidgen.renderers.did.wire import RUNNING, Talk, Uploaded
 from vidgen.work import Cutout, Film, Folder, Notes, Speech, Subject, Work
 
 UPLOAD: Final = "d_id_upload"
@@ -50,6 +50,8 @@ class DidUpload:
     def run(self, work: Work, emit: Emit) -> Work:
         subject, speech = work.get(Subject), work.get(Speech)
         uploads.refuse(speech.seconds)
+        if speech.seconds > uploads.SAFE_SECONDS:
+            emit(Log("WARNING", "did.long", {"seconds": speech.seconds}))
         rgb = uploads.flat(subject, work.get(Cutout))
         settings = json.dumps(configuration(self.account.stitch))
         content = uploads.fingerprint(rgb, speech, settings)
@@ -64,8 +66,6 @@ class DidUpload:
             if order.talk_id:
                 return _reused(work, order)
             needed, left = _credits(client, speech.seconds)
-            if order.has_uploads(self.patience.wall(), self.patience.uploads_live):
-                return _reused(work, order)
             files = (uploads.picture(rgb), uploads.voice(speech))
             order = _sent(client, book, order, files, emit)
         notes = Notes(
@@ -104,8 +104,8 @@ class DidProcessing:
         had = _intact(order, folder)
         with Client(self.account, emit, self.patience) as client:
             if not had:
-                order = _bought(client, book, order, seconds, emit, self.past)
-                order = _fetched(client, book, order, seconds, emit)
+                order, talk = _bought(client, book, order, seconds, emit, self.past)
+                order = _fetched(client, book, order, talk, seconds, emit)
             if not self.account.keep and not order.is_cleaned:
                 order = _cleaned(client, book, order, emit)
         film = _film(order, folder, work, emit)
@@ -148,17 +148,24 @@ def _sent(
     files: tuple[uploads.Upload, uploads.Upload],
     emit: Emit,
 ) -> Order:
-    """The order with both files at D-ID, noted one by one."""
+    """The order with both files at D-ID, noted one by one; what is there still is not sent."""
     image, audio = files
     total = len(image.content) + len(audio.content)
     emit(StageProgress(UPLOAD, 0, total, "bytes"))
-    picture = client.upload_image(image.name, image.content, image.mime)
-    order = book.save(replace(order, picture=picture))
+    if not _lives(order.picture, client.patience):
+        picture = client.upload_image(image.name, image.content, image.mime)
+        order = book.save(replace(order, picture=picture))
     emit(StageProgress(UPLOAD, len(image.content), total, "bytes"))
-    voice = client.upload_audio(audio.name, audio.content, audio.mime)
-    order = book.save(replace(order, voice=voice))
+    if not _lives(order.voice, client.patience):
+        voice = client.upload_audio(audio.name, audio.content, audio.mime)
+        order = book.save(replace(order, voice=voice))
     emit(StageProgress(UPLOAD, total, total, "bytes"))
     return order
+
+
+def _lives(upload: Uploaded | None, patience: Patience) -> bool:
+    """Whether D-ID still holds the file."""
+    return upload is not None and 0 <= patience.wall() - upload.at < patience.uploads_live
 
 
 def _intact(order: Order, folder: Path) -> bool:
@@ -171,17 +178,18 @@ def _intact(order: Order, folder: Path) -> bool:
 
 def _bought(
     client: Client, book: OrderBook, order: Order, seconds: float, emit: Emit, past: Past
-) -> Order:
-    """The order of a talk that is done."""
+) -> tuple[Order, Talk]:
+    """The order and its talk, which is done."""
+    is_new = not order.talk_id
     with _left_behind(book, emit):
-        is_new = not order.talk_id
         if is_new:
             order = placed(client, book, order, emit)
             emit(Log("INFO", "did.ordered", {"talk": order.talk_id}))
-        waited = _awaited(client, book, order, seconds, emit, past.expected(seconds), is_new)
+        began = client.patience.clock()
+        talk = _awaited(client, book, order, seconds, emit, past.expected(seconds), is_new)
     if is_new:
-        past.remember(seconds, waited)
-    return order
+        past.remember(seconds, client.patience.clock() - began)
+    return order, talk
 
 
 @contextmanager
@@ -202,8 +210,8 @@ def _awaited(
     emit: Emit,
     expected: float,
     is_new: bool,
-) -> float:
-    """Seconds until the talk was done. Raises VidgenError when D-ID gave it up."""
+) -> Talk:
+    """The talk once it is done. Raises VidgenError when D-ID gave it up."""
     patience = client.patience
     bar = _Bar(patience, order, expected, emit)
     status, pause = ("created", patience.first_poll) if is_new else ("", 0.0)
@@ -218,7 +226,7 @@ def _awaited(
             if talk.has_failed:
                 raise _given_up(book, order, talk)
             if talk.is_ready:
-                return now - bar.began
+                return talk
             if talk.status != status:
                 pause = 0.0 if status else pause  # at once after a change
                 status = talk.status
@@ -275,7 +283,7 @@ def _asked(client: Client, order: Order) -> tuple[Talk | None, VidgenError | Non
 
 
 def _given_up(book: OrderBook, order: Order, talk: Talk) -> VidgenError:
-    error = failure(talk)
+    error = failure(talk, is_last=order.attempt >= MOST_ATTEMPTS)
     if error.is_retryable:  # then, and only then, a resume orders once more
         book.save(replace(order, failed=error.code))
     return error
@@ -296,7 +304,9 @@ def _too_slow(order: Order) -> RenderError:
     )
 
 
-def _fetched(client: Client, book: OrderBook, order: Order, seconds: float, emit: Emit) -> Order:
+def _fetched(
+    client: Client, book: OrderBook, order: Order, talk: Talk, seconds: float, emit: Emit
+) -> Order:
     """The order with its result on disk, checked."""
 
     def told(here: int, total: int) -> None:
@@ -306,9 +316,8 @@ def _fetched(client: Client, book: OrderBook, order: Order, seconds: float, emit
 
     file = book.file.with_name(f"d-id-{order.attempt}.mp4")
     for fetch in range(FETCHES):
-        link = client.talk(order.talk_id).result_url  # a fresh one each time
         try:
-            client.download(link, file, told)
+            client.download(talk.result_url, file, told)
             result.checked(file, seconds)
         except LinkExpired:
             emit(Log("INFO", "did.link_expired", {"fetch": fetch + 1}))
@@ -318,6 +327,7 @@ def _fetched(client: Client, book: OrderBook, order: Order, seconds: float, emit
             emit(Log("WARNING", "did.fetching_again", {"reason": error.message}))
         else:
             return book.save(replace(order, result=Result(file.name, sha256_of(file))))
+        talk = client.talk(order.talk_id)  # with a fresh link
     raise RenderError(
         "The link to D-ID's video does not open, nor do fresh ones.",
         hint="Wait a while, then `vidgen resume`: the video is paid and stays with D-ID.",

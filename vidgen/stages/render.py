@@ -4,7 +4,7 @@ A piece that is on disk and belongs to this very film is never drawn again.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -13,7 +13,7 @@ from vidgen.errors import RenderError
 from vidgen.events import Emit, Log, StageProgress
 from vidgen.media import Encoding, FilmWriter, Pieces, Previews, Span, encoding_for, spans
 from vidgen.renderers.base import Look, Performance, Renderer
-from vidgen.work import Cutout, Film, Folder, Notes, Speech, Subject, Work
+from vidgen.work import Cutout, Film, Folder, Frames, Notes, Speech, Subject, Work
 
 Clock = Callable[[], float]
 
@@ -48,35 +48,127 @@ class Render:
         when the renderer gives too few or too many frames, and what the renderer itself raises.
         """
         began = self.clock()
-        encoding = self._encoding(work.get(Cutout), emit)
-        film_spans = spans(frame_count(work.get(Speech), self.look.fps), self.look.fps)
-        key = f"{self.key}/{encoding.codec}" if self.key else ""
-        pieces = Pieces(work.get(Folder).work / "render", key, encoding.suffix)
-        missing = pieces.missing(film_spans)
-        if missing:
-            self._draw(work, _Task(pieces, encoding, film_spans, missing), emit)
-        film = self._film(work, pieces, encoding, film_spans)
-        return work.plus(film, _notes(film, sum(map(len, missing)), self.clock() - began))
+        plan = self._plan(work, emit)
+        if plan.missing:
+            self._draw(work, plan, emit)
+        film = self._film(work, plan)
+        return work.plus(film, _notes(film, plan, self.clock() - began))
 
-    def _encoding(self, cutout: Cutout, emit: Emit) -> Encoding:
+    def _plan(self, work: Work, emit: Emit) -> "_Plan":
         encoding = encoding_for(
-            self.format, transparent=cutout.background is None, hardware=self.hardware
+            self.format,
+            transparent=work.get(Cutout).background is None,
+            hardware=self.hardware,
         )
         if self.hardware and encoding.codec == "libx264":
             emit(Log("INFO", "render.no_hardware_encoder"))
-        return encoding
+        key = f"{self.key}/{encoding.codec}" if self.key else ""
+        pieces = Pieces(work.get(Folder).work / "render", key, encoding.suffix)
+        every = spans(frame_count(work.get(Speech), self.look.fps), self.look.fps)
+        return _Plan(encoding, pieces, every, pieces.missing(every))
 
-    def _draw(self, work: Work, task: "_Task", emit: Emit) -> None:
-        subject, cutout, speech = work.get(Subject), work.get(Cutout), work.get(Speech)
-        done = task.frame_count - sum(map(len, task.missing))
-        emit(StageProgress(self.name, done, task.frame_count, "frames"))
+    def _draw(self, work: Work, plan: "_Plan", emit: Emit) -> None:
+        subject = work.get(Subject)
+        done = plan.frame_count - plan.frames_to_draw
+        emit(StageProgress(self.name, done, plan.frame_count, "frames"))
         with (
-            self.renderer.perform(subject, cutout, speech, self.look) as performance,
-            Previews(work.get(Folder).previews, task.frame_count, emit) as previews,
+            self.renderer.perform(
+                subject, work.get(Cutout), work.get(Speech), self.look
+            ) as performance,
+            Previews(work.get(Folder).previews, plan.frame_count, emit) as previews,
         ):
-            task.pieces.remember(performance.metadata)
-            for span in task.missing:
-                self._draw_piece(
-                    task, span, performance, _Told(self.name, done, task, previews, emit), subject
-                )
-                done += len(span)
+            plan.pieces.remember(performance.metadata)
+            for span in plan.missing:
+                with FilmWriter(
+                    plan.pieces.path(span),
+                    size=_size(subject),
+                    fps=self.look.fps,
+                    encoding=plan.encoding,
+                ) as writer:
+                    for frames in _exactly(performance, span):
+                        previews.offer(span.first + writer.frame_count, frames)
+                        writer.write(frames)
+                        done += len(frames)
+                        emit(StageProgress(self.name, done, plan.frame_count, "frames"))
+                plan.pieces.seal(span)
+
+    def _film(self, work: Work, plan: "_Plan") -> Film:
+        return Film(
+            pieces=tuple(plan.pieces.path(span) for span in plan.spans),
+            frame_count=plan.frame_count,
+            fps=self.look.fps,
+            size=_size(work.get(Subject)),
+            has_alpha=plan.encoding.has_alpha,
+            metadata={
+                **plan.pieces.remembered(),
+                "renderer": self.renderer.name,
+                "encoder": plan.encoding.codec,
+                "seed": self.look.seed,
+            },
+        )
+
+
+def frame_count(speech: Speech, fps: Fraction) -> int:
+    """ceil(seconds × fps), exactly: the film covers the whole voice."""
+    return ceil(Fraction(len(speech.samples), speech.rate) * fps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How the film will be stored, and what of it is still to be drawn."""
+
+    encoding: Encoding
+    pieces: Pieces
+    spans: tuple[Span, ...]
+    missing: tuple[Span, ...]
+
+    @property
+    def frame_count(self) -> int:
+        return sum(map(len, self.spans))
+
+    @property
+    def frames_to_draw(self) -> int:
+        return sum(map(len, self.missing))
+
+
+def _exactly(performance: Performance, span: Span) -> Iterator[Frames]:
+    """The renderer's frames of one piece, counted: a piece that is short would end out of sync."""
+    count = 0
+    for frames in performance.frames(span.first, span.last):
+        count += len(frames)
+        if count <= len(span):
+            yield frames
+    if count != len(span):
+        raise RenderError(
+            "The renderer gave {count} frames where {wanted} were asked for.",
+            hint="Run again with another --renderer, and please report it.",
+            code="render.wrong_count",
+            count=count,
+            wanted=len(span),
+        )
+
+
+def _size(subject: Subject) -> tuple[int, int]:
+    """Width and height in pixels."""
+    height, width = subject.frame.shape[:2]
+    return width, height
+
+
+def _notes(film: Film, plan: _Plan, seconds: float) -> Notes:
+    drawn = plan.frames_to_draw
+    values = {
+        **{name: film.metadata[name] for name in _TOLD if name in film.metadata},
+        "backend": film.metadata["renderer"],
+        "encoder": film.metadata["encoder"],
+        "frames": film.frame_count,
+        "reused_frames": film.frame_count - drawn,
+        "frames_per_second": round(drawn / seconds, 1) if seconds > 0 else 0.0,
+        "work": drawn,
+        "work_unit": "frames",
+    }
+    if not drawn:
+        return Notes(values, "render.reused", "reused")
+    return Notes(values, "render.done")
+
+
+_TOLD = ("model", "device", "precision", "load_seconds")  # by the renderer, agreed in work.Notes

@@ -255,12 +255,16 @@ def refusal(action: str, status: int, problem: Problem, scheme: str) -> VidgenEr
     return row.made(reason=reason, kind=problem.kind, status=status, scheme=scheme, action=action)
 
 
-def failure(talk: Talk) -> VidgenError:
-    """The error for a talk that D-ID took and then failed or rejected."""
+def failure(talk: Talk, is_last: bool = False) -> VidgenError:
+    """The error for a talk that D-ID took and then failed or rejected.
+
+    is_last: it was ordered so often by now that it is not worth another time.
+    """
     problem = talk.problem
     row = BY_TALK.get(problem.kind)
     if row is None:
-        row = REJECTED if talk.status == "rejected" else TALK_FAILED
+        again = TALK_REFUSED if is_last else TALK_FAILED
+        row = REJECTED if talk.status == "rejected" else again
     reason = problem.description or problem.kind or "no reason given"
     return row.made(reason=reason, kind=problem.kind, talk=talk.id)
 

@@ -60,8 +60,7 @@ class Account:
     stitch: bool = True  # the whole picture; without it a square of the face
 
     def __post_init__(self) -> None:
-        where = urlsplit(self.base_url)
-        if where.scheme == "https" or (where.scheme == "http" and where.hostname in LOOPBACK):
+        if self.is_local or _is_https(self.base_url):
             return
         raise SetupError(
             "The D-ID address is not an https address, so the key would travel readable.",
@@ -71,7 +70,9 @@ class Account:
 
     @property
     def is_local(self) -> bool:
-        return urlsplit(self.base_url).hostname in LOOPBACK
+        """Whether it is a server on this machine, where http is no risk."""
+        where = urlsplit(self.base_url)
+        return where.scheme in ("http", "https") and where.hostname in LOOPBACK
 
 
 def account(
@@ -102,6 +103,14 @@ def account(
         )
     base_url = environ.get("DID_BASE_URL", "").strip() or BASE_URL
     return Account(Key(secret, scheme), base_url.rstrip("/"), keep, stitch)
+
+
+def _is_https(address: str) -> bool:
+    try:
+        where = httpx.URL(address)
+    except httpx.InvalidURL:
+        return False
+    return where.scheme == "https" and bool(where.host)
 
 
 def _from_file(file: Path) -> str:

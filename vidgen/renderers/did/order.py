@@ -51,11 +51,6 @@ class Order:
     def name(self) -> str:
         return f"vidgen-{self.task_id[:8]}-{self.content[:8]}-{self.attempt}"
 
-    def has_uploads(self, now: float, lifetime: float) -> bool:
-        """Whether D-ID still holds both files."""
-        both = (self.picture, self.voice)
-        return all(one is not None and 0 <= now - one.at < lifetime for one in both)
-
     def attempt_of(self, user_data: str, name: str) -> int:
         """Which attempt at this video a listed talk is; 0 for a talk of something else."""
         for given, own in ((user_data, self.user_data), (name, self.name)):

@@ -8,7 +8,7 @@ anything is sent again.
 from dataclasses import replace
 from typing import Any, Final
 
-from vidgen.errors import RenderError
+from vidgen.errors import Cancelled, RenderError, VidgenError
 from vidgen.events import Emit, Log
 from vidgen.renderers.did.client import Client, Unclear
 from vidgen.renderers.did.order import Order, OrderBook
@@ -63,7 +63,9 @@ def placed(client: Client, book: OrderBook, order: Order, emit: Emit) -> Order:
             order = _looked_up(client, book, order)
             if order.talk_id:
                 return order
-        except Exception as error:
+        except Cancelled:
+            raise  # may come at any moment, so it says nothing about the order
+        except VidgenError as error:
             book.save(_not_placed(order, error))
             raise
         else:
@@ -78,7 +80,7 @@ def placed(client: Client, book: OrderBook, order: Order, emit: Emit) -> Order:
 
 
 def _looked_up(client: Client, book: OrderBook, order: Order) -> Order:
-    """The order with the id of the talk that D-ID lists for it, else marked as not placed.
+    """The order with the id of the talk that D-ID lists for it, else as one not placed.
 
     Looks until `settle` seconds have passed since it was sent: their gateway may give up
     before the talk is made. A clock that was set back cannot stretch this.
@@ -95,7 +97,8 @@ def _looked_up(client: Client, book: OrderBook, order: Order) -> Order:
             return book.save(replace(order, talk_id=found.id, attempt=attempt))
         rest = deadline - patience.clock()
         if rest <= 0:
-            return book.save(replace(order, sent_at=None))
+            # On disk it stays doubtful until it is sent again: a later run looks once more.
+            return replace(order, sent_at=None)
         patience.sleep(min(pause, rest))
         pause *= 2
 
@@ -110,9 +113,8 @@ def _listed(client: Client, order: Order) -> Talk | None:
     return max(found, key=rank, default=None)
 
 
-def _not_placed(order: Order, error: Exception) -> Order:
+def _not_placed(order: Order, error: VidgenError) -> Order:
     """D-ID clearly said no; the next run need not look for a talk."""
-    code = getattr(error, "code", "")
-    if code in STALE:  # an upload may have vanished before its time
+    if error.code in STALE:  # an upload may have vanished before its time
         return replace(order, sent_at=None, picture=None, voice=None)
     return replace(order, sent_at=None)

@@ -3,14 +3,18 @@
 The front door of the listening side. Knows nothing of pixels; `motion` moves the rest of the head.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from vidgen.renderers.base import Look
+from vidgen.renderers.puppet.coarticulation import blended
 from vidgen.renderers.puppet.curves import RATE, Array, highest, resampled, smooth
+from vidgen.renderers.puppet.espeak import Phone
+from vidgen.renderers.puppet.phonemes import from_words
 from vidgen.renderers.puppet.sound import Sound, listen
 from vidgen.work import Floats, Speech
 
@@ -52,7 +56,14 @@ class Controls:
 
 def controls(speech: Speech, look: Look) -> Controls:
     """The mouth for `speech`; `look.mouth` scales how far it opens (0: it stays shut)."""
-    return _scaled(from_sound(listen(speech.samples, speech.rate)), look.mouth)
+    sound = listen(speech.samples, speech.rate)
+    note = ""
+    if speech.text.strip():
+        words = from_words(sound, speech.text, look.language)
+        if words.phones:
+            return _scaled(from_phones(words.phones, sound, "text"), look.mouth)
+        note = words.note
+    return _scaled(replace(from_sound(sound), note=note), look.mouth)
 
 
 def sampled(
@@ -65,6 +76,25 @@ def sampled(
     }
     frames["press"] = highest(controls.press, RATE, fps, first, last)
     return frames
+
+
+def from_phones(phones: Sequence[Phone], sound: Sound, source: Source) -> Controls:
+    """The mouth by what is said, opened further where it is said louder."""
+    mouth = blended(phones, len(sound.loud))
+    energy = smooth(sound.loud, 4.0)
+    jaw = mouth["jaw"] * (0.45 + 0.65 * energy) * np.clip(energy * 6, 0, 1)
+    top = float(np.percentile(jaw, 95)) if jaw.any() else 0.0
+    jaw = np.clip(jaw / top, 0, 1) if top > 0.02 else jaw
+    return Controls(
+        jaw=_curve(jaw),
+        round=_curve(mouth["round"]),
+        spread=_curve(mouth["spread"]),
+        press=_curve(mouth["press"]),
+        fricative=_curve(mouth["fricative"]),
+        tongue=_curve(mouth["tongue"]),
+        source=source,
+        **_of_voice(sound),
+    )
 
 
 def from_sound(sound: Sound) -> Controls:
@@ -90,11 +120,17 @@ def from_sound(sound: Sound) -> Controls:
         press=_curve(np.clip(smooth(press, 1.0), 0, 1)),
         fricative=_curve(smooth(hiss, 1.5)),
         tongue=_curve(np.zeros(len(jaw))),
-        loud=_curve(smooth(loud, 3.0)),
-        voiced=_curve(voiced),
-        f0=_semitones(sound.f0),
-        pauses=sound.pauses,
+        **_of_voice(sound),
     )
+
+
+def _of_voice(sound: Sound) -> dict[str, Any]:
+    return {
+        "loud": _curve(smooth(sound.loud, 3.0)),
+        "voiced": _curve(smooth(sound.voiced, 1.0)),
+        "f0": _semitones(sound.f0),
+        "pauses": sound.pauses,
+    }
 
 
 def _percentiles(values: Array, where: Array, shares: tuple[int, ...]) -> list[float]:
@@ -152,8 +188,6 @@ def _curve(values: Array) -> Floats:
 
 def _scaled(controls: Controls, mouth: float) -> Controls:
     """`controls` with every movement of the mouth scaled; the voice's own curves stay."""
-    from dataclasses import replace
-
     if mouth == 1.0:
         return controls
     names = ("jaw", "round", "spread", "press", "fricative", "tongue")

@@ -1,30 +1,63 @@
-"""The machine: which device computes, whether a GPU stands idle, and one run at a time on each.
+"""The machine: which device computes, and whether a GPU stands idle.
 
-Imports torch only when somebody asks for more than the CPU.
+Imports torch only when somebody asks for more than the CPU. One run at a time on a device is
+`queue`'s business, memory `memory`'s, and loading ahead `ahead`'s; their names are offered here.
 """
 
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock, Timeout
-
+from vidgen.device.ahead import Network, done_with, loading
+from vidgen.device.memory import (
+    Peak,
+    first_that_fits,
+    freed,
+    is_out_of_memory,
+    is_short,
+    measured,
+    out_of_memory,
+)
+from vidgen.device.queue import held
 from vidgen.errors import DeviceError, InputError, SetupError
-from vidgen.paths import Home
+
+__all__ = [
+    "GPU_EXTRA",
+    "Network",
+    "Peak",
+    "cpu_name",
+    "done_with",
+    "first_that_fits",
+    "freed",
+    "gpu_present",
+    "has_gpu_extra",
+    "has_package",
+    "held",
+    "is_out_of_memory",
+    "is_short",
+    "loading",
+    "measured",
+    "name",
+    "out_of_memory",
+    "resolve",
+    "usable_cores",
+]
 
 GPU_EXTRA: Final = 'pip install "vidgen[gpu]"'
-LOOK_SECONDS: Final = 0.25  # how often a queued run looks whether the device is free
 
 
 def has_gpu_extra() -> bool:
     """Whether torch is installed, told without importing it."""
-    return find_spec("torch") is not None
+    return has_package("torch")
+
+
+def has_package(package: str) -> bool:
+    """Whether a package is installed, told without importing it."""
+    return find_spec(package) is not None
 
 
 @cache
@@ -120,33 +153,3 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-@contextmanager
-def held(home: Home, device: str, task_id: str, queued: Callable[[str], None]) -> Iterator[None]:
-    """Hold the device for one run; `queued(task id of the holder)` is called once if one waits.
-
-    The lock is the operating system's: it is free again however the holder ended.
-    """
-    lock_file = home.device_lock(device)
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
-    note = lock_file.with_suffix(".holder")
-    lock = FileLock(lock_file)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        queued(_read(note))
-        lock.acquire(poll_interval=LOOK_SECONDS)
-    try:
-        note.write_text(task_id, "ascii")
-        yield
-    finally:
-        note.unlink(missing_ok=True)
-        lock.release()
-
-
-def _read(note: Path) -> str:
-    try:
-        return note.read_text("ascii").strip()
-    except OSError:
-        return ""

@@ -1,0 +1,52 @@
+"""Load the next stage's networks while the present stage computes."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Protocol
+
+from vidgen.device.memory import is_short
+
+
+class Network(Protocol):
+    """Weights that can be read ahead of their use and let go after it.
+
+    `load` does nothing when they are there, and waits when another thread is at it.
+    """
+
+    def load(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
+@contextmanager
+def loading(networks: Sequence[Network], device: str) -> Iterator[None]:
+    """Read the networks in the order of their use, in a thread, while the body runs.
+
+    Stops reading ahead while memory is short. What fails here is told by the stage itself,
+    when it loads its network and fails the same way.
+    """
+    ended = threading.Event()
+
+    def load() -> None:
+        for network in networks:
+            if ended.is_set() or is_short(device):
+                return
+            with suppress(Exception):
+                network.load()
+
+    thread = threading.Thread(target=load, name="vidgen-load", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def done_with(network: Network, device: str) -> bool:
+    """A stage has ended: let its network go if memory is short, else keep it. Was it let go?"""
+    if not is_short(device):
+        return False
+    network.release()
+    return True

@@ -1,0 +1,127 @@
+"""What a computation may use and did use: peaks, what to do when it is too much, making room.
+
+Nothing here imports torch unless somebody else has: without it there is no GPU memory to count.
+"""
+
+import gc
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from vidgen.errors import DeviceError
+
+T = TypeVar("T")
+Way = TypeVar("Way")
+SHORT_SHARE: Final = 0.25  # less of the memory free than this is short
+OUT_OF_MEMORY: Final = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+@dataclass(slots=True)
+class Peak:
+    """The most memory in use at once, megabytes; filled in at the end of `measured`."""
+
+    memory_mb: float = 0.0
+    gpu_memory_mb: float | None = None  # what torch held of the GPU; None without one
+
+
+@contextmanager
+def measured(device: str) -> Iterator[Peak]:
+    """Measure the peak while a stage runs: the process's memory, and the GPU's that torch holds."""
+    peak = Peak()
+    torch = _torch_with_gpu(device)
+    if torch is not None:
+        torch.cuda.reset_peak_memory_stats(device)
+    _forget_process_peak()
+    try:
+        yield peak
+    finally:
+        peak.memory_mb = _process_peak_mb()
+        torch = _torch_with_gpu(device)  # it may have been imported meanwhile
+        if torch is not None:
+            peak.gpu_memory_mb = round(torch.cuda.max_memory_reserved(device) / 1e6, 1)
+
+
+def first_that_fits(
+    ways: Sequence[Way], attempt: Callable[[Way], T], told: Callable[[Way], None], device: str
+) -> T:
+    """Try the ways in order, each smaller than the one before, until one fits into memory.
+
+    `told(way)` is called before each but the first. Raises DeviceError when none fits.
+    """
+    for number, way in enumerate(ways):
+        if number:
+            told(way)
+        try:
+            return attempt(way)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        freed(device)  # here and not above: the error's traceback holds the tensors
+    raise out_of_memory(device)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in OUT_OF_MEMORY)
+
+
+def out_of_memory(device: str) -> DeviceError:
+    return DeviceError(
+        "The device {device} ran out of memory, even with the smallest batch and model.",
+        hint="Close other programs that use it, lower --height, or use --device cpu.",
+        code="device.out_of_memory",
+        device=device,
+    )
+
+
+def freed(device: str) -> None:
+    """Give back what nothing refers to any more."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and device.startswith("cuda"):
+        torch.cuda.empty_cache()
+    elif torch is not None and device == "mps":
+        torch.mps.empty_cache()
+
+
+def is_short(device: str) -> bool:
+    """Whether so little memory is free that a stage should let its model go at its end."""
+    torch = _torch_with_gpu(device)
+    if torch is not None:
+        free, total = torch.cuda.mem_get_info(device)
+        return bool(free < SHORT_SHARE * total)
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return bool(memory.available < SHORT_SHARE * memory.total)
+
+
+def _torch_with_gpu(device: str) -> Any:
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and device.startswith("cuda") else None
+
+
+def _forget_process_peak() -> None:
+    """Linux lets a process begin its peak anew; elsewhere it is that since the start."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", "ascii")
+
+
+def _process_peak_mb() -> float:
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/self/status").read_text("ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) * 1024 / 1e6, 1)
+    try:
+        import resource
+    except ImportError:  # Windows
+        import psutil
+
+        return round(float(psutil.Process().memory_info().peak_wset) / 1e6, 1)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)

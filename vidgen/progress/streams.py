@@ -1,0 +1,162 @@
+"""Server-sent events over HTTP: a raw ASGI endpoint, for one task, some, or all.
+
+What is sent and when is `watcher`'s; who may connect was decided before (`gate`).
+"""
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final
+
+import orjson
+
+from vidgen.events import Envelope
+from vidgen.progress import sse
+from vidgen.progress.hub import Hub
+from vidgen.progress.tail import Tail
+from vidgen.progress.watcher import Batch, Connection, Cut, Message, Send, Watcher
+
+RETRY_MS: Final = (2000, 5000)  # spread, or all watchers of a restarted server come at once
+STOPPING_RETRY_MS: Final = (1000, 10_000)
+HEADERS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store, no-transform"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+]
+_EPOCH_SEQ: Final = re.compile(r"([0-9a-f]{8})-([0-9]{1,15})")
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a watcher had come: `epoch → seq`, and the begin of the newest task it knew."""
+
+    places: Mapping[str, int] = field(default_factory=dict)
+    newest: str = ""  # RFC 3339; only on the stream of all tasks
+    seq: int | None = None  # a bare number: of whatever log there is now
+
+    @classmethod
+    def parse(cls, text: str) -> "Cursor":
+        """`12`, `1a2b3c4d-12`, or the id of a stream of several. Raises ValueError."""
+        if re.fullmatch(r"[0-9]{1,15}", text):
+            return cls(seq=int(text))
+        places, newest = {}, ""
+        for part in text.split(","):
+            if part.startswith("~") and len(part) < 32:
+                newest = part[1:]
+            elif found := _EPOCH_SEQ.fullmatch(part):
+                places[found[1]] = int(found[2])
+            else:
+                raise ValueError("not a cursor")
+        return cls(places, newest)
+
+    def place(self, tail: Tail) -> int | None:
+        """Where this log goes on for the watcher; None when it must start from a snapshot."""
+        seq = self.seq if self.seq is not None else self.places.get(tail.epoch)
+        if not tail.epoch:
+            return 0  # nothing is written yet
+        if seq is None or seq > tail.last_seq:
+            return None
+        return seq
+
+
+def note_bytes(tail: Tail | None, event_type: str, data: Mapping[str, Any]) -> bytes:
+    """The envelope of something that is not in the log; its `seq` is the last one that is."""
+    base = {"stage": "", "progress": 0.0, "message": ""}
+    stamp = datetime.now(UTC).isoformat(timespec="milliseconds")[:23] + "Z"
+    task_id, seq = (tail.task_id, tail.last_seq) if tail else ("", 0)
+    return Envelope(task_id, seq, event_type, stamp, base | dict(data)).to_wire()
+
+
+def _body(content: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": content, "more_body": more}
+
+
+class TaskStream(Watcher):
+    """The events of one task; ends with the task."""
+
+    __slots__ = ()
+
+    def messages(self, tail: Tail, lines: Sequence[bytes], seqs: Sequence[int]) -> Batch:
+        epoch = tail.epoch.encode()
+        frames = [
+            sse.frame(line, b"%b-%d" % (epoch, seq)) for line, seq in zip(lines, seqs, strict=True)
+        ]
+        return [(_body(b"".join(frames)), seqs[-1])] if frames else []
+
+    def note(self, tail: Tail | None, event_type: str, data: Mapping[str, Any]) -> Message:
+        content = note_bytes(tail, event_type, data)
+        is_reset = event_type == "reset" and tail is not None
+        return _body(sse.frame(content, self.event_id(tail, tail.last_seq) if is_reset else b""))
+
+    def event_id(self, tail: Tail, seq: int) -> bytes:
+        return f"{tail.epoch}-{seq}".encode() if tail.epoch else b""
+
+    def is_over(self) -> bool:
+        return self.has_all()
+
+    async def finish(self, reason: str = "") -> None:
+        last = b""
+        if reason == "stopping":
+            last = b"retry: %d\n\n" % random.randint(*STOPPING_RETRY_MS)  # noqa: S311  # no secret
+        await self._send(_body(last, more=False))
+
+
+class SeveralStream(TaskStream):
+    """The events of some tasks, each with an id that says how far all of them have come."""
+
+    __slots__ = ()
+    shares: ClassVar = False
+
+    def messages(self, tail: Tail, lines: Sequence[bytes], seqs: Sequence[int]) -> Batch:
+        frames = [
+            sse.frame(line, self.event_id(tail, seq))
+            for line, seq in zip(lines, seqs, strict=True)
+        ]
+        return [(_body(b"".join(frames)), seqs[-1])] if frames else []
+
+    def event_id(self, tail: Tail, seq: int) -> bytes:
+        places = {**self.positions, tail: seq}
+        return ",".join(f"{t.epoch}-{s}" for t, s in places.items() if t.epoch).encode()
+
+
+class AllStream(SeveralStream):
+    """The events of every task that runs, and of those that come; never ends by itself."""
+
+    __slots__ = ("_hub", "_newest")
+
+    def __init__(
+        self, send: Send, connection: Connection | None, hub: Hub, newest: str = ""
+    ) -> None:
+        super().__init__(send, connection)
+        self._hub = hub
+        self._newest = newest
+
+    def event_id(self, tail: Tail, seq: int) -> bytes:
+        self._newest = max(self._newest, tail.snapshot.began)
+        return b",".join(filter(None, (super().event_id(tail, seq), b"~" + self._newest.encode())))
+
+    def ended(self, tail: Tail) -> None:
+        self._hub.part(self, tail)
+
+    def is_over(self) -> bool:
+        return False
+
+
+async def serve_stream(
+    watcher: Watcher, places: Mapping[Tail, int | None], hub: Hub, send: Send, receive: Any
+) -> None:
+    """Answer one SSE request until the watcher goes, is cut, or has everything."""
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    await send(_body(sse.opening(random.randint(*RETRY_MS))))  # noqa: S311  # no secret
+    with hub.attended(watcher, wants_all=isinstance(watcher, AllStream)):
+        for tail, after in places.items():
+            hub.join(watcher, tail, after)
+        try:
+            await watcher.catch_up()
+        except Cut:
+            return
+        while (await receive())["type"] != "http.disconnect":
+            pass  # a body that nobody asked for

@@ -1,0 +1,82 @@
+"""Does the mouth of a film follow its voice? A cheap judge of any film with one speaking face.
+
+Decodes a few seconds, finds the lips again and compares their opening with the loudness of the
+sound. Knows no renderer. `benchmarks/talking.py` judges more thoroughly with the same tools.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidgen.work import Floats
+
+Array = NDArray[np.float64]
+STEP: Final = 0.005  # seconds between the envelope's samples
+WINDOW: Final = 0.025  # seconds
+BAND: Final = (60.0, 8000.0)  # Hz
+RANGE: Final = 32.0  # dB below the loud moments at which speech ends
+LAGS: Final = 0.25  # seconds searched to either side
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Loudness in dB every 5 ms from 0 s, clipped `RANGE` below its 95th percentile."""
+
+    decibels: Array  # (N,)
+
+    def at(self, times: Array) -> Array:
+        """The loudness at `times`, seconds."""
+        return np.interp(times, np.arange(len(self.decibels)) * STEP, self.decibels)
+
+    def reversed(self) -> "Envelope":
+        return Envelope(self.decibels[::-1])
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation, dB: near 0 nothing can be followed."""
+        return float(self.decibels.std())
+
+    def pauses(self, least: float) -> list[tuple[float, float]]:
+        """Start and end in seconds of each silence of at least `least` seconds."""
+        quiet = self.decibels <= self.decibels.min() + 0.5
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], quiet.astype(np.int8), [0]])))
+        spans = [(float(a * STEP), float(b * STEP)) for a, b in edges.reshape(-1, 2)]
+        return [(start, end) for start, end in spans if end - start >= least]
+
+
+def envelope(samples: Floats, rate: int) -> Envelope:
+    """The loudness of 60–8000 Hz in windows of 25 ms every 5 ms."""
+    from scipy.signal import butter, sosfiltfilt
+
+    top = min(BAND[1], 0.45 * rate)
+    filtered = sosfiltfilt(butter(2, (BAND[0], top), "bandpass", fs=rate, output="sos"), samples)
+    power = np.concatenate([[0.0], np.cumsum(np.square(filtered))])
+    centres = np.arange(int(len(samples) / rate / STEP) + 1) * STEP * rate
+    low = np.clip(centres - WINDOW / 2 * rate, 0, len(samples)).astype(int)
+    high = np.clip(centres + WINDOW / 2 * rate, 0, len(samples)).astype(int)
+    mean = (power[high] - power[low]) / np.maximum(high - low, 1)
+    decibels = 10 * np.log10(np.maximum(mean, 0) + 1e-9)
+    return Envelope(np.maximum(decibels, np.percentile(decibels, 95) - RANGE))
+
+
+def correlation(opening: Array, times: Array, voice: Envelope, lag: float = 0.0) -> float:
+    """Pearson's r of the opening with the loudness `lag` seconds before; 0 when one is flat."""
+    loudness = voice.at(times - lag)
+    if opening.std() < 1e-9 or loudness.std() < 1e-9:
+        return 0.0
+    return float(np.corrcoef(opening, loudness)[0, 1])
+
+
+def followed(opening: Array, times: Array, voice: Envelope) -> tuple[float, float]:
+    """r at zero lag, and the lag in seconds of the best r (positive: the mouth is late)."""
+    lags = np.arange(-LAGS, LAGS + STEP / 2, STEP)
+    found = np.array([correlation(opening, times, voice, float(lag)) for lag in lags])
+    best = int(found.argmax())
+    lag = float(lags[best])
+    if 0 < best < len(lags) - 1:  # the top of the parabola through three points
+        left, middle, right = found[best - 1 : best + 2]
+        bend = left - 2 * middle + right
+        lag += STEP * 0.5 * float((left - right) / bend) if bend < 0 else 0.0
+    return correlation(opening, times, voice), lag

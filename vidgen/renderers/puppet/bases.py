@@ -1,0 +1,201 @@
+"""Where skin goes when the mouth and the brows move: fixed displacement fields to be mixed.
+
+Two layers, cut along the inner lips: what hangs on the upper lip and what hangs on the jaw.
+A frame's field is a weighted sum of these bases, inverted by fixed-point steps. Draws nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from vidgen.renderers.puppet.geometry import Face
+from vidgen.renderers.puppet.grid import Grid, smoothstep
+from vidgen.work import Floats
+
+# The order of a frame's weights.
+WEIGHTS: Final = (
+    "wide",
+    "narrow",
+    "close",
+    "round",
+    "spread",
+    "press",
+    "apart",
+    "relax",
+    "brows",
+)
+WIDEST: Final = 0.100  # Hf: how far the jaw drops at 1 (.115 was a cartoon's laugh)
+CARRIED: Final = 0.86  # share of the drop that the lower lip takes; the upper one rises by .14
+STEPS: Final = 3  # of the inversion; the last moves lips by less than a tenth of a pixel
+
+
+@dataclass(frozen=True, slots=True)
+class Bases:
+    """Forward displacements in frame pixels for each of `WEIGHTS`, on `grid`."""
+
+    grid: Grid
+    upper: Floats  # (9, rows, columns, 2)
+    lower: Floats
+    is_lower: Floats  # (rows, columns, 1) bool: nodes that belong to the lower layer
+
+    def fields(self, weights: Floats) -> tuple[Floats, Floats]:
+        """For weights (9,): where each node's colour comes from, upper and lower layer.
+
+        Both are (rows, columns, 2): displacements from the node to its source, frame pixels.
+        """
+        return (
+            inverted(np.tensordot(weights, self.upper, 1), self.grid.pitch),
+            inverted(np.tensordot(weights, self.lower, 1), self.grid.pitch),
+        )
+
+    def joined(self, upper: Floats, lower: Floats) -> Floats:
+        """One field for everything outside the mouth itself."""
+        return np.where(self.is_lower, lower, upper)
+
+
+def inverted(forward: Floats, pitch: int) -> Floats:
+    """D with D(p) = -forward(p + D(p)), by fixed-point steps; (rows, columns, 2) pixels."""
+    import cv2
+
+    rows, columns = forward.shape[:2]
+    at = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
+    back = -forward
+    for _ in range(STEPS):
+        there = at + back / np.float32(pitch)
+        back = -cv2.remap(
+            forward, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+    return back
+
+
+def sampled(field: Floats, at: Floats) -> Floats:
+    """`field` (rows, columns, 2) at node coordinates `at` (…, 2)."""
+    import cv2
+
+    return cv2.remap(field, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def build(face: Face, grid: Grid, calm_brows: float = 1.0) -> Bases:
+    """The bases for `face` over `grid`. `calm_brows` < 1 keeps glasses' frames in place."""
+    u, v = face.axes.uv(*grid.nodes())
+    shape = _Shape.at(face, u, v)
+    upper = _upper(face, shape)
+    upper["brows"] = _brows(face, u, v, calm_brows)
+    return Bases(
+        grid,
+        _stacked(face, upper),
+        _stacked(face, _lower(face, shape)),
+        (v > shape.middle)[..., None],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The functions of place that the bases are made of, on the grid's nodes."""
+
+    u: Floats
+    v: Floats
+    share: Floats  # u in half mouths
+    upper: Floats  # v of the lips' edges at this u
+    lower: Floats
+    middle: Floats
+    near: Floats  # E: 1 at the mouth, 0 far from it
+    whole: Floats  # profiles over the mouth's width
+    centre: Floats
+    jaw: Floats  # J for the whole profile
+    jaw_centre: Floats
+
+    @classmethod
+    def at(cls, face: Face, u: Floats, v: Floats) -> "_Shape":
+        share = face.across(u)
+        upper, lower = face.upper(u), face.lower(u)
+        middle = (upper + lower) / 2
+        whole = np.clip(1 - (share / 0.96) ** 2, 0, None) ** 0.85
+        centre = np.clip(1 - (share / 0.72) ** 2, 0, None) ** 0.9
+        near = np.exp(-((share / 1.55) ** 4) - ((v - middle) / (0.17 * face.height)) ** 2)
+        down = smoothstep(1.25 * (v - lower) / np.maximum(1.0, face.chin - lower))
+        aside = np.abs(u - face.middle[0]) - 0.45 * face.jaw
+        below = 1 - smoothstep((v - face.chin) / (0.28 * face.height))
+        bone = 0.92 * (1 - smoothstep(aside / (0.75 * face.jaw))) * down
+        return cls(
+            u,
+            v,
+            share,
+            upper,
+            lower,
+            middle,
+            near.astype(np.float32),
+            whole,
+            centre,
+            (whole * (1 - down) + bone) * below,
+            (centre * (1 - down) + bone) * below,
+        )
+
+    def above(self, reach: float) -> Floats:
+        """1 on the upper lip's edge, falling over `reach` pixels."""
+        return np.exp(-(((self.v - self.upper) / reach) ** 2))
+
+    def beneath(self, reach: float) -> Floats:
+        """1 on the lower lip's edge, falling over `reach` pixels."""
+        return np.exp(-(((self.v - self.lower) / reach) ** 2))
+
+
+Moves = dict[str, tuple[Floats | float, Floats | float]]  # name -> along, down
+
+
+def _lower(face: Face, at: _Shape) -> Moves:
+    h = face.height
+    drop = CARRIED * WIDEST * h
+    return {
+        "wide": (-0.10 * at.u * at.near, drop * at.jaw),
+        "narrow": (-0.04 * at.u * at.near, drop * at.jaw_centre),
+        "close": (0.0, -(at.lower - at.middle) * at.beneath(0.20 * h)),
+        **_shared(face, at),
+        "press": (0.0, -0.008 * h * at.whole * at.beneath(0.06 * h)),
+        "apart": (0.0, 0.012 * h * at.centre * at.beneath(0.05 * h)),
+    }
+
+
+def _upper(face: Face, at: _Shape) -> Moves:
+    h = face.height
+    rise = -(1 - CARRIED) * WIDEST * h * at.above(0.07 * h)
+    return {
+        "wide": (-0.10 * at.u * at.near, rise * at.whole),
+        "narrow": (-0.04 * at.u * at.near, rise * at.centre),
+        "close": (0.0, (at.middle - at.upper) * at.above(0.085 * h)),
+        **_shared(face, at),
+        "press": (0.0, 0.006 * h * at.whole * at.above(0.05 * h)),
+        "apart": (0.0, -0.014 * h * at.centre * at.above(0.05 * h)),
+    }
+
+
+def _shared(face: Face, at: _Shape) -> Moves:
+    """What both layers do alike, so that the corners hold together."""
+    h = face.height
+    corner = np.abs(at.share) * at.near
+    return {
+        "round": (-0.26 * at.u * at.near, 0.16 * (at.v - at.middle) * at.near),
+        "spread": (0.11 * at.u * at.near, -0.012 * h * corner),
+        "relax": (-0.09 * at.u * at.near, 0.012 * h * corner),
+    }
+
+
+def _brows(face: Face, u: Floats, v: Floats, amount: float) -> tuple[float, Floats]:
+    """Both brows up, falling off over .075 Hf about their lines."""
+    lift = np.zeros_like(u)
+    for brow in face.brows:
+        aside = np.maximum(0, np.maximum(brow.u[0] - u, u - brow.u[-1])) / face.height
+        over = (v - brow(u)) / (0.075 * face.height)
+        lift = np.maximum(lift, np.exp(-(over**2) - (aside / 0.05) ** 2))
+    return 0.0, -0.014 * face.height * amount * lift
+
+
+def _stacked(face: Face, moves: Moves) -> Floats:
+    rows, columns = np.shape(moves["wide"][1])
+    stack = np.zeros((len(WEIGHTS), rows, columns, 2), np.float32)
+    for index, name in enumerate(WEIGHTS):
+        along, down = moves.get(name, (0.0, 0.0))
+        x, y = face.axes.turned(np.asarray(along), np.asarray(down))
+        stack[index, ..., 0], stack[index, ..., 1] = x, y
+    return stack

@@ -1,0 +1,103 @@
+"""Everything about one speaker that is worked out once, and the fields of one frame.
+
+Both ways of drawing, `loop` on the CPU and `cuda` on a device, start from these fields.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from vidgen.renderers.puppet import bases, geometry, head, layer, mouth, skin
+from vidgen.renderers.puppet.bases import Bases
+from vidgen.renderers.puppet.geometry import Face
+from vidgen.renderers.puppet.grid import Grid
+from vidgen.renderers.puppet.head import HeadField
+from vidgen.renderers.puppet.layer import FINE, Layer
+from vidgen.renderers.puppet.mouth import Mouth
+from vidgen.renderers.puppet.skin import Light
+from vidgen.work import Box, Cutout, Floats, Subject
+
+CELL: Final = 0.018  # Hf: one node of the fields in so much of a face
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One speaker, ready to move."""
+
+    size: tuple[int, int]  # width, height of the frame
+    face: Face
+    light: Light
+    layer: Layer
+    grid: Grid  # over layer.box
+    nodes: Floats  # (rows, columns, 2) the grid's nodes, frame pixels
+    head: HeadField
+    bases: Bases  # over the face's part of the grid
+    rows: slice  # of that part
+    columns: slice
+    mouth: Mouth
+
+    def fields(self, weights: Floats, turns: Floats) -> "Fields":
+        """Where everything comes from in the frame with these weights (9,) and turns (6,)."""
+        upper, lower = self.bases.fields(weights)
+        turned = self.nodes + self.head.field(turns)
+        whole = turned.copy()
+        near = (self.rows, self.columns)
+        origin = self.nodes[near][0, 0]
+        at = (turned[near] - origin) / np.float32(self.grid.pitch)
+        whole[near] += bases.sampled(self.bases.joined(upper, lower), at)
+        return Fields(upper, lower, turned, whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The fields of one frame."""
+
+    upper: Floats  # the face's part of the grid: displacement to the source, upper layer
+    lower: Floats
+    turned: Floats  # (rows, columns, 2): where each node was before the head moved, frame pixels
+    whole: Floats  # the same before head and face moved
+
+    def into(self, field: Floats, box: Box) -> Floats:
+        """`field` (absolute) in the pixels of a picture of `box` at FINE times the resolution."""
+        return (field - np.array(box[:2], np.float32)) * np.float32(FINE)
+
+
+def build(subject: Subject, cutout: Cutout) -> Figure:
+    """Prepare `subject`."""
+    face = geometry.measure(subject.landmarks)
+    light = skin.measure(subject.frame, face)
+    pitch = max(2, round(CELL * face.height))
+    shown = layer.build(subject, cutout, face, pitch)
+    grid = Grid.over(shown.box, pitch)
+    part, rows, columns = grid.part(_around(face, subject.frame.shape))
+    return Figure(
+        size=(subject.frame.shape[1], subject.frame.shape[0]),
+        face=face,
+        light=light,
+        layer=shown,
+        grid=grid,
+        nodes=np.stack(grid.nodes(), -1),
+        head=head.build(face, grid),
+        bases=bases.build(face, part),
+        rows=rows,
+        columns=columns,
+        mouth=mouth.build(subject.frame, face, light, part),
+    )
+
+
+def _around(face: Face, shape: tuple[int, ...]) -> Box:
+    """All that the mouth and the brows move, with room for the head's own motion."""
+    h = face.height
+    x, y = face.outline.T
+    bottom = face.axes.xy(
+        np.array([-0.4, 0.4], np.float32) * h, np.array([face.chin + 0.34 * h] * 2, np.float32)
+    )
+    xs, ys = np.append(x, bottom[0]), np.append(y, bottom[1])
+    margin = 0.16 * h
+    return (
+        max(0, int(xs.min() - margin)),
+        max(0, int(ys.min() - margin)),
+        min(shape[1], int(xs.max() + margin)),
+        min(shape[0], int(ys.max() + margin)),
+    )

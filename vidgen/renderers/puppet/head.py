@@ -1,0 +1,69 @@
+"""How the whole head and the shoulders move, as a field over the speaker's box.
+
+The head turns as a shell: its middle shifts, its outline stays, so nothing tears. Knows
+nothing of the mouth.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from vidgen.renderers.puppet.geometry import Face
+from vidgen.renderers.puppet.grid import Grid, smoothstep
+from vidgen.work import Floats
+
+MOVES: Final = ("yaw", "pitch", "roll", "tx", "ty", "breath")  # the order of a frame's turns
+
+
+@dataclass(frozen=True, slots=True)
+class HeadField:
+    """Displacements in frame pixels for one unit of each of `MOVES`, on the nodes of a grid.
+
+    Units as in `Motion`: degrees, degrees, degrees, Hf, Hf, 0–1.
+    """
+
+    basis: Floats  # (6, rows, columns, 2), already pointing from a node back to its source
+
+    def field(self, turns: Floats) -> Floats:
+        """For turns (6,): the displacement of each node to its source, (rows, columns, 2)."""
+        return np.tensordot(turns, self.basis, 1)
+
+
+def build(face: Face, grid: Grid) -> HeadField:
+    """PUPPET (b)9. The grid covers the matte, or the whole frame."""
+    x, y = grid.nodes()
+    u, v = face.axes.uv(x, y)
+    rigid = _rigid(face, u, v)
+    bulge = np.radians(1) * _shell(face, u, v)
+    pivot_u, pivot_v = face.middle[0], face.chin + 0.22 * face.height
+    turn = np.radians(1) * rigid
+    lift = smoothstep((v - face.chin - 0.05 * face.height) / (0.5 * face.height))
+    still = np.zeros_like(u)
+    h = face.height
+    moves = {
+        "yaw": face.axes.turned(bulge, still),
+        "pitch": face.axes.turned(still, bulge),
+        "roll": face.axes.turned(-(v - pivot_v) * turn, (u - pivot_u) * turn),
+        "tx": (h * rigid, still),
+        "ty": (still, h * rigid),
+        "breath": (still, -0.006 * h * lift),
+    }
+    basis = -np.stack([np.stack(moves[name], -1) for name in MOVES])
+    return HeadField(basis.astype(np.float32))
+
+
+def _rigid(face: Face, u: Floats, v: Floats) -> Floats:
+    """1 on the head, 0 from the chest down and far to the sides."""
+    h = face.height
+    down = 1 - smoothstep((v - face.chin - 0.02 * h) / (0.55 * h))
+    aside = 1 - smoothstep((np.abs(u - face.middle[0]) - 1.0 * h) / (0.8 * h))
+    return down * aside
+
+
+def _shell(face: Face, u: Floats, v: Floats) -> Floats:
+    """Depth of the face's surface over its outline, pixels: an ellipse of .62 × .82 Hf."""
+    h = face.height
+    across = (u - face.middle[0]) / (0.62 * h)
+    down = (v - face.middle[1] + 0.12 * h) / (0.82 * h)
+    return 0.55 * h * np.clip(1 - across**2 - down**2, 0, None) ** 1.3

@@ -1,0 +1,180 @@
+"""The speaker as a layer over a background, and the strips of the frame that must be redrawn.
+
+Colours are premultiplied 8-bit RGBA at twice the frame's resolution, so that a bilinear
+look-up keeps nearly all of the photo's sharpness. At rest the layer over its background is the
+framed photo to the bit. Knows nothing of faces' parts.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from vidgen.renderers.puppet.geometry import Face
+from vidgen.work import Box, Cutout, Floats, Pixels, Subject
+
+FINE: Final = 2  # layer pixels per frame pixel
+REACH: Final = 0.10  # Hf: nothing moves farther than this in a film
+TILE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Rows of the frame, their columns that the speaker may reach, and those of them that mix."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    rims: tuple[tuple[int, int], ...]  # columns where speaker and background may mix
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The speaker in front of a background."""
+
+    box: Box  # frame pixels: what `fine` covers
+    fine: Pixels  # (2 h, 2 w, 4) premultiplied; pixel (2 i, 2 j) is the frame's (i, j)
+    background: Pixels | None  # (H, W, 3); None is transparent
+    strips: tuple[Strip, ...]
+
+
+def build(subject: Subject, cutout: Cutout, face: Face, pitch: int) -> Layer:
+    """The layer for this cutout; strips are multiples of `pitch` high."""
+    matte = _solid(cutout.matte, face)
+    if cutout.keeps_photo and cutout.background is not None:
+        background = _same_far_off(subject.frame, matte, cutout.background, face)
+        still = _residual(subject.frame, matte, background)
+    else:
+        background = cutout.background
+        still = _premultiplied(cutout.foreground, matte)
+    box = _box(still[..., 3], face, pitch)
+    strips = _strips(still[..., 3], box, face, pitch)
+    return Layer(box, doubled(crop(still, box)), background, strips)
+
+
+def crop(image: Pixels, box: Box) -> Pixels:
+    """`image` inside `box`; the box lies within it."""
+    return image[box[1] : box[3], box[0] : box[2]]
+
+
+def doubled(image: Any) -> Any:
+    """`image` at twice its resolution; pixel (2 i, 2 j) is (i, j) of the original, exactly."""
+    import cv2
+
+    matrix = np.array([[0.5, 0, 0], [0, 0.5, 0]], np.float64)
+    size = (FINE * image.shape[1], FINE * image.shape[0])
+    how = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(image, matrix, size, flags=how, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def over(background: Pixels, alpha: Pixels) -> Pixels:
+    """What a background (h, w, 3) still shows behind a layer of this alpha (h, w), 8 bits."""
+    import cv2
+
+    left = cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2RGB)
+    return cv2.multiply(background, left, scale=1 / 255)
+
+
+def _solid(matte: Floats, face: Face) -> Pixels:
+    """The matte in 8 bits, with no hole in the face."""
+    import cv2
+
+    alpha = np.clip(np.nan_to_num(matte) * 255 + 0.5, 0, 255).astype(np.uint8)
+    alpha[alpha > 250] = 255
+    alpha[alpha < 3] = 0
+    centre = face.outline.mean(0)
+    inner = (centre + 0.93 * (face.outline - centre)).round().astype(np.int32)
+    hull = np.zeros_like(alpha)
+    cv2.fillPoly(hull, [inner], 255)
+    return np.maximum(alpha, cv2.GaussianBlur(hull, (0, 0), max(0.5, 0.012 * face.height)))
+
+
+def _same_far_off(frame: Pixels, alpha: Pixels, background: Pixels, face: Face) -> Pixels:
+    """The background, being the photo itself wherever the speaker is not near."""
+    near = _grown(alpha, round(0.06 * face.height))[..., None] > 0
+    return np.where(near, background, frame)
+
+
+def _residual(frame: Pixels, alpha: Pixels, background: Pixels) -> Pixels:
+    """Premultiplied layer with layer + background behind it == frame, exactly.
+
+    Where the frame is darker than the background shows through, the matte was too thin:
+    a dark hair before a bright wall. It is thickened there.
+    """
+    behind = np.maximum(background, 1).astype(np.float32)
+    needed = 255 * (1 - (frame.astype(np.float32) + 0.5) / behind).min(-1, initial=1.0)
+    near = alpha > 0
+    alpha = np.where(near, np.maximum(alpha, np.ceil(np.clip(needed, 0, 255))), 0)
+    alpha = alpha.astype(np.uint8)
+    for _ in range(3):
+        rest = frame.astype(np.int16) - over(background, alpha)
+        short = (rest < 0).any(-1) & near & (alpha < 255)
+        alpha[short] += 1
+    return np.dstack([np.clip(rest, 0, 255).astype(np.uint8), alpha])
+
+
+def _premultiplied(colours: Pixels, alpha: Pixels) -> Pixels:
+    import cv2
+
+    cover = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
+    return np.dstack([cv2.multiply(colours, cover, scale=1 / 255), alpha])
+
+
+def _grown(mask: Pixels, by: int) -> Pixels:
+    import cv2
+
+    size = 2 * max(1, by) + 1
+    return cv2.dilate(mask, np.ones((size, size), np.uint8))
+
+
+def _shrunk(mask: Pixels, by: int) -> Pixels:
+    import cv2
+
+    size = 2 * max(1, by) + 1
+    edge = cv2.BORDER_REPLICATE
+    return cv2.erode(mask, np.ones((size, size), np.uint8), borderType=edge)
+
+
+def _box(alpha: Pixels, face: Face, pitch: int) -> Box:
+    """Everything the speaker can reach, in whole cells from the frame's corner."""
+    height, width = alpha.shape
+    rows = np.flatnonzero(alpha.any(1))
+    columns = np.flatnonzero(alpha.any(0))
+    if not len(rows):
+        return 0, 0, width, height
+    by = round(REACH * face.height) + 1
+    left = max(0, columns[0] - by) // pitch * pitch
+    top = max(0, rows[0] - by) // pitch * pitch
+    return int(left), int(top), min(width, int(columns[-1]) + by), min(height, int(rows[-1]) + by)
+
+
+def _strips(alpha: Pixels, box: Box, face: Face, pitch: int) -> tuple[Strip, ...]:
+    by = round(REACH * face.height)
+    reached = _grown(alpha, by) > 0
+    mixed = reached & (_shrunk(alpha, by) < 255)
+    tall = max(1, round(64 / pitch)) * pitch
+    strips = []
+    for top in range(box[1], box[3], tall):
+        bottom = min(top + tall, box[3])
+        columns = np.flatnonzero(reached[top:bottom, box[0] : box[2]].any(0))
+        if len(columns):
+            left = box[0] + int(columns[0]) // pitch * pitch
+            right = box[0] + int(columns[-1]) + 1
+            strips.append(Strip(top, bottom, left, right, _runs(mixed[top:bottom], left, right)))
+    return tuple(strips)
+
+
+def _runs(mixed: Any, left: int, right: int) -> tuple[tuple[int, int], ...]:
+    """Columns left..right of a strip that hold mixed pixels, in runs of whole tiles."""
+    cells = [
+        bool(mixed[:, x : min(x + TILE, right)].any()) for x in range(left, right, TILE)
+    ]
+    runs: list[tuple[int, int]] = []
+    for index, is_mixed in enumerate(cells):
+        start, end = left + index * TILE, min(left + (index + 1) * TILE, right)
+        if is_mixed and runs and runs[-1][1] == start:
+            runs[-1] = (runs[-1][0], end)
+        elif is_mixed:
+            runs.append((start, end))
+    return tuple(runs)

@@ -1,0 +1,102 @@
+"""The lips without what lies between them: one clean picture of each lip for its own layer.
+
+Either lip comes as it looks apart (its edge rounded off into shadow) and as it looks where
+lips touch (the photo's own line, or one drawn). Knows nothing of teeth.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from vidgen.renderers.puppet.geometry import Face
+from vidgen.renderers.puppet.layer import crop, doubled
+from vidgen.work import Box, Floats, Pixels
+
+EDGE_SHUT: Final = 0.009  # Hf: how far from the cut a shut photo's dark line reaches
+EDGE_OPEN: Final = 0.011  # Hf: how far teeth or shadow bleed into an open photo's lips
+
+
+@dataclass(frozen=True, slots=True)
+class Lips:
+    """Sources for the mouth. Pictures are 8-bit RGB at twice the frame's resolution."""
+
+    box: Box  # frame pixels
+    upper_apart: Pixels
+    upper_touching: Pixels
+    lower_apart: Pixels
+    lower_touching: Pixels
+    above: Floats  # (h, w) frame resolution: pixels above the upper lip's edge, negative below it
+    below: Floats  # pixels below the lower lip's edge
+
+
+def build(frame: Pixels, face: Face, box: Box) -> Lips:
+    """Clean lips out of `frame` inside `box`."""
+    y, x = np.mgrid[box[1] : box[3], box[0] : box[2]].astype(np.float32)
+    u, v = face.axes.uv(x, y)
+    share = face.across(u)
+    above, below = face.upper(u) - v, v - face.lower(u)
+    picture = crop(frame, box)
+    upper = _cleaned(picture, face, (x, y), above, -1.0)
+    lower = _cleaned(picture, face, (x, y), below, 1.0)
+    inside = np.clip((1.02 - np.abs(share)) / 0.15, 0, 1)
+    upper = _faded(picture, upper, inside)
+    lower = _faded(picture, lower, inside)
+    line = _contact(face, share)
+    return Lips(
+        box,
+        upper_apart=doubled(_rounded(upper, above, inside, face)),
+        upper_touching=doubled(picture if face.is_shut else _lined(upper, above, line, face)),
+        lower_apart=doubled(_rounded(lower, below, inside, face)),
+        lower_touching=doubled(picture if face.is_shut else _lined(lower, below, line, face)),
+        above=above.astype(np.float32),
+        below=below.astype(np.float32),
+    )
+
+
+def _cleaned(picture: Pixels, face: Face, at: Any, depth: Floats, down: float) -> Pixels:
+    """`picture` with the band at the lip's edge and all past it mirrored from the lip itself.
+
+    `depth` is pixels into the lip; `down` is the lip's side: -1 above, 1 below.
+    A mirror keeps the lip's texture, where inpainting drew streaks.
+    """
+    import cv2
+
+    edge = (EDGE_SHUT if face.is_shut else EDGE_OPEN) * face.height
+    short = np.maximum(0, edge - depth)
+    # no farther than the lip is thick: its outer edge is skin
+    away = np.minimum(2 * short, short + 0.03 * face.height)
+    x, y = at
+    dx, dy = face.axes.turned(np.zeros_like(away), down * away)
+    left, top = x[0, 0], y[0, 0]
+    return cv2.remap(
+        picture,
+        (x + dx - left).astype(np.float32),
+        (y + dy - top).astype(np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+
+
+def _faded(picture: Pixels, changed: Pixels, share: Floats) -> Pixels:
+    """`changed` where `share` is 1, `picture` where it is 0."""
+    mixed = picture + share[..., None] * (changed.astype(np.float32) - picture)
+    return (mixed + 0.5).astype(np.uint8)
+
+
+def _rounded(lip: Pixels, depth: Floats, inside: Floats, face: Face) -> Pixels:
+    """The lip turning inwards at its edge: darker and redder over .012 Hf."""
+    turn = np.exp(-np.maximum(depth, 0) / (0.010 * face.height)) * inside
+    shade = 1 - turn[..., None] * np.array([0.22, 0.32, 0.30], np.float32)
+    return (lip * shade + 0.5).astype(np.uint8)
+
+
+def _contact(face: Face, share: Floats) -> Floats:
+    """How dark the line between touching lips is, 0–1, over the mouth's width."""
+    return 0.36 * np.clip(1 - share**4, 0, None)
+
+
+def _lined(lip: Pixels, depth: Floats, line: Floats, face: Face) -> Pixels:
+    dark = np.exp(-((depth / (0.0065 * face.height)) ** 2)) * line
+    shade = 1 - dark[..., None] * np.array([0.85, 1.0, 1.0], np.float32)
+    return (lip * shade + 0.5).astype(np.uint8)

@@ -1,0 +1,71 @@
+"""What each frame asks of the figure: weights and turns, from the controls and the motion."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+
+from vidgen.renderers.base import Look
+from vidgen.renderers.puppet.bases import WEIGHTS
+from vidgen.renderers.puppet.controls import Controls
+from vidgen.renderers.puppet.controls import sampled as sampled_controls
+from vidgen.renderers.puppet.geometry import Face
+from vidgen.renderers.puppet.head import MOVES
+from vidgen.renderers.puppet.motion import Motion
+from vidgen.work import Floats
+
+HISS: Final = 0.10  # how far the jaw opens for f, s, sh at least
+SMILE: Final = 0.030  # Hf: a photo whose lips are farther apart is smiling or speaking
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One row for each frame."""
+
+    weights: Floats  # (N, 9), order of bases.WEIGHTS
+    turns: Floats  # (N, 6), order of head.MOVES
+    lids: Floats  # (N,) 0 as in the photo – 1 shut
+    gaze: Floats  # (N, 2) of the eye's half width and half height
+    tongue: Floats  # (N,) 0–1
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+
+def plan(face: Face, controls: Controls, motion: Motion, look: Look, count: int) -> Plan:
+    """The first `count` frames."""
+    mouth = sampled_controls(controls, look.fps, 0, count)
+    head = motion.sampled(look.fps, 0, count)
+    return Plan(
+        weights=_weights(face, mouth, head["brows"], look.mouth),
+        turns=np.stack([head[name] for name in MOVES], 1).astype(np.float32),
+        lids=np.clip(head["lids"], 0, 1),
+        gaze=np.stack([head["gaze_x"], head["gaze_y"]], 1),
+        tongue=mouth["tongue"],
+    )
+
+
+def frame_count(seconds: float, fps: Fraction) -> int:
+    """ceil(seconds × fps), forgiving rounding in `seconds`."""
+    return max(1, int(np.ceil(round(seconds * float(fps), 6))))
+
+
+def _weights(face: Face, mouth: dict[str, Floats], brows: Floats, amount: float) -> Floats:
+    jaw = mouth["jaw"] * (1 - 0.25 * mouth["round"])
+    jaw = np.maximum(jaw, HISS * mouth["fricative"]) * (1 - mouth["press"])
+    wide = jaw * np.minimum(1, jaw / 0.65)  # small openings are narrow ones
+    speaks = np.full_like(jaw, 1.0 if amount > 0 else 0.0)
+    smiles = 1.0 if face.gap > SMILE * face.height else 0.0
+    columns = {
+        "wide": wide,
+        "narrow": jaw - wide,
+        "close": speaks,
+        "round": mouth["round"],
+        "spread": mouth["spread"],
+        "press": mouth["press"],
+        "apart": mouth["fricative"] * (1 - mouth["press"]),
+        "relax": smiles * speaks,
+        "brows": brows,
+    }
+    return np.stack([columns[name] for name in WEIGHTS], 1).astype(np.float32)

@@ -1,0 +1,108 @@
+"""What light and lens did to the photo: exposure, tint, sharpness and grain of the face.
+
+Everything painted into the face takes these on, so that it looks photographed with it.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from vidgen.renderers.puppet.geometry import Face
+from vidgen.work import Floats, Pixels
+
+LUMA: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
+USUAL_SKIN: Final = 0.62  # luma of a well exposed light cheek
+USUAL_EYE: Final = 0.78  # luma of a well exposed eye's white
+USUAL_TINT: Final = np.array([1.24, 0.95, 0.80], np.float32)  # of skin, against its luma
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """How the face was photographed."""
+
+    exposure: float  # 1 is a well exposed photo
+    skin: Floats  # (3,) mean colour round the mouth, 0–255
+    tint: Floats  # (3,) white balance round 1
+    blur: float  # Gaussian sigma of its sharpest edges, frame pixels
+    grain: float  # sigma of its noise, of 255
+
+
+def measure(frame: Pixels, face: Face) -> Light:
+    """Read the light off `frame` (H, W, 3)."""
+    cheek = _patch(frame, face, 0.0, -0.22, 0.28)
+    mouth = _patch(frame, face, 0.0, 0.0, 0.20)
+    skin = 0.4 * np.median(cheek, 0) + 0.6 * np.median(mouth, 0)
+    luma = max(1.0, float(skin @ LUMA))
+    white = _eye_white(frame, face)
+    exposure = max(luma / 255 / USUAL_SKIN, white / 255 / USUAL_EYE)
+    tint = np.clip(skin / luma / USUAL_TINT, 0.8, 1.25) ** 0.5
+    return Light(
+        exposure=float(np.clip(exposure, 0.2, 1.1)),
+        skin=skin.astype(np.float32),
+        tint=(tint / float(tint @ LUMA)).astype(np.float32),
+        blur=_blur(frame, face),
+        grain=_grain(frame, face),
+    )
+
+
+def _patch(frame: Pixels, face: Face, u: float, v: float, reach: float) -> Floats:
+    """Skin colours (N, 3) in a ring `reach` Hf wide about (u, v) Hf, the lips left out."""
+    height, width = frame.shape[:2]
+    y, x = np.mgrid[0:height:2, 0:width:2].astype(np.float32)
+    along, down = face.axes.uv(x, y)
+    h = face.height
+    ring = np.hypot(along / h - u, down / h - v) < reach
+    ring &= np.abs(down) > 0.07 * h
+    ring &= (np.abs(along) > 0.12 * h) | (np.abs(down) < 0.2 * h)
+    found = frame[::2, ::2][ring]
+    return (found if len(found) else frame.reshape(-1, 3)).astype(np.float32)
+
+
+def _eye_white(frame: Pixels, face: Face) -> float:
+    """Luma of the brighter part of the eyes' openings; 0 where they cannot be seen."""
+    height, width = frame.shape[:2]
+    lumas: list[Floats] = []
+    for eye in face.eyes:
+        u, down = np.meshgrid(np.linspace(-0.7, 0.7, 29) * eye.half, np.linspace(0.2, 0.8, 9))
+        above, below = eye.upper(u), eye.lower(u)
+        x, y = eye.axes.xy(u, above + down * (below - above))
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        at = frame[y[inside].astype(int), x[inside].astype(int)].astype(np.float32)
+        lumas.append(at @ LUMA)
+    every = np.concatenate(lumas)
+    return float(np.percentile(every, 80)) if len(every) > 8 else 0.0
+
+
+def _window(frame: Pixels, face: Face) -> Floats:
+    """The luma of the face from brows to chin, (h, w)."""
+    x, y = face.outline.T
+    left, right = (int(np.clip(side, 0, frame.shape[1])) for side in (x.min(), x.max()))
+    top, bottom = (int(np.clip(side, 0, frame.shape[0])) for side in (y.min(), y.max()))
+    part = frame[top:bottom, left:right]
+    part = part if min(part.shape[:2]) > 8 else frame
+    return part.astype(np.float32) @ LUMA
+
+
+def _blur(frame: Pixels, face: Face) -> float:
+    """Sigma of the sharpest edges: a step of height A blurred by s has slope A / (s sqrt(2 pi))."""
+    import cv2
+
+    luma = _window(frame, face)
+    slope = np.hypot(cv2.Sobel(luma, cv2.CV_32F, 1, 0), cv2.Sobel(luma, cv2.CV_32F, 0, 1)) / 8
+    reach = np.ones((7, 7), np.uint8)
+    step = cv2.dilate(luma, reach) - cv2.erode(luma, reach)
+    strong = step > max(24.0, float(np.percentile(step, 90)))
+    if strong.sum() < 20:
+        return 1.0
+    sigma = step[strong] / (np.maximum(slope[strong], 1e-3) * 2.507)
+    return float(np.clip(np.percentile(sigma, 12), 0.5, 4.0))
+
+
+def _grain(frame: Pixels, face: Face) -> float:
+    """Noise by the median of a high-pass that smooth shading does not reach (Immerkær 1996)."""
+    import cv2
+
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    high = cv2.filter2D(_window(frame, face), cv2.CV_32F, kernel)
+    return float(np.clip(np.median(np.abs(high)) / 0.6745 / 6, 0.0, 8.0))

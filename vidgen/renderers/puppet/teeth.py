@@ -1,0 +1,110 @@
+"""Teeth: the photo's own where it shows them, else painted ones that stay in the shade.
+
+Sizes are a grown-up's in millimetres; a face is 180 mm high from forehead to chin.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from vidgen.renderers.puppet.geometry import Face
+from vidgen.renderers.puppet.grid import smoothstep
+from vidgen.renderers.puppet.skin import LUMA, Light
+from vidgen.work import Floats, Pixels
+
+MILLIMETRE: Final = 1 / 180  # Hf
+UPPER_GAPS: Final = (0.0, 8.4, 15.0, 22.0, 28.5)  # mm from the midline between upper teeth
+LOWER_GAPS: Final = (0.0, 5.3, 11.2, 18.0, 24.5)
+UPPER_EDGES: Final = (0.0, -0.7, 0.1, -0.6, -1.2)  # mm: how much longer each tooth is
+ENAMEL: Final = np.array([0.76, 0.70, 0.61], np.float32)
+SHOWING: Final = 0.011  # Hf: upper teeth below the line between shut lips
+
+
+def upper(face: Face, light: Light, u: Floats, down: Floats) -> Floats:
+    """Upper teeth (h, w, 4), premultiplied; `down` is pixels below the line between the lips."""
+    mm = face.height * MILLIMETRE
+    across = np.abs(_flattened(face, u) / mm)
+    gap, index = _nearest(across, UPPER_GAPS)
+    edge = SHOWING * face.height + mm * np.take(UPPER_EDGES, index)
+    edge -= 0.45 * mm * np.exp(-((gap / 1.0) ** 2)) + 0.010 * face.height * face.across(u) ** 2
+    soft = max(0.35, light.blur) * 0.8
+    inside = smoothstep((edge - down) / (2 * soft) + 0.5)
+    lit = 1 - 0.10 * np.exp(-((gap / 0.6) ** 2)) - 0.06 * np.exp(-((gap / 1.6) ** 2))
+    lit *= 1 - 0.16 * np.exp(-(((edge - down) / (0.9 * mm)) ** 2))  # the edge lets light through
+    lit *= np.clip(1 - 0.62 * face.across(u) ** 2, 0.1, 1)
+    return _painted(lit, inside, light, 1.0)
+
+
+def lower(face: Face, light: Light, u: Floats, down: Floats) -> Floats:
+    """Lower teeth (h, w, 4), premultiplied, with the jaw shut."""
+    mm = face.height * MILLIMETRE
+    across = np.abs(_flattened(face, u) / mm)
+    gap, _ = _nearest(across, LOWER_GAPS)
+    edge = 0.004 * face.height + 0.7 * mm * np.exp(-((gap / 0.8) ** 2))
+    edge += 0.012 * face.height * face.across(u) ** 2
+    soft = max(0.35, light.blur) * 0.8
+    inside = smoothstep((down - edge) / (2 * soft) + 0.5)
+    lit = 1 - 0.18 * np.exp(-((gap / 0.5) ** 2))
+    lit *= np.clip(1 - 0.7 * face.across(u) ** 2, 0.1, 1)
+    return _painted(lit, inside * smoothstep((1 - np.abs(face.across(u))) / 0.2), light, 0.74)
+
+
+def _flattened(face: Face, u: Floats) -> Floats:
+    """u on the row of teeth, which bends away from us: the far teeth look narrower."""
+    share = np.clip(face.across(u), -1, 1)
+    width = np.where(u < 0, face.left, face.right)
+    return u + 0.18 * width * share**3
+
+
+def _nearest(across: Floats, gaps: tuple[float, ...]) -> tuple[Floats, Floats]:
+    """Millimetres to the nearest gap between teeth, and which tooth this is."""
+    distances = np.stack([np.abs(across - gap) for gap in gaps])
+    index = np.clip(np.searchsorted(gaps, across, side="right") - 1, 0, len(gaps) - 1)
+    return distances.min(0), index
+
+
+def _painted(lit: Floats, inside: Floats, light: Light, tone: float) -> Floats:
+    bright = min(1.0, 0.14 + 0.80 * light.exposure) * tone
+    colour = 255 * ENAMEL * light.tint * bright * lit[..., None]
+    return np.dstack([colour * inside[..., None], 255 * inside]).astype(np.float32)
+
+
+def own(frame: Pixels, face: Face, x: Floats, y: Floats) -> Floats | None:
+    """The photo's teeth (h, w, 4), continued past the lips; None where it shows none."""
+    return None if face.gap < 0.030 * face.height else _own(frame, face, x, y)
+
+
+def _own(frame: Pixels, face: Face, x: Floats, y: Floats) -> Floats | None:
+    import cv2
+
+    u, v = face.axes.uv(x, y)
+    picture = cv2.remap(frame, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+    margin = 0.006 * face.height
+    ring = (v > face.upper(u) + margin) & (v < face.lower(u) - margin)
+    ring &= np.abs(face.across(u)) < 0.9
+    luma = picture.astype(np.float32) @ LUMA
+    skin = float(np.median(luma[(v < face.upper(u) - 0.1 * face.height)])) if ring.any() else 255.0
+    bright = ring & (luma > 0.75 * skin)
+    if ring.sum() < 30 or bright.sum() < 0.35 * ring.sum():
+        return None
+    filled = cv2.inpaint(picture, (~ring).astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    edge = _edge(face, u, v, bright)
+    inside = smoothstep((edge - v) / 1.6 + 0.5)
+    return np.dstack([filled * inside[..., None], 255 * inside]).astype(np.float32)
+
+
+def _edge(face: Face, u: Floats, v: Floats, bright: Floats) -> Floats:
+    """v of the upper teeth's lower edge at each pixel: where brightness ends, smoothed over u."""
+    bins = np.linspace(-0.85, 0.85, 35)
+    share = face.across(u)
+    at = np.digitize(share, bins)
+    ends = np.array([
+        np.percentile(v[chosen], 97) if (chosen := bright & (at == index)).sum() > 3 else np.nan
+        for index in range(1, len(bins))
+    ])
+    middles = (bins[1:] + bins[:-1]) / 2
+    known = ~np.isnan(ends)
+    curve = np.interp(middles, middles[known], ends[known])
+    curve = np.convolve(np.pad(curve, 4, mode="edge"), np.hanning(11)[1:-1] / 5, "valid")
+    found: Floats = np.interp(share, middles, curve).astype(np.float32)
+    return found

@@ -1,0 +1,139 @@
+"""Join film and voice into the video, check it, and only then put it in its place.
+
+Draws nothing and encodes no picture; what a file format needs is `media`'s.
+"""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+from vidgen import __version__
+from vidgen.errors import RenderError, VidgenError
+from vidgen.events import Emit, Log, StageProgress
+from vidgen.media import Probe, encoding_for, join, landing, probe, unused_name, write_poster
+from vidgen.work import Film, Notes, Speech, Video, Work
+
+# A film and its voice may differ by this much before it is an error; more than a frame is said.
+_TOLERATED_SECONDS: Final = 0.5
+
+
+class Finalize:
+    """Film, Speech → Video, at `target` or, when something is there, at the next free name."""
+
+    name = "finalizing"
+
+    def __init__(
+        self,
+        target: Path,
+        *,
+        format: str = "mp4",
+        task_id: str = "",
+        title: str = "",
+        force: bool = False,
+    ) -> None:
+        """`force` puts the video in the place of an existing file; `title` is the file's own
+        title, the name of the file if empty.
+        """
+        self.target = target
+        self.format = format
+        self.task_id = task_id
+        self.title = title
+        self.force = force
+
+    def run(self, work: Work, emit: Emit) -> Work:
+        """Raises RenderError when the result is not what it must be, SetupError for a full disk,
+        InputError when the folder is gone; then nothing is left at the output's name.
+        """
+        film, speech = work.get(Film), work.get(Speech)
+        target = self._target(emit)
+        encoding = encoding_for(self.format, transparent=film.has_alpha)
+
+        def told(done: int) -> None:
+            emit(StageProgress(self.name, done, film.frame_count, "frames"))
+
+        with landing(target) as temporary:
+            tags = _tags(self.title or target.stem, self.task_id)
+            join(film, speech, temporary, encoding, tags=tags, progress=told)
+            found = probe(temporary)
+            _check(found, film, emit)
+            size = temporary.stat().st_size
+        poster = self._poster(film, target, emit)
+        values = _values(found, target, poster, size)
+        video = Video(target, poster, found.video_seconds, {**film.metadata, **values})
+        work_done = {"work": film.frame_count, "work_unit": "frames"}
+        return work.plus(video, Notes({**values, **work_done}, "finalize.done"))
+
+    def _target(self, emit: Emit) -> Path:
+        target = self.target.absolute()
+        free = target if self.force else unused_name(target)
+        if free != target:
+            emit(Log("INFO", "finalize.renamed", {"name": target.name, "new_name": free.name}))
+        return free
+
+    def _poster(self, film: Film, target: Path, emit: Emit) -> Path | None:
+        """`name.poster.png` beside the video; the run does not fail for want of it.
+
+        Not `name.png`: that may well be the photo the video was made from.
+        """
+        poster = target.with_name(f"{target.stem}.poster.png")
+        poster = poster if self.force else unused_name(poster)
+        try:
+            with landing(poster) as temporary:
+                write_poster(film, temporary)
+        except VidgenError as error:
+            emit(Log("WARNING", "finalize.no_poster", {"reason": error.message}))
+            return None
+        return poster
+
+
+def _tags(title: str, task_id: str) -> Mapping[str, str]:
+    """What the file says of itself. mov keeps title and comment only."""
+    tool = f"vidgen {__version__}"
+    task = f" Task {task_id}." if task_id else ""
+    note = (
+        "Synthetic media: the movements of this face were made by a program from one photo"
+        f" and a voice recording ({tool}).{task}"
+    )
+    tags = {"title": title, "comment": note, "encoding_tool": tool, "description": note}
+    return {**tags, "task_id": task_id} if task_id else tags
+
+
+def _check(found: Probe, film: Film, emit: Emit) -> None:
+    """Nothing that is not a whole video of the right length may reach the output's name."""
+    apart = abs(found.video_seconds - found.audio_seconds)
+    wrong = (
+        (found.frame_count, found.size) != (film.frame_count, film.size)
+        or not found.audio_codec
+        or apart > _TOLERATED_SECONDS
+    )
+    if wrong:
+        raise RenderError(
+            "The finished file is not right: {frames} frames of {size} and {apart:.2f} s between"
+            " the ends of picture and sound, where {wanted} frames of {wanted_size} were made.",
+            hint="Run again with --fresh; if it stays so, please report it.",
+            code="finalize.check_failed",
+            frames=found.frame_count,
+            size="{}x{}".format(*found.size),
+            apart=apart,
+            wanted=film.frame_count,
+            wanted_size="{}x{}".format(*film.size),
+        )
+    if apart > 1 / film.fps + Fraction(1, 1000):
+        emit(Log("WARNING", "finalize.lengths_differ", {"seconds": round(apart, 3)}))
+
+
+def _values(found: Probe, target: Path, poster: Path | None, size: int) -> dict[str, Any]:
+    return {
+        "path": str(target),
+        "poster": str(poster) if poster else "",
+        "bytes": size,
+        "width": found.size[0],
+        "height": found.size[1],
+        "fps": float(found.fps),
+        "frames": found.frame_count,
+        "video_codec": found.video_codec,
+        "audio_codec": found.audio_codec,
+        "seconds": round(found.video_seconds, 3),
+        "has_alpha": found.has_alpha,
+    }

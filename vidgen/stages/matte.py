@@ -1,0 +1,154 @@
+"""Cut the speaker out of the framed photo and prepare what is shown behind.
+
+The network that tells the person from the rest stands behind `Matter`; drawing the two
+together again is the renderer's business.
+"""
+
+import re
+import time
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+
+from vidgen.errors import InputError
+from vidgen.events import Emit, Log, StageProgress
+from vidgen.faces import CHIN, FOREHEAD
+from vidgen.photo import open_photo
+from vidgen.settings import Options
+from vidgen.stages.edges import foreground_colours, refined
+from vidgen.stages.filling import filled, out_of_focus
+from vidgen.work import Box, Cutout, Floats, Notes, Pixels, Subject, Work
+
+NAME: Final = "birefnet_removal"
+HOLE: Final = 0.05  # Hf; how far beyond the matte the old background is not trusted
+FOCUS: Final = 0.06  # radius of a point behind, shares of Hf, with --background blur
+WORDS: Final = ("keep", "blur", "transparent")
+LEAST_FACE: Final = 0.6  # of the face must be in the matte, else the cut-out failed
+
+
+class Matter(Protocol):
+    """Tells a person from the rest of a picture."""
+
+    @property
+    def backend(self) -> str: ...
+
+    def load(self) -> None: ...
+
+    def matte(self, rgb: Pixels, person: Box) -> Floats:
+        """(H, W) coverage 0–1 by the person in `person`, pixels of `rgb` (H, W, 3)."""
+        ...
+
+
+class Matte:
+    """The stage `birefnet_removal`: Subject → Cutout."""
+
+    name = NAME
+
+    def __init__(self, model: Matter, options: Options) -> None:
+        self.model = model
+        self.options = options
+
+    def run(self, work: Work, emit: Emit) -> Work:
+        """Raises InputError for a background that is no picture, colour or known word."""
+        subject = work.get(Subject)
+        wanted = _wanted(self.options.background, subject.frame.shape[:2])
+        began = time.monotonic()
+        self.model.load()
+        load_seconds = time.monotonic() - began
+        matte = self._matte(subject, emit)
+        emit(StageProgress(NAME, 2, 3, "steps"))
+        cutout = self._cutout(subject, matte, wanted)
+        emit(StageProgress(NAME, 3, 3, "steps"))
+        height, width = matte.shape
+        notes = {
+            "backend": self.model.backend,
+            "device": "cpu",
+            "background": self.options.background,
+            "coverage": round(float(matte.mean()), 3),
+            "work": round(height * width / 1e6, 3),
+            "work_unit": "megapixels",
+            "load_seconds": round(load_seconds, 3),
+        }
+        return work.plus(cutout, Notes(notes, "matte.done"))
+
+    def _matte(self, subject: Subject, emit: Emit) -> Floats:
+        """The fine matte; a warning when it does not even hold the face."""
+        face_height = _face_height(subject)
+        x, y = subject.landmarks[[FOREHEAD, CHIN], :2].mean(0).tolist()
+        coarse = self.model.matte(subject.frame, subject.person)
+        emit(StageProgress(NAME, 1, 3, "steps"))
+        matte = refined(subject.frame, coarse, (x, y), face_height, self.options.smoothing)
+        left, top, right, bottom = subject.face
+        covered = float(matte[top:bottom, left:right].mean())
+        if covered < LEAST_FACE:
+            emit(Log("WARNING", "matte.poor", {"percent": round(100 * covered)}))
+        return matte
+
+    def _cutout(self, subject: Subject, matte: Floats, wanted: "str | Pixels") -> Cutout:
+        frame = subject.frame
+        face_height = _face_height(subject)
+        foreground = foreground_colours(frame, matte, face_height)
+        if not isinstance(wanted, str):
+            return Cutout(foreground, matte, wanted)
+        if wanted == "transparent":
+            return Cutout(foreground, matte, None)
+        behind = _behind(frame, matte, face_height)
+        if wanted == "blur":
+            return Cutout(foreground, matte, out_of_focus(behind, FOCUS * face_height))
+        return Cutout(foreground, matte, behind, keeps_photo=True)
+
+
+def _face_height(subject: Subject) -> float:
+    return float(np.linalg.norm(subject.landmarks[FOREHEAD, :2] - subject.landmarks[CHIN, :2]))
+
+
+def _behind(frame: Pixels, matte: Floats, face_height: float) -> Pixels:
+    """The frame without the speaker: the hole filled, its seam soft."""
+    import cv2
+
+    side = 2 * max(1, round(HOLE * face_height)) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    hole = cv2.dilate((matte > 0.03).astype(np.float32), disc)
+    soft = cv2.GaussianBlur(hole, (0, 0), max(0.5, 0.2 * HOLE * face_height))
+    return filled(frame, np.asarray(1 - np.maximum(hole, soft), np.float32))
+
+
+def _wanted(background: str, shape: tuple[int, ...]) -> "str | Pixels":
+    """`--background` as one of `WORDS` or as a picture (H, W, 3) of the frame's shape."""
+    if background in WORDS:
+        return background
+    if background.startswith("#"):
+        return np.full((*shape, 3), _colour(background), np.uint8)
+    path = Path(background).expanduser()
+    if not path.suffix and not path.exists():
+        raise InputError(
+            "--background {background} is not known.",
+            hint="Use keep, blur, transparent, a colour like #20a040, or an image file.",
+            code="matte.background_unknown",
+            background=background,
+        )
+    return _covering(open_photo(path).rgb, shape[1], shape[0])
+
+
+def _colour(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        raise InputError(
+            "{colour} is not a colour.",
+            hint="Write # and six hexadecimal digits, red, green, blue: #20a040.",
+            code="matte.colour",
+            colour=text,
+        )
+    return tuple(bytes.fromhex(text[1:]))
+
+
+def _covering(rgb: Pixels, width: int, height: int) -> Pixels:
+    """The middle of `rgb`, scaled so that it fills the frame without bars."""
+    import cv2
+
+    scale = max(width / rgb.shape[1], height / rgb.shape[0])
+    size = max(width, round(rgb.shape[1] * scale)), max(height, round(rgb.shape[0] * scale))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    large = cv2.resize(rgb, size, interpolation=how)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    return np.ascontiguousarray(large[top : top + height, left : left + width])

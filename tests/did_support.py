@@ -14,7 +14,7 @@ from vidgen.renderers.did.estimate import Past
 from vidgen.renderers.did.key import Account, Key, Scheme
 from vidgen.renderers.did.patience import Patience
 from vidgen.stages.did import DidProcessing, DidUpload
-from vidgen.work import Cutout, Folder, Speech, Subject, Work
+from vidgen.work import Cutout, Floats, Folder, Speech, Subject, Work
 
 TASK = "550e8400-e29b-41d4-a716-446655440000"
 SECONDS = 1.6
@@ -32,15 +32,15 @@ class Clock:
         self.now += seconds
 
     def patience(self, **more: Any) -> Patience:
-        return Patience(
+        patience = Patience(
             timeout=1.0,
             connect_timeout=1.0,
             clock=lambda: self.now,
             wall=lambda: time.time() + self.now,
             sleep=self.sleep,
             chance=lambda: 0.5,
-            **more,
         )
+        return replace(patience, **more)
 
 
 def subject(size: tuple[int, int] = (256, 320)) -> Subject:
@@ -54,8 +54,8 @@ def subject(size: tuple[int, int] = (256, 320)) -> Subject:
 
 def cutout(of: Subject, **more: Any) -> Cutout:
     """The left half is the speaker, the right half a grey background."""
-    matte = np.zeros(of.frame.shape[:2], np.float32)
-    matte[:, : matte.shape[1] // 2] = 1
+    matte: Floats = np.zeros(of.frame.shape[:2], np.float32)
+    matte[:, : of.frame.shape[1] // 2] = 1
     whole = Cutout(of.frame, matte, np.full_like(of.frame, 90))
     return replace(whole, **more)
 

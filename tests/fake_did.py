@@ -72,7 +72,7 @@ class FakeDid:
         self._load()
         self._server = _Server(("127.0.0.1", port), self)
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True
         )
 
     def __enter__(self) -> Self:
@@ -115,6 +115,11 @@ class FakeDid:
     def fail(self, request: str, fault: str, times: int = 1) -> None:
         """The next `times` requests `request` ("POST /talks"; "GET /talks/" for any id) fail so."""
         self._faults.append((request, FAULTS[fault], times))
+
+    def mend(self) -> None:
+        """Forget all faults."""
+        with self.lock:
+            self._faults.clear()
 
     def answer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
@@ -351,7 +356,8 @@ class FakeDid:
             return Answer(403, f"<Error><Code>AccessDenied</Code><Message>{text}</Message></Error>")
         talk = self.ledger["talks"][where.path.split("/")[-2]]
         stitch = talk["asked"]["config"].get("stitch", False)
-        film = film_of(self.store, talk["picture"], talk["voice"], stitch, self.switches.film)
+        picture, voice = self.content(talk["picture"]), self.content(talk["voice"])
+        film = film_of(picture, voice, stitch, self.switches.film)
         return Answer(200, film, {"Content-Type": "video/mp4"})
 
     def _load(self) -> None:
@@ -378,6 +384,9 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Headers and body in one packet: the second of two waits 40 ms for the client's ACK.
+    wbufsize = 1 << 16
+    disable_nagle_algorithm = True
     server: _Server
 
     def handle_one(self) -> None:

@@ -3,7 +3,7 @@
 import io
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -48,23 +48,19 @@ def audio_seconds(content: bytes) -> float:
         return 0.0
 
 
-def film_of(store: Path, picture: str, voice: str, stitch: bool, kind: FilmKind) -> bytes:
-    """The MP4, made once per picture, voice and kind."""
+def film_of(picture: bytes, voice: bytes, stitch: bool, kind: FilmKind) -> bytes:
+    """The MP4. The same is asked for by many tests, so it is made once."""
     if kind.garbage:
         return b"this is no video" * 100
-    file = store / f"{picture}-{voice}-{stitch}-{abs(hash(kind))}.mp4"
-    if not file.exists():
-        import cv2
+    return _film_of(picture, voice, stitch, kind)
 
-        image = cv2.imdecode(np.frombuffer((store / picture).read_bytes(), np.uint8), 1)
-        file.write_bytes(
-            _encoded(
-                _shown(np.asarray(image, np.uint8), stitch, kind),
-                (store / voice).read_bytes(),
-                kind,
-            )
-        )
-    return file.read_bytes()
+
+@lru_cache(16)
+def _film_of(picture: bytes, voice: bytes, stitch: bool, kind: FilmKind) -> bytes:
+    import cv2
+
+    image = np.asarray(cv2.imdecode(np.frombuffer(picture, np.uint8), 1), np.uint8)
+    return _encoded(_shown(image, stitch, kind), voice, kind)
 
 
 def _shown(image: NDArray[np.uint8], stitch: bool, kind: FilmKind) -> NDArray[np.uint8]:

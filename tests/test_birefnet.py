@@ -168,7 +168,8 @@ def test_a_matte_is_the_sigmoid_at_the_size_of_the_photo(
     net = BiRefNet([Variant("tiny", weights, TINY, 64)], "cpu", told.append)
     matte = net.matte(photo, (0, 0, 120, 90))
     small = cv2.resize(photo, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    normal = (small - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
+    mean, deviation = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)
+    normal = (small - mean) / deviation
     with torch.inference_mode():
         logits = network(torch.from_numpy(normal.transpose(2, 0, 1)[None]))["logits"]
     by_hand = cv2.resize(1 / (1 + np.exp(-logits[0, 0].numpy())), (120, 90))

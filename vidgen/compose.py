@@ -28,7 +28,7 @@ from vidgen.settings import Options
 
 if TYPE_CHECKING:  # numpy is behind these, and the first event must not wait for it
     from vidgen.renderers.base import Look, Renderer
-    from vidgen.work import Photo, Speech, Video
+    from vidgen.work import Photo, Speech, Video, Work
 
 # Raised when a stage makes something else of the same inputs: what is kept of it is made again.
 VERSIONS: Final = {"detect": 1, "matte": 1, "prosody": 1, "render": 1}
@@ -121,13 +121,15 @@ def _kept_inputs(task: TaskFolder, recorded: Recorded, emit: Emit) -> tuple[Path
 
 def _conduct(job: Job, emit: Emit) -> Result:
     began = time.monotonic()
+    from vidgen.work import Work
+
     photo, speech = _opened(job, emit)
     chosen = _planned(job, emit)
-    steps = _steps(job, chosen, photo, speech)
+    steps = _steps(job, chosen, photo, speech, emit)
     told = _plan_told(chosen, job.options, photo, speech)
     emit(StageEnded("initialized", time.monotonic() - began, "completed", "run.planned", told))
     with _alone(job, chosen.device, emit):
-        video = _run(job, steps, photo, speech, emit)
+        video = _run(job, steps, chosen.device, Work(photo, speech), emit)
     took = time.monotonic() - began
     quality = _judged(job, video, emit)
     metadata = {**video.metadata, **quality, "took_seconds": round(took, 2)}
@@ -192,18 +194,18 @@ def _alone(job: Job, where: str, emit: Emit) -> Iterator[None]:
         yield
 
 
-def _run(job: Job, steps: Sequence[Step], photo: "Photo", speech: "Speech", emit: Emit) -> "Video":
-    from vidgen.progress.resources import Resources
-    from vidgen.work import Folder, Video, Work
+def _run(job: Job, steps: Sequence[Step], where: str, work: "Work", emit: Emit) -> "Video":
+    from vidgen.progress.resources import Sampler
+    from vidgen.work import Folder, Video
 
     keeper = WorkKeeper(job.home, job.task.work, fresh=job.options.fresh)
     job.task.previews.mkdir(exist_ok=True)
-    work = Work(photo, speech, Folder(job.task.work, job.task.previews))
-    with Resources(emit):
+    work = work.plus(Folder(job.task.work, job.task.previews))
+    with Sampler(emit, where):
         return pipeline.run(steps, work, emit, keeper).get(Video)
 
 
-def _steps(job: Job, chosen: Plan, photo: "Photo", speech: "Speech") -> list[Step]:
+def _steps(job: Job, chosen: Plan, photo: "Photo", speech: "Speech", emit: Emit) -> list[Step]:
     """The stages of this run, each with the key of what it makes."""
     from vidgen.stages.detect import Detect
     from vidgen.stages.finalize import Finalize
@@ -214,7 +216,7 @@ def _steps(job: Job, chosen: Plan, photo: "Photo", speech: "Speech") -> list[Ste
     keys = Keys.of(job.options, chosen, photo.sha256, speech.sha256)
     faces, landmarks = _faces(job.shelf)
     detect = Detect(faces, landmarks, job.options, _people(job, chosen))
-    matte = Matte(_matter(job, chosen), job.options)
+    matte = Matte(_matter(job, chosen, emit), job.options)
     finalize = Finalize(
         job.request.output,
         format=job.options.format,
@@ -246,22 +248,28 @@ def _people(job: Job, chosen: Plan) -> Any:
     return YoloPeople(job.shelf.path(chosen.persons), folder, chosen.device)
 
 
-def _matter(job: Job, chosen: Plan) -> Any:
-    if chosen.matte:
-        from vidgen.stages.birefnet import BiRefNetMatter
+def _matter(job: Job, chosen: Plan, emit: Emit) -> Any:
+    shelf = job.shelf
+    if not chosen.matte:
+        from vidgen.stages.selfie import Selfie
 
-        return BiRefNetMatter(job.shelf.path(chosen.matte), chosen.device)
-    from vidgen.stages.matte import SelfieMatter
+        return Selfie(
+            shelf.path("selfie_segmentation"), shelf.path("selfie_segmentation_landscape")
+        )
+    from vidgen.stages.birefnet import BiRefNet, Variant, ways
 
-    return SelfieMatter(
-        job.shelf.path("selfie_segmentation"), job.shelf.path("selfie_segmentation_landscape")
-    )
+    def variant(names: Sequence[str]) -> Variant | None:
+        name = next((name for name in names if shelf.ready([name])), "")
+        return Variant(name, shelf.path(name), catalog.models()[name].params) if name else None
+
+    found = ways(variant(plan.MATTES), variant(plan.LIGHT_MATTES), chosen.device)
+    return BiRefNet(found, chosen.device, emit)
 
 
 def _drawing(job: Job, chosen: Plan, key: str) -> list[Step]:
     """What draws the film: a local renderer, or D-ID's two stages."""
     if chosen.renderer == "d-id":
-        from vidgen.renderers.did import account
+        from vidgen.renderers.did.key import account
         from vidgen.stages.did import DidProcessing, DidUpload
 
         options = job.options
@@ -272,7 +280,13 @@ def _drawing(job: Job, chosen: Plan, key: str) -> list[Step]:
     from vidgen.stages.render import Render
 
     renderer, look = _renderer(job, chosen), _look(job.options)
-    return [Step(Render(renderer, look, format=job.options.format, hardware=True, key=key))]
+    return [
+        Step(
+            Render(
+                renderer, look, format=job.options.format, hardware=device.gpu_present(), key=key
+            )
+        )
+    ]
 
 
 def _renderer(job: Job, chosen: Plan) -> "Renderer":

@@ -18,7 +18,7 @@ EMBEDDED: Final = (
     "selfie_segmentation_landscape",
 )
 PERSONS: Final = ("yolo26n", "yolo26s", "yolo26m", "yolo11n")  # the first one that is here is used
-MATTES: Final = ("birefnet_portrait", "birefnet", "birefnet_lite")
+MATTES: Final = ("birefnet_portrait", "birefnet")
 LIGHT_MATTES: Final = ("birefnet_lite",)  # what a CPU draws in seconds rather than minutes
 MUSETALK: Final = ("musetalk", "musetalk_config", "sd_vae", "whisper_tiny")
 
@@ -64,7 +64,9 @@ def choose(shelf: Catalog, options: Options, emit: Emit) -> Plan:
         return Plan(where, renderer=_renderer(shelf, options, where, wants_full=False))
     usable = device.has_gpu_extra()
     persons = _first(shelf, PERSONS) if usable else ""
-    matte = _first(shelf, LIGHT_MATTES if where == "cpu" else MATTES) if usable else ""
+    matte = (
+        _first(shelf, LIGHT_MATTES if where == "cpu" else MATTES + LIGHT_MATTES) if usable else ""
+    )
     if options.models == "full":
         _demand(usable, {"yolo26n": persons, "birefnet or birefnet_lite": matte})
     elif not (persons and matte):

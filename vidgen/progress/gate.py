@@ -4,14 +4,12 @@ Knows no route; what is answered inside is `api`'s business.
 """
 
 import base64
-import contextlib
 import hashlib
 import hmac
 import ipaddress
 import secrets
 import socket
 from collections import Counter
-from collections.abc import Iterator
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -153,9 +151,8 @@ class Places:
         self._taken: Counter[str] = Counter()
         self.refused = 0
 
-    @contextlib.contextmanager
-    def taken(self, address: str) -> Iterator[None]:
-        """Hold a place. Raises Refusal when there is none."""
+    def take(self, address: str) -> None:
+        """Take a place, to be given back in a `finally`. Raises Refusal when there is none."""
         if self._most and self._taken.total() >= self._most:
             self.refused += 1
             raise Refusal(503, "full", "Too many watchers are here already.", RETRY_AFTER)
@@ -163,9 +160,8 @@ class Places:
             self.refused += 1
             raise Refusal(429, "too_many", "Too many streams from this address.", RETRY_AFTER)
         self._taken[address] += 1
-        try:
-            yield
-        finally:
-            self._taken[address] -= 1
-            if not self._taken[address]:
-                del self._taken[address]
+
+    def give_back(self, address: str) -> None:
+        self._taken[address] -= 1
+        if not self._taken[address]:
+            del self._taken[address]

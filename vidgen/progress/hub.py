@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -45,7 +45,8 @@ class Hub:
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self.cuts = 0  # watchers that were too slow, for the metrics
+        self.cuts = 0  # watchers that were too slow; for the metrics, like the next
+        self.events_read = 0
         self._logs: dict[str, _Log] = {}
         self._opening: dict[str, asyncio.Task[_Log]] = {}
         self._everything: set[Watcher] = set()  # those who want each new task too
@@ -104,6 +105,7 @@ class Hub:
                 stop()
         if change is Change.GONE:
             raise UnknownTask(task_id)
+        self.events_read += tail.count
         log = _Log(tail, stop, grew_at=time.monotonic())
         self._logs[task_id] = log
         self._check_writer(log)
@@ -116,10 +118,12 @@ class Hub:
         log = self._logs.get(task_id)
         if log is None:
             return
+        before = log.tail.count
         try:
             change = log.tail.read()
         except OSError:
             change = Change.NOTHING  # unreadable for now; the tick tries again
+        self.events_read += max(0, log.tail.count - before)
         if change is Change.NOTHING:
             return
         log.grew_at = time.monotonic()
@@ -184,22 +188,21 @@ class Hub:
             log.watchers.pop(watcher, None)
             log.used_at = time.monotonic()
 
-    @contextlib.contextmanager
-    def attended(self, watcher: Watcher, *, wants_all: bool = False) -> Iterator[None]:
-        """Heartbeats while it is here, and nothing left of it behind."""
-        beat = min(self._beats, key=len)
-        beat[watcher] = None
+    def attend(self, watcher: Watcher, *, wants_all: bool = False) -> None:
+        """Heartbeats from now on, until it is dismissed in a `finally`."""
+        min(self._beats, key=len)[watcher] = None
         if wants_all:
             self._everything.add(watcher)
-        try:
-            yield
-        finally:
+
+    def dismiss(self, watcher: Watcher) -> None:
+        """Leave nothing of it behind."""
+        for beat in self._beats:
             beat.pop(watcher, None)
-            self._everything.discard(watcher)
-            for tail in tuple(watcher.positions):
-                self.part(watcher, tail)
-            watcher.release()
-            self.cuts += watcher.was_cut
+        self._everything.discard(watcher)
+        for tail in tuple(watcher.positions):
+            self.part(watcher, tail)
+        watcher.release()
+        self.cuts += watcher.was_cut
 
     @property
     def watcher_count(self) -> int:

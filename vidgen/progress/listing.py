@@ -74,6 +74,11 @@ class Listing:
                 found[epoch] = task_id
         return found
 
+    def title(self, task_id: str) -> str:
+        """What the task is called; "" when nobody knows yet."""
+        summary = summarise(self._home.task(task_id))
+        return self._names(summary)[0] if summary else ""
+
     def batch(self, batch_id: str) -> list[dict[str, Any]]:
         """The tasks of one batch in short, in the order in which they were asked for."""
         found = []

@@ -161,7 +161,9 @@ class Live:
             out.append(codes.CLEAR_BELOW)
         else:
             news = zip_longest(rows, old)
-            out.append("\n".join("" if row == was else row + codes.CLEAR_RIGHT for row, was in news))
+            out.append(
+                "\n".join("" if row == was else row + codes.CLEAR_RIGHT for row, was in news)
+            )
         up = f"{codes.ESC}[{len(rows) - 1}A" if len(rows) > 1 else ""
         out += [("\r" + up) if park else "\n", codes.END_FRAME]
         self._shown, self._shown_size = rows, size

@@ -3,11 +3,11 @@
 Also the two smallest views: bare event lines (`rawjson`) and nothing (`quiet`).
 """
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, BinaryIO, Final, TextIO
 
 from vidgen.events import Envelope
+from vidgen.progress.state import is_start, seconds_of
 from vidgen.progress.words import (
     clock_time,
     counted,
@@ -27,7 +27,8 @@ Data = Mapping[str, Any]
 
 
 class Plain:
-    """A line per stage start and end, per 5 % or 5 s in between, and per message.
+    """A line per stage start and end, per 5 % or 5 s in between, and per message. Its times are
+    those of the events, so a stored run reads as it was.
 
     A stream that is gone (a closed pipe, a full disk) ends the talking, never the run.
     `says_errors=False` when somebody else tells the run's error.
@@ -39,13 +40,12 @@ class Plain:
         language: str = "en",
         *,
         says_errors: bool = True,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream: TextIO | None = stream
         self._language = language
         self._says_errors = says_errors
-        self._clock = clock
-        self._began = clock()
+        self._began: float | None = None  # seconds since 1970, like `_now`
+        self._now = 0.0
         self._told_share = 0.0
         self._told_at = 0.0
 
@@ -56,6 +56,9 @@ class Plain:
         pass
 
     def __call__(self, envelope: Envelope) -> None:
+        self._now = seconds_of(envelope.timestamp)
+        if self._began is None or is_start(envelope):
+            self._began = self._now
         for line in self._lines(envelope.event_type, envelope.data):
             self._write(line)
 
@@ -82,7 +85,7 @@ class Plain:
                 return []
 
     def _stage(self, data: Data) -> list[str]:
-        self._told_share, self._told_at = 0.0, self._clock()
+        self._told_share, self._told_at = 0.0, self._now
         name = stage_name(str(data.get("stage")), self._language)
         if data.get("status") == "started":
             return [f"{name} ..."]
@@ -92,7 +95,7 @@ class Plain:
         return [f"{name}: {outcome} ({took})" + (f", {said}" if said not in ("", name) else "")]
 
     def _progress(self, data: Data) -> list[str]:
-        share, now = float(data.get("stage_progress", 0)), self._clock()
+        share, now = float(data.get("stage_progress", 0)), self._now
         if share - self._told_share < LEAST_SHARE and now - self._told_at < LEAST_SECONDS:
             return []
         self._told_share, self._told_at = share, now
@@ -107,7 +110,7 @@ class Plain:
     def _write(self, line: str) -> None:
         if self._stream is None:
             return
-        text = f"[{clock_time(self._clock() - self._began)}] {harmless(line)}\n"
+        text = f"[{clock_time(self._now - (self._began or self._now))}] {harmless(line)}\n"
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
         try:
             self._stream.write(text.encode(encoding, "replace").decode(encoding))

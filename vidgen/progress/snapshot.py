@@ -58,6 +58,11 @@ class Snapshot:
         value = self._now.get("progress", 0.0)
         return float(value) if isinstance(value, int | float) else 0.0
 
+    @property
+    def end(self) -> Mapping[str, Any]:
+        """The data of the terminal event; empty while there is none."""
+        return self._end
+
     def take(self, event: Envelope) -> None:
         """Bring the next event in."""
         self.began = self.began or event.timestamp

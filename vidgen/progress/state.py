@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from vidgen.events import Envelope
+from vidgen.progress.countdown import Countdown
 
 Mark = Literal[
     "waiting", "running", "completed", "skipped", "reused", "failed", "cancelled", "interrupted"
@@ -22,9 +23,6 @@ LOCAL_PLAN: Final = (
 )
 CLOUD_PLAN: Final = (*LOCAL_PLAN[:3], "d_id_upload", "d_id_processing", "finalizing")
 QUIET_STAGES: Final = frozenset({"initialized", "complete", "failed", "cancelled"})
-STEADY_SHARE: Final = 0.10  # a new time is taken at once when it differs by more than this …
-STEADY_SECONDS: Final = 1.0  # … and by more than this
-GLIDE: Final = 0.1  # smaller differences are made up by at most this part of the passing time
 
 
 @dataclass(slots=True)
@@ -37,33 +35,6 @@ class StageState:
     seconds: float = 0.0  # when it is over
     said: Mapping[str, Any] = field(default_factory=dict)  # data of its last stage_update
     progress: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Countdown:
-    """A remaining time that counts down evenly, although estimates waver (seconds)."""
-
-    _end: float | None = None
-    _goal: float | None = None
-    _seen: float = 0.0
-
-    def take(self, seconds: float | None, now: float) -> None:
-        if seconds is None:
-            self._end = self._goal = None
-            return
-        self._goal = now + seconds
-        shown = self.at(now)
-        tolerance = max(STEADY_SECONDS, STEADY_SHARE * (shown or 0.0))
-        if shown is None or abs(seconds - shown) > tolerance:
-            self._end = self._goal
-
-    def at(self, now: float) -> float | None:
-        if self._end is None or self._goal is None:
-            return None
-        step = GLIDE * max(0.0, now - self._seen)
-        self._seen = max(now, self._seen)
-        self._end += min(step, max(-step, self._goal - self._end))
-        return max(0.0, self._end - now)
 
 
 class RunState:
@@ -80,7 +51,7 @@ class RunState:
         self.end: Envelope | None = None
         self.eta, self.upper = Countdown(), Countdown()
         self.eta_basis = ""
-        self._began: datetime | None = None
+        self._began: float | None = None  # seconds since 1970
         self._elapsed = 0.0  # at the last event
         self._seen = clock()
 
@@ -119,15 +90,10 @@ class RunState:
             row.mark = "interrupted"
 
     def _tell_time(self, event: Envelope) -> None:
-        data = event.data
-        is_start = data.get("stage") == "initialized" and data.get("status") == "started"
-        try:
-            stamp = datetime.fromisoformat(event.timestamp)
-        except ValueError:
-            return
-        if self._began is None or is_start:  # a resumed run begins anew
+        stamp = seconds_of(event.timestamp)
+        if self._began is None or is_start(event):  # a resumed run begins anew
             self._began, self.end = stamp, None
-        told = max(0.0, (stamp - self._began).total_seconds())
+        told = max(0.0, stamp - self._began)
         self._elapsed, self._seen = told, self._clock()
 
     def _stage(self, data: Mapping[str, Any]) -> None:
@@ -169,6 +135,19 @@ class RunState:
         marks: dict[str, Mark] = {"error": "failed", "cancelled": "cancelled"}
         if (row := self.running) and event.event_type in marks:
             row.mark, row.seconds = marks[event.event_type], self._seen - row.began
+
+
+def is_start(event: Envelope) -> bool:
+    """Whether a run, or the resuming of one, begins with this event."""
+    return event.data.get("stage") == "initialized" and event.data.get("status") == "started"
+
+
+def seconds_of(timestamp: str) -> float:
+    """RFC 3339 → seconds since 1970; 0 for what is no time."""
+    try:
+        return datetime.fromisoformat(timestamp).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _number(value: object) -> float | None:

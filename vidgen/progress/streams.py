@@ -5,7 +5,7 @@ What is sent and when is `watcher`'s; who may connect was decided before (`gate`
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
@@ -14,9 +14,12 @@ import orjson
 
 from vidgen.events import Envelope
 from vidgen.progress import sse
+from vidgen.progress.gate import Places
 from vidgen.progress.hub import Hub
 from vidgen.progress.tail import Tail
 from vidgen.progress.watcher import Batch, Connection, Cut, Message, Send, Watcher
+
+Receive = Callable[[], Awaitable[Message]]
 
 RETRY_MS: Final = (2000, 5000)  # spread, or all watchers of a restarted server come at once
 STOPPING_RETRY_MS: Final = (1000, 10_000)
@@ -145,18 +148,31 @@ class AllStream(SeveralStream):
         return False
 
 
-async def serve_stream(
-    watcher: Watcher, places: Mapping[Tail, int | None], hub: Hub, send: Send, receive: Any
-) -> None:
-    """Answer one SSE request until the watcher goes, is cut, or has everything."""
-    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-    await send(_body(sse.opening(random.randint(*RETRY_MS))))  # noqa: S311  # no secret
-    with hub.attended(watcher, wants_all=isinstance(watcher, AllStream)):
-        for tail, after in places.items():
-            hub.join(watcher, tail, after)
+@dataclass(slots=True)
+class Stream:
+    """One SSE request that was let in. Holds no more of it than it needs: there may be thousands."""
+
+    watcher: TaskStream
+    places: Mapping[Tail, int | None]  # where each log begins
+    hub: Hub
+    slots: Places
+    address: str
+
+    async def run(self, send: Send, receive: Receive) -> None:
+        """Until the watcher goes, is cut, or has everything. Raises Refusal without a slot."""
+        self.slots.take(self.address)
+        self.hub.attend(self.watcher, wants_all=isinstance(self.watcher, AllStream))
         try:
-            await watcher.catch_up()
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            await send(_body(sse.opening(random.randint(*RETRY_MS))))  # noqa: S311  # no secret
+            for tail, after in self.places.items():
+                self.hub.join(self.watcher, tail, after)
+            self.places = {}
+            await self.watcher.catch_up()
+            while (await receive())["type"] != "http.disconnect":
+                pass  # a body that nobody asked for
         except Cut:
-            return
-        while (await receive())["type"] != "http.disconnect":
-            pass  # a body that nobody asked for
+            pass
+        finally:
+            self.hub.dismiss(self.watcher)
+            self.slots.give_back(self.address)

@@ -64,7 +64,7 @@ def choose(
     from vidgen.progress.plain import Plain, Quiet, RawJson
 
     if mode == "plain":
-        return Plain(stream, language, says_errors=says_errors, clock=clock)
+        return Plain(stream, language, says_errors=says_errors)
     return RawJson(stdout or sys.stdout.buffer) if mode == "rawjson" else Quiet()
 
 

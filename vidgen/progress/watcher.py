@@ -18,7 +18,8 @@ REPLAY_BYTES: Final = 8 * 1024 * 1024  # more old events than this come as one s
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Coroutine[Any, Any, None]]
-_NOBODY: Final[Mapping[Tail, int]] = {}
+# One for all: most watchers never need their own, and there may be thousands.
+_NOTHING: Final[Mapping[Tail, int]] = {}
 Batch = Sequence[tuple[Message, int]]  # each with the `seq` that is reached when it is sent
 
 
@@ -55,9 +56,10 @@ class Watcher:
         self._send = send
         self._connection = connection
         self._is_busy = True  # until the first replay is over
-        self._targets: dict[Tail, int] = {}  # what was there when it came is replayed in full
-        self._voided: set[Tail] = set()  # logs whose position is worthless: a reset is due
-        self._told: Mapping[Tail, int] = _NOBODY  # interrupted runs it knows of, and at what seq
+        # What was there when it came is replayed in full: up to these events.
+        self._targets: Mapping[Tail, int] = _NOTHING
+        self._voided: frozenset[Tail] = frozenset()  # logs whose position is void: a reset is due
+        self._told: Mapping[Tail, int] = _NOTHING  # interrupted runs it knows of, and at what seq
         self._pump: asyncio.Task[None] | None = None
 
     # What a kind of stream says in its own way
@@ -92,14 +94,13 @@ class Watcher:
     def begin(self, tail: Tail, after: int | None) -> None:
         """Watch this log from behind event `after`; None: from a snapshot of now."""
         self.positions[tail] = tail.last_seq if after is None else after
-        self._targets[tail] = tail.last_seq
+        self._targets = {**self._targets, tail: tail.last_seq}
         if after is None or tail.size(tail.after(after)) > REPLAY_BYTES:
-            self._voided.add(tail)
+            self._voided |= {tail}
 
     def forget(self, tail: Tail) -> None:
-        for known in (self.positions, self._targets):
-            known.pop(tail, None)
-        self._voided.discard(tail)
+        self.positions.pop(tail, None)
+        self._voided -= {tail}
 
     def push(self, tail: Tail, shared: "Shared") -> None:
         """New events are in the log. Called for each watcher, 15,000 times a second."""
@@ -126,7 +127,7 @@ class Watcher:
 
     def void(self, tail: Tail) -> None:
         """The log is another one than it was."""
-        self._voided.add(tail)
+        self._voided |= {tail}
         self.resume()
 
     def tell(self, tail: Tail | None, event_type: str, data: Mapping[str, Any]) -> None:
@@ -173,7 +174,7 @@ class Watcher:
             raise
         except Exception:  # the connection has just gone
             self.is_closed = True
-        self._is_busy = False
+        self._is_busy, self._targets = False, _NOTHING
         for tail in tuple(self.positions):
             if tail.has_ended:
                 self.ended(tail)
@@ -183,8 +184,8 @@ class Watcher:
     async def _step(self) -> bool:
         """Bring the next piece; False when there is none."""
         for tail in tuple(self._voided):
-            self._voided.discard(tail)
-            self.positions[tail] = self._targets[tail] = tail.last_seq
+            self._voided -= {tail}
+            self.positions[tail] = tail.last_seq
             await self.say(tail, "reset", tail.snapshot.to_wire())
             return True
         for tail, seq in self.positions.items():
@@ -204,7 +205,7 @@ class Watcher:
         try:
             lines = tail.lines(places, CHUNK_BYTES)
         except OSError:
-            self._voided.add(tail)
+            self._voided |= {tail}
             return
         seqs = [tail.seq(place) for place in places[: len(lines)]]
         for message, seq in self.messages(tail, lines, seqs):
@@ -214,7 +215,7 @@ class Watcher:
 
     def _due(self, tail: Tail) -> Sequence[int]:
         """Which events to bring next. Raises Cut when they are too many."""
-        position, target = self.positions[tail], self._targets[tail]
+        position, target = self.positions[tail], self._targets.get(tail, 0)
         places = tail.after(position)
         if position < target:
             return range(places.start, tail.after(target).start)

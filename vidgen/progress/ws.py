@@ -4,7 +4,6 @@ A raw ASGI endpoint; pings and closing are uvicorn's (every 30 s; 60 s without a
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -62,12 +61,17 @@ async def serve_socket(
     await receive()  # websocket.connect
     await send({"type": "websocket.accept"})
     hub = conversation.hub
-    with hub.attended(watcher), contextlib.suppress(Cut):
+    hub.attend(watcher)
+    try:
         await watcher.say(tail, "connected", _about(tail) if tail else {})
         if tail:
             hub.join(watcher, tail, cursor.place(tail) if cursor else 0)
         await watcher.catch_up()
         await conversation.hold(receive)
+    except Cut:
+        watcher.cut()
+    finally:
+        hub.dismiss(watcher)
 
 
 def _about(tail: Tail) -> dict[str, Any]:

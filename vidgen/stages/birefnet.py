@@ -62,6 +62,7 @@ class BiRefNet:
     """
 
     name = "birefnet"
+    is_fine = True
 
     def __init__(self, variants: Sequence[Variant], device: str, emit: Emit) -> None:
         self.variants = tuple(variants)

@@ -234,6 +234,8 @@ def _awaited(
         elif now - heard > patience.silence:
             assert trouble is not None
             raise trouble
+        else:
+            pause = patience.longest_poll  # they have been asked often enough by the client
         if now - bar.began > patience.total(seconds):
             raise _too_slow(order)
 

@@ -11,6 +11,7 @@ from vidgen.stages.filling import pull_push
 from vidgen.work import Floats, Pixels
 
 RADIUS: Final = 0.03  # of the guided filter, in Hf
+FINE_RADIUS: Final = 0.006  # and after a network whose edges are fine already
 EVENNESS: Final = 1e-4  # its epsilon, for colours 0–1
 NOISE: Final = 0.004  # squared colour distance that noise and compression make, colours 0–1
 
@@ -29,8 +30,32 @@ def refined(
     radius = max(2, round(RADIUS * face_height * smoothing))
     by_colour, trust = _by_colour(picture, coarse, face_height)
     guided = _guided(picture, coarse, radius)
-    mixed = guided + trust * (by_colour - guided)
-    return _steeper(_joined(mixed, face, face_height), 0.05, 0.95)
+    # Hair is fine and of few colours. A collar may be of the background's colour, but is sharp.
+    hair = _hair_zone(len(picture), face, face_height)
+    mixed = _joined(guided + hair * trust * (by_colour - guided), face, face_height)
+    soft, sharp = _steeper(mixed, 0.05, 0.95), _steeper(mixed, 0.2, 0.6)
+    return sharp + hair * (soft - sharp)
+
+
+def smoothed(
+    rgb: Pixels, fine: Floats, face: tuple[float, float], face_height: float, smoothing: float
+) -> Floats:
+    """(H, W) 0–1: a matte that is fine already, settled on the picture's edges.
+
+    Keeps only the part in which the face is. `smoothing` scales the filter; 0 leaves it out.
+    """
+    own = _joined(fine, face, face_height)
+    if smoothing <= 0:
+        return own
+    picture = rgb.astype(np.float32) / np.float32(255)
+    return _guided(picture, own, max(1, round(FINE_RADIUS * face_height * smoothing)))
+
+
+def _hair_zone(height: int, face: tuple[float, float], face_height: float) -> Floats:
+    """(H, 1) 1 from the cheeks up, 0 from the mouth down."""
+    below = (np.arange(height, dtype=np.float32) - face[1]) / face_height  # Hf
+    made: Floats = 1 - _steeper(below, 0.1, 0.3)
+    return made[:, None]
 
 
 def _steeper(matte: Floats, low: float, high: float) -> Floats:
@@ -66,7 +91,7 @@ def _guided(picture: Floats, matte: Floats, radius: int) -> Floats:
     fraction of the size (He and Sun, "Fast guided filter", 2015)."""
     import cv2
 
-    step = max(1, radius // 4)
+    step = min(radius, max(2, radius // 3))
     height, width = matte.shape
     small = (max(1, width // step), max(1, height // step))
     guide = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
@@ -86,41 +111,68 @@ def _guided(picture: Floats, matte: Floats, radius: int) -> Floats:
     offset = level - (slope * middle).sum(-1)
     slope = cv2.resize(mean(slope), (width, height), interpolation=cv2.INTER_LINEAR)
     offset = cv2.resize(mean(offset), (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.clip((slope * picture).sum(-1) + offset, 0, 1)
+    made: Floats = np.clip(_dot(slope, picture) + offset, 0, 1)
+    return made
 
 
 def _by_colour(picture: Floats, coarse: Floats, face_height: float) -> tuple[Floats, Floats]:
     """Coverage from where each pixel's colour lies between the speaker's and the background's.
 
     Both colours are spread from the sure parts into the unsure rim between. Second: how far to
-    trust it (H, W) 0–1, little where the two are alike or the background is busy.
+    trust it (H, W) 0–1, little where the two are alike or one of them is busy.
     """
     import cv2
 
     speaker = cv2.erode((coarse > 0.95).astype(np.float32), _disc(0.03 * face_height))
     behind = 1 - cv2.dilate((coarse > 0.05).astype(np.float32), _disc(0.05 * face_height))
-    near, far = pull_push(picture, speaker), pull_push(picture, behind)
+    near, far, busy = _sides(picture, speaker, behind, face_height)
     across = near - far
-    square = (across * across).sum(-1)
-    coverage = np.clip(((picture - far) * across).sum(-1) / (square + 1e-6), 0, 1)
-    busy = _busyness(picture, behind, face_height)
+    square = _dot(across, across)
+    coverage = np.clip(_dot(picture - far, across) / (square + 1e-6), 0, 1)
     unsure = cv2.GaussianBlur((1 - speaker) * (1 - behind), (0, 0), max(0.5, 0.01 * face_height))
-    trust = unsure * square / (square + 10 * busy + 10 * NOISE)
-    return coverage.astype(np.float32), trust.astype(np.float32)
+    return coverage, unsure * square / (square + 10 * busy + 10 * NOISE)
 
 
-def _busyness(picture: Floats, behind: Floats, face_height: float) -> Floats:
-    """(H, W) variance of the background's colours near by, spread into the rim."""
+def _dot(one: Floats, two: Floats) -> Floats:
+    """(H, W) the sum of products over the colours."""
+    made: Floats = np.einsum("hwc,hwc->hw", one, two)
+    return made
+
+
+def _sides(
+    picture: Floats, speaker: Floats, behind: Floats, face_height: float
+) -> tuple[Floats, Floats, Floats]:
+    """The colours of speaker and background spread over the whole picture, and how busy the two
+    are (variance). Computed at a quarter of the size: they are smooth."""
     import cv2
 
-    sigma = max(1.0, 0.08 * face_height)
-    weight = cv2.GaussianBlur(behind, (0, 0), sigma)
-    known = behind[..., None]
+    height, width = speaker.shape
+    size = (max(4, width // 4), max(4, height // 4))
+    small, *sure = (
+        cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+        for values in (picture, speaker, behind)
+    )
+    sigma = max(1.0, 0.02 * face_height)
+    colours = [pull_push(small, known) for known in sure]
+    busy = sum(_variance(small, known, sigma) for known in sure)
+    near, far, mixed = (
+        cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
+        for values in (*colours, np.asarray(busy, np.float32))
+    )
+    return near, far, mixed
+
+
+def _variance(picture: Floats, known: Floats, sigma: float) -> Floats:
+    """(H, W) variance of the known colours within `sigma`; the largest where none are near."""
+    import cv2
+
+    weight = cv2.GaussianBlur(known, (0, 0), sigma)
     over = np.maximum(weight, 1e-4)[..., None]
-    mean = cv2.GaussianBlur(picture * known, (0, 0), sigma) / over
-    square = cv2.GaussianBlur(picture * picture * known, (0, 0), sigma) / over
+    mean = cv2.GaussianBlur(picture * known[..., None], (0, 0), sigma) / over
+    square = cv2.GaussianBlur(picture * picture * known[..., None], (0, 0), sigma) / over
     variance = np.maximum(square - mean * mean, 0).sum(-1)
-    return np.where(weight > 1e-3, variance, variance.max(initial=0)).astype(np.float32)
+    largest = variance[weight > 1e-3].max(initial=0)
+    return np.asarray(np.where(weight > 1e-3, variance, largest), np.float32)
 
 
 def foreground_colours(rgb: Pixels, matte: Floats, face_height: float) -> Pixels:
@@ -141,4 +193,5 @@ def foreground_colours(rgb: Pixels, matte: Floats, face_height: float) -> Pixels
         behind = cv2.blur(behind * (1 - alpha), side) / (1 - weight + 1e-5)
         left_over = picture - alpha * mean_own - (1 - alpha) * behind
         own = np.clip(mean_own + alpha * left_over, 0, 1)
-    return np.clip(own * 255 + 0.5, 0, 255).astype(np.uint8)
+    made: Pixels = np.clip(own * 255 + 0.5, 0, 255).astype(np.uint8)
+    return made

@@ -68,7 +68,11 @@ def pull_push(picture: Floats, known: Floats) -> Floats:
 
 
 def _grain(picture: Floats, known: Floats) -> Floats:
-    """(H, W, 3) fine noise like that of the calm parts of the known picture; zero without any."""
+    """(H, W, 3) fine noise like that of the calm parts of the known picture; zero without any.
+
+    White noise through a piece of the picture's own fine detail: the same spectrum without a
+    pattern that repeats (Galerne and others, "Random phase textures", 2011).
+    """
     import cv2
 
     height, width = known.shape
@@ -84,9 +88,10 @@ def _grain(picture: Floats, known: Floats) -> Floats:
     if not tiles:
         return np.zeros_like(picture)
     tiles.sort(key=lambda tile: float(np.square(tile).sum()))
-    calm = tiles[len(tiles) // 5]
-    pads = ((0, height - min(height, step)), (0, width - min(width, step)), (0, 0))
-    return np.pad(calm[:height, :width], pads, mode="symmetric")
+    calm = tiles[len(tiles) // 10]
+    calm = calm - calm.mean((0, 1))
+    white = np.random.default_rng(0).standard_normal((height, width), np.float32)
+    return np.dstack([cv2.filter2D(white, -1, calm[..., colour] / step) for colour in range(3)])
 
 
 def out_of_focus(rgb: Pixels, radius: float) -> Pixels:

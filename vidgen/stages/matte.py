@@ -16,7 +16,7 @@ from vidgen.events import Emit, Log, StageProgress
 from vidgen.faces import CHIN, FOREHEAD
 from vidgen.photo import open_photo
 from vidgen.settings import Options
-from vidgen.stages.edges import foreground_colours, refined
+from vidgen.stages.edges import foreground_colours, refined, smoothed
 from vidgen.stages.filling import filled, out_of_focus
 from vidgen.work import Box, Cutout, Floats, Notes, Pixels, Subject, Work
 
@@ -31,9 +31,29 @@ class Matter(Protocol):
     """Tells a person from the rest of a picture."""
 
     @property
-    def backend(self) -> str: ...
+    def name(self) -> str: ...
+
+    @property
+    def model(self) -> str:
+        """Which weights, for people to read."""
+        ...
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def precision(self) -> str: ...
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether its edges are true to the pixel, hair included."""
+        ...
 
     def load(self) -> None: ...
+
+    def release(self) -> None:
+        """Give memory back; the next call loads again."""
+        ...
 
     def matte(self, rgb: Pixels, person: Box) -> Floats:
         """(H, W) coverage 0–1 by the person in `person`, pixels of `rgb` (H, W, 3)."""
@@ -56,14 +76,19 @@ class Matte:
         began = time.monotonic()
         self.model.load()
         load_seconds = time.monotonic() - began
-        matte = self._matte(subject, emit)
+        try:
+            matte = self._matte(subject, emit)
+        finally:
+            self.model.release()
         emit(StageProgress(NAME, 2, 3, "steps"))
         cutout = self._cutout(subject, matte, wanted)
         emit(StageProgress(NAME, 3, 3, "steps"))
         height, width = matte.shape
         notes = {
-            "backend": self.model.backend,
-            "device": "cpu",
+            "backend": self.model.name,
+            "model": self.model.model,
+            "device": self.model.device,
+            "precision": self.model.precision,
             "background": self.options.background,
             "coverage": round(float(matte.mean()), 3),
             "work": round(height * width / 1e6, 3),
@@ -78,7 +103,8 @@ class Matte:
         x, y = subject.landmarks[[FOREHEAD, CHIN], :2].mean(0).tolist()
         coarse = self.model.matte(subject.frame, subject.person)
         emit(StageProgress(NAME, 1, 3, "steps"))
-        matte = refined(subject.frame, coarse, (x, y), face_height, self.options.smoothing)
+        refine = smoothed if self.model.is_fine else refined
+        matte = refine(subject.frame, coarse, (x, y), face_height, self.options.smoothing)
         left, top, right, bottom = subject.face
         covered = float(matte[top:bottom, left:right].mean())
         if covered < LEAST_FACE:

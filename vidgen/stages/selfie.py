@@ -22,7 +22,9 @@ FADE: Final = 0.12  # of a crop's side: near its edge a net knows too little of 
 class Selfie:
     """The general net and the landscape net together: each errs elsewhere."""
 
-    backend = "selfie_segmentation"
+    name = model = "selfie_segmentation"
+    device, precision = "cpu", "float32"
+    is_fine = False
 
     def __init__(self, square: Path, landscape: Path) -> None:
         self.square = square
@@ -35,6 +37,10 @@ class Selfie:
     def load(self) -> None:
         """Read the models now rather than at the first picture."""
         _ = self._nets
+
+    def release(self) -> None:
+        """Forget the models; the next picture reads them again."""
+        self.__dict__.pop("_nets", None)
 
     def matte(self, rgb: Pixels, person: Box) -> Floats:
         """(H, W) 0–1: the person in `person`. 0 outside its box unless that is half the width."""

@@ -83,7 +83,8 @@ class YoloPeople:
 
 
 def _finds_once(model: Any) -> bool:
-    return bool(getattr(model.model.model[-1], "end2end", False))
+    """Whether the network has the one-to-one head; `end2end` only tells if it is in use now."""
+    return getattr(model.model.model[-1], "one2one_cv2", None) is not None
 
 
 def _whole(box: list[float], width: int, height: int) -> Box | None:
@@ -137,7 +138,10 @@ def _library(settings: Path) -> Any:
     settings.mkdir(parents=True, exist_ok=True)
     os.environ.update(SWITCHES, YOLO_CONFIG_DIR=str(settings))
     from ultralytics import YOLO
+    from ultralytics.nn import tasks
 
+    # Somebody may have imported it before us, without the switch: a pickle must never run.
+    tasks.SAFE_LOAD = True
     return YOLO
 
 

@@ -8,8 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet import bases, geometry, head, layer, mouth, skin
+from vidgen.renderers.puppet import bases, eyes, geometry, head, layer, mouth, skin, snap
 from vidgen.renderers.puppet.bases import Bases
+from vidgen.renderers.puppet.eyes import EyePatch
 from vidgen.renderers.puppet.geometry import Face
 from vidgen.renderers.puppet.grid import Grid
 from vidgen.renderers.puppet.head import HeadField
@@ -36,6 +37,7 @@ class Figure:
     rows: slice  # of that part
     columns: slice
     mouth: Mouth
+    eyes: tuple[EyePatch, ...]
 
     def fields(self, weights: Floats, turns: Floats) -> "Fields":
         """Where everything comes from in the frame with these weights (9,) and turns (6,)."""
@@ -58,14 +60,15 @@ class Fields:
     turned: Floats  # (rows, columns, 2): where each node was before the head moved, frame pixels
     whole: Floats  # the same before head and face moved
 
-    def into(self, field: Floats, box: Box) -> Floats:
-        """`field` (absolute) in the pixels of a picture of `box` at FINE times the resolution."""
-        return (field - np.array(box[:2], np.float32)) * np.float32(FINE)
+
+def into(field: Floats, box: Box) -> Floats:
+    """Frame pixels (…, 2) as pixels of a picture of `box` at FINE times the resolution."""
+    return (field - np.array(box[:2], np.float32)) * np.float32(FINE)
 
 
 def build(subject: Subject, cutout: Cutout) -> Figure:
     """Prepare `subject`."""
-    face = geometry.measure(subject.landmarks)
+    face = snap.snapped(subject.frame, geometry.measure(subject.landmarks))
     light = skin.measure(subject.frame, face)
     pitch = max(2, round(CELL * face.height))
     shown = layer.build(subject, cutout, face, pitch)
@@ -83,6 +86,7 @@ def build(subject: Subject, cutout: Cutout) -> Figure:
         rows=rows,
         columns=columns,
         mouth=mouth.build(subject.frame, face, light, part),
+        eyes=eyes.build(subject.frame, face, light),
     )
 
 

@@ -16,7 +16,8 @@ from vidgen.renderers.puppet.skin import Light
 from vidgen.work import Floats, Pixels
 
 CAVITY: Final = np.array([0.21, 0.085, 0.075], np.float32)
-TONGUE: Final = np.array([0.58, 0.29, 0.28], np.float32)
+CHEEK: Final = np.array([0.34, 0.15, 0.13], np.float32)
+TONGUE: Final = np.array([0.74, 0.36, 0.35], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +50,19 @@ def build(frame: Pixels, face: Face, light: Light, x: Floats, y: Floats) -> Inte
 
 
 def _cavity(face: Face, light: Light, u: Floats, down: Floats) -> Floats:
-    """Warm and dark; darker to the sides and downwards."""
+    """Warm and dark, darker downwards; the cheeks' inner side in the corners."""
     share = face.across(u)
     deep = 1 - 0.45 * smoothstep(down / (0.09 * face.height))
-    aside = 1 - 0.35 * np.clip(np.abs(share), 0, 1) ** 2
-    return 255 * CAVITY * light.tint * light.exposure * (deep * aside)[..., None]
+    cheek = smoothstep((np.abs(share) - 0.55) / 0.45)[..., None]
+    colour = CAVITY * deep[..., None] * (1 - cheek) + CHEEK * cheek
+    return (255 * light.tint * light.exposure * colour).astype(np.float32)
 
 
 def _tongue(face: Face, light: Light, u: Floats, down: Floats) -> Floats:
     """A soft mound in the jaw, lit from the front, with a faint furrow."""
     h = face.height
     share = face.across(u) / 0.66
-    top = -0.030 * h * np.sqrt(np.clip(1 - share**2, 0, None)) + 0.012 * h
+    top = -0.062 * h * np.sqrt(np.clip(1 - share**2, 0, None)) + 0.020 * h
     inside = smoothstep((down - top) / (0.014 * h) + 0.5) * smoothstep((1 - np.abs(share)) / 0.25)
     lit = 0.46 + 0.54 * smoothstep((down - top) / (0.045 * h))
     lit *= 1 - 0.10 * np.exp(-((share / 0.10) ** 2)) - 0.25 * np.clip(share, -1, 1) ** 2

@@ -11,6 +11,7 @@ import numpy as np
 
 from vidgen.renderers.puppet.geometry import Face
 from vidgen.renderers.puppet.layer import crop, doubled
+from vidgen.renderers.puppet.skin import LUMA
 from vidgen.work import Box, Floats, Pixels
 
 EDGE_SHUT: Final = 0.009  # Hf: how far from the cut a shut photo's dark line reaches
@@ -37,6 +38,8 @@ def build(frame: Pixels, face: Face, box: Box) -> Lips:
     share = face.across(u)
     above, below = face.upper(u) - v, v - face.lower(u)
     picture = crop(frame, box)
+    if not face.is_shut:
+        picture = _bright_corners(picture, face, u, v)
     upper = _cleaned(picture, face, (x, y), above, -1.0)
     lower = _cleaned(picture, face, (x, y), below, 1.0)
     inside = np.clip((1.02 - np.abs(share)) / 0.15, 0, 1)
@@ -78,6 +81,22 @@ def _cleaned(picture: Pixels, face: Face, at: Any, depth: Floats, down: float) -
     )
 
 
+def _bright_corners(picture: Pixels, face: Face, u: Floats, v: Floats) -> Pixels:
+    """`picture` without the dark triangles that an open mouth has beside its corners."""
+    import cv2
+
+    h = face.height
+    near = np.abs(v - face.middle_line(u)) < 0.045 * h
+    share = np.abs(face.across(u))
+    near &= (share > 0.62) & (share < 1.35)
+    luma = picture.astype(np.float32) @ LUMA
+    usual = cv2.medianBlur(luma.astype(np.uint8), 2 * round(0.06 * h) + 1)
+    dark = (near & (luma < 0.86 * usual)).astype(np.uint8)
+    size = 2 * max(1, round(0.008 * h)) + 1
+    dark = cv2.dilate(dark, np.ones((size, size), np.uint8))
+    return cv2.inpaint(picture, dark, 3, cv2.INPAINT_TELEA)
+
+
 def _faded(picture: Pixels, changed: Pixels, share: Floats) -> Pixels:
     """`changed` where `share` is 1, `picture` where it is 0."""
     mixed = picture + share[..., None] * (changed.astype(np.float32) - picture)
@@ -98,5 +117,5 @@ def _contact(face: Face, share: Floats) -> Floats:
 
 def _lined(lip: Pixels, depth: Floats, line: Floats, face: Face) -> Pixels:
     dark = np.exp(-((depth / (0.0065 * face.height)) ** 2)) * line
-    shade = 1 - dark[..., None] * np.array([0.85, 1.0, 1.0], np.float32)
+    shade = 1 - dark[..., None] * np.array([0.72, 1.0, 0.96], np.float32)
     return (lip * shade + 0.5).astype(np.uint8)

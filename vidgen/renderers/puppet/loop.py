@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.renderers.puppet.figure import Fields, Figure
+from vidgen.renderers.puppet.figure import Fields, Figure, into
 from vidgen.renderers.puppet.grid import enlarged
 from vidgen.renderers.puppet.layer import FINE, Strip, over
 from vidgen.renderers.puppet.plan import Plan
@@ -47,13 +47,25 @@ def draw(figure: Figure, plan: Plan, index: int, out: Pixels) -> None:
     fields = figure.fields(plan.weights[index], plan.turns[index])
     background = figure.layer.background
     out[:] = 0 if background is None else background
-    maps = fields.into(fields.whole, figure.layer.box)
+    maps = into(fields.whole, figure.layer.box)
     for strip in figure.layer.strips:
         _draw_strip(figure, strip, maps, out)
+    _draw_eyes(figure, plan, index, fields, out)
+    if not plan.weights[index, :-1].any():
+        return  # the photo's own mouth
     patch = figure.mouth.draw(
         plan.weights[index], fields.upper, fields.lower, float(plan.tongue[index])
     )
-    _lay_patch(figure, patch, figure.mouth.box, fields, out)
+    _lay_patch(figure, patch, figure.mouth.box, fields.turned, out)
+
+
+def _draw_eyes(figure: Figure, plan: Plan, index: int, fields: Fields, out: Pixels) -> None:
+    (x, y), shut = plan.gaze[index], plan.lids[index]
+    if abs(x) + abs(y) + shut < 2e-3:
+        return
+    for eye in figure.eyes:
+        patch = eye.draw(float(x), float(y), float(shut))
+        _lay_patch(figure, patch, eye.box, fields.whole, out)
 
 
 def _draw_strip(figure: Figure, strip: Strip, maps: Floats, out: Pixels) -> None:
@@ -90,7 +102,7 @@ def _unmultiplied(warped: Pixels, strip: Strip) -> Pixels:
     return warped
 
 
-def _lay_patch(figure: Figure, patch: Pixels, box: Box, fields: Fields, out: Pixels) -> None:
+def _lay_patch(figure: Figure, patch: Pixels, box: Box, field: Floats, out: Pixels) -> None:
     """A patch drawn with the head at rest, laid where the head has it now."""
     import cv2
 
@@ -105,8 +117,8 @@ def _lay_patch(figure: Figure, patch: Pixels, box: Box, fields: Fields, out: Pix
     )
     part, rows, columns = grid.part(wide)
     right, bottom = min(part.right, width), min(part.bottom, height)
-    at = enlarged(fields.into(fields.turned[rows, columns], box), grid.pitch)
-    at = at[: bottom - part.top, : right - part.left] + np.float32(0.5)
+    at = enlarged(into(field[rows, columns], box), grid.pitch)
+    at = at[: bottom - part.top, : right - part.left]
     target = out[part.top : bottom, part.left : right, :3]
     drawn = np.ascontiguousarray(target)
     cv2.remap(

@@ -10,6 +10,7 @@ import numpy as np
 
 from vidgen.renderers.puppet import interior, lips
 from vidgen.renderers.puppet.bases import CARRIED, WEIGHTS, WIDEST
+from vidgen.renderers.puppet.eyes import places
 from vidgen.renderers.puppet.geometry import Face
 from vidgen.renderers.puppet.grid import Grid, enlarged, smoothstep
 from vidgen.renderers.puppet.interior import Interior
@@ -20,7 +21,7 @@ from vidgen.work import Box, Floats, Pixels
 
 TOUCH: Final = 0.010  # Hf: gap at which the line between the lips is gone
 WARM: Final = np.array([1.0, 1.12, 1.25], np.float32)  # shade in a mouth is reddish
-FLOORS: Final = {False: (0.40, 0.55, 0.45), True: (0.80, 0.88, 0.85)}  # own teeth are lit already
+FLOORS: Final = {False: (0.55, 0.72, 0.65), True: (0.84, 0.92, 0.90)}  # own teeth are lit already
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ class Mouth:
             part = (rows, columns)
             within = self._within(part, above[part], below[part], drop(weights, self.height), tongue)
             share = hole[part][..., None]
-            patch[part] = (patch[part] * (1 - share) + within * share + 0.5).astype(np.uint8)
+            mixed = patch[part] * (1 - share) + within * share + 0.5
+            patch[part] = np.clip(mixed, 0, 255).astype(np.uint8)
         return patch
 
     def _maps(self, field: Floats) -> Any:
@@ -140,7 +142,7 @@ def build(frame: Pixels, face: Face, light: Light, grid: Grid) -> Mouth:
         min(height, box[3] + margin),
     )
     both = lips.build(frame, face, around)
-    x, y = fine_positions(box)
+    x, y = places(box)
     at = np.stack([FINE * (x - around[0]), FINE * (y - around[1])], -1)
     return Mouth(
         box=box,
@@ -157,14 +159,6 @@ def build(frame: Pixels, face: Face, light: Light, grid: Grid) -> Mouth:
         feather=max(0.8, 1.6 * light.blur),
         down=(-face.axes.sin, face.axes.cos),
     )
-
-
-def fine_positions(box: Box) -> tuple[Floats, Floats]:
-    """x and y, frame pixels, of a patch's pixels: FINE for each of the frame's, centred."""
-    x = box[0] + (np.arange(FINE * (box[2] - box[0])) + 0.5) / FINE - 0.5
-    y = box[1] + (np.arange(FINE * (box[3] - box[1])) + 0.5) / FINE - 0.5
-    across, down = np.meshgrid(x, y)
-    return across.astype(np.float32), down.astype(np.float32)
 
 
 def _twice(distances: Floats) -> Floats:

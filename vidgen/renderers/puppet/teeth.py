@@ -16,7 +16,7 @@ MILLIMETRE: Final = 1 / 180  # Hf
 UPPER_GAPS: Final = (0.0, 8.4, 15.0, 22.0, 28.5)  # mm from the midline between upper teeth
 LOWER_GAPS: Final = (0.0, 5.3, 11.2, 18.0, 24.5)
 UPPER_EDGES: Final = (0.0, -0.7, 0.1, -0.6, -1.2)  # mm: how much longer each tooth is
-ENAMEL: Final = np.array([0.76, 0.70, 0.61], np.float32)
+ENAMEL: Final = np.array([0.82, 0.71, 0.62], np.float32)
 SHOWING: Final = 0.011  # Hf: upper teeth below the line between shut lips
 
 
@@ -85,8 +85,11 @@ def _own(frame: Pixels, face: Face, x: Floats, y: Floats) -> Floats | None:
     luma = picture.astype(np.float32) @ LUMA
     skin = float(np.median(luma[(v < face.upper(u) - 0.1 * face.height)])) if ring.any() else 255.0
     bright = ring & (luma > 0.75 * skin)
+    high = ring & (v < face.upper(u) + 0.5 * (face.lower(u) - face.upper(u)))
     if ring.sum() < 30 or bright.sum() < 0.35 * ring.sum():
         return None
+    if (bright & high).sum() < 0.5 * high.sum():
+        return None  # what shines is the lower row
     filled = cv2.inpaint(picture, (~ring).astype(np.uint8), 3, cv2.INPAINT_TELEA)
     edge = _edge(face, u, v, bright)
     inside = smoothstep((edge - v) / 1.6 + 0.5)

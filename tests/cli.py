@@ -1,0 +1,53 @@
+"""Run `vidgen` as a user does: its own process, its own home."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidgen.events import Envelope
+from vidgen.paths import Home
+from vidgen.progress.store import list_tasks, read_events
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def environment(home: Home, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("VIDGEN_")}
+    return kept | {"VIDGEN_HOME": str(home.root), "VIDGEN_CONFIG": "/nonexistent.toml", **more}
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "vidgen", *map(str, arguments)]
+
+
+def vidgen(home: Home, *arguments: object, cwd: Path | None = None, **more: str) -> Ran:
+    done = subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment(home, **more),
+        timeout=300,
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def events(home: Home, which: int = 0) -> list[Envelope]:
+    """The events of the newest run, or an older one."""
+    return list(read_events(list_tasks(home)[which].folder.events))

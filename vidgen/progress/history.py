@@ -1,0 +1,230 @@
+"""The runs on this machine, and the timeline of one, as values; `tables` draws them.
+
+`show` is the command `vidgen history`: it chooses what to say and prints it on stdout.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from vidgen.errors import InputError
+from vidgen.events import Envelope
+from vidgen.messages import pick
+from vidgen.paths import Home, TaskFolder
+from vidgen.progress import store
+from vidgen.progress.past import telling_events
+from vidgen.progress.state import is_start, seconds_of
+from vidgen.progress.store import State, Summary
+
+RESUMABLE: Final = frozenset({"failed", "cancelled", "interrupted"})
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run in the list. Times are RFC 3339 in UTC; `seconds` is its length so far."""
+
+    task_id: str
+    state: State
+    began: str
+    ended: str
+    seconds: float
+    photo: str
+    voice: str
+    stage: str
+    progress: float
+    video_path: str
+    resume_command: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage in a timeline; `began` in seconds from the run's beginning."""
+
+    stage: str
+    status: str
+    began: float
+    seconds: float
+    message: str
+    message_code: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message of a run."""
+
+    timestamp: str
+    level: str
+    message: str
+    message_code: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """What happened in one run, in order."""
+
+    run: Run
+    steps: tuple[Step, ...]
+    said: tuple[Said, ...]
+    error: Mapping[str, Any] | None
+    metadata: Mapping[str, Any]  # of the finished video: peaks, quality …
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def runs(home: Home, limit: int | None = None) -> list[Run]:
+    """The runs, newest first."""
+    return [_run(summary) for summary in store.list_tasks(home)[:limit]]
+
+
+def timeline(folder: TaskFolder) -> Timeline:
+    """What happened in one run. Raises InputError when nothing did yet."""
+    summary = store.summarise(folder)
+    if summary is None:
+        raise InputError(
+            "The run {task} has no events.",
+            hint="It ended before it began; `vidgen clean` removes what is left of it.",
+            code="history.empty",
+            task=folder.task_id,
+        )
+    events = list(telling_events(folder.events))
+    logs = [event for event in events if event.event_type == "log"]
+    error = summary.last.data if summary.state == "failed" else None
+    metadata = summary.last.data.get("metadata") if summary.state == "complete" else None
+    return Timeline(
+        _run(summary), tuple(_steps(events)), tuple(map(_said, logs)), error, metadata or {}
+    )
+
+
+def show(
+    home: Home,
+    task: str = "",
+    *,
+    as_json: bool = False,
+    follow: bool = False,
+    logs: bool = False,
+    limit: int = 20,
+) -> None:
+    """`vidgen history`. Raises InputError when the run is not there."""
+    from vidgen.progress import tables
+
+    language = pick(os.environ.get("VIDGEN_LANG"))
+    if not task:
+        found = runs(home, limit)
+        if as_json:
+            tables.print_json([run.to_json() for run in found])
+        else:
+            tables.print_runs(found, language)
+        return
+    folder = store.find_task(home, task)
+    if follow:
+        _follow(folder, language, as_json=as_json, logs=logs)
+    elif as_json:
+        told = timeline(folder).to_json()
+        tables.print_json(told["said"] if logs else told)
+    elif logs:
+        tables.print_said(timeline(folder).said, language)
+    else:
+        tables.print_timeline(timeline(folder), language)
+
+
+def _follow(folder: TaskFolder, language: str, *, as_json: bool, logs: bool) -> None:
+    from vidgen.progress.plain import Plain, RawJson
+
+    sink = RawJson(sys.stdout.buffer) if as_json else Plain(sys.stdout, language)
+    for event in store.follow(folder):
+        if not logs or event.event_type == "log":
+            sink(event)
+
+
+def _run(summary: Summary) -> Run:
+    request = summary.request()
+    inputs = request.get("inputs") or {}
+    data = summary.last.data
+    took = data.get("duration_seconds") if summary.state == "complete" else None
+    length = seconds_of(summary.last.timestamp) - seconds_of(summary.began)
+    again = f"vidgen resume {summary.task_id[:8]}" if summary.state in RESUMABLE else ""
+    return Run(
+        summary.task_id,
+        summary.state,
+        summary.began,
+        summary.last.timestamp,
+        float(took) if took else max(0.0, length),
+        _name(inputs, "photo"),
+        _name(inputs, "voice"),
+        summary.stage,
+        summary.progress,
+        str(data.get("video_path") or ""),
+        again,
+    )
+
+
+def _name(inputs: Mapping[str, Any], which: str) -> str:
+    value = inputs.get(which)
+    path = value.get("path", "") if isinstance(value, Mapping) else ""
+    return Path(str(path)).name
+
+
+def _steps(events: list[Envelope]) -> list[Step]:
+    """The stages of the log, in order; one that did not end ends with the log.
+
+    The time between a run's end and its being taken up again is left out.
+    """
+    steps: list[Step] = []
+    opened: dict[str, float] = {}
+    zero = last = seconds_of(events[0].timestamp) if events else 0.0
+    for event in events:
+        now = seconds_of(event.timestamp)
+        if is_start(event):
+            steps += _unfinished(opened, zero, last)
+            zero += now - last
+        last = now
+        if event.event_type != "stage_update":
+            continue
+        stage, status = str(event.data.get("stage")), str(event.data.get("status"))
+        if status == "started":
+            opened[stage] = now
+        else:
+            began = opened.pop(stage, now)
+            steps.append(_step(event.data, status, began - zero, now - began))
+    return steps + _unfinished(opened, zero, last)
+
+
+def _unfinished(opened: dict[str, float], zero: float, last: float) -> list[Step]:
+    found = [
+        Step(stage, "unfinished", round(at - zero, 3), round(last - at, 3), "", f"stage.{stage}")
+        for stage, at in opened.items()
+    ]
+    opened.clear()
+    return found
+
+
+def _step(data: Mapping[str, Any], status: str, began: float, seconds: float) -> Step:
+    return Step(
+        str(data.get("stage")),
+        status,
+        round(began, 3),
+        float(data.get("duration_seconds") or round(seconds, 3)),
+        str(data.get("message", "")),
+        str(data.get("message_code", "")),
+        data.get("metadata") or {},
+    )
+
+
+def _said(event: Envelope) -> Said:
+    data = event.data
+    return Said(
+        event.timestamp,
+        str(data.get("level", "INFO")),
+        str(data.get("message", "")),
+        str(data.get("message_code", "")),
+        data.get("metadata") or {},
+    )

@@ -1,0 +1,1 @@
+def description(**k): return {}

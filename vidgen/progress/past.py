@@ -1,0 +1,147 @@
+"""Past runs as numbers: how long each stage took for how much work, read from the logs.
+
+What follows from them is the business of `eta` and `stats`.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from vidgen.events import Envelope
+from vidgen.paths import Home
+from vidgen.progress.state import is_start, seconds_of
+from vidgen.progress.store import ENDS, State
+
+TRAITS: Final = ("backend", "model", "device", "precision")
+# Lines that say nothing about durations, told apart by their first bytes: most of a log.
+_SKIPPED: Final = (b'"event_type":"progress_update"', b'"event_type":"resource"')
+_HEAD: Final = 200  # bytes in which a line's event_type stands
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """One stage of one run. `seconds` is without `load_seconds`, the loading of its models."""
+
+    stage: str
+    status: str
+    seconds: float
+    load_seconds: float
+    traits: Mapping[str, str]
+    work: float | None
+    work_unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """One run that is over. `seconds` runs from the plan's end to the video, without the queue;
+    None when it did not end in a video or was taken up again."""
+
+    task_id: str
+    state: State
+    began: float  # seconds since 1970
+    request: Mapping[str, Any]
+    stages: tuple[StageTime, ...]
+    seconds: float | None
+    total_seconds: float
+    error_code: str
+    failed_stage: str
+
+
+def past_runs(home: Home, limit: int = 50, skip: str = "") -> list[PastRun]:
+    """The newest `limit` runs that are over, oldest first, without the run `skip`."""
+    logs = sorted(_logs(home), reverse=True)
+    runs: list[PastRun] = []
+    for _, log in logs:
+        if len(runs) == limit:
+            break
+        if log.parent.name != skip and (run := past_run(log)):
+            runs.append(run)
+    return sorted(runs, key=lambda run: run.began)
+
+
+def _logs(home: Home) -> Iterator[tuple[int, Path]]:
+    try:
+        entries = list(os.scandir(home.tasks))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        log = f"{entry.path}/events.jsonl"
+        try:
+            yield os.stat(log).st_mtime_ns, Path(log)  # noqa: PTH116  # of 10,000 tasks
+        except OSError:
+            continue
+
+
+def past_run(log: Path) -> PastRun | None:
+    """The numbers of one log; None when it holds no run that came to an end."""
+    events = list(telling_events(log))
+    if not events or events[-1].event_type not in ENDS:
+        return None
+    request: Mapping[str, Any] = {}
+    stages: list[StageTime] = []
+    sessions, planned_at, queued = 0, 0.0, 0.0
+    for event in events:
+        if event.event_type != "stage_update":
+            continue
+        stage, status = str(event.data.get("stage")), str(event.data.get("status"))
+        if status == "started":
+            sessions += is_start(event)
+        elif stage == "initialized":
+            request, planned_at = event.data.get("metadata") or {}, seconds_of(event.timestamp)
+        elif stage == "queued":
+            queued += _number(event.data, "duration_seconds")
+        else:
+            stages.append(_stage_time(event.data))
+    last, began = events[-1], seconds_of(events[0].timestamp)
+    ended = seconds_of(last.timestamp)
+    is_whole = last.event_type == "complete" and sessions <= 1 and planned_at > 0
+    return PastRun(
+        last.task_id,
+        ENDS[last.event_type],
+        began,
+        request,
+        tuple(stages),
+        ended - planned_at - queued if is_whole else None,
+        ended - began,
+        str(last.data.get("error_code", "")),
+        str(last.data.get("failed_stage", "")),
+    )
+
+
+def telling_events(log: Path) -> Iterator[Envelope]:
+    """The events of a log but for its snapshots, which are most of it."""
+    try:
+        file = log.open("rb")
+    except OSError:
+        return
+    with file:
+        for line in file:
+            head = line[:_HEAD]
+            if _SKIPPED[0] in head or _SKIPPED[1] in head or not line.endswith(b"\n"):
+                continue
+            try:
+                yield Envelope.from_wire(line)
+            except ValueError:
+                continue
+
+
+def _stage_time(data: Mapping[str, Any]) -> StageTime:
+    told = data.get("metadata") or {}
+    load = _number(told, "load_seconds")
+    work = told.get("work")
+    return StageTime(
+        str(data.get("stage")),
+        str(data.get("status")),
+        max(0.0, _number(data, "duration_seconds") - load),
+        load,
+        {name: str(told[name]) for name in TRAITS if told.get(name)},
+        float(work) if isinstance(work, int | float) and work > 0 else None,
+        str(told.get("work_unit", "")),
+    )
+
+
+def _number(data: Mapping[str, Any], name: str) -> float:
+    value = data.get(name)
+    return float(value) if isinstance(value, int | float) else 0.0

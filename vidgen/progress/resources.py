@@ -1,0 +1,106 @@
+"""What the run uses of the machine, told every two seconds.
+
+Own process and, where the NVIDIA library is there, its GPU; anything that cannot be read is left
+out. Adds no load worth naming: one sample costs well under a millisecond.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from vidgen.errors import VidgenError
+from vidgen.events import Emit, Resource
+
+EVERY_SECONDS: Final = 2.0
+MEGABYTE: Final = 1e6
+
+Reader = Callable[[], Resource]
+
+
+class Sampler:
+    """A context manager: emits a `Resource` every `every` seconds from a thread of its own.
+
+    `device` is the run's ("cuda:1"): which GPU to read. `read` replaces the reading.
+    """
+
+    def __init__(
+        self, emit: Emit, device: str = "", every: float = EVERY_SECONDS, read: Reader | None = None
+    ) -> None:
+        self._emit = emit
+        self._device = device
+        self._every = every
+        self._read = read
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._go, name="resources", daemon=True)
+
+    def __enter__(self) -> "Sampler":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _go(self) -> None:
+        read = self._read or machine_reader(self._device)
+        # A log that no longer takes events is told to the run by its own next event.
+        with contextlib.suppress(VidgenError):
+            while not self._stop.wait(self._every):
+                self._emit(read())
+
+
+def machine_reader(device: str = "") -> Reader:
+    """A function that answers what this process used since it was last asked."""
+    import psutil
+
+    process = psutil.Process()
+    process.cpu_percent()  # the first answer means nothing; this asks for it
+    gpu = _gpu_reader(int(device.partition(":")[2] or 0))
+
+    def read() -> Resource:
+        with process.oneshot():
+            cpu, memory = process.cpu_percent(), process.memory_info().rss
+        load, used = gpu()
+        return Resource(round(cpu, 1), round(memory / MEGABYTE, 1), load, used)
+
+    return read
+
+
+def _gpu_reader(index: int) -> Callable[[], tuple[float | None, float | None]]:
+    """Load of the whole GPU in percent and what this process holds of its memory, megabytes."""
+    try:
+        import pynvml as nvml
+
+        nvml.nvmlInit()
+        handle = nvml.nvmlDeviceGetHandleByIndex(_physical(index))
+    except Exception:  # no library, no driver, no GPU: then there is nothing to read
+        return lambda: (None, None)
+
+    def read() -> tuple[float | None, float | None]:
+        with contextlib.suppress(nvml.NVMLError):
+            load = float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+            return load, _held_by_us(nvml, handle)
+        return None, None
+
+    return read
+
+
+def _physical(index: int) -> int:
+    """The driver's number of the process's device: CUDA_VISIBLE_DEVICES renames them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    named = visible[index].strip() if index < len(visible) else ""
+    return int(named) if named.isdigit() else index
+
+
+def _held_by_us(nvml: Any, handle: Any) -> float | None:
+    held = [
+        float(process.usedGpuMemory)
+        for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        if process.pid == os.getpid() and process.usedGpuMemory
+    ]
+    if held:
+        return round(sum(held) / MEGABYTE, 1)
+    # In a container the driver knows us under another number; then the whole GPU's use is told.
+    return round(float(nvml.nvmlDeviceGetMemoryInfo(handle).used) / MEGABYTE, 1)

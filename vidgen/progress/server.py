@@ -1,0 +1,137 @@
+"""The server's process: `vidgen serve-progress`, and the child of `vidgen run --serve`.
+
+Binds, runs uvicorn, ends within two seconds. What is answered is `app`'s business.
+"""
+
+import gc
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from vidgen.errors import InputError, SetupError
+from vidgen.paths import Home
+from vidgen.progress.app import Application, Rules
+from vidgen.progress.gate import checked_token, is_loopback, new_token
+from vidgen.progress.protocol import Http, WebSocket
+
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 55433
+BACKLOG: Final = 2048
+PING_SECONDS: Final = 30.0
+PONG_SECONDS: Final = 30.0  # after a ping: a peer is cut 60 s after its last pong
+SOCKET_MESSAGE_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a server can be reached. The token is for a person's eyes, never for a log."""
+
+    url: str
+    token: str
+
+
+Told = Callable[[Listening], None]
+
+
+def serve(
+    home: Home,
+    rules: Rules,
+    *,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    told: Told = lambda _: None,
+) -> None:
+    """Serve until SIGINT or SIGTERM. `told` hears where, once the port is open.
+
+    Beyond loopback a token is made when none is given. Raises InputError or SetupError.
+    """
+    rules = _secured(rules)
+    with bound(rules.host, rules.port) as listener:
+        rules = replace(rules, port=listener.getsockname()[1])
+        server = Server(Application(home, rules), tls_cert, tls_key)
+        scheme = "https" if tls_cert else "http"
+        told(Listening(f"{scheme}://{_shown(rules.host)}:{rules.port}/", rules.token))
+        gc.collect()
+        gc.freeze()  # what is here now stays: no collection need look at it again
+        server.run(sockets=[listener])
+
+
+def _secured(rules: Rules) -> Rules:
+    token = checked_token(rules.token)
+    if rules.accepts_jobs or not is_loopback(rules.host):
+        token = token or new_token()
+    return replace(rules, token=token)
+
+
+def _shown(host: str) -> str:
+    """The host in an address: one that others can type."""
+    if host in ("0.0.0.0", "::", ""):  # noqa: S104  # shown as a name, bound because asked for
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises SetupError when the port is taken, InputError for a bad host."""
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            "The address {host} is not one of this machine's.",
+            hint="Use 127.0.0.1 for this machine only, or 0.0.0.0 for all its networks.",
+            code="page.bad_host",
+            host=host,
+        ) from error
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise SetupError(
+            "Port {port} of {host} cannot be opened: {reason}.",
+            hint="Another server may be there already; choose another --port.",
+            code="page.port_taken",
+            port=port,
+            host=host,
+            reason=error.strerror or str(error),
+        ) from error
+    return listener
+
+
+class Server(uvicorn.Server):
+    """uvicorn with our protocols, silent, and with a farewell to the watchers."""
+
+    def __init__(
+        self, app: Application, tls_cert: Path | None = None, tls_key: Path | None = None
+    ) -> None:
+        self._app = app
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=Http,
+                ws=WebSocket,
+                backlog=BACKLOG,
+                log_config=None,  # an access log would hold addresses, and a token given in one
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+                timeout_keep_alive=15,
+                ws_ping_interval=PING_SECONDS,
+                ws_ping_timeout=PONG_SECONDS,
+                ws_max_size=SOCKET_MESSAGE_BYTES,
+                ws_per_message_deflate=False,
+                ssl_certfile=tls_cert,
+                ssl_keyfile=str(tls_key) if tls_key else None,
+            )
+        )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        await self._app.hub.close()
+        await super().shutdown(sockets)

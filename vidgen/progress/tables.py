@@ -1,0 +1,198 @@
+"""Draw histories and statistics on stdout with Rich. Computes nothing; the values come ready."""
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from vidgen.messages import say
+from vidgen.progress.layout import ASCII, STYLES, UNICODE, Glyphs
+from vidgen.progress.words import duration, harmless, megabytes, stage_name
+
+if TYPE_CHECKING:
+    from vidgen.progress.history import Run, Said, Step, Timeline
+
+NARROW: Final = 60
+SIGNS: Final = {
+    "complete": ("completed", "green"),
+    "running": ("running", "bold cyan"),
+    "failed": ("failed", "bold red"),
+    "cancelled": ("failed", "yellow"),
+    "interrupted": ("failed", "yellow"),
+    "unfinished": ("failed", "yellow"),
+}
+LEVELS: Final = {"INFO": "cyan", "WARNING": "yellow", "ERROR": "bold red"}
+
+
+def print_json(value: object) -> None:
+    import orjson
+
+    text = orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2)
+    sys.stdout.write(text.decode() + "\n")
+
+
+def console() -> Console:
+    return Console(highlight=False, soft_wrap=False)
+
+
+def print_runs(runs: Sequence["Run"], language: str) -> None:
+    out = console()
+    if not runs:
+        out.print(say("history.none", None, language))
+        return
+    table = _grid()
+    is_wide = out.width >= NARROW
+    table.add_column(width=1)
+    table.add_column(width=8)
+    table.add_column(no_wrap=True, style="dim")
+    if is_wide:
+        table.add_column(no_wrap=True, justify="right")
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    for run in runs:
+        names = " + ".join(filter(None, (run.photo, run.voice)))
+        middle = [duration(run.seconds, language), harmless(names)] if is_wide else []
+        table.add_row(
+            _sign(run.state, out),
+            run.task_id[:8],
+            _local(run.began)[0 if is_wide else 5 : 16],
+            *middle,
+            _outcome(run, language),
+        )
+    out.print(table)
+    if again := next((run.resume_command for run in runs if run.resume_command), ""):
+        out.print(Text(f"{say('live.resume', None, language)}  {again}", "dim"))
+
+
+def _outcome(run: "Run", language: str) -> Text:
+    if run.state == "complete":
+        return _path(run.video_path)
+    where = stage_name(run.stage, language)
+    percent = f" {run.progress:.0f} %" if run.progress >= 0 else ""
+    state = stage_name(run.state, language)
+    return Text(f"{state}{percent} · {where}" if where != state else state + percent)
+
+
+def print_timeline(told: "Timeline", language: str) -> None:
+    out = console()
+    run = told.run
+    head = Text.assemble(
+        (harmless(" + ".join(filter(None, (run.photo, run.voice)))) or "vidgen", "bold"),
+        "  ",
+        (stage_name(run.state, language), SIGNS.get(run.state, ("", ""))[1]),
+    )
+    out.print(head)
+    out.print(
+        Text(f"{run.task_id}  {_local(run.began)[:16]}  {duration(run.seconds, language)}", "dim")
+    )
+    out.print()
+    out.print(_steps_table(told.steps, language, out))
+    if told.said:
+        out.print()
+        print_said(told.said, language)
+    out.print()
+    _print_end(told, language, out)
+
+
+def _steps_table(steps: Sequence["Step"], language: str, out: Console) -> Table:
+    """A row per stage; the bar says when it ran, on a scale of the whole run."""
+    table = _grid()
+    table.add_column(width=1)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
+    shown = [step for step in steps if step.stage != "initialized" or step.seconds >= 0.1]
+    whole = max((step.began + step.seconds for step in shown), default=0.0)
+    cells = out.width - 45 if out.width >= NARROW else 0
+    if cells:
+        table.add_column(no_wrap=True)
+    for step in shown:
+        row = [
+            _sign(step.status, out),
+            stage_name(step.stage, language),
+            _took(step, language),
+        ]
+        table.add_row(*row, *([_bar(step, whole, min(60, cells), out)] if cells else []))
+    return table
+
+
+def _took(step: "Step", language: str) -> Text:
+    if step.status in ("skipped", "reused"):
+        return Text(say(f"live.{step.status}", None, language), "dim")
+    return Text(duration(step.seconds, language))
+
+
+def _bar(step: "Step", whole: float, cells: int, out: Console) -> Text:
+    if not whole or step.status in ("skipped", "reused"):
+        return Text("")
+    first = round(step.began / whole * cells)
+    size = max(1, round(step.seconds / whole * cells))
+    return Text(" " * min(first, cells - 1) + _glyphs(out).full * size, "cyan")
+
+
+def print_said(said: Sequence["Said"], language: str) -> None:
+    out = console()
+    table = _grid()
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", ratio=1)
+    for entry in said:
+        text = entry.message
+        if language != "en":
+            text = say(entry.message_code, entry.metadata, language, otherwise=text)
+        level = Text(entry.level, LEVELS.get(entry.level, ""))
+        table.add_row(_local(entry.timestamp)[11:], level, Text(harmless(text)))
+    out.print(table)
+
+
+def _print_end(told: "Timeline", language: str, out: Console) -> None:
+    if told.run.video_path:
+        out.print(
+            Text.assemble(say("live.video", None, language), "  ", _path(told.run.video_path))
+        )
+        if peak := told.metadata.get("peak_memory_mb"):
+            text = say("live.peak", {"amount": megabytes(float(peak))}, language)
+            out.print(Text(text, "dim"))
+    if told.error:
+        code, message = str(told.error.get("error_code", "")), str(told.error.get("message", ""))
+        if language != "en":
+            message = say(code, told.error.get("metadata"), language, otherwise=message)
+        out.print(Text(harmless(message), "red"))
+        if hint := str(told.error.get("hint") or ""):
+            out.print(Text(harmless(hint)))
+    if told.run.resume_command:
+        out.print(f"{say('live.resume', None, language)}  {told.run.resume_command}")
+
+
+def _grid() -> Table:
+    return Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+
+
+def _glyphs(out: Console) -> Glyphs:
+    return UNICODE if out.encoding.lower().startswith("utf") else ASCII
+
+
+def _sign(state: str, out: Console) -> Text:
+    name, style = SIGNS.get(state, (state, STYLES.get(state, "")))
+    return Text(getattr(_glyphs(out), name, " "), style)
+
+
+def _local(timestamp: str) -> str:
+    """2026-11-20 12:34:56 where the reader is."""
+    try:
+        return datetime.fromisoformat(timestamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except ValueError:
+        return timestamp
+
+
+def _path(path: str) -> Text:
+    """The file's name, or all of its path when it is not in the current folder; a link."""
+    file = Path(path)
+    shown = file.name if file.parent == Path.cwd() else path
+    uri = file.as_uri() if file.is_absolute() else ""
+    return Text(harmless(shown), Style(link=uri) if uri else "")

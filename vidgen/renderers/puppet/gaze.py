@@ -1,0 +1,127 @@
+"""Eyes that look aside: the iris slides within the opening, its catch-light on it.
+
+The white behind it is the eye's own, squeezed on one side and drawn out on the other. Works in
+an eye's patch; knows nothing of lids that move.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from vidgen.renderers.puppet.geometry import Eye
+from vidgen.renderers.puppet.grid import smoothstep
+from vidgen.renderers.puppet.skin import LUMA
+from vidgen.work import Floats, Pixels
+
+IRIS: Final = 0.41  # radius of an iris in half eye widths: 11.7 mm across, the eye 28.5 mm
+FARTHEST: Final = (0.26, 0.30)  # half widths aside, half heights up and down
+
+
+@dataclass(frozen=True, slots=True)
+class Ball:
+    """One eye's patch, ready to look about. Arrays are (h, w) over the patch."""
+
+    still: Pixels  # (h, w, 3)
+    inner: Pixels  # (h, w, 3) the eyeball, continued under the lids
+    opening: Floats  # (h, w) 1 between the lids
+    u: Floats  # frame pixels in the eye's axes
+    v: Floats
+    column: Floats
+    row: Floats
+    iris: tuple[float, float]  # u, v of its middle
+    half: float  # half the eye's width
+    height: float  # of its opening
+    along: tuple[float, float]  # patch pixels for one frame pixel along the eye
+
+    def draw(self, x: float, y: float) -> Pixels:
+        """The patch with the eye turned by `x` half widths and `y` half heights."""
+        import cv2
+
+        right = float(np.clip(x, -FARTHEST[0], FARTHEST[0])) * self.half
+        down = float(np.clip(y, -FARTHEST[1], FARTHEST[1])) * self.height / 2
+        du = right * self._hold(right)
+        dv = down * self._hold(right)
+        cos, sin = self.along
+        at_x = (self.column - cos * du + sin * dv).astype(np.float32)
+        at_y = (self.row - sin * du - cos * dv).astype(np.float32)
+        turned = cv2.remap(
+            self.inner, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        mixed = self.still + self.opening[..., None] * (turned.astype(np.float32) - self.still)
+        return (mixed + 0.5).astype(np.uint8)
+
+    def _hold(self, right: float) -> Floats:
+        """1 on the iris where it is now, 0 in the corners."""
+        middle = self.iris[0] + right
+        firm = 1.12 * IRIS * self.half
+        room_left = max(2.0, middle + 0.97 * self.half - firm)
+        room_right = max(2.0, 0.97 * self.half - middle - firm)
+        off = self.u - middle
+        room = np.where(off < 0, room_left, room_right)
+        return 1 - smoothstep((np.abs(off) - firm) / room)
+
+
+def build(still: Pixels, eye: Eye, u: Floats, v: Floats, scale: float, blur: float) -> Ball:
+    """The eyeball over its patch; arguments as for `lids.build`."""
+    upper, lower = eye.upper(u), eye.lower(u)
+    margin = 0.035 * 2 * eye.half
+    soft = max(0.7, 1.2 * blur)
+    inside = np.minimum(v - upper - margin, lower - 0.5 * margin - v)
+    inside = np.minimum(inside, 0.96 * eye.half - np.abs(u))
+    row, column = np.indices(u.shape).astype(np.float32)
+    return Ball(
+        still=still,
+        inner=_continued(still, eye, u, v, scale, margin),
+        opening=np.clip(inside / soft + 0.5, 0, 1).astype(np.float32),
+        u=u,
+        v=v,
+        column=column,
+        row=row,
+        iris=_iris(still, eye, u, v),
+        half=eye.half,
+        height=max(1.0, eye.opening),
+        along=(scale * eye.axes.cos, scale * eye.axes.sin),
+    )
+
+
+def _continued(
+    still: Pixels, eye: Eye, u: Floats, v: Floats, scale: float, margin: float
+) -> Pixels:
+    """The eyeball, every pixel outside the opening taken from the nearest inside its column."""
+    import cv2
+
+    nearest_u = np.clip(u, -0.93 * eye.half, 0.93 * eye.half)
+    above, below = eye.upper(nearest_u) + margin, eye.lower(nearest_u) - 0.5 * margin
+    middle = (above + below) / 2
+    nearest_v = np.clip(v, np.minimum(above, middle), np.maximum(below, middle))
+    du, dv = scale * (nearest_u - u), scale * (nearest_v - v)
+    row, column = np.indices(u.shape).astype(np.float32)
+    cos, sin = eye.axes.cos, eye.axes.sin
+    return cv2.remap(
+        still,
+        (column + cos * du - sin * dv).astype(np.float32),
+        (row + sin * du + cos * dv).astype(np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+
+
+def _iris(still: Pixels, eye: Eye, u: Floats, v: Floats) -> tuple[float, float]:
+    """The middle of the darkest disc of an iris' size between the lids, u and v."""
+    upper, lower = eye.upper(u), eye.lower(u)
+    between = (v > upper) & (v < lower) & (np.abs(u) < 0.95 * eye.half)
+    luma = still.astype(np.float32) @ LUMA
+    middle = float(((upper + lower) / 2)[between].mean()) if between.any() else 0.0
+    best, found = np.inf, (0.0, middle)
+    for x in np.linspace(-0.42, 0.42, 29):
+        for y in np.linspace(-0.35, 0.35, 9):
+            at = float(x * eye.half), middle + float(y) * eye.opening
+            near = np.hypot(u - at[0], v - at[1]) < IRIS * eye.half
+            disc, rest = between & near, between & ~near
+            if disc.sum() < 8 or rest.sum() < 8:
+                continue
+            cost = luma[disc].mean() - luma[rest].mean() + 30 * (x**2 + 0.3 * y**2)
+            if cost < best:
+                best, found = float(cost), at
+    return found

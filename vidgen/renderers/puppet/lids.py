@@ -1,0 +1,193 @@
+"""Eyelids that close: the skin above the eye slides down over it, its lashes with it.
+
+Where the skin would be drawn out into streaks it is replaced by its own smooth colour and the
+grain of the cheek below. Works in an eye's patch; lays nothing into the frame.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from vidgen.renderers.puppet.geometry import Eye
+from vidgen.renderers.puppet.grid import smoothstep
+from vidgen.renderers.puppet.skin import LUMA
+from vidgen.work import Floats, Pixels
+
+UPPER: Final = 0.84  # share of the opening that the upper lid crosses
+LOWER: Final = 0.20  # and the lower one
+LASHES: Final = 0.035  # of the eye's width: how far below its edge the upper lid's lashes reach
+BEYOND: Final = (1.42, 1.0)  # half widths from the middle: the lid's motion fades to the sides
+LEAST: Final = 0.03  # of the eye's width: the motion there
+BEND: Final = 1.25  # above 1 the skin under the brow is drawn out less than that at the edge
+
+
+@dataclass(frozen=True, slots=True)
+class Lids:
+    """One eye's patch, ready to be shut. Arrays are (h, w) over the patch."""
+
+    still: Pixels  # (h, w, 3) the patch as in the photo
+    smooth: Pixels  # (h, w, 3) the lid's skin without detail
+    detail: Floats  # (h, w, 3) skin texture, round 0
+    column: Floats  # patch pixels
+    row: Floats
+    v: Floats  # down the eye, frame pixels
+    upper: Floats  # v of the lids' edges at this pixel's u
+    lower: Floats
+    anchor: Floats  # v down to which the skin above stays where it is
+    travel: Floats  # frame pixels that the lids must close
+    share: Floats  # distance from the eye's middle, half widths
+    lashes: Floats  # 1 on the lid and on what is dark below its edge
+    band: float  # frame pixels above the edge that are not drawn out
+    width: float  # of the eye, frame pixels
+    soft: float  # width of edges, frame pixels
+    down: tuple[float, float]  # patch pixels for one frame pixel down the eye
+
+    def draw(self, ball: Pixels, shut: float) -> Pixels:
+        """The patch over `ball` (h, w, 3) with the lids `shut`, 0–1."""
+        with_lower = self._lower(ball, LOWER * shut * self.travel)
+        return self._upper(with_lower, UPPER * shut * self.travel, shut)
+
+    def _lower(self, under: Pixels, rise: Floats) -> Pixels:
+        edge = self.lower - rise
+        below = np.maximum(0, self.v - edge)
+        back = rise * (1 - smoothstep(below / (0.45 * self.width)))
+        cover = np.clip((self.v - edge) / self.soft + 0.5, 0, 1)
+        return _mixed(under, self._at(self.still, back), cover)
+
+    def _upper(self, under: Pixels, fall: Floats, shut: float) -> Pixels:
+        edge = self.upper + fall
+        room = np.maximum(1.0, edge - self.band - self.anchor)
+        way = np.clip((self.v - self.anchor) / room, 0, 1)
+        shift = fall * way**BEND
+        drawn_out = fall * BEND * way ** (BEND - 1) / room * (way < 1)
+        loose = smoothstep((drawn_out - 0.50) / 0.30)[..., None]
+        lid = self._at(self.still, -shift).astype(np.float32)
+        if loose.max() > 0.01:
+            plain = self._at(self.smooth, -shift) + self.detail
+            lid += loose * (plain - lid)
+        lid *= self._shade(edge, shut)[..., None]
+        reach = edge + LASHES * self.width
+        cover = np.clip((reach - self.v) / self.soft + 0.5, 0, 1)
+        cover *= self._at(self.lashes, -shift) * smoothstep(fall / (0.02 * self.width))
+        return _mixed(under, np.clip(lid, 0, 255), cover)
+
+    def _shade(self, edge: Floats, shut: float) -> Floats:
+        """A lid bulges: it darkens towards its edge, which ends in the line of the lashes."""
+        off = (edge - self.v) / self.width
+        inner = np.clip(1 - self.share**4, 0, 1)
+        shade = 1 - 0.10 * shut * np.exp(-((off / 0.08) ** 2))
+        return shade * (1 - 0.34 * shut**2 * inner * np.exp(-((off / 0.022) ** 2)))
+
+    def _at(self, picture: Pixels, by: Floats) -> Pixels:
+        """`picture` looked up `by` frame pixels further down the eye."""
+        import cv2
+
+        dx, dy = self.down
+        at = (self.column + dx * by).astype(np.float32), (self.row + dy * by).astype(np.float32)
+        return cv2.remap(picture, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def build(still: Pixels, eye: Eye, u: Floats, v: Floats, scale: float, blur: float) -> Lids:
+    """The lids of `eye` over its patch; `u`, `v` are the pixels' places in the eye's axes.
+
+    `scale` is patch pixels per frame pixel, `blur` the photo's own, frame pixels.
+    """
+    width = 2 * eye.half
+    upper, lower = eye.upper(u), eye.lower(u)
+    share = np.abs(u) / eye.half
+    fade = smoothstep((BEYOND[0] - share) / (BEYOND[0] - BEYOND[1]))
+    travel = np.maximum(lower - upper, LEAST * width) * fade
+    anchor = _anchor(still, eye, u, v, upper)
+    row, column = np.indices(u.shape).astype(np.float32)
+    skin = (v > anchor + 0.02 * width) & (v < upper - 0.07 * width) & (share < 1.3)
+    smooth = _skin(still, skin, 0.05 * width * scale)
+    return Lids(
+        still=still,
+        smooth=smooth,
+        detail=_texture(still, eye, u, v, lower, scale),
+        column=column,
+        row=row,
+        v=v,
+        upper=upper,
+        lower=lower,
+        anchor=anchor,
+        travel=travel,
+        width=width,
+        share=share,
+        lashes=_lashes(still, v - upper, smooth, width),
+        band=0.07 * width,
+        soft=max(0.7, 1.5 * blur),
+        down=(-scale * eye.axes.sin, scale * eye.axes.cos),
+    )
+
+
+def _anchor(still: Pixels, eye: Eye, u: Floats, v: Floats, upper: Floats) -> Floats:
+    """Where the moving skin begins: under the brow, or under a glasses' frame below it."""
+    width = 2 * eye.half
+    brow = np.minimum(eye.brow(u), upper - 0.16 * width)
+    luma = still.astype(np.float32) @ LUMA
+    between = (v > brow) & (v < upper - 0.12 * width)
+    if between.sum() < 20:
+        return brow
+    usual = float(np.median(luma[between]))
+    hard = between & (luma < 0.6 * usual)
+    bins = np.linspace(-1.4, 1.4, 29) * eye.half
+    at = np.digitize(u, bins)
+    lowest = np.array([
+        (v - brow)[chosen].max() if (chosen := hard & (at == index)).sum() > 2 else 0.0
+        for index in range(len(bins) + 1)
+    ])
+    lowest = np.convolve(np.pad(lowest, 3, mode="edge"), np.hanning(9)[1:-1] / 4, "valid")
+    middles = np.concatenate([bins - (bins[1] - bins[0]) / 2, bins[-1:] * 1.04])
+    found: Floats = (brow + np.interp(u, middles, lowest)).astype(np.float32)
+    return np.minimum(found, upper - 0.12 * width)
+
+
+def _skin(still: Pixels, skin: Floats, sigma: float) -> Pixels:
+    """The colours of `skin` pixels, blurred among themselves and continued everywhere."""
+    import cv2
+
+    weight = skin.astype(np.float32)
+    total = np.zeros(still.shape, np.float32)
+    known = np.zeros(skin.shape, np.float32)
+    for widening in (1.0, 3.0, 9.0):  # farther pixels only count where there is nothing near
+        share = 10.0 ** (-3 * np.log(widening) / np.log(3))
+        size = (0, 0), max(0.8, sigma * widening)
+        total += share * cv2.GaussianBlur(still * weight[..., None], *size)
+        known += share * cv2.GaussianBlur(weight, *size)
+    if not skin.any():
+        return still
+    return np.clip(total / np.maximum(known, 1e-9)[..., None], 0, 255).astype(np.uint8)
+
+
+def _lashes(still: Pixels, depth: Floats, smooth: Pixels, width: float) -> Floats:
+    """What moves with the upper lid: all above its edge, below it only what is dark as lashes."""
+    luma, usual = still.astype(np.float32) @ LUMA, smooth.astype(np.float32) @ LUMA
+    dark = smoothstep((0.80 * usual - luma) / np.maximum(1.0, 0.30 * usual))
+    above = np.clip(0.5 - depth / (0.02 * width), 0, 1)
+    found: Floats = np.maximum(above, dark).astype(np.float32)
+    return found
+
+
+def _texture(
+    still: Pixels, eye: Eye, u: Floats, v: Floats, lower: Floats, scale: float
+) -> Floats:
+    """What is finer than a lid's shading, taken from the skin below the eye, upside down."""
+    import cv2
+
+    fine = still.astype(np.float32)
+    fine -= cv2.GaussianBlur(fine, (0, 0), max(1.0, 0.04 * 2 * eye.half * scale))
+    row, column = np.indices(u.shape).astype(np.float32)
+    by = 2 * (lower + 0.24 * 2 * eye.half - v)
+    at = (
+        (column - scale * eye.axes.sin * by).astype(np.float32),
+        (row + scale * eye.axes.cos * by).astype(np.float32),
+    )
+    taken = cv2.remap(fine, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return np.clip(taken, -12, 12)
+
+
+def _mixed(under: Pixels, above: Floats, cover: Floats) -> Pixels:
+    mixed = under + cover[..., None] * (above.astype(np.float32) - under)
+    return (mixed + 0.5).astype(np.uint8)

@@ -1,0 +1,162 @@
+"""The lips' inner edges brought from where the landmarks guess them to where the photo shows them.
+
+The landmarks are a few pixels off; a cut beside the true line drags teeth or shadow along with
+a lip. Changes the two inner curves of a `Face` and nothing else.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from vidgen.renderers.puppet.geometry import Curve, Face
+from vidgen.renderers.puppet.skin import LUMA
+from vidgen.work import Floats, Pixels
+
+COLUMNS: Final = 121  # over the width of the mouth
+SEARCH_SHUT: Final = 0.022  # Hf: how far from the landmarks the line is looked for
+SEARCH_OPEN: Final = 0.024
+ROW: Final = 0.003  # Hf: height of a row of the search
+
+
+@dataclass(frozen=True, slots=True)
+class _Strip:
+    """The photo along a curve: row `middle` lies on it."""
+
+    u: Floats  # (COLUMNS,)
+    v: Floats  # (COLUMNS,) the curve
+    row: float  # pixels per row
+    colours: Floats  # (rows, COLUMNS, 3)
+
+    @property
+    def middle(self) -> int:
+        return len(self.colours) // 2
+
+
+def snapped(frame: Pixels, face: Face) -> Face:
+    """`face` with the lips' inner edges on the photo's own."""
+    if face.is_shut:
+        line = _dark_line(frame, face)
+        return replace(face, upper=line, lower=line, gap=0.0)
+    upper = _lip_edge(frame, face, face.upper, face.outer_upper, -1)
+    lower = _lip_edge(frame, face, face.lower, face.outer_lower, 1)
+    middle = (upper.v + lower.v) / 2
+    half = np.maximum(lower.v - upper.v, 0) / 2
+    share = np.where(upper.u < 0, -upper.u / face.left, upper.u / face.right)
+    half = half * np.clip((1 - share) / 0.10, 0, 1)
+    return replace(
+        face,
+        upper=Curve(upper.u, middle - half),
+        lower=Curve(upper.u, middle + half),
+        gap=float(2 * half.max()),
+    )
+
+
+def _strip(frame: Pixels, face: Face, curve: Curve, reach: float) -> _Strip:
+    import cv2
+
+    row = max(0.4, ROW * face.height)
+    rows = np.arange(-round(reach / row), round(reach / row) + 1) * row
+    u = np.linspace(-face.left, face.right, COLUMNS).astype(np.float32)
+    v = curve(u)
+    x, y = face.axes.xy(np.broadcast_to(u, (len(rows), COLUMNS)), v + rows[:, None])
+    flags, edge = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    picture = frame.astype(np.float32)
+    colours = cv2.remap(
+        picture, x.astype(np.float32), y.astype(np.float32), flags, borderMode=edge
+    )
+    return _Strip(u, v, row, cv2.GaussianBlur(colours, (0, 0), 1.0))
+
+
+def _dark_line(frame: Pixels, face: Face) -> Curve:
+    """The darkest path from corner to corner near the landmarks' line."""
+    reach = SEARCH_SHUT * face.height
+    middle = Curve(face.upper.u, face.middle_line(face.upper.u))
+    strip = _strip(frame, face, middle, reach)
+    luma = strip.colours @ LUMA
+    depth = max(8.0, float(luma.std()))
+    away = (np.arange(len(luma)) - strip.middle) / max(1, strip.middle)
+    cost = luma / depth + 0.5 * away[:, None] ** 2
+    return _curve(strip, _path(cost), face)
+
+
+def _lip_edge(frame: Pixels, face: Face, curve: Curve, outer: Curve, side: int) -> Curve:
+    """Where the lip's colours end. `side` is the lip's: -1 above the edge, 1 below it."""
+    reach = SEARCH_OPEN * face.height
+    strip = _strip(frame, face, curve, 2 * reach)
+    thick = np.abs(curve(strip.u) - outer(strip.u)) / strip.row
+    rows = np.arange(len(strip.colours))[:, None] - strip.middle
+    inward = side * rows
+    lip = (inward > 0.25 * thick) & (inward < 0.85 * thick) & (thick > 2)
+    lip[:, : COLUMNS // 8] = lip[:, -COLUMNS // 8 :] = False
+    if lip.sum() < 20:
+        return Curve(curve.u, curve.v)
+    usual = np.median(strip.colours[lip], 0)
+    spread = 1.5 * np.median(np.abs(strip.colours[lip] - usual), 0) + 9
+    likeness = np.exp(-0.5 * (((strip.colours - usual) / spread) ** 2).mean(-1))
+    window = max(2, round(0.018 * face.height / strip.row))
+    score = _difference(likeness, window, side)
+    half = strip.middle // 2
+    kept = slice(strip.middle - half, strip.middle + half + 1)
+    away = np.arange(-half, half + 1) / max(1, half)
+    return _curve(strip, _bend(score[kept] - 0.15 * away[:, None] ** 2) + strip.middle, face)
+
+
+def _bend(score: Floats) -> Floats:
+    """The rows off the middle, (columns,), of the parabola over the columns that scores best.
+
+    Lips are smooth: a free path would follow single teeth.
+    """
+    half = len(score) // 2
+    share = np.linspace(-1, 1, COLUMNS)
+    fade = np.clip((1 - np.abs(share)) / 0.15, 0, 1)
+    columns = np.arange(COLUMNS)
+    best, found = -np.inf, np.zeros(COLUMNS)
+    for middle in range(-half, half + 1):
+        for tilt in np.linspace(-0.3, 0.3, 5) * half:
+            for side in np.linspace(-1.0, 1.0, 9) * half:
+                off = middle + tilt * share + (side - middle) * share**2
+                rows = np.clip(np.rint(off) + half, 0, 2 * half).astype(np.int64)
+                total = float((score[rows, columns] * fade).sum())
+                if total > best:
+                    best, found = total, off * fade
+    return found
+
+
+def _difference(likeness: Floats, window: int, side: int) -> Floats:
+    """Mean likeness in `window` rows on the lip's side of each row, less that on the other."""
+    total = np.cumsum(np.pad(likeness, ((window + 1, window), (0, 0)), mode="edge"), 0)
+    rows = len(likeness)
+    here = total[window : window + rows]
+    above = (here - total[:rows]) / window
+    below = (total[2 * window : 2 * window + rows] - here) / window
+    return np.asarray(above - below if side < 0 else below - above)
+
+
+def _path(cost: Floats) -> Floats:
+    """The cheapest path over the columns, at most a row up or down at a step; (columns,) rows."""
+    rows, columns = cost.shape
+    best = cost[:, 0].copy()
+    came = np.zeros((columns, rows), np.int64)
+    bend = 0.08
+    for column in range(1, columns):
+        padded = np.pad(best, 1, constant_values=np.inf)
+        options = np.stack([padded[:-2] + bend, padded[1:-1], padded[2:] + bend])
+        step = options.argmin(0)
+        came[column] = np.arange(rows) + step - 1
+        best = options[step, np.arange(rows)] + cost[:, column]
+    path = np.empty(columns, np.int64)
+    path[-1] = best.argmin()
+    for column in range(columns - 1, 0, -1):
+        path[column - 1] = came[column, path[column]]
+    return path
+
+
+def _curve(strip: _Strip, path: Floats, face: Face) -> Curve:
+    """A smooth curve along `path`, on the landmarks' table of u."""
+    off = (path - strip.middle) * strip.row
+    kernel = np.hanning(19)
+    off = np.convolve(np.pad(off, 9, mode="edge"), kernel / kernel.sum(), "valid")
+    u = face.upper.u
+    v = np.interp(u, strip.u, strip.v + off)
+    return Curve(u, v.astype(np.float32))

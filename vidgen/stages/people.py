@@ -1,0 +1,192 @@
+"""The people in a photo: their boxes, which of them `--person` means, who cannot be animated.
+
+Finds nothing itself: it judges what the detector and the landmark net have found.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from vidgen.errors import InputError
+from vidgen.faces import EYE_CORNERS, MOUTH, Face, Landmarks, head_pose
+from vidgen.work import Box, Person, Pixels
+
+LEAST_FACE: Final = 40  # pixels of face height that the landmark net reads well
+MOST_YAW: Final = 35.0  # degrees, as `head_pose` tells
+MOST_ROLL: Final = 60.0  # degrees; beyond it the photo is turned
+MOST_ASIDE: Final = 0.45  # nose off the eyes' middle, in eye distances, of a head about 45° aside
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One face, and whether it can be animated. Pixels of the photo as it was looked at."""
+
+    face: Face
+    person: Person
+    landmarks: Landmarks | None = None
+    problem: InputError | None = None
+
+
+def person_of(face: Face, persons: Sequence[tuple[Box, float]], rgb: Pixels) -> Person:
+    """The person this face belongs to: the tightest box round its middle, else a grown one."""
+    x0, y0, x1, y1 = face.box
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    around = [box for box, _ in persons if box[0] <= x < box[2] and box[1] <= y < box[3]]
+    small = min(around, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]), default=None)
+    return Person(small or _grown(face, rgb), _on(rgb, face.box), face.score)
+
+
+def _grown(face: Face, rgb: Pixels) -> Box:
+    """A body's box from its face: about four faces wide, hair above, down to the hips."""
+    x0, y0, x1, y1 = face.box
+    wide, high = x1 - x0, y1 - y0
+    return _on(rgb, (x0 - 1.6 * wide, y0 - 0.5 * high, x1 + 1.6 * wide, y1 + 4 * high))
+
+
+def _on(rgb: Pixels, box: Sequence[float]) -> Box:
+    """Whole pixels within the picture."""
+    height, width = rgb.shape[:2]
+    x0, y0, x1, y1 = box
+    return (
+        min(max(0, math.floor(x0)), width - 1),
+        min(max(0, math.floor(y0)), height - 1),
+        min(max(1, math.ceil(x1)), width),
+        min(max(1, math.ceil(y1)), height),
+    )
+
+
+def weight(face: Face, rgb: Pixels) -> float:
+    """area × centrality × score: how likely this face is the one that the photo is of."""
+    x0, y0, x1, y1 = face.box
+    height, width = rgb.shape[:2]
+    off = math.hypot((x0 + x1) / width - 1, (y0 + y1) / height - 0.9)
+    return (x1 - x0) * (y1 - y0) * math.exp(-(off**2)) * face.score
+
+
+# Choosing
+
+
+def pick(candidates: Sequence[Candidate], person: str, width: int) -> int:
+    """Index of the person that `--person` names; `candidates` stand best first."""
+    middles = [(one.face.box[0] + one.face.box[2]) / 2 for one in candidates]
+    areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (one.face.box for one in candidates)]
+    everybody = range(len(candidates))
+    match person:
+        case "auto":
+            return 0
+        case "largest":
+            return max(everybody, key=areas.__getitem__)
+        case "left":
+            return min(everybody, key=middles.__getitem__)
+        case "right":
+            return max(everybody, key=middles.__getitem__)
+        case "center":
+            return min(everybody, key=lambda i: abs(middles[i] - width / 2))
+    return _numbered(candidates, person)
+
+
+def _numbered(candidates: Sequence[Candidate], person: str) -> int:
+    counted = numbers(candidates)
+    if not (person.isascii() and person.isdigit()):
+        raise InputError(
+            "--person {person} is not known.",
+            hint="Use auto, largest, left, right, center, or a number from 1, left to right.",
+            code="detect.person_unknown",
+            person=person,
+        )
+    if int(person) not in counted:
+        raise InputError(
+            "There is no person {number} in the photo; {count} found.",
+            hint="Count from 1, left to right: {people}.",
+            code="detect.no_such_person",
+            number=int(person),
+            count=len(candidates),
+            people=_listed(candidates),
+        )
+    return counted.index(int(person))
+
+
+def numbers(candidates: Sequence[Candidate]) -> list[int]:
+    """Each candidate's number, counted from 1, left to right."""
+    order = sorted(range(len(candidates)), key=lambda i: candidates[i].face.box[0])
+    return [order.index(i) + 1 for i in range(len(candidates))]
+
+
+def _listed(candidates: Sequence[Candidate]) -> str:
+    """`1 (face 113 × 195 pixels at 555, 242), 2 (…)`."""
+    told = []
+    for number, one in sorted(
+        zip(numbers(candidates), candidates, strict=True), key=lambda x: x[0]
+    ):
+        x0, y0, x1, y1 = (round(value) for value in one.face.box)
+        told.append(f"{number} (face {x1 - x0} × {y1 - y0} pixels at {x0}, {y0})")
+    return ", ".join(told)
+
+
+def is_readable(candidate: Candidate) -> bool:
+    return candidate.landmarks is not None and candidate.problem is None
+
+
+# Refusing
+
+
+def problem_of(face: Face, landmarks: Landmarks | None, rgb: Pixels) -> InputError | None:
+    """Why this face cannot be animated; None if it can."""
+    pixels = round(face.box[3] - face.box[1])
+    if pixels < LEAST_FACE:
+        return InputError(
+            "The speaker's face is too small: {pixels} pixels high.",
+            hint="Use a larger photo, or one taken closer; {least} pixels is the least.",
+            code="detect.too_small",
+            pixels=pixels,
+            least=LEAST_FACE,
+        )
+    if landmarks is None:
+        return _unreadable(face)
+    yaw, _, roll = head_pose(landmarks.points)
+    if abs(yaw) > MOST_YAW:
+        return _profile(round(abs(yaw)))
+    if abs(roll) > MOST_ROLL:
+        return InputError(
+            "The speaker's head lies on its side: turned by about {degrees}°.",
+            hint="Turn the photo so that the head is upright.",
+            code="detect.on_its_side",
+            degrees=round(abs(roll)),
+        )
+    return _cut_off(landmarks, rgb)
+
+
+def _unreadable(face: Face) -> InputError:
+    """Found, but the landmark net sees no face in it."""
+    if abs(face.aside) > MOST_ASIDE:
+        return _profile(45)
+    return InputError(
+        "The speaker's face could be found but not read: it is turned aside, covered or blurred.",
+        hint="Use a photo in which the face looks at the camera, or choose somebody else with"
+        " --person.",
+        code="detect.unreadable",
+    )
+
+
+def _profile(degrees: int) -> InputError:
+    return InputError(
+        "The speaker's face is turned too far aside: about {degrees}° or more.",
+        hint="Use a photo in which the face looks towards the camera, at most about"
+        " {most}° aside, or choose somebody else with --person.",
+        code="detect.profile",
+        degrees=degrees,
+        most=round(MOST_YAW),
+    )
+
+
+def _cut_off(landmarks: Landmarks, rgb: Pixels) -> InputError | None:
+    height, width = rgb.shape[:2]
+    points = landmarks.points[list(EYE_CORNERS + MOUTH), :2]
+    if (points >= 0).all() and (points < (width, height)).all():
+        return None
+    return InputError(
+        "The speaker's face is cut off by the photo's edge.",
+        hint="Use a photo that shows both eyes and the whole mouth.",
+        code="detect.cut_off",
+    )

@@ -34,7 +34,7 @@ class Articulation:
     pause_sd: float
     bilabials_closed: float  # share that gets below 35 % of p95
     vowels_closed: float  # share of open vowels whose mean stays below
-    others_closed: float  # share of all other consonants and vowels that get below in sound
+    others_closed: float  # the same for the other vowels and n, l, r, w, j
     bilabials: int
     open_vowels: int
 
@@ -65,7 +65,7 @@ def judged(
         pause_sd=float(pauses.std()) if len(pauses) else np.nan,
         bilabials_closed=_share([part.min() < CLOSED * p95 for part in labial]),
         vowels_closed=_share([part.mean() < CLOSED * p95 for part in wide]),
-        others_closed=_share([part.min() < CLOSED * p95 for part in other]),
+        others_closed=_share([part.mean() < CLOSED * p95 for part in other]),
         bilabials=len(labial),
         open_vowels=len(wide),
     )
@@ -102,7 +102,7 @@ def _mean(values: Array) -> float:
 
 
 def _share(hits: Sequence[bool | np.bool_]) -> float:
-    return float(np.mean(hits)) if hits else float("nan")
+    return float(np.array(hits, float).mean()) if hits else float("nan")
 
 
 def _auc(high: Array, low: Array) -> float:

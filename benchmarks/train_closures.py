@@ -125,9 +125,7 @@ def fitted(found: Sequence[Example]) -> Network:
         return float(cost), np.concatenate(parts).astype(np.float64)
 
     start = rng.normal(0, 0.05, sizes[0] * HIDDEN + 2 * HIDDEN + 1)
-    best = minimize(
-        loss, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}
-    ).x
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}).x
     hidden, bias, output, last = unpacked(best, sizes)
     return Network(mean, scale, hidden, bias, output, float(last))
 

@@ -91,7 +91,9 @@ def with_noise(samples: Floats, decibels: float, seed: int = 0) -> Floats:
     return np.asarray(samples + noise * 10 ** (-decibels / 20), np.float32)
 
 
-def with_reverb(samples: Floats, seconds: float = 0.3, direct: float = 6.0, seed: int = 0) -> Floats:
+def with_reverb(
+    samples: Floats, seconds: float = 0.3, direct: float = 6.0, seed: int = 0
+) -> Floats:
     """A room: exponentially decaying noise after the direct sound."""
     from scipy.signal import fftconvolve
 

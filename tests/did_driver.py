@@ -82,7 +82,13 @@ def serve() -> None:
 def _film(run: Run) -> None:
     """Never returns."""
     patience = Patience(
-        timeout=5, first_wait=0.01, first_poll=0.01, longest_poll=0.02, tick=0.01, settle=0.1
+        timeout=5,
+        first_wait=0.01,
+        first_poll=0.01,
+        longest_poll=0.02,
+        tick=0.01,
+        settle=0.1,
+        first_look=0.02,
     )
     seen = _watched(run)
     status = 1

@@ -99,9 +99,7 @@ def shelf(folder: Path, seconds: float, *, transparent: bool = False, rate: int 
     frame = np.zeros((H, W, 3), np.uint8)
     subject = Subject(frame, np.zeros((468, 3), np.float32), (0, 0, W, H), (0, 0, W, H))
     cutout = Cutout(frame, np.ones((H, W), np.float32), None if transparent else frame)
-    return Work(
-        subject, cutout, tone(seconds, rate), Folder(folder / "work", folder / "previews")
-    )
+    return Work(subject, cutout, tone(seconds, rate), Folder(folder / "work", folder / "previews"))
 
 
 def lag_seconds(heard: Speech, said: Speech) -> float:

@@ -114,7 +114,7 @@ def test_bad_input_is_told_and_leaves_nothing(
 def test_an_output_folder_that_cannot_be_written(
     home_with_models: Home, tmp_path: Path, photo: Path, voice: Path
 ) -> None:
-    folder = Path("/proc/self")  # nobody may write there, root neither
+    folder = Path("/sys/kernel")  # nobody may write there, root neither
     ran = vidgen(home_with_models, "run", photo, voice, "-o", folder / "film.mp4")
     assert ran.code == 2, ran.err
     assert "Traceback" not in ran.err
@@ -177,7 +177,11 @@ def test_a_cancelled_run_says_so_and_can_be_taken_up(
     assert list(film.parent.iterdir()) == []
     last = events(home_with_models)[-1]
     assert last.event_type == "cancelled"
-    resumed = vidgen(home_with_models, *str(last.data["resume_command"]).split()[1:])
+    command = str(last.data["resume_command"])
+    assert command or stage == "initialized"  # before request.json there is nothing to take up
+    if not command:
+        return
+    resumed = vidgen(home_with_models, *command.split()[1:])
     assert resumed.code == 0, resumed.err
     assert film.stat().st_size > 10_000
     seqs = [event.seq for event in events(home_with_models)]

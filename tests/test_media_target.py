@@ -89,18 +89,28 @@ def test_a_landing_replaces_at_the_end_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), RuntimeError("torn"), VidgenError("x")])
 def test_a_failed_landing_leaves_nothing(tmp_path: Path, failure: BaseException) -> None:
-    with pytest.raises(type(failure)), landing(tmp_path / "a.mp4") as temporary:
-        temporary.write_bytes(b"half")
+    def fail(half: Path) -> None:
+        half.write_bytes(b"half")
         raise failure
+
+    with pytest.raises(type(failure)), landing(tmp_path / "a.mp4") as temporary:
+        fail(temporary)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_japanese_name_of_the_greatest_length_lands(tmp_path: Path) -> None:
+    target = tmp_path / ("動" * 83 + ".mp4")  # 253 bytes of 255
+    check_output(target)
+    with landing(target) as temporary:
+        temporary.write_bytes(b"film")
+    assert target.read_bytes() == b"film"
 
 
 def test_a_folder_that_vanishes_is_said(tmp_path: Path) -> None:
     folder = tmp_path / "there"
     folder.mkdir()
-    with pytest.raises(InputError) as caught, landing(folder / "a.mp4") as temporary:
+    with pytest.raises(InputError) as caught, landing(folder / "a.mp4"):
         folder.rmdir()
-        temporary.write_bytes(b"")
     assert caught.value.code == "output.folder_missing"
 
 

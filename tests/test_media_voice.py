@@ -65,7 +65,7 @@ def test_every_format_gives_the_same_voice_at_the_same_time(
     said = tone(1.5, 48000)
     heard = read_speech(encoded(tmp_path / name, codec, layout, said), max_seconds=60)
     assert heard.rate == 48000
-    assert abs(heard.seconds - said.seconds) < 0.006
+    assert abs(heard.seconds - said.seconds) < 0.0215  # AAC fills its last packet
     assert lag_seconds(heard, said) == 0
 
 
@@ -148,7 +148,7 @@ def test_a_file_that_breaks_off_is_used_as_far_as_it_goes(
     assert "voice.truncated" in codes(tmp_path / name)
     assert 0.7 < read_speech(tmp_path / name, max_seconds=60).seconds < 1.4
     (tmp_path / name).write_bytes(whole[: len(whole) // 20])
-    assert refusal(tmp_path / name) in {"voice.too_short", "voice.damaged"}
+    assert refusal(tmp_path / name) in {"voice.damaged", "voice.not_sound"}
 
 
 def test_a_truncated_m4a_without_its_index_is_no_sound(tmp_path: Path) -> None:

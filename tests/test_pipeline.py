@@ -129,7 +129,7 @@ def test_an_error_is_the_last_event_and_goes_on_up() -> None:
 
 def test_ctrl_c_is_told_as_a_cancelled_run() -> None:
     heard: list[Event] = []
-    with pytest.raises(Cancelled) as raised, concluded(heard.append, "vidgen resume 1234"):
+    with pytest.raises(Cancelled) as raised, concluded(heard.append, lambda: "vidgen resume 1234"):
         raise KeyboardInterrupt
     assert heard == [RunCancelled("vidgen resume 1234")]
     assert raised.value.exit_code == 130

@@ -7,18 +7,17 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
 from vidgen import __version__
-from vidgen.errors import InputError, VidgenError
+from vidgen.errors import Cancelled, InputError, VidgenError
 from vidgen.flags import chosen, with_options
 from vidgen.paths import Home
 
 if TYPE_CHECKING:
     from vidgen.compose import Result
-    from vidgen.request import Request
 
 MAKE, WATCH, CARE = "Make", "Watch", "Look after it"
 
@@ -54,14 +53,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """`vidgen`. Tells a VidgenError once, in two plain lines, and exits with its code."""
     try:
         app(args=arguments, standalone_mode=True)
+    except Cancelled as error:
+        tell(error)
+        _leave(error.exit_code)
     except VidgenError as error:
         tell(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        sys.exit(130)
+        _leave(Cancelled.exit_code)
     except BrokenPipeError:  # `vidgen history | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit with this code and no other.
+
+    A KeyboardInterrupt that passed through code run by an extension module leaves a mark in the
+    interpreter, which then ends itself by SIGINT (-2) whatever `sys.exit` says.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def tell(error: VidgenError) -> None:
@@ -109,6 +122,15 @@ def root(
         context.default_map = {context.invoked_subcommand: dict(read_config())}
 
 
+def _uuid(value: str) -> str:
+    import uuid
+
+    try:
+        return str(uuid.UUID(value)) if value else ""
+    except ValueError as error:
+        raise typer.BadParameter("a task id is a UUID") from error
+
+
 # --- make
 
 
@@ -121,12 +143,19 @@ def run(
     output: Output = None,
     progress: Mode = "auto",
     as_json: Json = False,
+    task_id: Annotated[str, typer.Option("--task-id", hidden=True, callback=_uuid)] = "",
     **options: Any,
 ) -> None:
     """Make a talking video of PHOTO saying VOICE."""
     from vidgen.request import asked
 
-    _make(asked(photo, voice, output, chosen(context, options)), progress, as_json)
+    request = asked(photo, voice, output, chosen(context, options))
+    home, title = Home.default(), f"{photo.name} + {voice.name}"
+
+    def make(compose: Any, views: Any) -> "Result":
+        return compose.create(home, request, views, task_id)  # type: ignore[no-any-return]  # a module
+
+    _shown(make, title, progress, as_json)
 
 
 @app.command(rich_help_panel=MAKE)
@@ -139,10 +168,12 @@ def demo(
     **options: Any,
 ) -> None:
     """Make a video from a portrait and a voice that vidgen brings along."""
-    from vidgen.compose import demo_request
+    home, settings = Home.default(), chosen(context, options)
 
-    request = demo_request(Home.default(), output, chosen(context, options))
-    _make(request, progress, as_json)
+    def make(compose: Any, views: Any) -> "Result":
+        return compose.demo(home, output, settings, views)  # type: ignore[no-any-return]  # a module
+
+    _shown(make, "", progress, as_json)
 
 
 @app.command(rich_help_panel=MAKE)
@@ -153,15 +184,6 @@ def resume(task: Task, progress: Mode = "auto", as_json: Json = False) -> None:
     home = Home.default()
     folder = find_task(home, task)
     _shown(lambda compose, views: compose.resume(home, folder, views), "", progress, as_json)
-
-
-def _make(request: "Request", progress: str, as_json: bool) -> None:
-    home, title = Home.default(), f"{request.photo.name} + {request.voice.name}"
-
-    def make(compose: Any, views: Any) -> "Result":
-        return compose.create(home, request, views)  # type: ignore[no-any-return]  # a module
-
-    _shown(make, title, progress, as_json)
 
 
 def _shown(make: Callable[[Any, Any], "Result"], title: str, progress: str, as_json: bool) -> None:

@@ -6,15 +6,15 @@ everything and answer what was made.
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from vidgen import __version__, catalog, device, fetch, pipeline, plan, request, settings
-from vidgen.catalog import Catalog, Model
+from vidgen.catalog import Catalog, Model, Told
 from vidgen.errors import InputError
 from vidgen.events import Completed, Emit, Log, Sink, StageEnded, StageProgress, StageStarted
 from vidgen.keep import WorkKeeper, key_of
@@ -22,9 +22,12 @@ from vidgen.paths import Home, TaskFolder
 from vidgen.pipeline import Step
 from vidgen.plan import Plan
 from vidgen.progress.broadcast import Broadcast
+from vidgen.progress.eta import Estimator
+from vidgen.progress.experience import Experience
+from vidgen.progress.past import past_runs
 from vidgen.progress.store import TaskLog
 from vidgen.request import Recorded, Request
-from vidgen.settings import Options
+from vidgen.settings import Options, Setting
 
 if TYPE_CHECKING:  # numpy is behind these, and the first event must not wait for it
     from vidgen.renderers.base import Look, Renderer
@@ -65,11 +68,28 @@ class Job:
         return Catalog(self.home)
 
 
-def create(home: Home, wanted: Request, views: Sequence[Sink]) -> Result:
-    """Make one video from the beginning. Raises VidgenError; the log has heard of it then."""
-    task = home.task(str(uuid.uuid4()))
-    with _logged(task, views) as emit:
+def create(home: Home, wanted: Request, views: Sequence[Sink], task_id: str = "") -> Result:
+    """Make one video from the beginning. Raises VidgenError; the log has heard of it then.
+
+    `task_id` is given by a server that has promised it to somebody.
+    """
+    return _begun(home, lambda _: wanted, views, task_id)
+
+
+def demo(
+    home: Home, output: Path | None, given: Mapping[str, Setting], views: Sequence[Sink]
+) -> Result:
+    """Make the demo's video: the same, of inputs that are made ready first."""
+    return _begun(home, lambda emit: _demo_request(home, output, given, emit), views)
+
+
+def _begun(
+    home: Home, ask: Callable[[Emit], Request], views: Sequence[Sink], task_id: str = ""
+) -> Result:
+    task = home.task(task_id or str(uuid.uuid4()))
+    with _logged(home, task, views) as emit:
         emit(StageStarted("initialized"))
+        wanted = ask(emit)
         request.record(task, wanted)
         return _conduct(Job(home, task, wanted, wanted.photo, wanted.voice), emit)
 
@@ -80,7 +100,7 @@ def resume(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Result:
     Raises InputError when the run is being made, or too little of it is left.
     """
     recorded = request.read(task)
-    with _logged(task, views) as emit:
+    with _logged(home, task, views) as emit:
         emit(StageStarted("initialized"))
         emit(Log("INFO", "run.resumed", {"task": task.task_id[:8]}))
         photo, voice = _kept_inputs(task, recorded, emit)
@@ -88,11 +108,16 @@ def resume(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Result:
 
 
 @contextmanager
-def _logged(task: TaskFolder, views: Sequence[Sink]) -> Iterator[Emit]:
+def _logged(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Iterator[Emit]:
+    estimate = Estimator(lambda: Experience(past_runs(home, skip=task.task_id)))
     with TaskLog(task) as log:
-        emit = Broadcast(task.task_id, views, log=log, floor=log.progress)
-        with pipeline.concluded(emit, f"vidgen resume {task.task_id[:8]}"):
+        emit = Broadcast(task.task_id, views, log=log, floor=log.progress, estimate=estimate)
+        with pipeline.concluded(emit, lambda: _resume_command(task)):
             yield emit
+
+
+def _resume_command(task: TaskFolder) -> str:
+    return f"vidgen resume {task.task_id[:8]}" if task.request.is_file() else ""
 
 
 def _kept_inputs(task: TaskFolder, recorded: Recorded, emit: Emit) -> tuple[Path, Path]:
@@ -151,17 +176,22 @@ def _opened(job: Job, emit: Emit) -> "tuple[Photo, Speech]":
 
 def _planned(job: Job, emit: Emit) -> Plan:
     """Choose the models and make the embedded ones ready."""
+    embedded = [catalog.models()[name] for name in plan.EMBEDDED]
+    fetched = fetch.ensure(job.shelf, embedded, _telling(emit))
+    if fetched:
+        names = ", ".join(model.name for model in fetched)
+        emit(Log("INFO", "models.fetched", {"names": names}))
+    return plan.choose(job.shelf, job.options, emit)
+
+
+def _telling(emit: Emit) -> Told:
+    """Downloads as progress of the run's beginning."""
 
     def told(model: Model, done: int, total: int) -> None:
         values = {"name": model.name}
         emit(StageProgress("initialized", done, total, "bytes", "models.fetching", values))
 
-    embedded = [catalog.models()[name] for name in plan.EMBEDDED]
-    fetched = fetch.ensure(job.shelf, embedded, told)
-    if fetched:
-        names = ", ".join(model.name for model in fetched)
-        emit(Log("INFO", "models.fetched", {"names": names}))
-    return plan.choose(job.shelf, job.options, emit)
+    return told
 
 
 def _plan_told(
@@ -174,7 +204,9 @@ def _plan_told(
         "photo_width": width,
         "photo_height": height,
         "height": options.height,
-        "fps": options.fps,
+        "fps": int(options.fps),
+        "format": options.format,
+        "background": settings.background_kind(options),
         "frames": int(speech.seconds * int(options.fps)) + 1,
     }
 
@@ -269,12 +301,14 @@ def _matter(job: Job, chosen: Plan, emit: Emit) -> Any:
 def _drawing(job: Job, chosen: Plan, key: str) -> list[Step]:
     """What draws the film: a local renderer, or D-ID's two stages."""
     if chosen.renderer == "d-id":
-        from vidgen.renderers.did.key import account
+        from vidgen.renderers.did.key import Scheme, account
         from vidgen.stages.did import DidProcessing, DidUpload
 
         options = job.options
         payer = account(
-            key_file=options.did_key_file, scheme=options.did_auth, keep=options.did_keep
+            key_file=options.did_key_file,
+            scheme=cast(Scheme, options.did_auth),
+            keep=options.did_keep,
         )
         return [Step(DidUpload(payer, job.task.task_id)), Step(DidProcessing(payer))]
     from vidgen.stages.render import Render
@@ -357,12 +391,12 @@ class Keys:
         return cls(subject, cutout, film)
 
 
-def demo_request(home: Home, output: Path | None, given: Mapping[str, settings.Setting]) -> Request:
-    """The demo's inputs, made ready. Raises SetupError when the photo cannot be had."""
-    from vidgen import demo
+def _demo_request(
+    home: Home, output: Path | None, given: Mapping[str, Setting], emit: Emit
+) -> Request:
+    from vidgen import demo as inputs
 
-    folder = home.models / "demo_photo"
-    photo = demo.photo(Catalog(home), lambda *_: None)
-    voice = demo.voice(folder / "voice.wav")
-    words = {"text": settings.Setting(demo.TEXT, "default")}
+    photo = inputs.photo(Catalog(home), _telling(emit))
+    voice = inputs.voice(home.models / "demo_photo" / "voice.wav")
+    words = {"text": Setting(inputs.TEXT, "default")}
     return request.asked(photo, voice, output or Path("demo.mp4"), {**given, **words})

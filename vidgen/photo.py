@@ -65,7 +65,7 @@ def _read(path: Path) -> bytes:
             path=str(path),
         ) from error
     except OSError as error:
-        if path.is_dir():
+        if isinstance(error, IsADirectoryError | PermissionError) and path.is_dir():
             raise InputError(
                 "{path} is a folder, not a photo.",
                 hint="Name one image file in it.",

@@ -82,16 +82,18 @@ def _run_step(step: Step, work: Work, emit: Emit, keeper: Keeper, clock: Clock) 
 
 
 @contextmanager
-def concluded(emit: Emit, resume_command: str = "") -> Iterator[None]:
+def concluded(emit: Emit, resume_command: Callable[[], str] = str) -> Iterator[None]:
     """Tell the log how the run ended, whatever ended it: watchers must hear of it.
 
-    A Ctrl-C comes out as `Cancelled`; everything else as it was raised.
+    A Ctrl-C comes out as `Cancelled`; everything else as it was raised. `resume_command` is asked
+    at the end for how to go on; "" when there is nothing to go on with.
     """
     try:
         yield
     except (KeyboardInterrupt, Cancelled) as error:
-        emit(RunCancelled(resume_command))
-        raise Cancelled("Cancelled.", hint=_resume_hint(resume_command)) from error
+        command = resume_command()
+        emit(RunCancelled(command))
+        raise _cancelled(command) from error
     except VidgenError as error:
         emit(_failed(error))
         raise
@@ -100,8 +102,15 @@ def concluded(emit: Emit, resume_command: str = "") -> Iterator[None]:
         raise
 
 
-def _resume_hint(command: str) -> str:
-    return f"What was made is kept. Go on with: {command}" if command else ""
+def _cancelled(command: str) -> Cancelled:
+    if not command:
+        return Cancelled("Cancelled.", code="run.cancelled")
+    return Cancelled(
+        "Cancelled.",
+        hint="What was made is kept. Go on with: {command}",
+        code="run.cancelled",
+        command=command,
+    )
 
 
 def _failed(error: VidgenError) -> Failed:
@@ -121,7 +130,7 @@ def _bug(error: BaseException) -> Failed:
     return Failed(
         message=f"Something went wrong inside vidgen ({type(error).__name__}).",
         error_code="bug",
-        hint="Run it again with --traceback and report what it prints.",
+        hint="This is a bug in vidgen, not your doing: report it with what the terminal printed.",
         details={"where": where},
         trace_id=uuid.uuid4().hex[:12],
     )

@@ -48,7 +48,7 @@ class Plan:
             "detector": self.persons or "centerface",
             "matte": self.matte or "selfie_segmentation",
             "renderer": self.renderer,
-            "model_set": "full" if self.persons and self.matte else "embedded",
+            "models": "full" if self.persons and self.matte else "embedded",
         }
 
 

@@ -219,6 +219,13 @@ def check(options: Options) -> None:
         )
 
 
+def background_kind(options: Options) -> str:
+    """keep, blur, transparent, colour or image: what its cost depends on."""
+    if options.background in ("keep", "blur", "transparent"):
+        return options.background
+    return "colour" if options.background.startswith("#") else "image"
+
+
 def words(options: Options) -> str:
     """The words of the voice, from the option or its file. Raises InputError."""
     if options.text_file is None:

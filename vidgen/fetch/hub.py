@@ -45,7 +45,7 @@ def fetch(shelf: Catalog, wanted: list[Model], told: Told) -> None:
         raise SetupError(
             "Fetching {name} needs the GPU extra, which is not installed.",
             hint="Install it: {command}",
-            code="models.no_extra",
+            code="models.fetch_no_extra",
             name=wanted[0].name,
             command=GPU_EXTRA,
         )

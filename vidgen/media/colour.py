@@ -66,7 +66,7 @@ def video_frame(pixels: Pixels, layout: str, stored: str) -> Any:
         return av.VideoFrame.from_numpy_buffer(to_yuv420p(pixels), format="yuv420p")
     if (layout, stored) == ("rgba", "yuva420p"):
         return _with_alpha(pixels)
-    if layout == "rgba":
+    if (layout, stored) == ("rgba", "yuva444p10le"):
         source = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgba")
         return source.reformat(
             format=stored, dst_colorspace="ITU709", dst_color_range="MPEG", threads=1

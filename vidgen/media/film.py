@@ -91,15 +91,16 @@ class FilmWriter:
         self._thread.join()
 
     def _run(self, temporary: Path) -> None:
+        batches = iter(self._queue.get, None)  # stays at its end once it came there
         try:
             with _encoder(temporary, self.size, self.fps, self.encoding) as encode:
-                for frames in iter(self._queue.get, None):
+                for frames in batches:
                     if not self._abandoned.is_set():
                         encode(frames)
         except BaseException as error:
             self._failure = error
             # Keep emptying the queue: the renderer must come to its next write, not wait for ever.
-            for _ in iter(self._queue.get, None):
+            for _ in batches:
                 pass
 
 

@@ -6,6 +6,7 @@ A table and a probe; writes no film.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from typing import Any, Final
 
@@ -115,11 +116,11 @@ def _answers(codec: str) -> bool:
     try:
         context: Any = av.CodecContext.create(codec, "w")
         context.width, context.height, context.pix_fmt = 640, 360, "yuv420p"
-        context.framerate, context.time_base = 25, "1/25"
+        context.framerate, context.time_base = Fraction(25), Fraction(1, 25)
         context.options = dict(_HARDWARE[codec])
         frame = av.VideoFrame(640, 360, "yuv420p")
         frame.pts = 0
         return bool(context.encode(frame) + context.encode(None))
-    except (av.error.FFmpegError, OSError, ValueError, TypeError) as error:
+    except (av.error.FFmpegError, OSError) as error:
         logging.getLogger(__name__).debug("%s does not answer: %s", codec, error)
         return False

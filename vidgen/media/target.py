@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,11 @@ def check_output(path: Path) -> None:
 
     Raises InputError when its folder is missing or not writable, or `path` is a folder.
     """
+    with _told_plainly(path):
+        _try_output(path)
+
+
+def _try_output(path: Path) -> None:
     folder = path.absolute().parent
     if not folder.is_dir():
         raise _folder_missing(folder)
@@ -36,18 +41,16 @@ def check_output(path: Path) -> None:
             example=str(path / "video.mp4"),
         )
     # Asking the system for permission bits lies on network and read-only mounts; a file does not.
-    with _told_plainly(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=folder)
-        os.close(handle)
-        Path(name).unlink()
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=folder)
+    os.close(handle)
+    Path(name).unlink()
 
 
 def unused_name(path: Path) -> Path:
     """`path` if nothing is there, else the first free one of name-2, name-3, …"""
-    if not path.exists():
-        return path
-    candidates = (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in count(2))
-    return next(candidate for candidate in candidates if not candidate.exists())
+    numbered = (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in count(2))
+    with _told_plainly(path):
+        return next(candidate for candidate in chain([path], numbered) if not candidate.exists())
 
 
 @contextmanager
@@ -58,8 +61,9 @@ def landing(target: Path, *, durable: bool = True) -> Iterator[Path]:
     `durable` waits until the disk has it. Raises SetupError for a full disk, InputError for a
     folder that is gone or not writable.
     """
-    # mkstemp's own name would be readable by the owner only; a video has the usual rights.
-    temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}-{os.urandom(3).hex()}.part")
+    # Not mkstemp: its files are readable by the owner only, and a video has the usual rights.
+    # 40 characters are at most 160 bytes, so the name fits wherever the target's does.
+    temporary = target.with_name(f".{target.name[:40]}.{os.getpid()}-{os.urandom(3).hex()}.part")
     try:
         with _told_plainly(target):
             yield temporary
@@ -88,7 +92,10 @@ def _told_plainly(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise plain_error(error, path) or error from error
+        plain = plain_error(error, path)
+        if plain is None:
+            raise
+        raise plain from error
 
 
 def plain_error(error: OSError, path: Path) -> InputError | SetupError | None:

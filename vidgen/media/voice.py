@@ -34,6 +34,8 @@ def read_speech(
     """
     _check_file(path)
     recording = _record(path, max_seconds)
+    if _breaks_off(path):
+        recording.broken = recording.broken or "shorter than its header says"
     seconds = len(recording.samples) / recording.rate
     if seconds > max_seconds:
         raise _too_long(path, max_seconds)
@@ -110,6 +112,15 @@ def _check_file(path: Path) -> None:
             code="voice.empty",
             name=path.name,
         )
+
+
+def _breaks_off(path: Path) -> bool:
+    """Whether a wav file is shorter than its header says; FFmpeg believes the file silently."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    said = int.from_bytes(head[4:], "little")
+    # Programs that write into a pipe cannot know the size and put the largest number there.
+    return head[:4] == b"RIFF" and 0x7FFF0000 > said > path.stat().st_size
 
 
 def _record(path: Path, max_seconds: float) -> _Recording:

@@ -30,6 +30,7 @@ PICTURES: Final = {
     ".png": "image/png",
     ".webp": "image/webp",
 }
+FRESH: Final = {"cache-control": "private, no-cache"}  # kept, but asked about each time
 FILMS: Final = {".mp4": "video/mp4", ".webm": "video/webm", ".mov": "video/quicktime"}
 
 
@@ -148,7 +149,7 @@ class Api:
         kind = PICTURES.get(file.suffix.lower()) if file else None
         if file is None or kind is None:
             raise Refusal(404, "unknown_preview", "There is no such preview.")
-        return FileResponse(file, media_type=kind)
+        return FileResponse(file, media_type=kind, headers=FRESH)
 
     async def video(self, request: Request) -> Response:
         """The finished film, in ranges if asked for."""
@@ -158,7 +159,7 @@ class Api:
         kind = FILMS.get(file.suffix.lower()) if file else None
         if file is None or kind is None or not await asyncio.to_thread(file.is_file):
             raise Refusal(404, "no_video", "There is no finished video.")
-        return FileResponse(file, media_type=kind)
+        return FileResponse(file, media_type=kind, headers=FRESH)
 
 
 def cursor_of(query: Mapping[str, str], last_event_id: str = "") -> Cursor | None:

@@ -26,7 +26,7 @@ from vidgen.progress.gate import Keys, Names, Places, Refusal, without_token
 from vidgen.progress.hub import Hub
 from vidgen.progress.jobs import Jobs
 from vidgen.progress.listing import Listing
-from vidgen.progress.protocol import CONNECTION, Socket
+from vidgen.progress.protocol import CONNECTION, Socket, forget_request
 from vidgen.progress.routes import ROUTES, Route
 from vidgen.progress.streams import AllStream, Cursor, SeveralStream, Stream, TaskStream
 from vidgen.progress.tail import Tail
@@ -46,6 +46,12 @@ HARDENED: Final = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+PREFLIGHT: Final = {
+    "access-control-allow-methods": "GET, POST",
+    "access-control-allow-headers": "authorization, last-event-id",
+    "access-control-max-age": "600",
 }
 
 
@@ -80,7 +86,11 @@ class Application:
                 *(self._route(route) for route in ROUTES if self._is_served(route)),
                 *page.routes(),
             ],
-            exception_handlers={HTTPException: _plain_refusal, Refusal: _refusal},
+            exception_handlers={
+                HTTPException: _plain_refusal,
+                Refusal: _refusal,
+                Exception: _bug,
+            },
             lifespan=self._lifespan,
         )
         self._open_paths = {r.path for r in ROUTES if r.access == "open"} | page.PATHS
@@ -111,26 +121,30 @@ class Application:
         try:
             stream = await self._answered(scope, receive, send)
             if stream is not None:
+                forget_request(scope)
                 await stream.run(send, receive)
         except Refusal as refusal:
             await _denied(refusal, scope, receive, send)
 
-    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> Stream | None:
+    async def _answered(self, scope: Scope, receive: Receive, raw_send: Send) -> Stream | None:
         """Answer, or say what stream there is to run."""
         headers = Headers(scope=scope)
         self._names.check(headers)
+        send = _hardened(raw_send, self._names.allowed_origin(headers))
         path = scope["path"]
-        if not self._keys.opens(headers) and path not in self._open_paths:
+        if scope.get("method") == "OPTIONS" and "origin" in headers:
+            await Response(status_code=204, headers=PREFLIGHT)(scope, receive, send)
+        elif not self._keys.opens(headers) and path not in self._open_paths:
             await self._exchanged(scope, receive, send)
         elif scope["type"] == "websocket":
-            await self._socket(path, scope, receive, send)
+            await self._socket(path, scope, receive, raw_send)
         elif path == SSE or path.startswith(SSE + "/"):
-            stream = await self._stream(path, headers, scope, send)
+            stream = await self._stream(path, headers, scope, raw_send)
             if stream is not None:
                 return stream
-            await Response(status_code=204)(scope, receive, _hardened(send))
+            await Response(status_code=204)(scope, receive, send)
         else:
-            await self._starlette(scope, receive, _hardened(send))
+            await self._starlette(scope, receive, send)
         return None
 
     async def _exchanged(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -142,8 +156,7 @@ class Application:
             raise Refusal(401, "wrong_token", "That is not this server's token.")
         response = RedirectResponse(scope["path"] + (f"?{rest}" if rest else ""), 303)
         response.headers["set-cookie"] = self._cookie(scope)
-        response.headers["cache-control"] = "no-store"
-        await response(scope, receive, _hardened(send))
+        await response(scope, receive, send)
 
     def _cookie(self, scope: Scope) -> str:
         return self._keys.cookie(is_secure=scope.get("scheme") in ("https", "wss"))
@@ -178,7 +191,8 @@ class Application:
             watcher = SeveralStream(send, below)
         else:
             watcher = AllStream(send, below, self.hub, cursor.newest if cursor else "")
-        return Stream(watcher, places, self.hub, self.places, _address(scope))
+        origin = self._names.allowed_origin(headers)
+        return Stream(watcher, places, self.hub, self.places, _address(scope), origin)
 
     async def _start(self, names: list[str], cursor: Cursor | None) -> dict[Tail, int | None]:
         """The logs to watch, each with where to begin."""
@@ -266,18 +280,27 @@ def _connection(scope: Scope) -> Socket | None:
     return found
 
 
-def _hardened(send: Send) -> Send:
-    """The same, with the headers that keep browsers from doing more than they should."""
+def _hardened(send: Send, origin: str = "") -> Send:
+    """The same, with the headers that keep browsers from doing more than they should.
+
+    `origin` is another site that was allowed to read.
+    """
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in HARDENED.items():
                 headers.setdefault(name, value)
-            headers.setdefault("cache-control", "no-store")
+            if origin:
+                headers["access-control-allow-origin"] = origin
+                headers["vary"] = "Origin"
         await send(message)
 
     return sending
+
+
+async def _bug(_: Request, error: Exception) -> Response:  # noqa: ARG001  # its trace goes to stderr
+    return _response(Refusal(500, "bug", "Something went wrong inside the server."))
 
 
 async def _plain_refusal(_: Request, error: Exception) -> Response:

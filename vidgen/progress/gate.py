@@ -114,7 +114,7 @@ class Names:
         self._names = {*_LOOPBACK, host.lower(), *(name.lower() for name in more)}
         if not is_loopback(host):
             self._names |= {own, f"{own}.local", own.partition(".")[0]}
-        self.origins = frozenset(origins)
+        self._origins = frozenset(origins)
 
     def check(self, headers: Headers) -> None:
         """Raises Refusal for a Host that is not ours, or an Origin that is another site's."""
@@ -122,8 +122,13 @@ class Names:
         if not self._knows(_bare(host)):
             raise Refusal(421, "host", "This server does not answer to that name.")
         origin = headers.get("origin", "")
-        if origin and origin not in self.origins and urlsplit(origin).netloc != host:
+        if origin and origin not in self._origins and urlsplit(origin).netloc != host:
             raise Refusal(403, "origin", "Requests from other sites are refused.")
+
+    def allowed_origin(self, headers: Headers) -> str:
+        """The other site that asks and may; "" for our own pages and for programs."""
+        origin = headers.get("origin", "")
+        return origin if origin in self._origins else ""
 
     def _knows(self, name: str) -> bool:
         if name in self._names:

@@ -3,7 +3,6 @@
 `show` is the command `vidgen history`: it chooses what to say and prints it on stdout.
 """
 
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,12 +11,12 @@ from typing import Any, Final
 
 from vidgen.errors import InputError
 from vidgen.events import Envelope
-from vidgen.messages import pick
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress import store
 from vidgen.progress.past import telling_events
 from vidgen.progress.state import is_start, seconds_of
 from vidgen.progress.store import State, Summary
+from vidgen.progress.views import user_language
 
 RESUMABLE: Final = frozenset({"failed", "cancelled", "interrupted"})
 
@@ -116,7 +115,7 @@ def show(
     """`vidgen history`. Raises InputError when the run is not there."""
     from vidgen.progress import tables
 
-    language = pick(os.environ.get("VIDGEN_LANG"))
+    language = user_language()
     if not task:
         found = runs(home, limit)
         if as_json:

@@ -349,12 +349,12 @@ def wrapped(text: str, cells: int) -> list[str]:
         if cell_len(joined) <= cells:
             row = joined
             continue
-        if row and " " in text and cell_len(word) <= cells:
+        if row and (cell_len(word) <= cells or word.isascii()):
             rows.append(row)
-            row = word
-        else:  # a long word, or writing without spaces
-            *full, row = chop_cells(joined, cells)
-            rows += full
+            joined = word
+        # A long word, or writing without spaces, is broken anywhere.
+        *full, row = chop_cells(joined, cells) or [""]
+        rows += full
     return [*rows, row]
 
 

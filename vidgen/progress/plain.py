@@ -20,7 +20,7 @@ from vidgen.progress.words import (
     stage_name,
 )
 
-LEAST_SHARE: Final = 0.05  # a line for every twentieth of a stage …
+LEAST_SHARE: Final = 0.05 - 1e-9  # a line for every twentieth of a stage …
 LEAST_SECONDS: Final = 5.0  # … or every five seconds, like BuildKit's plain mode
 
 Data = Mapping[str, Any]

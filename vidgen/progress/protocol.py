@@ -6,8 +6,10 @@ Heads that never end are cut, and a stream can see and abort its socket (`watche
 import asyncio
 import contextlib
 import socket
+from collections.abc import MutableMapping
 from typing import Any, Final, cast
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -20,6 +22,14 @@ _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
 )
+
+
+def forget_request(scope: MutableMapping[str, Any]) -> None:
+    """Let go of what only the beginning of a request needs: 2 KB of each stream's memory."""
+    kept = {name: scope[name] for name in ("type", "method", "http_version", "path")}
+    scope["headers"].clear()
+    scope.clear()
+    scope.update(kept)
 
 
 class Socket:
@@ -48,6 +58,40 @@ class Socket:
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNANSWERED_MS)
 
 
+class Flow(FlowControl):
+    """uvicorn's, without the event (0.8 KB) that only a connection with a full socket needs."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.read_paused = False
+        self.write_paused = False
+        self._room: asyncio.Future[None] | None = None
+
+    async def drain(self) -> None:
+        while self.write_paused:
+            if self._room is None:
+                self._room = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._room)
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self._room is not None:
+            self._room.set_result(None)
+            self._room = None
+
+
+class Pipeline(list[Any]):
+    """What uvicorn asks of its deque of pipelined requests, without the deque's 0.7 KB."""
+
+    __slots__ = ()
+
+    def appendleft(self, request: Any) -> None:
+        self.insert(0, request)
+
+
 class Http(HttpToolsProtocol):
     """HTTP/1.1 with a limit to the size of a request's head and to the time it takes."""
 
@@ -56,6 +100,8 @@ class Http(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = Flow(transport)
+        self.pipeline = Pipeline()  # type: ignore[assignment]  # only these methods are used
         self._await_head()
 
     def _await_head(self) -> None:

@@ -4,6 +4,7 @@ Binds, runs uvicorn, ends within two seconds. What is answered is `app`'s busine
 """
 
 import gc
+import logging
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -110,6 +111,7 @@ class Server(uvicorn.Server):
         self, app: Application, tls_cert: Path | None = None, tls_key: Path | None = None
     ) -> None:
         self._app = app
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # strangers' garbage is no news
         super().__init__(
             uvicorn.Config(
                 app,

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal
@@ -16,8 +16,9 @@ from typing import Any, Final, Literal
 import orjson
 
 from vidgen.errors import InputError, SetupError, VidgenError
-from vidgen.events import DURABLE, LINE_LIMIT, Envelope
+from vidgen.events import DURABLE, Envelope
 from vidgen.paths import Home, TaskFolder
+from vidgen.progress.lines import last_whole, line_of, parsed, read_at, sync_folder
 from vidgen.progress.lock import Held, Lock, is_held
 
 SYNC_SECONDS: Final = 1.0  # how old an ordinary event may get before it is on the disk itself
@@ -25,6 +26,7 @@ POLL_SECONDS: Final = 0.05
 TAIL_BYTES: Final = 4096  # holds nearly every last event; a longer one costs a second read
 HEAD_BYTES: Final = 512  # holds the first event's time
 _NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_READING: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS and Windows have only fsync
 
 State = Literal["running", "complete", "failed", "cancelled", "interrupted"]
@@ -117,7 +119,7 @@ class TaskLog:
             return
         if self._broken:
             raise refused(self.folder.events, self._broken)
-        block = b"".join([_line(envelope) for envelope in envelopes])
+        block = b"".join([line_of(envelope) for envelope in envelopes])
         self._settled = False  # until the next line but two; Ctrl-C may strike in between
         try:
             self._append(block)
@@ -162,13 +164,13 @@ class TaskLog:
         flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         self._fd = os.open(self.folder.events, flags, 0o644)
         if is_new:
-            _sync_folder(self.folder.root)
+            sync_folder(self.folder.root)
         self._settle()
 
     def _settle(self) -> None:
         """Find the end of the last whole event; put what is behind it aside."""
-        size, self._last = _whole(self._fd)
-        torn = _read_at(self._fd, size, os.fstat(self._fd).st_size)
+        size, self._last = last_whole(self._fd)
+        torn = read_at(self._fd, size, os.fstat(self._fd).st_size)
         if torn:
             # On a full disk the torn half is not worth keeping.
             with contextlib.suppress(OSError), (self.folder.root / "events.torn").open("ab") as f:
@@ -203,7 +205,7 @@ def read_events(path: Path, after: int = 0) -> Iterator[Envelope]:
         return
     with file:
         for line in file:
-            event = _parsed(line)
+            event = parsed(line)
             if event and event.seq > after:
                 yield event
 
@@ -218,7 +220,7 @@ def follow(
         while True:
             is_live = is_running(folder)  # asked before reading: nothing is written after a no
             *lines, rest = (rest + file.read()).split(b"\n")
-            for event in filter(None, (_parsed(line + b"\n") for line in lines)):
+            for event in filter(None, (parsed(line + b"\n") for line in lines)):
                 last = event
                 if event.seq > after:
                     yield event
@@ -236,14 +238,18 @@ def is_running(folder: TaskFolder) -> bool:
 class Summary:
     """One run in short, from both ends of its log. Times are RFC 3339, UTC."""
 
-    folder: TaskFolder
+    root: str  # the run's folder; 10,000 Paths would cost more than reading the logs
     state: State
     began: str
     last: Envelope
 
     @property
+    def folder(self) -> TaskFolder:
+        return TaskFolder(Path(self.root))
+
+    @property
     def task_id(self) -> str:
-        return self.folder.task_id
+        return os.path.basename(self.root)  # noqa: PTH119  # see above
 
     @property
     def stage(self) -> str:
@@ -266,8 +272,9 @@ class Summary:
 
 def list_tasks(home: Home) -> list[Summary]:
     """Every run that has at least one event, newest first."""
-    found = (summarise(home.task(name)) for name in _names(home))
-    return sorted((s for s in found if s), key=lambda s: (s.began, s.task_id), reverse=True)
+    tasks = str(home.tasks)
+    found = (_summary(f"{tasks}{os.sep}{name}") for name in _names(home))
+    return sorted((s for s in found if s), key=lambda s: (s.began, s.root), reverse=True)
 
 
 def find_task(home: Home, prefix: str) -> TaskFolder:
@@ -303,22 +310,26 @@ def find_task(home: Home, prefix: str) -> TaskFolder:
 
 
 def summarise(folder: TaskFolder) -> Summary | None:
-    """One run in short, read from both ends of its log; None when it holds no event."""
+    """One run in short; None when its log holds no event."""
+    return _summary(str(folder.root))
+
+
+def _summary(root: str) -> Summary | None:
     try:
-        fd = os.open(folder.events, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        fd = os.open(f"{root}{os.sep}events.jsonl", _READING)
     except OSError:
         return None
     try:
         head = os.read(fd, HEAD_BYTES)
-        _, last = _whole(fd, TAIL_BYTES)
+        _, last = last_whole(fd, TAIL_BYTES)
     finally:
         os.close(fd)
     if last is None:
         return None
     state = ENDS.get(last.event_type)
     if state is None:
-        state = "running" if is_running(folder) else "interrupted"
-    return Summary(folder, state, _time_in(head) or last.timestamp, last)
+        state = "running" if is_running(TaskFolder(Path(root))) else "interrupted"
+    return Summary(root, state, _time_in(head) or last.timestamp, last)
 
 
 def percent(event: Envelope) -> float:
@@ -338,68 +349,3 @@ def _time_in(head: bytes) -> str:
     """The first event's time, without parsing the whole of it."""
     _, found, rest = head.partition(b'"timestamp":"')
     return rest.partition(b'"')[0].decode("ascii", "replace") if found else ""
-
-
-def _line(envelope: Envelope) -> bytes:
-    line = envelope.to_wire() + b"\n"
-    if len(line) <= LINE_LIMIT:
-        return line
-    # Longer lines can be torn by a kill. What is too long for one is left out, and named.
-    data = dict(envelope.data)
-    left_out = [
-        name for name, value in data.items() if len(orjson.dumps(value, default=str)) > 4096
-    ]
-    slim = {name: value for name, value in data.items() if name not in left_out}
-    slim["message"] = str(data.get("message", ""))[:1000]
-    return replace(envelope, data=slim | {"left_out": left_out}).to_wire() + b"\n"
-
-
-def _parsed(line: bytes) -> Envelope | None:
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        return Envelope.from_wire(line)
-    except ValueError:
-        return None
-
-
-def _whole(fd: int, block: int = 2 * LINE_LIMIT) -> tuple[int, Envelope | None]:
-    """Where the last whole event ends, in bytes, and that event; (0, None) without one.
-
-    After a power loss the tail may be zeros or garbage, so a line must parse to count.
-    """
-    end = os.fstat(fd).st_size
-    while end > 0:
-        begin = max(0, end - block)
-        chunk = _read_at(fd, begin, end)
-        stop = chunk.rfind(b"\n")
-        start = chunk.rfind(b"\n", 0, max(0, stop)) + 1
-        if (event := _parsed(chunk[start : stop + 1])) is not None:
-            return begin + stop + 1, event
-        if block < 2 * LINE_LIMIT:
-            block = 2 * LINE_LIMIT
-        elif stop < 0:
-            end = begin
-        else:
-            end = begin + start if start else begin
-    return 0, None
-
-
-def _read_at(fd: int, begin: int, end: int) -> bytes:
-    os.lseek(fd, begin, os.SEEK_SET)
-    parts = []
-    while begin < end and (part := os.read(fd, end - begin)):
-        parts.append(part)
-        begin += len(part)
-    return b"".join(parts)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name durable. Windows does that by itself and opens no folders."""
-    if os.name == "nt":
-        return
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -3,6 +3,7 @@
 What is sent and when is `watcher`'s; who may connect was decided before (`gate`).
 """
 
+import contextlib
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -157,22 +158,24 @@ class Stream:
     hub: Hub
     slots: Places
     address: str
+    origin: str = ""  # another site that may read it
 
     async def run(self, send: Send, receive: Receive) -> None:
         """Until the watcher goes, is cut, or has everything. Raises Refusal without a slot."""
         self.slots.take(self.address)
         self.hub.attend(self.watcher, wants_all=isinstance(self.watcher, AllStream))
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            headers = [*HEADERS, (b"access-control-allow-origin", self.origin.encode())]
+            headers = headers if self.origin else HEADERS
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send(_body(sse.opening(random.randint(*RETRY_MS))))  # noqa: S311  # no secret
             for tail, after in self.places.items():
                 self.hub.join(self.watcher, tail, after)
             self.places = {}
-            await self.watcher.catch_up()
+            with contextlib.suppress(Cut):  # its socket is aborted; that is a disconnect too
+                await self.watcher.catch_up()
             while (await receive())["type"] != "http.disconnect":
                 pass  # a body that nobody asked for
-        except Cut:
-            pass
         finally:
             self.hub.dismiss(self.watcher)
             self.slots.give_back(self.address)

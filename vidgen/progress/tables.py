@@ -1,18 +1,19 @@
 """Draw histories and statistics on stdout with Rich. Computes nothing; the values come ready."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from vidgen.messages import say
-from vidgen.progress.layout import ASCII, STYLES, UNICODE, Glyphs
+from vidgen.progress.layout import ASCII, STYLES, UNICODE, Glyphs, cut_path
 from vidgen.progress.words import duration, harmless, megabytes, stage_name
 
 if TYPE_CHECKING:
@@ -46,37 +47,48 @@ def print_runs(runs: Sequence["Run"], language: str) -> None:
     if not runs:
         out.print(say("history.none", None, language))
         return
-    table = _grid()
     is_wide = out.width >= NARROW
-    table.add_column(width=1)
-    table.add_column(width=8)
-    table.add_column(no_wrap=True, style="dim")
+    took_width = max(cell_len(duration(run.seconds, language)) for run in runs)
+    fixed = 1 + 8 + 16 + took_width + 8 if is_wide else 1 + 8 + 11 + 6
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(min_width=1)
+    table.add_column(min_width=8)
+    table.add_column(min_width=16 if is_wide else 11, style="dim")
     if is_wide:
         table.add_column(no_wrap=True, justify="right")
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column(no_wrap=True, overflow="ellipsis")
+    table.add_column(no_wrap=True, overflow="ellipsis")
     for run in runs:
-        names = " + ".join(filter(None, (run.photo, run.voice)))
-        middle = [duration(run.seconds, language), harmless(names)] if is_wide else []
-        table.add_row(
-            _sign(run.state, out),
-            run.task_id[:8],
-            _local(run.began)[0 if is_wide else 5 : 16],
-            *middle,
-            _outcome(run, language),
-        )
+        table.add_row(*_run_row(run, language, out, is_wide=is_wide, room=out.width - fixed))
     out.print(table)
     if again := next((run.resume_command for run in runs if run.resume_command), ""):
         out.print(Text(f"{say('live.resume', None, language)}  {again}", "dim"))
 
 
-def _outcome(run: "Run", language: str) -> Text:
+def _run_row(
+    run: "Run", language: str, out: Console, *, is_wide: bool, room: int
+) -> Iterator[Text | str]:
+    """`room`: cells for the names and the outcome together."""
+    half = (room - 2) // 2 if is_wide else room
+    yield _sign(run.state, out)
+    yield run.task_id[:8]
+    yield _local(run.began)[0 if is_wide else 5 : 16]
+    if is_wide:
+        yield duration(run.seconds, language)
+        names = Text(harmless(" + ".join(filter(None, (run.photo, run.voice)))))
+        names.truncate(half, overflow="ellipsis")
+        yield names
+    outcome = _outcome(run, language, half, out)
+    outcome.truncate(half, overflow="ellipsis")
+    yield outcome
+
+
+def _outcome(run: "Run", language: str, cells: int, out: Console) -> Text:
     if run.state == "complete":
-        return _path(run.video_path)
-    where = stage_name(run.stage, language)
+        return _path(run.video_path, cells, out)
     percent = f" {run.progress:.0f} %" if run.progress >= 0 else ""
-    state = stage_name(run.state, language)
-    return Text(f"{state}{percent} · {where}" if where != state else state + percent)
+    where = stage_name(run.stage, language)
+    return Text(f"{stage_name(run.state, language)}{percent} · {where}")
 
 
 def print_timeline(told: "Timeline", language: str) -> None:
@@ -112,12 +124,9 @@ def _steps_table(steps: Sequence["Step"], language: str, out: Console) -> Table:
     if cells:
         table.add_column(no_wrap=True)
     for step in shown:
-        row = [
-            _sign(step.status, out),
-            stage_name(step.stage, language),
-            _took(step, language),
-        ]
-        table.add_row(*row, *([_bar(step, whole, min(60, cells), out)] if cells else []))
+        bar = [_bar(step, whole, min(60, cells), out)] if cells else []
+        name = stage_name(step.stage, language)
+        table.add_row(_sign(step.status, out), name, _took(step, language), *bar)
     return table
 
 
@@ -153,7 +162,11 @@ def print_said(said: Sequence["Said"], language: str) -> None:
 def _print_end(told: "Timeline", language: str, out: Console) -> None:
     if told.run.video_path:
         out.print(
-            Text.assemble(say("live.video", None, language), "  ", _path(told.run.video_path))
+            Text.assemble(
+                say("live.video", None, language),
+                "  ",
+                _path(told.run.video_path, out.width - 12, out),
+            )
         )
         if peak := told.metadata.get("peak_memory_mb"):
             text = say("live.peak", {"amount": megabytes(float(peak))}, language)
@@ -190,9 +203,10 @@ def _local(timestamp: str) -> str:
         return timestamp
 
 
-def _path(path: str) -> Text:
-    """The file's name, or all of its path when it is not in the current folder; a link."""
+def _path(path: str, cells: int, out: Console) -> Text:
+    """The file's name, or its path when it is not in the current folder, in so many cells."""
     file = Path(path)
     shown = file.name if file.parent == Path.cwd() else path
     uri = file.as_uri() if file.is_absolute() else ""
-    return Text(harmless(shown), Style(link=uri) if uri else "")
+    text = cut_path(harmless(shown), cells, _glyphs(out).cut)
+    return Text(text, Style(link=uri) if uri else "")

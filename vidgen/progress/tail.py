@@ -51,6 +51,7 @@ class Tail:
         self.epoch = ""
         self.snapshot = Snapshot(self.task_id)
         self._offset = 0  # bytes of the file that are read and understood
+        self._last_line = b""
         self._seqs = array("q")
         self._starts = array("Q")
         self._sizes = array("I")  # bytes without the line end
@@ -81,17 +82,17 @@ class Tail:
             found = os.stat(self.folder.events)
         except (FileNotFoundError, NotADirectoryError):
             return self._lost()
-        was_replaced = self._fd >= 0 and not self._is_same(found)
-        if was_replaced:
+        if self._fd >= 0 and not self._is_same(found):
             self._forget()
-        if self._fd < 0:
-            self._fd = os.open(self.folder.events, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        if was_replaced:
-            self._take(found.st_size)
+            self._open()
+            self._take()
             return Change.REPLACED
-        if found.st_size == self._offset:
-            return Change.NOTHING
-        return self._take(found.st_size)
+        if self._fd < 0:
+            self._open()
+        return self._take() if found.st_size != self._offset else Change.NOTHING
+
+    def _open(self) -> None:
+        self._fd = os.open(self.folder.events, os.O_RDONLY | getattr(os, "O_BINARY", 0))
 
     def _lost(self) -> Change:
         had_log = self._fd >= 0
@@ -101,28 +102,30 @@ class Tail:
         return Change.REPLACED if had_log else Change.NOTHING
 
     def _is_same(self, found: os.stat_result) -> bool:
+        """Whether the file still begins with what was read: it may have been cut and rewritten."""
         held = os.fstat(self._fd)
         if (held.st_ino, held.st_dev) != (found.st_ino, found.st_dev):
             return False
-        end = self._starts[-1] + self._sizes[-1] + 1 if self._starts else 0
-        if end <= found.st_size < self._offset:  # a torn tail was moved aside
-            self._offset = end
-        return found.st_size >= self._offset
+        if found.st_size < self._offset:
+            return False
+        last = self._last_line
+        return not last or _read_at(self._fd, len(last), self._starts[-1]) == last
 
-    def _take(self, size: int) -> Change:
+    def _take(self) -> Change:
         block = _read_at(self._fd, READ_BYTES, self._offset)
         stop = block.rfind(b"\n") + 1
-        if not stop and len(block) == READ_BYTES:
-            stop = len(block)  # no event is that long: pass over it
-        before = len(self._seqs)
-        start = 0
+        before, start = len(self._seqs), self._offset
         for line in block[:stop].split(b"\n"):
-            self._add(line, self._offset + start)
+            self._add(line, start)
             start += len(line) + 1
-        self._offset += stop
-        if stop and self._offset < size:
+        if len(block) == READ_BYTES:
+            self._offset += stop or len(block)  # no event is that long: pass over it
             return Change.MORE
-        return Change.GREW if len(self._seqs) > before else Change.NOTHING
+        if len(self._seqs) == before:
+            return Change.NOTHING
+        # Garbage behind the last event may still be moved aside: it is read again.
+        self._offset = self._starts[-1] + self._sizes[-1] + 1
+        return Change.GREW
 
     def _add(self, line: bytes, start: int) -> None:
         if not line:
@@ -137,6 +140,7 @@ class Tail:
             self.resumed_after = self.last_seq
         if not self.epoch:
             self.epoch = epoch_of(self.task_id, event.timestamp)
+        self._last_line = line
         self._seqs.append(event.seq)
         self._starts.append(start)
         self._sizes.append(len(line))

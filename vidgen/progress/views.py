@@ -25,14 +25,18 @@ class View(Protocol):
     def __call__(self, envelope: Envelope) -> None: ...
 
 
+def user_language() -> str:
+    """The language of the person at this process: --lang (as VIDGEN_LANG), else the locale's."""
+    return pick(os.environ.get("VIDGEN_LANG"))
+
+
 @contextmanager
 def shown(
     mode: str | None = None, *, title: str = "", says_errors: bool = False, notify: bool = False
 ) -> Iterator[list[Sink]]:
     """The views of a run on this process's own streams, in the user's language, opened."""
-    language = pick(os.environ.get("VIDGEN_LANG"))
     with choose(
-        mode, language=language, title=title, says_errors=says_errors, notify=notify
+        mode, language=user_language(), title=title, says_errors=says_errors, notify=notify
     ) as view:
         yield [view]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
 
-from vidgen.work import Cutout, Frames, Speech, Subject
+from vidgen.work import Box, Cutout, Frames, Pixels, Speech, Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +51,28 @@ class Renderer(Protocol):
     def perform(
         self, subject: Subject, cutout: Cutout, speech: Speech, look: Look
     ) -> AbstractContextManager[Performance]: ...
+
+
+class FacePainter(Protocol):
+    """Paints part of a resting face, for a renderer that moves the head under it."""
+
+    @property
+    def box(self) -> Box:
+        """The part of the frame that the patches cover."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, Any]: ...
+
+    def patches(self, first: int, last: int) -> Iterator[Pixels]:
+        """Frames first..last-1 in order, a few at a time: (B, h, w, 4) RGBA, colours not
+        premultiplied, at the size of the box times the scale asked for."""
+        ...
+
+
+class FaceSource(Protocol):
+    """Gives a renderer a face to lay over its own: a network's mouth on a head that lives."""
+
+    def paint(
+        self, subject: Subject, cutout: Cutout, speech: Speech, look: Look, scale: int = 1
+    ) -> AbstractContextManager[FacePainter]: ...

@@ -15,7 +15,7 @@ GRAIN_TILE: Final = 32  # pixels; side of the piece of background whose grain is
 def extended(rgb: Pixels, left: int, top: int, right: int, bottom: int) -> Pixels:
     """`rgb` (H, W, 3) with this many more pixels on each side.
 
-    Mirrored at the edge and more and more out of focus away from it: a mirrored shoulder or
+    Mirrored close to the edge, then smoothly on in the colours along it: a mirrored shoulder or
     face must not be recognised.
     """
     import cv2
@@ -26,12 +26,16 @@ def extended(rgb: Pixels, left: int, top: int, right: int, bottom: int) -> Pixel
     inside = np.zeros(mirrored.shape[:2], np.uint8)
     inside[top : top + rgb.shape[0], left : left + rgb.shape[1]] = 1
     away = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 3)  # (H, W) pixels
-    picture: Floats = mirrored.astype(np.float32)
     reach = 0.02 * max(rgb.shape[:2])
-    for sigma in (reach / 4, reach, reach * 4):
+    along = inside * (cv2.distanceTransform(inside, cv2.DIST_L2, 3) <= 2 * reach)
+    picture: Floats = mirrored.astype(np.float32)
+    smooth = pull_push(picture, along.astype(np.float32)) + _grain(
+        picture, inside.astype(np.float32)
+    )
+    for sigma in (reach / 4, reach):
         blurred = cv2.GaussianBlur(picture, (0, 0), sigma)
-        share = np.clip(away / (3 * sigma), 0, 1)[..., None]
-        picture = picture + share * (blurred - picture)
+        picture = picture + np.clip(away / (3 * sigma), 0, 1)[..., None] * (blurred - picture)
+    picture = picture + np.clip(away / (3 * reach), 0, 1)[..., None] * (smooth - picture)
     made: Pixels = np.clip(picture + 0.5, 0, 255).astype(np.uint8)
     made[inside > 0] = mirrored[inside > 0]
     return made

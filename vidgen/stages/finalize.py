@@ -77,8 +77,8 @@ class Finalize:
         Not `name.png`: that may well be the photo the video was made from.
         """
         poster = target.with_name(f"{target.stem}.poster.png")
-        poster = poster if self.force else unused_name(poster)
         try:
+            poster = poster if self.force else unused_name(poster)
             with landing(poster) as temporary:
                 write_poster(film, temporary)
         except VidgenError as error:

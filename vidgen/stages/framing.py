@@ -104,7 +104,7 @@ def _candidates(
     for ratio, share in product(ratios, FACE_SHARES):
         height = scene.face_height / share
         width = height * ratio
-        for across, down in product(np.linspace(0.28, 0.72, 23), np.linspace(0.40, 0.56, 9)):
+        for across, down in product(np.linspace(0.30, 0.70, 11), np.linspace(0.39, 0.55, 9)):
             left, top = x - across * width, y - down * height
             yield left, top, width, height
             inside = _inside(left, width, scene.width), _inside(top, height, scene.height)
@@ -121,7 +121,7 @@ def _cost(scene: Scene, crop: tuple[float, float, float, float], wanted: float) 
     left, top, width, height = crop
     x, y = scene.face
     share = scene.face_height / height
-    off_size = max(0.0, 0.36 - share, share - 0.42) / 0.10
+    off_size = max(0.0, 0.36 - share, share - 0.42) / 0.10 + 0.1 * abs(share - FACE_SHARES[0])
     off_down = ((y - top) / height - FACE_DOWN) / 0.12
     off_across = ((x - left) / width - 0.5) / 0.17
     invented = 1 - _part((left, top, left + width, top + height), scene.width, scene.height)

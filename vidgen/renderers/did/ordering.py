@@ -15,7 +15,7 @@ from vidgen.renderers.did.order import Order, OrderBook
 from vidgen.renderers.did.wire import Talk
 
 MOST_ATTEMPTS: Final = 3  # of one video that D-ID itself keeps failing
-FIRST_LOOK: Final = 2.0  # seconds between two looks into the list; doubles
+LEAST_LOOKS: Final = 2  # into the list, however long ago the order was sent
 
 STALE: Final = frozenset({"did.bad_request", "did.validation"})
 
@@ -89,17 +89,19 @@ def _looked_up(client: Client, book: OrderBook, order: Order) -> Order:
     assert order.sent_at is not None
     left = min(patience.settle, max(0.0, order.sent_at + patience.settle - patience.wall()))
     deadline = patience.clock() + left
-    pause = FIRST_LOOK
+    pause = patience.first_look
+    looks = 0
     while True:
+        looks += 1
         found = _listed(client, order)
         if found is not None:
             attempt = order.attempt_of(found.user_data, found.name)
             return book.save(replace(order, talk_id=found.id, attempt=attempt))
         rest = deadline - patience.clock()
-        if rest <= 0:
+        if rest <= 0 and looks >= LEAST_LOOKS:
             # On disk it stays doubtful until it is sent again: a later run looks once more.
             return replace(order, sent_at=None)
-        patience.sleep(min(pause, rest))
+        patience.sleep(min(pause, rest) if rest > 0 else pause)
         pause *= 2
 
 

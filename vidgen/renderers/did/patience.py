@@ -26,6 +26,7 @@ class Patience:
     silence: float = 300.0  # without one understood answer while polling
     least_total: float = 20 * 60.0  # for one talk; grows with the voice
     settle: float = 60.0  # after an unclear create, until an unlisted talk is none
+    first_look: float = 2.0  # between the first two looks into the list of talks; doubles
     orders: int = 3  # of one create that stays unlisted
     uploads_live: float = 20 * 3600.0  # D-ID keeps them for 24 to 48 hours
     clock: Callable[[], float] = time.monotonic

@@ -33,7 +33,7 @@ class Puppet:
         mouth = controls(speech, look)
         head = motion(mouth, look, speech.seconds)
         made = figure.build(subject, cutout)
-        count = plan.frame_count(speech.seconds, look.fps)
+        count = plan.frame_count(speech, look.fps)
         wanted = plan.plan(made.face, mouth, head, look, count)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         metadata = {

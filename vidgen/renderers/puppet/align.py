@@ -78,7 +78,7 @@ def _coarse_path(ours: Frames, theirs: Frames, loud: Array, their_loud: Array) -
     path, _ = _followed(few, their_few, silent, np.minimum(expected, len(their_few) - 1), band)
     times = np.arange(len(ours)) / COARSE
     fine = np.interp(times, np.arange(len(path)) + 0.5, path + 0.5) * COARSE
-    return np.clip(np.round(fine), 0, len(theirs) - 1).astype(np.intp)
+    return np.asarray(np.clip(np.round(fine), 0, len(theirs) - 1), np.intp)
 
 
 def _thinned(frames: Frames) -> Frames:
@@ -92,7 +92,7 @@ def _by_speech(loud: Array, their_loud: Array) -> Path:
     ours = np.cumsum(loud > 0.05) + 1e-3 * np.arange(len(loud))
     theirs = np.cumsum(their_loud > 0.05) + 1e-3 * np.arange(len(their_loud))
     guess = np.interp(ours / ours[-1], theirs / theirs[-1], np.arange(len(theirs)))
-    return guess.astype(np.intp)
+    return np.asarray(guess, np.intp)
 
 
 def _followed(
@@ -126,7 +126,7 @@ def _followed(
 
 
 def _traced(
-    ours: Frames, theirs: Frames, starts: Path, steps: NDArray[np.int8], total: Array
+    ours: Frames, theirs: Frames, starts: Path, steps: NDArray[np.int8], total: Frames
 ) -> tuple[Path, Array]:
     """Back from the end: the states, and the distance at each."""
     count = len(ours)

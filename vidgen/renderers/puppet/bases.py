@@ -111,7 +111,7 @@ class _Shape:
         share = face.across(u)
         upper, lower = face.upper(u), face.lower(u)
         middle = (upper + lower) / 2
-        whole = np.clip(1 - (share / 0.96) ** 2, 0, None) ** 0.85
+        whole = np.clip(1 - np.abs(share / 0.97) ** 2.3, 0, None) ** 0.9
         centre = np.clip(1 - (share / 0.72) ** 2, 0, None) ** 0.9
         near = np.exp(-((share / 1.55) ** 4) - ((v - middle) / (0.17 * face.height)) ** 2)
         down = smoothstep(1.25 * (v - lower) / np.maximum(1.0, face.chin - lower))

@@ -8,7 +8,6 @@ import numpy as np
 from vidgen.renderers.puppet.curves import RATE, Array
 from vidgen.renderers.puppet.glances import Glance
 
-
 CLOSE, SHUT, OPEN = 0.08, 0.08, 0.18  # seconds; 50 ms shut is missed by 25 frames a second
 LENGTH: Final = CLOSE + SHUT + OPEN
 FIRST: Final = 0.4  # no blink before: the film should begin with open eyes

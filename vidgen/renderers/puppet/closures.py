@@ -24,7 +24,7 @@ OFFSETS: Final = (-12, -8, -5, -3, 0, 3, 5, 8, 12)  # frames of 10 ms
 EDGES: Final = (0, 4, 8, 12, 16, 20, 24, 30, 40)  # of the 40 mel bands, joined to 8
 DEEPEST: Final = -65.0  # dB under the loud frames
 NEAR: Final = 0.02  # of smoothed speech: where somebody speaks at all
-SURE: Final = (0.0, 2.0)  # log odds from which on the lips begin to close, and are closed
+SURE: Final = (0.4, 2.0)  # log odds from which on the lips begin to close, and are closed
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def blended(phones: Sequence[Phone], count: int) -> dict[str, Array]:
         for name in PULLS:
             _add(total[name], curves[name], pull, name)
         if pull.viseme.press > 0:
-            _close(press, pull)
+            shut(press, pull.start, pull.end)
     mouth = {name: smooth(curves[name] / total[name], 1.0) for name in PULLS}
     mouth["jaw"] *= 1 - press
     mouth["fricative"] *= 1 - press
@@ -72,13 +72,14 @@ def _add(total: Array, curve: Array, pull: Pull, name: str) -> None:
     curve[first:last] += weight * getattr(pull.viseme, name)
 
 
-def _close(press: Array, pull: Pull) -> None:
-    """Lips shut from the closure to the release, longer if that was too short to be seen."""
-    short = max(0.0, HOLD - (pull.end - pull.start)) / 2
-    shut, parts = pull.start - short + INSIDE, pull.end + short - INSIDE
-    first = max(0, int((shut - CLOSING) * RATE))
+def shut(press: Array, start: float, end: float, strength: float = 1.0) -> None:
+    """Lips pressed from `start` to `end` seconds, longer if that is too short to be seen: put
+    into `press`, with the movements before and after."""
+    short = max(0.0, HOLD - (end - start)) / 2
+    met, parts = start - short + INSIDE, end + short - INSIDE
+    first = max(0, int((met - CLOSING) * RATE))
     last = min(len(press), int((parts + OPENING) * RATE) + 2)
     time = np.arange(first, last) / RATE
-    down = eased(np.clip((time - shut + CLOSING) / CLOSING, 0, 1))
+    down = eased(np.clip((time - met + CLOSING) / CLOSING, 0, 1))
     up = 1 - eased(np.clip((time - parts) / OPENING, 0, 1))
-    press[first:last] = np.maximum(press[first:last], down * up)
+    press[first:last] = np.maximum(press[first:last], strength * down * up)

@@ -37,7 +37,7 @@ def eased(share: Array) -> Array:
 def resampled(curve: Floats, rate: int, fps: Fraction, first: int, last: int) -> Floats:
     """`curve` at the centres of frames first..last-1: (last - first,)."""
     centres = (np.arange(first, last) + 0.5) / float(fps) * rate
-    return np.interp(centres, np.arange(len(curve)), curve).astype(np.float32)
+    return np.asarray(np.interp(centres, np.arange(len(curve)), curve), np.float32)
 
 
 def highest(curve: Floats, rate: int, fps: Fraction, first: int, last: int) -> Floats:

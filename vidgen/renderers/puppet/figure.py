@@ -71,11 +71,12 @@ def build(subject: Subject, cutout: Cutout) -> Figure:
     face = snap.snapped(subject.frame, geometry.measure(subject.landmarks))
     light = skin.measure(subject.frame, face)
     pitch = max(2, round(CELL * face.height))
-    shown = layer.build(subject, cutout, face, pitch)
+    size = subject.frame.shape[1], subject.frame.shape[0]
+    shown = layer.build(subject, cutout, face, pitch, head.reach(face, size))
     grid = Grid.over(shown.box, pitch)
     part, rows, columns = grid.part(_around(face, subject.frame.shape))
     return Figure(
-        size=(subject.frame.shape[1], subject.frame.shape[0]),
+        size=size,
         face=face,
         light=light,
         layer=shown,

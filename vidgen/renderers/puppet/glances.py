@@ -8,7 +8,6 @@ import numpy as np
 
 from vidgen.renderers.puppet.curves import RATE, Array, eased
 
-
 AT_VIEWER: Final = 0.68  # share of the moves that come back to the viewer
 LARGE: Final = 0.14  # of the eye's half width; from here on a blink goes well with it
 

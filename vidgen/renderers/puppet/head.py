@@ -10,10 +10,14 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Grid, smoothstep
+from vidgen.renderers.puppet.grid import Grid, enlarged, smoothstep
 from vidgen.work import Floats
 
 MOVES: Final = ("yaw", "pitch", "roll", "tx", "ty", "breath")  # the order of a frame's turns
+
+
+LIMITS: Final = (3.5, 3.0, 2.2, 0.012, 0.012, 1.0)  # no film asks for more
+SKIN: Final = 0.02  # Hf: what the face's own movements may add at the outline
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,18 @@ def build(face: Face, grid: Grid) -> HeadField:
     }
     basis = -np.stack([np.stack(moves[name], -1) for name in MOVES])
     return HeadField(basis.astype(np.float32))
+
+
+def reach(face: Face, size: tuple[int, int]) -> Floats:
+    """How far each pixel of a frame of `size` (width, height) may move, (H, W) pixels."""
+    import cv2
+
+    pitch = max(8, round(0.05 * face.height))
+    grid = Grid.over((0, 0, *size), pitch)
+    most = np.abs(build(face, grid).basis) * np.array(LIMITS).reshape(6, 1, 1, 1)
+    moves = np.hypot(*np.moveaxis(most.sum(0), -1, 0)).astype(np.float32)
+    full = enlarged(cv2.dilate(moves, np.ones((3, 3), np.uint8)), pitch)
+    return full[: size[1], : size[0]] + np.float32(1 + SKIN * face.height)
 
 
 def _rigid(face: Face, u: Floats, v: Floats) -> Floats:

@@ -36,7 +36,7 @@ def build(frame: Pixels, face: Face, light: Light, x: Floats, y: Floats) -> Inte
     """Paint for pixels at frame positions `x`, `y` (h, w each)."""
     u, v = face.axes.uv(x, y)
     down = v - face.middle_line(u)
-    own = teeth.own(frame, face, x, y)
+    own = teeth.own(frame, face, light, x, y)
     upper = own if own is not None else teeth.upper(face, light, u, down)
     rng = np.random.default_rng(7)
     return Interior(
@@ -71,9 +71,9 @@ def _tongue(face: Face, light: Light, u: Floats, down: Floats) -> Floats:
 
 
 def _grain(rng: np.random.Generator, shape: tuple[int, ...], light: Light) -> Floats:
-    """Noise like the photo's, at twice its resolution."""
+    """Noise like the photo's, less for the shade, at twice its resolution."""
     import cv2
 
     noise = rng.normal(0, 1, shape).astype(np.float32)
     noise = cv2.GaussianBlur(noise, (0, 0), 1.0)
-    return (light.grain / max(1e-6, float(noise.std())) * noise)[..., None]
+    return (0.6 * light.grain / max(1e-6, float(noise.std())) * noise)[..., None]

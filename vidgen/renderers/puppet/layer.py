@@ -39,8 +39,11 @@ class Layer:
     strips: tuple[Strip, ...]
 
 
-def build(subject: Subject, cutout: Cutout, face: Face, pitch: int) -> Layer:
-    """The layer for this cutout; strips are multiples of `pitch` high."""
+def build(subject: Subject, cutout: Cutout, face: Face, pitch: int, moves: Floats) -> Layer:
+    """The layer for this cutout; strips are multiples of `pitch` high.
+
+    `moves` (H, W) is how far each pixel of the frame may move, in pixels.
+    """
     matte = _solid(cutout.matte, face)
     if cutout.keeps_photo and cutout.background is not None:
         background = _same_far_off(subject.frame, matte, cutout.background, face)
@@ -49,7 +52,7 @@ def build(subject: Subject, cutout: Cutout, face: Face, pitch: int) -> Layer:
         background = cutout.background
         still = _premultiplied(cutout.foreground, matte)
     box = _box(still[..., 3], face, pitch)
-    strips = _strips(still[..., 3], box, face, pitch)
+    strips = _strips(still[..., 3], box, moves, pitch)
     return Layer(box, doubled(crop(still, box)), background, strips)
 
 
@@ -103,13 +106,12 @@ def _residual(frame: Pixels, alpha: Pixels, background: Pixels) -> Pixels:
     a dark hair before a bright wall. It is thickened there.
     """
     behind = np.maximum(background, 1).astype(np.float32)
-    needed = 255 * (1 - (frame.astype(np.float32) + 0.5) / behind).min(-1, initial=1.0)
-    near = alpha > 0
-    alpha = np.where(near, np.maximum(alpha, np.ceil(np.clip(needed, 0, 255))), 0)
-    alpha = alpha.astype(np.uint8)
+    least = ((frame.astype(np.float32) + 0.5) / behind).min(-1)
+    needed = 255 * (1 - least)
+    alpha = np.maximum(alpha, np.ceil(np.clip(needed, 0, 255))).astype(np.uint8)
     for _ in range(3):
         rest = frame.astype(np.int16) - over(background, alpha)
-        short = (rest < 0).any(-1) & near & (alpha < 255)
+        short = (rest < 0).any(-1) & (alpha < 255)
         alpha[short] += 1
     return np.dstack([np.clip(rest, 0, 255).astype(np.uint8), alpha])
 
@@ -149,10 +151,19 @@ def _box(alpha: Pixels, face: Face, pitch: int) -> Box:
     return int(left), int(top), min(width, int(columns[-1]) + by), min(height, int(rows[-1]) + by)
 
 
-def _strips(alpha: Pixels, box: Box, face: Face, pitch: int) -> tuple[Strip, ...]:
-    by = round(REACH * face.height)
-    reached = _grown(alpha, by) > 0
-    mixed = reached & (_shrunk(alpha, by) < 255)
+def _strips(
+    alpha: Pixels, box: Box, moves: Floats, pitch: int
+) -> tuple[Strip, ...]:
+    """The rows and columns to redraw; `moves` (H, W) is how far each pixel may move."""
+    reached = np.zeros(alpha.shape, bool)
+    mixed = np.zeros(alpha.shape, bool)
+    least = 0.0
+    for most in _distances(float(moves.max())):
+        here = (moves >= least) & (moves <= most) if least else moves <= most
+        grown = _grown(alpha, int(most) + 1) > 0
+        reached |= here & grown
+        mixed |= here & grown & (_shrunk(alpha, int(most) + 1) < 255)
+        least = most
     tall = max(1, round(64 / pitch)) * pitch
     strips = []
     for top in range(box[1], box[3], tall):
@@ -163,6 +174,14 @@ def _strips(alpha: Pixels, box: Box, face: Face, pitch: int) -> tuple[Strip, ...
             right = box[0] + int(columns[-1]) + 1
             strips.append(Strip(top, bottom, left, right, _runs(mixed[top:bottom], left, right)))
     return tuple(strips)
+
+
+def _distances(most: float) -> list[float]:
+    """A few distances up to `most`, each twice the one before."""
+    steps = [most]
+    while steps[-1] > 3:
+        steps.append(steps[-1] / 2)
+    return steps[::-1]
 
 
 def _runs(mixed: Any, left: int, right: int) -> tuple[tuple[int, int], ...]:

@@ -27,6 +27,7 @@ class Lids:
     """One eye's patch, ready to be shut. Arrays are (h, w) over the patch."""
 
     still: Pixels  # (h, w, 3) the patch as in the photo
+    bare: Pixels  # (h, w, 3) without the lashes that stand up from the open lid
     smooth: Pixels  # (h, w, 3) the lid's skin without detail
     detail: Floats  # (h, w, 3) skin texture, round 0
     column: Floats  # patch pixels
@@ -63,6 +64,7 @@ class Lids:
         drawn_out = fall * BEND * way ** (BEND - 1) / room * (way < 1)
         loose = smoothstep((drawn_out - 0.50) / 0.30)[..., None]
         lid = self._at(self.still, -shift).astype(np.float32)
+        lid += smoothstep(np.float32((shut - 0.3) / 0.5)) * (self._at(self.bare, -shift) - lid)
         if loose.max() > 0.01:
             plain = self._at(self.smooth, -shift) + self.detail
             lid += loose * (plain - lid)
@@ -102,10 +104,12 @@ def build(still: Pixels, eye: Eye, u: Floats, v: Floats, scale: float, blur: flo
     row, column = np.indices(u.shape).astype(np.float32)
     skin = (v > anchor + 0.02 * width) & (v < upper - 0.07 * width) & (share < 1.3)
     smooth = _skin(still, skin, 0.05 * width * scale)
+    detail = _texture(still, eye, u, v, lower, scale)
     return Lids(
         still=still,
+        bare=_bare(still, smooth, detail, (v - upper) / width, share),
         smooth=smooth,
-        detail=_texture(still, eye, u, v, lower, scale),
+        detail=detail,
         column=column,
         row=row,
         v=v,
@@ -168,6 +172,15 @@ def _lashes(still: Pixels, depth: Floats, smooth: Pixels, width: float) -> Float
     above = np.clip(0.5 - depth / (0.02 * width), 0, 1)
     found: Floats = np.maximum(above, dark).astype(np.float32)
     return found
+
+
+def _bare(still: Pixels, smooth: Pixels, detail: Floats, depth: Floats, share: Floats) -> Pixels:
+    """Dark pixels close above the lid's edge give way to its skin: shut eyes' lashes hang down."""
+    luma, usual = still.astype(np.float32) @ LUMA, smooth.astype(np.float32) @ LUMA
+    dark = smoothstep((0.90 * usual - luma) / np.maximum(1.0, 0.22 * usual))
+    dark *= smoothstep((depth + 0.32) / 0.10) * (depth < 0.04)
+    dark *= smoothstep((1.45 - share) / 0.2)
+    return _mixed(still, np.clip(smooth + detail, 0, 255), 0.92 * dark)
 
 
 def _texture(

@@ -88,7 +88,7 @@ def _bright_corners(picture: Pixels, face: Face, u: Floats, v: Floats) -> Pixels
     h = face.height
     near = np.abs(v - face.middle_line(u)) < 0.045 * h
     share = np.abs(face.across(u))
-    near &= (share > 0.62) & (share < 1.35)
+    near &= (share > 0.62) & (share < 1.22)
     luma = picture.astype(np.float32) @ LUMA
     usual = cv2.medianBlur(luma.astype(np.uint8), 2 * round(0.06 * h) + 1)
     dark = (near & (luma < 0.86 * usual)).astype(np.uint8)
@@ -117,5 +117,5 @@ def _contact(face: Face, share: Floats) -> Floats:
 
 def _lined(lip: Pixels, depth: Floats, line: Floats, face: Face) -> Pixels:
     dark = np.exp(-((depth / (0.0065 * face.height)) ** 2)) * line
-    shade = 1 - dark[..., None] * np.array([0.72, 1.0, 0.96], np.float32)
+    shade = 1 - dark[..., None] * np.array([0.70, 0.95, 1.0], np.float32)
     return (lip * shade + 0.5).astype(np.uint8)

@@ -56,9 +56,7 @@ class Motion:
 
     def sampled(self, fps: Fraction, first: int, last: int) -> dict[str, Floats]:
         """The curves at the centres of frames first..last-1, each (last - first,)."""
-        return {
-            name: resampled(getattr(self, name), RATE, fps, first, last) for name in CURVES
-        }
+        return {name: resampled(getattr(self, name), RATE, fps, first, last) for name in CURVES}
 
 
 def motion(controls: Controls, look: Look, seconds: float) -> Motion:
@@ -67,7 +65,7 @@ def motion(controls: Controls, look: Look, seconds: float) -> Motion:
     loud, f0 = _fitted(controls.loud, count), _fitted(controls.f0, count)
     plan = glances(seconds, look.seed) if look.gaze > 0 else ()
     blinks = blink_times(seconds, controls.pauses, plan, look.seed, look.blink)
-    head = _head(loud, f0, controls.pauses, look, seconds)
+    head = _head(loud, f0, controls.pauses, look)
     gaze_x, gaze_y = _gaze(plan, head, look.gaze, count)
     return Motion(
         **{name: curve.astype(np.float32) for name, curve in head.items()},
@@ -89,7 +87,7 @@ def _fitted(curve: Floats, count: int) -> Array:
 
 
 def _head(
-    loud: Array, f0: Array, pauses: tuple[tuple[float, float], ...], look: Look, seconds: float
+    loud: Array, f0: Array, pauses: tuple[tuple[float, float], ...], look: Look
 ) -> dict[str, Array]:
     """yaw, pitch, roll in degrees, tx, ty in face heights."""
     rng = np.random.default_rng([look.seed, 1])

@@ -20,8 +20,9 @@ from vidgen.renderers.puppet.skin import Light
 from vidgen.work import Box, Floats, Pixels
 
 TOUCH: Final = 0.010  # Hf: gap at which the line between the lips is gone
+CLING: Final = 0.005  # Hf: narrower gaps show nothing, or a dark hairline is left in the corners
 WARM: Final = np.array([1.0, 1.12, 1.25], np.float32)  # shade in a mouth is reddish
-FLOORS: Final = {False: (0.55, 0.72, 0.65), True: (0.84, 0.92, 0.90)}  # own teeth are lit already
+FLOORS: Final = {False: (0.58, 0.78, 0.68), True: (0.84, 0.92, 0.90)}  # own teeth are lit already
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,10 @@ class Mouth:
     columns: slice
     pitch: int
     at: Floats  # (h, w, 2): each patch pixel in the lips' pictures
+    plain: Floats  # (h / 2, w / 2, 2): each frame pixel in the lips' distances
     lips: Lips
-    above: Floats  # the lips' distances at the pictures' resolution
+    above: Floats  # frame resolution, 2 channels: the lip's distance; 1 between the corners
     below: Floats
-    between: Floats  # (h, w) 1 between the corners, 0 beyond them
     inside: Interior
     height: float  # Hf
     feather: float  # width of the lips' edges, frame pixels
@@ -46,28 +47,36 @@ class Mouth:
         """(h, w, 3) for a frame's weights (9,) and its two fields on the grid's nodes."""
         import cv2
 
-        to_upper, to_lower = self._maps(upper), self._maps(lower)
-        above = _look(self.above, to_upper)
-        below = _look(self.below, to_lower)
-        high, low, hole, touch = self._cover(above, below, _look(self.between, to_upper))
-        top = self._lip(self.lips.upper_apart, self.lips.upper_touching, to_upper, touch)
-        bottom = self._lip(self.lips.lower_apart, self.lips.lower_touching, to_lower, touch)
+        upper, lower = upper[self.rows, self.columns], lower[self.rows, self.columns]
+        above, between = self._distances(upper, self.above)
+        below, _ = self._distances(lower, self.below)
+        high, low, hole, touch = self._cover(above, below, between)
+        top = self._lip(self.lips.upper_apart, self.lips.upper_touching, upper, touch)
+        bottom = self._lip(self.lips.lower_apart, self.lips.lower_touching, lower, touch)
         patch = cv2.blendLinear(top, bottom, high, low)
         rows, columns = _bounds(hole)
         if rows.stop > rows.start:
             part = (rows, columns)
-            within = self._within(part, above[part], below[part], drop(weights, self.height), tongue)
+            jaw = drop(weights, self.height)
+            within = self._within(part, above[part], below[part], jaw, tongue)
             share = hole[part][..., None]
             mixed = patch[part] * (1 - share) + within * share + 0.5
             patch[part] = np.clip(mixed, 0, 255).astype(np.uint8)
         return patch
 
-    def _maps(self, field: Floats) -> Any:
-        """Fixed-point maps into the lips' pictures."""
+    def _distances(self, field: Floats, picture: Floats) -> tuple[Floats, Floats]:
+        """The two channels of `picture` where each patch pixel comes from, each (h, w).
+
+        They are smooth: looked up at the frame's resolution, then doubled.
+        """
         import cv2
 
-        fine = enlarged(field[self.rows, self.columns], FINE * self.pitch, smooth=True)
-        return cv2.convertMaps(self.at + FINE * fine, None, cv2.CV_16SC2)
+        plain = self.plain + enlarged(field, self.pitch, smooth=True)
+        found = cv2.remap(
+            picture, plain, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        first, second = cv2.split(_twice(found))
+        return first, second
 
     def _cover(
         self, above: Floats, below: Floats, between: Floats
@@ -76,17 +85,21 @@ class Mouth:
 
         Where the lips touch their shares add up to 1, so that no dark line is left between.
         """
-        high = np.clip(above / self.feather + 0.5, 0, 1)
-        low = np.clip(below / self.feather + 0.5, 0, 1)
+        slack = CLING * self.height / 2
+        high = np.clip((above + slack) / self.feather + 0.5, 0, 1)
+        low = np.clip((below + slack) / self.feather + 0.5, 0, 1)
         hole = np.clip(1 - high - low, 0, 1) * between
         low = np.maximum(low, 1 - high - hole)
         gap = np.maximum(0, -above - below)
         touch = np.exp(-((gap / (TOUCH * self.height)) ** 2))
         return high, low + 1e-4, hole, touch
 
-    def _lip(self, apart: Pixels, touching: Pixels, maps: Any, touch: Floats) -> Pixels:
+    def _lip(self, apart: Pixels, touching: Pixels, field: Floats, touch: Floats) -> Pixels:
+        """One lip, drawn from its pictures through its field."""
         import cv2
 
+        fine = enlarged(field, FINE * self.pitch, smooth=True)
+        maps = cv2.convertMaps(self.at + FINE * fine, None, cv2.CV_16SC2)
         if touch.max() < 0.01:
             return _look(apart, maps)
         return cv2.blendLinear(_look(touching, maps), _look(apart, maps), touch, 1 - touch)
@@ -130,7 +143,7 @@ def drop(weights: Floats, height: float) -> float:
 
 def build(frame: Pixels, face: Face, light: Light, grid: Grid) -> Mouth:
     """Prepare the mouth of `face`; `grid` is the one its fields come on."""
-    box = _box(face, 1.35, (0.10, 0.20))
+    box = _box(face, 1.25, (0.055, 0.135))
     inner, rows, columns = grid.part(box)
     box = (inner.left, inner.top, inner.right, inner.bottom)
     margin = round(0.12 * face.height)
@@ -143,6 +156,7 @@ def build(frame: Pixels, face: Face, light: Light, grid: Grid) -> Mouth:
     )
     both = lips.build(frame, face, around)
     x, y = places(box)
+    between = _between(face, around)
     at = np.stack([FINE * (x - around[0]), FINE * (y - around[1])], -1)
     return Mouth(
         box=box,
@@ -151,9 +165,9 @@ def build(frame: Pixels, face: Face, light: Light, grid: Grid) -> Mouth:
         pitch=inner.pitch,
         at=at.astype(np.float32),
         lips=both,
-        above=_twice(both.above),
-        below=_twice(both.below),
-        between=_twice(_between(face, around)),
+        plain=(at[::FINE, ::FINE] / FINE).astype(np.float32),
+        above=np.dstack([both.above, between]),
+        below=np.dstack([both.below, between]),
         inside=interior.build(frame, face, light, x, y),
         height=face.height,
         feather=max(0.8, 1.6 * light.blur),
@@ -173,7 +187,7 @@ def _twice(distances: Floats) -> Floats:
 def _between(face: Face, box: Box) -> Floats:
     y, x = np.mgrid[box[1] : box[3], box[0] : box[2]].astype(np.float32)
     share = face.across(face.axes.uv(x, y)[0])
-    return smoothstep((1.0 - np.abs(share)) / 0.06)
+    return smoothstep((1.0 - np.abs(share)) / 0.14)
 
 
 def _box(face: Face, wide: float, tall: tuple[float, float]) -> Box:

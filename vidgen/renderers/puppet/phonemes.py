@@ -87,9 +87,9 @@ def _placed(synthetic: Spoken, alignment: Alignment, sound: Sound) -> tuple[Phon
     )
 
 
-def _arrivals(path: Path, bounds: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[
-    tuple[int], np.dtype[np.float64]
-]:
+def _arrivals(
+    path: Path, bounds: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """When `path` reaches each of `bounds` (seconds of the other voice, ascending): seconds."""
     frames = bounds * RATE
     after = np.searchsorted(path, frames, side="left")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from vidgen.renderers.puppet.controls import sampled as sampled_controls
 from vidgen.renderers.puppet.geometry import Face
 from vidgen.renderers.puppet.head import MOVES
 from vidgen.renderers.puppet.motion import Motion
-from vidgen.work import Floats
+from vidgen.work import Floats, Speech
 
 HISS: Final = 0.10  # how far the jaw opens for f, s, sh at least
 SMILE: Final = 0.030  # Hf: a photo whose lips are farther apart is smiling or speaking
@@ -46,9 +47,9 @@ def plan(face: Face, controls: Controls, motion: Motion, look: Look, count: int)
     )
 
 
-def frame_count(seconds: float, fps: Fraction) -> int:
-    """ceil(seconds × fps), forgiving rounding in `seconds`."""
-    return max(1, int(np.ceil(round(seconds * float(fps), 6))))
+def frame_count(speech: Speech, fps: Fraction) -> int:
+    """ceil(seconds × fps), exactly: the film covers the whole voice."""
+    return max(1, ceil(Fraction(len(speech.samples), speech.rate) * fps))
 
 
 def _weights(face: Face, mouth: dict[str, Floats], brows: Floats, amount: float) -> Floats:

@@ -14,7 +14,7 @@ from vidgen.work import Floats, Pixels
 LUMA: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
 USUAL_SKIN: Final = 0.62  # luma of a well exposed light cheek
 USUAL_EYE: Final = 0.78  # luma of a well exposed eye's white
-USUAL_TINT: Final = np.array([1.24, 0.95, 0.80], np.float32)  # of skin, against its luma
+CAST: Final = 0.30  # how much of the skin's colour lies on teeth: its light, and its glow
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Light:
 
     exposure: float  # 1 is a well exposed photo
     skin: Floats  # (3,) mean colour round the mouth, 0–255
-    tint: Floats  # (3,) white balance round 1
+    tint: Floats  # (3,) cast of teeth and tongue, of luma 1
     blur: float  # Gaussian sigma of its sharpest edges, frame pixels
     grain: float  # sigma of its noise, of 255
 
@@ -36,7 +36,7 @@ def measure(frame: Pixels, face: Face) -> Light:
     luma = max(1.0, float(skin @ LUMA))
     white = _eye_white(frame, face)
     exposure = max(luma / 255 / USUAL_SKIN, white / 255 / USUAL_EYE)
-    tint = np.clip(skin / luma / USUAL_TINT, 0.8, 1.25) ** 0.5
+    tint = np.clip(skin / luma, 0.4, 1.6) ** CAST
     return Light(
         exposure=float(np.clip(exposure, 0.2, 1.1)),
         skin=skin.astype(np.float32),

@@ -16,6 +16,8 @@ from vidgen.work import Floats, Pixels
 COLUMNS: Final = 121  # over the width of the mouth
 SEARCH_SHUT: Final = 0.022  # Hf: how far from the landmarks the line is looked for
 SEARCH_OPEN: Final = 0.024
+OUTWARD: Final = 1.30  # half mouths: no corner is farther out
+DARK: Final = 0.74  # of the skin's luma: darker is still the line between the lips
 ROW: Final = 0.003  # Hf: height of a row of the search
 
 
@@ -34,7 +36,8 @@ class _Strip:
 
 
 def snapped(frame: Pixels, face: Face) -> Face:
-    """`face` with the lips' inner edges on the photo's own."""
+    """`face` with the mouth's corners and the lips' inner edges on the photo's own."""
+    face = _widened(frame, face)
     if face.is_shut:
         line = _dark_line(frame, face)
         return replace(face, upper=line, lower=line, gap=0.0)
@@ -42,8 +45,6 @@ def snapped(frame: Pixels, face: Face) -> Face:
     lower = _lip_edge(frame, face, face.lower, face.outer_lower, 1)
     middle = (upper.v + lower.v) / 2
     half = np.maximum(lower.v - upper.v, 0) / 2
-    share = np.where(upper.u < 0, -upper.u / face.left, upper.u / face.right)
-    half = half * np.clip((1 - share) / 0.10, 0, 1)
     return replace(
         face,
         upper=Curve(upper.u, middle - half),
@@ -66,6 +67,45 @@ def _strip(frame: Pixels, face: Face, curve: Curve, reach: float) -> _Strip:
         picture, x.astype(np.float32), y.astype(np.float32), flags, borderMode=edge
     )
     return _Strip(u, v, row, cv2.GaussianBlur(colours, (0, 0), 1.0))
+
+
+def _widened(frame: Pixels, face: Face) -> Face:
+    """The landmarks' corners lie inside the photo's: each is moved out along the dark line."""
+    left, right = _dark_until(frame, face, -1), _dark_until(frame, face, 1)
+
+    def drawn(curve: Curve) -> Curve:
+        u = np.where(curve.u < 0, curve.u * left, curve.u * right)
+        return Curve(u.astype(np.float32), curve.v)
+
+    return replace(
+        face,
+        left=face.left * left,
+        right=face.right * right,
+        upper=drawn(face.upper),
+        lower=drawn(face.lower),
+    )
+
+
+def _dark_until(frame: Pixels, face: Face, side: int) -> float:
+    """How many half mouths from its middle the dark between the lips reaches on one side, ≥ 1."""
+    import cv2
+
+    half = face.left if side < 0 else face.right
+    shares = np.arange(0.92, OUTWARD, 0.02)
+    u = (side * half * shares).astype(np.float32)
+    rows = np.arange(-0.09, 0.0901, 0.006) * face.height
+    # the line goes on as it runs near the corner
+    inner, outer = (float(face.middle_line(np.float32(side * half * at))) for at in (0.8, 1.0))
+    line = outer + np.clip((outer - inner) / 0.2, -0.3 * half, 0.3 * half) * (shares - 1)
+    x, y = face.axes.xy(np.broadcast_to(u, (len(rows), len(u))), line + rows[:, None])
+    edge = cv2.BORDER_REPLICATE
+    at = x.astype(np.float32), y.astype(np.float32)
+    look = cv2.remap(frame, *at, cv2.INTER_LINEAR, borderMode=edge).astype(np.float32) @ LUMA
+    near = np.abs(rows) < 0.022 * face.height
+    around = np.abs(rows) > 0.05 * face.height
+    ratio = look[near].min(0) / np.maximum(4.0, np.median(look[around], 0))
+    light = np.flatnonzero((ratio > DARK) & (shares > 1.0))
+    return float(shares[light[0]] - 0.02) if len(light) else 1.0
 
 
 def _dark_line(frame: Pixels, face: Face) -> Curve:
@@ -95,31 +135,31 @@ def _lip_edge(frame: Pixels, face: Face, curve: Curve, outer: Curve, side: int) 
     spread = 1.5 * np.median(np.abs(strip.colours[lip] - usual), 0) + 9
     likeness = np.exp(-0.5 * (((strip.colours - usual) / spread) ** 2).mean(-1))
     window = max(2, round(0.018 * face.height / strip.row))
-    score = _difference(likeness, window, side)
+    score = _difference(likeness, window, side) + 0.6 * _contrast(strip, spread)
     half = strip.middle // 2
     kept = slice(strip.middle - half, strip.middle + half + 1)
     away = np.arange(-half, half + 1) / max(1, half)
-    return _curve(strip, _bend(score[kept] - 0.15 * away[:, None] ** 2) + strip.middle, face)
+    trust = 0.8 if side < 0 else 0.25  # the net knows the upper lip better
+    return _curve(strip, _bend(score[kept] - trust * away[:, None] ** 2) + strip.middle, face)
 
 
 def _bend(score: Floats) -> Floats:
-    """The rows off the middle, (columns,), of the parabola over the columns that scores best.
+    """The rows off the middle, (columns,), of the smooth bend that scores best.
 
-    Lips are smooth: a free path would follow single teeth.
+    Lips are smooth: a free path would follow single teeth. The corners stay.
     """
     half = len(score) // 2
     share = np.linspace(-1, 1, COLUMNS)
-    fade = np.clip((1 - np.abs(share)) / 0.15, 0, 1)
+    fade = 1 - share**4
     columns = np.arange(COLUMNS)
     best, found = -np.inf, np.zeros(COLUMNS)
     for middle in range(-half, half + 1):
-        for tilt in np.linspace(-0.3, 0.3, 5) * half:
-            for side in np.linspace(-1.0, 1.0, 9) * half:
-                off = middle + tilt * share + (side - middle) * share**2
-                rows = np.clip(np.rint(off) + half, 0, 2 * half).astype(np.int64)
-                total = float((score[rows, columns] * fade).sum())
-                if total > best:
-                    best, found = total, off * fade
+        for tilt in np.linspace(-0.4, 0.4, 9) * half:
+            off = (middle + tilt * share) * fade
+            rows = np.clip(np.rint(off) + half, 0, 2 * half).astype(np.int64)
+            total = float((score[rows, columns] * fade).sum())
+            if total > best:
+                best, found = total, off
     return found
 
 
@@ -131,6 +171,14 @@ def _difference(likeness: Floats, window: int, side: int) -> Floats:
     above = (here - total[:rows]) / window
     below = (total[2 * window : 2 * window + rows] - here) / window
     return np.asarray(above - below if side < 0 else below - above)
+
+
+def _contrast(strip: _Strip, spread: Floats) -> Floats:
+    """How much the colours change across each row, 0 to about 1."""
+    import cv2
+
+    change = cv2.Sobel(strip.colours, cv2.CV_32F, 0, 1, ksize=5) / 48 / spread
+    return np.asarray(np.tanh(np.sqrt((change**2).mean(-1))))
 
 
 def _path(cost: Floats) -> Floats:

@@ -16,7 +16,7 @@ MILLIMETRE: Final = 1 / 180  # Hf
 UPPER_GAPS: Final = (0.0, 8.4, 15.0, 22.0, 28.5)  # mm from the midline between upper teeth
 LOWER_GAPS: Final = (0.0, 5.3, 11.2, 18.0, 24.5)
 UPPER_EDGES: Final = (0.0, -0.7, 0.1, -0.6, -1.2)  # mm: how much longer each tooth is
-ENAMEL: Final = np.array([0.82, 0.71, 0.62], np.float32)
+ENAMEL: Final = np.array([0.80, 0.735, 0.665], np.float32)
 SHOWING: Final = 0.011  # Hf: upper teeth below the line between shut lips
 
 
@@ -69,13 +69,12 @@ def _painted(lit: Floats, inside: Floats, light: Light, tone: float) -> Floats:
     return np.dstack([colour * inside[..., None], 255 * inside]).astype(np.float32)
 
 
-def own(frame: Pixels, face: Face, x: Floats, y: Floats) -> Floats | None:
+def own(frame: Pixels, face: Face, light: Light, x: Floats, y: Floats) -> Floats | None:
     """The photo's teeth (h, w, 4), continued past the lips; None where it shows none."""
-    return None if face.gap < 0.030 * face.height else _own(frame, face, x, y)
-
-
-def _own(frame: Pixels, face: Face, x: Floats, y: Floats) -> Floats | None:
     import cv2
+
+    if face.gap < 0.030 * face.height:
+        return None
 
     u, v = face.axes.uv(x, y)
     picture = cv2.remap(frame, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
@@ -83,8 +82,7 @@ def _own(frame: Pixels, face: Face, x: Floats, y: Floats) -> Floats | None:
     ring = (v > face.upper(u) + margin) & (v < face.lower(u) - margin)
     ring &= np.abs(face.across(u)) < 0.9
     luma = picture.astype(np.float32) @ LUMA
-    skin = float(np.median(luma[(v < face.upper(u) - 0.1 * face.height)])) if ring.any() else 255.0
-    bright = ring & (luma > 0.75 * skin)
+    bright = ring & (luma > 0.75 * float(light.skin @ LUMA))
     high = ring & (v < face.upper(u) + 0.5 * (face.lower(u) - face.upper(u)))
     if ring.sum() < 30 or bright.sum() < 0.35 * ring.sum():
         return None

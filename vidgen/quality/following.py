@@ -1,9 +1,10 @@
-"""Does the mouth of a film follow its voice? A cheap judge of any film with one speaking face.
+"""How well an opening mouth follows a sound: the loudness curve, correlation and lag.
 
-Decodes a few seconds, finds the lips again and compares their opening with the loudness of the
-sound. Knows no renderer. `benchmarks/talking.py` judges more thoroughly with the same tools.
+Pure numbers: where the opening was measured is `watching`'s business, what is good enough that of
+the package.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,16 +23,21 @@ LAGS: Final = 0.25  # seconds searched to either side
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Loudness in dB every 5 ms from 0 s, clipped `RANGE` below its 95th percentile."""
+    """Loudness in dB every 5 ms, clipped `RANGE` below its 95th percentile."""
 
     decibels: Array  # (N,)
+    start: float = 0.0  # seconds of the first
 
     def at(self, times: Array) -> Array:
         """The loudness at `times`, seconds."""
-        return np.interp(times, np.arange(len(self.decibels)) * STEP, self.decibels)
+        return np.interp(times - self.start, np.arange(len(self.decibels)) * STEP, self.decibels)
 
     def reversed(self) -> "Envelope":
-        return Envelope(self.decibels[::-1])
+        return Envelope(self.decibels[::-1], self.start)
+
+    def moved(self, seconds: float) -> "Envelope":
+        """The same loudness, `seconds` later."""
+        return Envelope(self.decibels, self.start + seconds)
 
     @property
     def spread(self) -> float:
@@ -42,7 +48,7 @@ class Envelope:
         """Start and end in seconds of each silence of at least `least` seconds."""
         quiet = self.decibels <= self.decibels.min() + 0.5
         edges = np.flatnonzero(np.diff(np.concatenate([[0], quiet.astype(np.int8), [0]])))
-        spans = [(float(a * STEP), float(b * STEP)) for a, b in edges.reshape(-1, 2)]
+        spans = [(self.start + a * STEP, self.start + b * STEP) for a, b in edges.reshape(-1, 2)]
         return [(start, end) for start, end in spans if end - start >= least]
 
 
@@ -50,6 +56,8 @@ def envelope(samples: Floats, rate: int) -> Envelope:
     """The loudness of 60–8000 Hz in windows of 25 ms every 5 ms."""
     from scipy.signal import butter, sosfiltfilt
 
+    if len(samples) < 0.05 * rate:
+        return Envelope(np.full(2, -90.0))
     top = min(BAND[1], 0.45 * rate)
     filtered = sosfiltfilt(butter(2, (BAND[0], top), "bandpass", fs=rate, output="sos"), samples)
     power = np.concatenate([[0.0], np.cumsum(np.square(filtered))])
@@ -71,12 +79,18 @@ def correlation(opening: Array, times: Array, voice: Envelope, lag: float = 0.0)
 
 def followed(opening: Array, times: Array, voice: Envelope) -> tuple[float, float]:
     """r at zero lag, and the lag in seconds of the best r (positive: the mouth is late)."""
-    lags = np.arange(-LAGS, LAGS + STEP / 2, STEP)
-    found = np.array([correlation(opening, times, voice, float(lag)) for lag in lags])
-    best = int(found.argmax())
-    lag = float(lags[best])
-    if 0 < best < len(lags) - 1:  # the top of the parabola through three points
-        left, middle, right = found[best - 1 : best + 2]
-        bend = left - 2 * middle + right
-        lag += STEP * 0.5 * float((left - right) / bend) if bend < 0 else 0.0
+    lag = best_lag(lambda lag: correlation(opening, times, voice, lag))
     return correlation(opening, times, voice), lag
+
+
+def best_lag(at: Callable[[float], float]) -> float:
+    """The lag in seconds, within ±0.25, at which `at(lag)` is highest: steps of 5 ms, then the
+    top of the parabola through three of them."""
+    lags = np.arange(-LAGS, LAGS + STEP / 2, STEP)
+    found = np.array([at(float(lag)) for lag in lags])
+    best = int(found.argmax())
+    if not 0 < best < len(lags) - 1:
+        return float(lags[best])
+    left, middle, right = found[best - 1 : best + 2]
+    bend = left - 2 * middle + right
+    return float(lags[best]) + (STEP * 0.5 * float((left - right) / bend) if bend < 0 else 0.0)

@@ -1,0 +1,691 @@
+"""The live view, as a terminal shows it: exact pictures, exact sizes, a clean way out."""
+
+import io
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyte
+import pytest
+from rich.cells import cell_len
+
+from vidgen.events import Envelope
+from vidgen.progress.layout import ASCII, Page, cut_path, draw, message, summary, wrapped
+from vidgen.progress.live import Live
+from vidgen.progress.state import RunState
+from vidgen.progress.terminal import Abilities, Terminal, abilities, knows_taskbar, notification
+
+TASK = "550e8400-e29b-41d4-a716-446655440000"
+PLAIN = Abilities(None, unicode=True, links=False, title=False, taskbar=False)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class Script:
+    """Makes envelopes at given seconds of a run."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.seq = 0
+
+    def __call__(self, at: float, event_type: str, **data: Any) -> Envelope:
+        self.seq += 1
+        self.clock.seconds = 100.0 + at
+        stamp = f"2026-11-20T12:{int(at) // 60:02}:{at % 60:06.3f}Z"
+        return Envelope(TASK, self.seq, event_type, stamp, {"message": ""} | data)
+
+    def stage(self, at: float, stage: str, status: str, **data: Any) -> Envelope:
+        words = {"message": "", "message_code": f"stage.{stage}"}
+        return self(at, "stage_update", stage=stage, status=status, **(words | data))
+
+    def until_drawing(self) -> Iterator[Envelope]:
+        """A run up to the middle of its frames, 7 s in."""
+        about = {"voice_seconds": 11.0, "renderer": "puppet", "frames": 275}
+        yield self.stage(0.0, "initialized", "started", progress=0.0)
+        yield self.stage(0.1, "initialized", "completed", progress=0.0, metadata=about)
+        yield self.stage(0.1, "yolo_detection", "started", progress=0.0)
+        found = {"message": "1 person found", "message_code": "detect.found_test"}
+        yield self.stage(
+            0.9, "yolo_detection", "completed", progress=20.0, duration_seconds=0.8, **found
+        )
+        yield self.stage(0.9, "birefnet_removal", "started", progress=20.0)
+        yield self.stage(2.1, "birefnet_removal", "reused", progress=40.0, duration_seconds=0.01)
+        yield self.stage(2.1, "prosody_adjustment", "started", progress=40.0)
+        yield self.stage(2.1, "prosody_adjustment", "skipped", progress=60.0, duration_seconds=0.0)
+        yield self.stage(2.1, "rendering", "started", progress=60.0)
+        yield self(
+            7.0,
+            "resource",
+            cpu_percent=187.4,
+            memory_mb=612.3,
+            gpu_percent=43.0,
+            gpu_memory_mb=2100.0,
+        )
+        yield self(
+            7.0,
+            "progress_update",
+            stage="rendering",
+            progress=69.0,
+            stage_progress=0.45,
+            done=124,
+            total=275,
+            unit="frames",
+            rate=25.3,
+            eta_seconds=8.2,
+            eta_upper_seconds=10.4,
+            eta_basis="history",
+        )
+
+    def completed(self, at: float) -> Iterator[Envelope]:
+        yield self.stage(at, "rendering", "completed", progress=80.0, duration_seconds=10.9)
+        yield self.stage(at, "finalizing", "started", progress=80.0)
+        yield self.stage(at + 1, "finalizing", "completed", progress=99.0, duration_seconds=1.0)
+        yield self(
+            at + 1,
+            "complete",
+            stage="complete",
+            progress=100.0,
+            video_path="/home/somebody/Videos/astronaut.mp4",
+            duration_seconds=14.3,
+            metadata={"peak_memory_mb": 812.0},
+        )
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def script(clock: Clock) -> Script:
+    return Script(clock)
+
+
+def state_of(events: Iterator[Envelope], clock: Clock) -> RunState:
+    state = RunState(clock)
+    for event in events:
+        state.take(event)
+    return state
+
+
+def text(lines: Any) -> list[str]:
+    return ["".join(span.text for span in line) for line in lines]
+
+
+def test_the_picture_at_80_by_24(script: Script, clock: Clock) -> None:
+    state = state_of(script.until_drawing(), clock)
+    assert text(draw(state, Page(80, 24, title="astronaut.png + jfk.flac"), clock())) == [
+        "",
+        "  vidgen  astronaut.png + jfk.flac                                 run 550e8400",
+        "",
+        "  ✓ Finding the speaker      1 person found                               0.8 s",
+        "  ↺ Cutting the speaker out                                              reused",
+        "  – Preparing the voice                                              not needed",
+        "  ▸ Drawing the frames       ━━━━━━━━━╸━━━━━━━━━━━  124/275 frames  25/s   0:04",
+        "  · Finishing the video",
+        "",
+        "   69 %  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━  about 8 s, at most 10 s",
+        "  0:07 so far · CPU 187 % · memory 612 MB · GPU 43 % 2.1 GB",
+    ]
+
+
+def test_the_picture_at_40_by_10(script: Script, clock: Clock) -> None:
+    state = state_of(script.until_drawing(), clock)
+    assert text(draw(state, Page(40, 10, title="astronaut.png + jfk.flac"), clock())) == [
+        "✓ Finding the speaker             0.8 s",
+        "↺ Cutting the speaker out        reused",
+        "– Preparing the voice        not needed",
+        "▸ Drawing the frames            124/275",
+        "· Finishing the video",
+        "",
+        " 69 %  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━",
+        "about 8 s, at most 10 s · 0:07",
+        "CPU 187 % · 612 MB · GPU 43 % 2.1 GB",
+    ]
+
+
+def test_ten_lines_down_to_one_keep_what_matters_most(script: Script, clock: Clock) -> None:
+    state = state_of(script.until_drawing(), clock)
+    firsts = {
+        height: [
+            line.split("  ")[0].strip() for line in text(draw(state, Page(40, height), clock()))
+        ]
+        for height in (5, 4, 3, 2, 1)
+    }
+    assert firsts == {
+        5: [
+            "– Preparing the voice",
+            "▸ Drawing the frames",
+            "69 %",
+            "about 8 s, at most 10 s · 0:07",
+        ],
+        4: ["▸ Drawing the frames", "69 %", "about 8 s, at most 10 s · 0:07"],
+        3: ["▸ Drawing the frames", "69 %"],
+        2: ["69 %"],
+        1: ["69 %"],
+    }
+
+
+def test_the_picture_in_ascii(script: Script, clock: Clock) -> None:
+    state = state_of(script.until_drawing(), clock)
+    page = Page(80, 24, ASCII, title="a.png")
+    picture = "\n".join(text(draw(state, page, clock())))
+    assert picture.isascii()
+    assert "> Drawing the frames       ##########-----------  124/275" in picture
+
+
+@pytest.mark.parametrize("language", ["en", "ja", "zh"])
+@pytest.mark.parametrize("width", [20, 39, 40, 59, 60, 61, 80, 100, 200])
+@pytest.mark.parametrize("height", [1, 2, 5, 10, 16, 24, 60])
+def test_no_line_is_ever_wider_nor_the_picture_higher_than_the_window(
+    script: Script, clock: Clock, language: str, width: int, height: int
+) -> None:
+    page = Page(width, height, language=language, title="人物写真.png + とても長い名前の音声.wav")
+    state = RunState(clock)
+    preview = script(7.5, "preview", path="/家/previews/" + "長" * 90 + ".jpg", progress=69.0)
+    events = [*script.until_drawing(), preview, *script.completed(13.0)]
+    for event in events:
+        state.take(event)
+        clock.seconds += 0.4
+        lines = draw(state, page, clock())
+        assert len(lines) <= max(1, height - 1)
+        for line in [*lines, *summary(state, page, says_errors=True)]:
+            row = "".join(span.text for span in line)
+            assert cell_len(row) < width
+            assert row == row.rstrip()
+
+
+def test_the_bar_of_the_whole_run_never_changes_its_length(script: Script, clock: Clock) -> None:
+    state = state_of(script.until_drawing(), clock)
+    lengths = set()
+    for _ in range(200):
+        clock.seconds += 0.37
+        (row,) = [row for row in text(draw(state, Page(80, 24), clock())) if " %  ━" in row]
+        lengths.add(row.count("━") + row.count("╸"))
+    assert lengths == {32}
+
+
+def test_time_goes_on_while_events_are_silent(script: Script, clock: Clock) -> None:
+    state = state_of(script.until_drawing(), clock)
+    clock.seconds += 300.0
+    rows = text(draw(state, Page(80, 24), clock()))
+    assert "  5:07 so far · CPU 187 % · memory 612 MB · GPU 43 % 2.1 GB" in rows
+    assert any(row.endswith("nearly there") for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"),
+    [
+        (
+            80,
+            24,
+            [
+                "",
+                "  vidgen                                                           run 550e8400",
+                "",
+                "  ✓ Finding the speaker      1 person found                               0.8 s",
+                "  ↺ Cutting the speaker out                                              reused",
+                "  – Preparing the voice                                              not needed",
+                "  ✓ Drawing the frames                                                   10.9 s",
+                "  ✓ Finishing the video                                                   1.0 s",
+                "",
+                "  ✓ Video  /home/somebody/Videos/astronaut.mp4",
+                "    in 14.3 s · 1.3 × the voice's length · peak memory 812 MB",
+            ],
+        ),
+        (
+            40,
+            10,
+            [
+                "✓ Video  …somebody/Videos/astronaut.mp4",
+                "  in 14.3 s",
+                "  1.3 × the voice's length",
+                "  peak memory 812 MB",
+            ],
+        ),
+    ],
+)
+def test_what_stays_on_the_screen(
+    script: Script, clock: Clock, width: int, height: int, expected: list[str]
+) -> None:
+    events = [*script.until_drawing(), *script.completed(13.0)]
+    state = state_of(iter(events), clock)
+    assert text(summary(state, Page(width, height), says_errors=False)) == expected
+
+
+def test_a_failure_stays_with_its_stage_and_its_reason_if_wanted(
+    script: Script, clock: Clock
+) -> None:
+    state = state_of(script.until_drawing(), clock)
+    state.take(
+        script(
+            8.1,
+            "error",
+            stage="failed",
+            progress=-1.0,
+            message="Out of memory.",
+            error_code="device.x",
+            message_code="device.x",
+            hint="Use a smaller --height.",
+        )
+    )
+    alone = text(summary(state, Page(80, 24), says_errors=False))
+    assert alone[-3:] == [
+        "  ✗ Drawing the frames                                                    6.0 s",
+        "",
+        "  Failed · stopped at 69 % · 0:08 · run 550e8400",
+    ]
+    told = text(summary(state, Page(80, 24), says_errors=True))
+    assert told == [*alone, "  ✗ Out of memory.", "    Use a smaller --height."]
+
+
+def test_a_cancelled_run_says_how_to_go_on(script: Script, clock: Clock) -> None:
+    state = state_of(script.until_drawing(), clock)
+    again = "vidgen resume 550e8400"
+    state.take(script(8.0, "cancelled", stage="cancelled", progress=69.0, resume_command=again))
+    assert text(summary(state, Page(40, 10), says_errors=False)) == [
+        "Cancelled · stopped at 69 % · 0:08",
+        "Continue with  vidgen resume 550e8400",
+    ]
+
+
+def test_a_resumed_run_begins_its_clock_anew(script: Script, clock: Clock) -> None:
+    state = state_of(script.until_drawing(), clock)
+    state.take(script(8.0, "cancelled", stage="cancelled", progress=69.0))
+    state.take(script.stage(3000.0, "initialized", "started", progress=69.0))
+    state.take(script.stage(3001.0, "rendering", "started", progress=69.0))
+    rows = text(draw(state, Page(80, 24), clock()))
+    assert "  0:01 so far · CPU 187 % · memory 612 MB · GPU 43 % 2.1 GB" in rows
+
+
+def test_the_cloud_has_its_own_stages(script: Script, clock: Clock) -> None:
+    about = {"renderer": "d-id"}
+    state = state_of(
+        iter([script.stage(0.0, "initialized", "completed", progress=0.0, metadata=about)]), clock
+    )
+    assert list(state.stages) == [
+        "yolo_detection",
+        "birefnet_removal",
+        "prosody_adjustment",
+        "d_id_upload",
+        "d_id_processing",
+        "finalizing",
+    ]
+
+
+def test_waiting_for_the_device_is_a_row_of_its_own(script: Script, clock: Clock) -> None:
+    state = state_of(iter([script.stage(0.0, "queued", "started", progress=0.0)]), clock)
+    assert text(draw(state, Page(60, 12), clock()))[0].startswith("▸ Waiting for the device")
+
+
+def test_messages_are_wrapped_with_their_sign(script: Script) -> None:
+    said: Mapping[str, Any] = {
+        "level": "WARNING",
+        "message": "The photo is smaller than the film, so that it was made larger.",
+    }
+    assert text(message(said, Page(40, 10))) == [
+        "! The photo is smaller than the film,",
+        "  so that it was made larger.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "cells", "rows"),
+    [
+        ("a bc def", 4, ["a bc", "def"]),
+        ("abcdefghij", 4, ["abcd", "efgh", "ij"]),
+        ("写真が小さい", 5, ["写真", "が小", "さい"]),
+        ("a /very/long/path x", 6, ["a", "/very/", "long/p", "ath x"]),
+        ("", 5, [""]),
+    ],
+)
+def test_wrapping_counts_cells(words: str, cells: int, rows: list[str]) -> None:
+    assert wrapped(words, cells) == rows
+
+
+@pytest.mark.parametrize(
+    ("path", "cells", "shown"),
+    [
+        ("/a/b.mp4", 8, "/a/b.mp4"),
+        ("/a/b.mp4", 7, "…/b.mp4"),
+        ("/写真/b.mp4", 8, "…/b.mp4"),
+        ("/a/b.mp4", 0, "…"),
+    ],
+)
+def test_a_path_keeps_its_end(path: str, cells: int, shown: str) -> None:
+    assert cut_path(path, cells, "…") == shown
+
+
+# --- on a terminal
+
+
+class Window(io.StringIO):
+    """A terminal as a stream: pyte draws what is written, like the real one would."""
+
+    encoding = "utf-8"
+
+    def __init__(self, columns: int = 80, lines: int = 24) -> None:
+        super().__init__()
+        self.screen = pyte.HistoryScreen(columns, lines, history=500)
+        self.screen.set_mode(pyte.modes.LNM)  # as the tty's ONLCR does
+        self._feed = pyte.Stream(self.screen)
+        self.raw = ""
+        self.wrote = threading.Event()
+
+    def write(self, s: str, /) -> int:
+        self.raw += s
+        self._feed.feed(s)
+        self.wrote.set()
+        return len(s)
+
+    def size(self) -> tuple[int, int]:
+        return self.screen.columns, self.screen.lines
+
+    def shown(self) -> list[str]:
+        return [row.rstrip() for row in self.screen.display]
+
+    @property
+    def scrolled(self) -> int:
+        return len(self.screen.history.top)
+
+
+class Still(Live):
+    """A view that draws when it is told to, instead of in a thread of its own."""
+
+    def _go(self) -> None:
+        self._closing.wait()
+
+
+def view(window: Window, clock: Clock, can: Abilities = PLAIN, **options: Any) -> Still:
+    return Still(window, can=can, size=window.size, clock=clock, **options)
+
+
+def test_the_first_picture_is_there_at_once(clock: Clock) -> None:
+    window = Window()
+    with view(window, clock, title="astronaut.png + jfk.flac"):
+        rows = window.shown()
+    assert rows[1] == "  vidgen  astronaut.png + jfk.flac"
+    assert rows[3] == "  · Finding the speaker"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 10)])
+def test_every_picture_of_a_run_stays_in_place_and_scrolls_nothing(
+    script: Script, clock: Clock, size: tuple[int, int]
+) -> None:
+    window = Window(*size)
+    with view(window, clock, title="a.png + b.wav") as live:
+        for event in [*script.until_drawing(), *script.completed(13.0)]:
+            live(event)
+            live._frame()
+            expected = text(draw(live._state, live._page(), clock()))
+            assert window.shown()[: len(expected)] == expected
+            assert not any(window.shown()[len(expected) :])
+            assert window.scrolled == 0
+    assert window.scrolled == 0
+    ending = text(summary(live._state, live._page(), says_errors=False))
+    assert window.shown()[: len(ending)] == ending
+    assert not any(window.shown()[len(ending) :])
+    assert (window.screen.cursor.x, window.screen.cursor.y) == (0, len(ending))
+    assert not window.screen.cursor.hidden
+
+
+def test_a_picture_that_begins_at_the_bottom_of_the_window_is_whole(
+    script: Script, clock: Clock
+) -> None:
+    window = Window()
+    window.write("$ vidgen run a.png b.wav\n" * 30)
+    with view(window, clock) as live:
+        for event in script.until_drawing():
+            live(event)
+            live._frame()
+        expected = text(draw(live._state, live._page(), clock()))
+        assert window.shown()[-len(expected) :] == expected
+
+
+def test_warnings_stay_above_and_notes_only_where_there_is_room(
+    script: Script, clock: Clock
+) -> None:
+    for lines, kept in ((24, ["  i A note.", "  ! A warning."]), (10, ["! A warning."])):
+        window = Window(80 if lines == 24 else 40, lines)
+        with view(window, clock) as live:
+            for event in script.until_drawing():
+                live(event)
+            live(script(7.1, "log", level="INFO", message="A note.", progress=69.0))
+            live(script(7.2, "log", level="WARNING", message="A warning.", progress=69.0))
+            live._frame()
+            live._frame()
+        assert _everything(window)[: len(kept)] == kept
+
+
+def _everything(window: Window) -> list[str]:
+    """What scrolled away and what is shown."""
+    columns = window.screen.columns
+    top = [
+        "".join(row[x].data for x in range(columns)).rstrip() for row in window.screen.history.top
+    ]
+    return top + window.shown()
+
+
+def test_only_rows_that_changed_are_written(script: Script, clock: Clock) -> None:
+    window = Window()
+    with view(window, clock) as live:
+        for event in script.until_drawing():
+            live(event)
+        live._frame()
+        before = len(window.raw)
+        live._frame()
+        assert len(window.raw) == before
+        clock.seconds += 1.0
+        live._frame()
+        assert 0 < len(window.raw) - before < 400
+
+
+@pytest.mark.parametrize("smaller", [(40, 10), (60, 24), (80, 12)])
+def test_after_a_resize_the_picture_is_exact_again(
+    script: Script, clock: Clock, smaller: tuple[int, int]
+) -> None:
+    window = Window()
+    with view(window, clock) as live:
+        for event in script.until_drawing():
+            live(event)
+        live._frame()
+        window.screen.resize(lines=smaller[1], columns=smaller[0])
+        live._frame()
+        expected = text(draw(live._state, live._page(), clock()))
+        assert window.shown()[: len(expected)] == expected
+        assert not any(window.shown()[len(expected) :])
+
+
+def test_every_picture_is_one_synchronised_frame(script: Script, clock: Clock) -> None:
+    window = Window()
+    with view(window, clock) as live:
+        for event in script.until_drawing():
+            live(event)
+            live._frame()
+    assert window.raw.count("\x1b[?2026h") == window.raw.count("\x1b[?2026l") >= 5
+
+
+def test_title_and_taskbar_follow_and_are_given_back(script: Script, clock: Clock) -> None:
+    window = Window()
+    can = Abilities(None, unicode=True, links=True, title=True, taskbar=True)
+    with view(window, clock, can) as live:
+        for event in script.until_drawing():
+            live(event)
+        live._frame()
+    assert window.raw.startswith("\x1b[?25l\x1b[22;2t")
+    assert "\x1b]2;69 % Drawing the frames - vidgen\x1b\\" in window.raw
+    assert "\x1b]9;4;1;69\x1b\\" in window.raw
+    assert window.raw.endswith("\x1b[?25h\x1b[23;2t\x1b]9;4;0;0\x1b\\")
+
+
+def test_a_plain_terminal_gets_no_extras(script: Script, clock: Clock) -> None:
+    window = Window()
+    with view(window, clock) as live:
+        for event in [*script.until_drawing(), *script.completed(13.0)]:
+            live(event)
+            live._frame()
+    assert "\x1b]" not in window.raw
+    assert "38;" not in window.raw
+
+
+def test_the_video_is_a_link_to_its_file(script: Script, clock: Clock) -> None:
+    window = Window()
+    can = Abilities(None, unicode=True, links=True, title=False, taskbar=False)
+    with view(window, clock, can) as live:
+        for event in [*script.until_drawing(), *script.completed(13.0)]:
+            live(event)
+    target = "file:///home/somebody/Videos/astronaut.mp4"
+    assert f"\x1b]8;;{target}\x1b\\/home/somebody/Videos/astronaut.mp4\x1b]8;;\x1b\\" in window.raw
+
+
+def test_a_message_cannot_steer_the_terminal(script: Script, clock: Clock) -> None:
+    window = Window()
+    evil = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202etxt.exe\r\n"
+    with view(window, clock, title=evil) as live:
+        live(script(0.0, "log", level="WARNING", message=evil, progress=0.0))
+        live(script(1.0, "preview", path=evil, progress=0.0))
+        live(script(2.0, "complete", video_path=evil, progress=100.0, message=evil))
+        live._frame()
+    for bad in ("\x1b]0", "\x07", "\x1b[2J", "\x9b", "\u202e", "\r\n"):
+        assert bad not in window.raw
+
+
+def test_a_terminal_that_closes_does_not_stop_the_run(script: Script, clock: Clock) -> None:
+    class Closed(Window):
+        def write(self, s: str, /) -> int:
+            raise OSError(5, "Input/output error")
+
+    with view(Closed(), clock) as live:
+        for event in script.until_drawing():
+            live(event)
+            live._frame()
+
+
+def test_a_bug_in_drawing_gives_the_terminal_back_and_is_told_to_the_sender(
+    script: Script, clock: Clock
+) -> None:
+    class Buggy(Live):
+        def _frame(self) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                raise ZeroDivisionError
+
+    window = Window()
+    live = Buggy(window, can=PLAIN, size=window.size, clock=clock)
+    with live:
+        live._wake.set()
+        live._thread.join(5)
+        assert window.raw.endswith("\x1b[?25h")
+        with pytest.raises(ZeroDivisionError):
+            live(script(0.0, "log", message="x"))
+
+
+def test_the_thread_draws_by_itself_and_ends(script: Script) -> None:
+    window = Window()
+    with Live(window, can=PLAIN, size=window.size) as live:
+        for event in script.until_drawing():
+            live(event)
+        for _ in range(50):
+            if any("124/275 frames" in row for row in window.shown()):
+                break
+            window.wrote.clear()
+            window.wrote.wait(0.2)
+        assert any("124/275 frames" in row for row in window.shown())
+    assert not live._thread.is_alive()
+
+
+def test_a_terminal_that_blocks_does_not_keep_the_run_from_ending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vidgen.progress.live.LEAVE_SECONDS", 0.05)
+    unblock = threading.Event()
+
+    class Blocked(Window):
+        def write(self, s: str, /) -> int:
+            if threading.current_thread() is not threading.main_thread():
+                unblock.wait(10)
+            return super().write(s)
+
+    window = Blocked()
+    live = Live(window, can=PLAIN, size=window.size)
+    with live:
+        live._wake.set()
+        window.wrote.wait(1)
+    unblock.set()
+    live._thread.join(5)
+    assert not live._thread.is_alive()
+
+
+# --- what a terminal can do
+
+
+@pytest.mark.parametrize(
+    ("environ", "known"),
+    [
+        ({"WT_SESSION": "x"}, True),
+        ({"ConEmuANSI": "ON"}, True),
+        ({"TERM_PROGRAM": "ghostty"}, True),
+        ({"TERM_PROGRAM": "WezTerm"}, True),
+        ({"TERM_PROGRAM": "ghostty", "TMUX": "/tmp/x"}, False),
+        ({"TERM_PROGRAM": "iTerm.app"}, False),
+        ({"TERM_PROGRAM": "iTerm.app", "TERM_FEATURES": "T3LrMSc7UUw9Ts3BFGsSyHNoSxFP"}, True),
+        ({"PTYXIS_VERSION": "48.1"}, True),
+        ({"PTYXIS_VERSION": "47"}, False),
+        ({"TERM": "xterm-256color"}, False),
+    ],
+)
+def test_the_taskbar_is_used_only_where_it_is_known(environ: dict[str, str], known: bool) -> None:
+    assert knows_taskbar(environ) is known
+
+
+@pytest.mark.parametrize(
+    ("environ", "colours", "is_unicode", "links"),
+    [
+        ({"TERM": "xterm-256color"}, "EIGHT_BIT", True, True),
+        ({"TERM": "xterm", "COLORTERM": "truecolor"}, "TRUECOLOR", True, True),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, None, True, True),
+        ({"TERM": "xterm-256color", "NO_COLOR": ""}, "EIGHT_BIT", True, True),
+        ({"TERM": "linux"}, "STANDARD", False, False),
+    ],
+)
+def test_abilities_are_judged_by_the_environment(
+    environ: dict[str, str], colours: str | None, is_unicode: bool, links: bool
+) -> None:
+    can = abilities(Window(), environ)
+    name = can.colours.name if can.colours else None
+    assert (name, can.unicode, can.links) == (colours, is_unicode, links)
+
+
+def test_a_stream_in_ascii_gets_ascii() -> None:
+    class Old(Window):
+        encoding = "ascii"
+
+    assert not abilities(Old(), {"TERM": "xterm"}).unicode
+
+
+@pytest.mark.parametrize(
+    ("environ", "codes"),
+    [
+        ({"TERM": "xterm"}, "\a"),
+        ({"TERM_PROGRAM": "iTerm.app"}, "\x1b]9;Done\x1b\\"),
+        ({"TERM": "xterm-kitty"}, "\x1b]99;;Done\x1b\\"),
+        ({"TERM_PROGRAM": "ghostty"}, "\x1b]777;notify;vidgen;Done\x1b\\"),
+        ({"TERM_PROGRAM": "ghostty", "TMUX": "x"}, "\a"),
+    ],
+)
+def test_a_notification_or_else_the_bell(environ: dict[str, str], codes: str) -> None:
+    assert notification("Done", environ) == codes
+
+
+def test_what_undoes_a_change_is_written_once() -> None:
+    window = Window()
+    terminal = Terminal(window)
+    terminal.change("\x1b[?25l", "\x1b[?25h")
+    terminal.undo()
+    terminal.undo()
+    assert window.raw == "\x1b[?25l\x1b[?25h"

@@ -1,0 +1,289 @@
+"""The three networks behind the mouth: Whisper's encoder, the VAE, and MuseTalk's UNet.
+
+All are plain library classes filled with weights that are checked name by name and shape by
+shape. A pickle is read with `weights_only`, and kept once more as half-precision safetensors.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from vidgen.device import GPU_EXTRA, freed, has_package
+from vidgen.errors import SetupError
+from vidgen.work import Floats, Pixels
+
+PACKAGES: Final = ("torch", "diffusers", "transformers", "safetensors")
+SAMPLES: Final = 480_000  # 30 s at 16 kHz
+ENCODER: Final = "model.encoder."  # of the names in Whisper's file
+# The VAE's file is older than the library's names for its attention.
+RENAMED: Final = {
+    ".query.": ".to_q.",
+    ".key.": ".to_k.",
+    ".value.": ".to_v.",
+    ".proj_attn.": ".to_out.0.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Verified files, and the shapes of the networks that their rows in models.toml tell."""
+
+    unet: Path  # .pth or .safetensors
+    unet_config: Path  # musetalk.json
+    vae: Path
+    whisper: Path
+    vae_params: Mapping[str, Any] = field(default_factory=dict)  # of AutoencoderKL
+    whisper_params: Mapping[str, Any] = field(default_factory=dict)  # of WhisperConfig
+
+
+class Networks:
+    """The networks on one device, loaded when first needed. One thread computes at a time."""
+
+    def __init__(self, files: Files, device: str) -> None:
+        self.files = files
+        self.device = device
+        self.precision = "float16" if device.startswith("cuda") else "float32"
+        self._whisper: Any = None
+        self._vae: Any = None
+        self._unet: Any = None
+        self._decode: Any = None
+        self._loading = threading.Lock()  # loaded ahead in a thread of its own, perhaps
+
+    def load(self) -> None:
+        """Raises SetupError without the extra, or when a file is not what it should be."""
+        with self._loading:
+            if self._unet is None:
+                _demand_packages()
+                self._whisper = self._placed(whisper(self.files))
+                self._vae = self._placed(vae(self.files))
+                self._decode = self._vae.decode
+                self._unet = self._placed(unet(self.files))
+
+    def release(self) -> None:
+        self._whisper = self._vae = self._unet = self._decode = None
+        freed(self.device)
+
+    def compile(self) -> None:
+        """Let torch translate the two networks that run once a frame. Costs about a minute."""
+        import torch
+
+        self._unet = torch.compile(self._unet)
+        self._decode = torch.compile(self._vae.decode)
+
+    def heard(self, samples: Floats) -> Floats:
+        """(1500, layers + 1, width): the encoder's hidden states for at most 30 s at 16 kHz."""
+        import torch
+        from transformers import WhisperFeatureExtractor
+
+        extractor = WhisperFeatureExtractor(feature_size=self._whisper.config.num_mel_bins)
+        mel = extractor(samples[:SAMPLES], sampling_rate=16_000, return_tensors="pt")
+        with torch.inference_mode():
+            states = self._whisper(
+                self._tensor(mel["input_features"]), output_hidden_states=True
+            ).hidden_states  # layers + 1 times (1, 1500, D)
+            made: Floats = torch.stack(states, dim=2)[0].float().cpu().numpy()
+        return made
+
+    def latents(self, square: Pixels, blanked: Pixels) -> Any:
+        """(1, 8, 32, 32): the blanked picture's latents, then the whole one's."""
+        import torch
+
+        pictures = torch.from_numpy(np.stack([blanked, square])).permute(0, 3, 1, 2)
+        pictures = self._tensor(pictures.float() / 127.5 - 1)  # (2, 3, 256, 256) in -1..1
+        with torch.inference_mode():
+            # The middle of the distribution and not a draw from it: the same photo, the same film.
+            means = self._vae.encode(pictures).latent_dist.mode()  # (2, 4, 32, 32)
+        return (means * self._vae.config.scaling_factor).reshape(1, -1, *means.shape[2:])
+
+    def drawn(self, latents: Any, tokens: Floats) -> Pixels:
+        """(B, 256, 256, 3) faces for (B, 50, D) tokens, in one pass at timestep 0."""
+        import torch
+
+        with torch.inference_mode():
+            heard = self._tensor(torch.from_numpy(tokens))
+            now = torch.zeros(1, dtype=torch.long, device=self.device)
+            batch = latents.expand(len(tokens), -1, -1, -1)
+            made = self._unet(batch, now, encoder_hidden_states=heard).sample  # (B, 4, 32, 32)
+            faces = self._decode(made / self._vae.config.scaling_factor).sample  # (B, 3, 256, 256)
+            faces = (faces.float() / 2 + 0.5).clamp(0, 1) * 255
+            pixels: Pixels = faces.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        return pixels
+
+    def _tensor(self, values: Any) -> Any:
+        import torch
+
+        return values.to(self.device, getattr(torch, self.precision))
+
+    def _placed(self, network: Any) -> Any:
+        import torch
+
+        return network.eval().requires_grad_(False).to(self.device, getattr(torch, self.precision))
+
+
+def _demand_packages() -> None:
+    if not all(map(has_package, PACKAGES)):
+        raise SetupError(
+            "The renderer musetalk needs the GPU extra, which is not installed.",
+            hint="Install it: {command}. Or use --renderer puppet.",
+            code="render.no_extra",
+            command=GPU_EXTRA,
+        )
+
+
+def whisper(files: Files) -> Any:
+    """The encoder alone."""
+    from transformers import WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    state = _tensors(files.whisper)
+    encoder = {
+        name.removeprefix(ENCODER): value
+        for name, value in state.items()
+        if name.startswith(ENCODER)
+    }
+    return _filled(
+        lambda: WhisperEncoder(WhisperConfig(**files.whisper_params)), encoder, files.whisper
+    )
+
+
+def vae(files: Files) -> Any:
+    from diffusers import AutoencoderKL
+
+    state = {_todays(name): value for name, value in _tensors(files.vae).items()}
+    return _filled(lambda: AutoencoderKL(**files.vae_params), state, files.vae)
+
+
+def _todays(name: str) -> str:
+    for old, new in RENAMED.items():
+        name = name.replace(old, new)
+    return name
+
+
+def unet(files: Files) -> Any:
+    """From the half-precision copy if there is one, else from the authors' file, and make one."""
+    from diffusers import UNet2DConditionModel
+
+    config = _config(files.unet_config)
+
+    def make() -> Any:
+        return UNet2DConditionModel(**config)
+
+    copy = files.unet.with_name(files.unet.stem + ".fp16.safetensors")
+    if files.unet.suffix == ".safetensors":
+        return _filled(make, _tensors(files.unet), files.unet)
+    if _is_of(copy, files.unet):
+        return _filled(make, _tensors(copy), copy)
+    network = _filled(make, _pickled(files.unet), files.unet).half()
+    _keep(network.state_dict(), copy, files.unet)
+    return network
+
+
+def _config(file: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise _not_loadable(file, str(error)) from error
+    if not isinstance(config, dict):
+        raise _not_loadable(file, "no JSON object")
+    return {name: value for name, value in config.items() if not name.startswith("_")}
+
+
+def _tensors(file: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(file))
+    except (OSError, SafetensorError) as error:
+        raise _not_loadable(file, str(error)) from error
+
+
+def _pickled(file: Path) -> dict[str, Any]:
+    import pickle
+
+    import torch
+
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise _not_loadable(file, str(error).partition("\n")[0]) from error
+    if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
+        raise _not_loadable(file, "no table of weights")
+    return state
+
+
+def _filled(make: Callable[[], Any], state: Mapping[str, Any], file: Path) -> Any:
+    """A network with exactly these weights. Raises SetupError for one too few or too many.
+
+    It is first made without memory of its own: 3.4 GB need not be there twice.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            network = make()
+        network.load_state_dict(state, strict=True, assign=True)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise SetupError(
+            "The weights in {path} are not those of this network: {reason}.",
+            hint="Fetch them again: vidgen models pull {name}",
+            code="models.other_network",
+            path=str(file),
+            name=file.parent.name,
+            reason=" ".join(str(error).split())[:200],
+        ) from error
+    return network
+
+
+def _not_loadable(file: Path, reason: str) -> SetupError:
+    return SetupError(
+        "The model file {path} could not be loaded: {reason}.",
+        hint="Fetch it again: vidgen models pull {name}",
+        code="models.not_loadable",
+        path=str(file),
+        name=file.parent.name,
+        reason=reason,
+    )
+
+
+def _stamp(source: Path) -> str:
+    stat = source.stat()
+    return f"{stat.st_size} {stat.st_mtime_ns}"
+
+
+def _is_of(copy: Path, source: Path) -> bool:
+    """Whether the copy was made of just this file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(copy, "pt") as opened:
+            return bool((opened.metadata() or {}).get("made_of") == _stamp(source))
+    except (OSError, SafetensorError):
+        return False
+
+
+def _keep(state: Mapping[str, Any], copy: Path, source: Path) -> None:
+    """Half the size, and no pickle. A folder that cannot be written costs the time again."""
+    from safetensors.torch import save_file
+
+    whole = {name: value.contiguous() for name, value in state.items()}
+    with suppress(OSError), _aside(copy) as part:
+        save_file(whole, part, metadata={"made_of": _stamp(source)})
+
+
+@contextmanager
+def _aside(file: Path) -> Iterator[Path]:
+    """A name to write to; it becomes `file` only when all went well."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)

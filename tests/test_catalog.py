@@ -176,6 +176,7 @@ def test_remove_takes_the_file_and_what_was_made_of_it(home: Home, own_rows: Mod
     shelf = Catalog(home)
     file = on_disk(shelf, own_rows)
     file.with_name("made-of-it.safetensors").write_bytes(b"x" * 10)
+    file.with_name("settings").mkdir()
     assert shelf.state(own_rows) == "ready"  # which leaves a seal
     assert shelf.remove("tiny") == (Removed(own_rows, 810, still_cached=False),)
     assert not file.parent.exists()

@@ -185,6 +185,7 @@ def test_beyond_the_edge_the_mirror_cannot_be_recognised() -> None:
     assert made.shape == (160, 320, 3)
     assert (made[:120, 60:260] == stripes).all()
     assert made[60, :30].std() < 0.15 * stripes[60].std()
+    assert made[:, :30].std() > 1
 
 
 def test_out_of_focus_a_lamp_is_a_disc_and_a_wall_a_wall() -> None:

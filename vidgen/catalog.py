@@ -6,6 +6,7 @@ Where bytes come from is `fetch`'s business.
 
 import hashlib
 import os
+import shutil
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -185,7 +186,9 @@ class Catalog:
         still_cached = file.is_symlink() or (file.exists() and file.stat().st_nlink > 1)
         weight = _weight(file)
         for entry in file.parent.iterdir():
-            if entry != lock_file(file):
+            if entry.is_dir():  # a library's settings
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry != lock_file(file):
                 entry.unlink()
         with suppress(OSError):  # the lock file may still be in it
             file.parent.rmdir()
@@ -238,7 +241,11 @@ class Catalog:
 def _weight(file: Path) -> int:
     """Bytes of everything in the model's folder: the file, what was made from it, remains."""
     entries = file.parent.iterdir() if file.parent.is_dir() else ()
-    return sum(entry.stat().st_size for entry in entries if not entry.name.startswith("."))
+    return sum(
+        entry.stat().st_size
+        for entry in entries
+        if entry.is_file() and not entry.name.startswith(".")
+    )
 
 
 def sha256_of(file: Path) -> str:

@@ -230,6 +230,6 @@ def _within(folder: Path, name: str) -> Path | None:
         return None
     try:
         real = file.resolve(strict=True)
-    except OSError:
+    except (OSError, ValueError):  # a NUL in the name is a ValueError
         return None
     return real if real.parent == folder.resolve() and real.is_file() else None

@@ -58,6 +58,10 @@ class Estimator:
     def _load(self, load: Callable[[], Experience]) -> None:
         self._experience = load()
 
+    def wait(self) -> None:
+        """Until the experience is there."""
+        self._loader.join()
+
     def __call__(self, event: Event) -> Remaining | None:
         now = self._clock()
         is_turn = self._take(event, now)

@@ -95,7 +95,8 @@ class Pipeline(list[Any]):
 class Http(HttpToolsProtocol):
     """HTTP/1.1 with a limit to the size of a request's head and to the time it takes."""
 
-    _head_bytes = 0
+    _head_bytes = 0  # received since the last request
+    _header_bytes = 0  # of the headers found in them
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -117,12 +118,25 @@ class Http(HttpToolsProtocol):
         self._head_bytes += len(data)
         super().data_received(data)
         if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("")  # a head still unfinished after so much
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > HEAD_BYTES:
+            raise ValueError("the head is too large")  # uvicorn then sends its 400
+        super().on_header(name, value)
+
+    def send_400_response(self, msg: str) -> None:
+        if max(self._head_bytes, self._header_bytes) > HEAD_BYTES:
             self.transport.write(_TOO_LARGE)
             self.transport.close()
+        else:
+            super().send_400_response(msg)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         cast(dict[str, Any], self.scope)["extensions"] = {CONNECTION: Socket(self.transport)}
+        self._header_bytes = 0
         self._await_head()
 
     def on_headers_complete(self) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from vidgen.work import Floats, Pixels
 
 GRAIN_TILE: Final = 32  # pixels; side of the piece of background whose grain is taken
+MOST_GRAIN: Final = 6.0  # of 255, standard deviation; what is more is no grain but a pattern
 
 
 def extended(rgb: Pixels, left: int, top: int, right: int, bottom: int) -> Pixels:
@@ -94,6 +95,7 @@ def _grain(picture: Floats, known: Floats) -> Floats:
     tiles.sort(key=lambda tile: float(np.square(tile).sum()))
     calm = tiles[len(tiles) // 10]
     calm = calm - calm.mean((0, 1))
+    calm = calm * min(1.0, MOST_GRAIN / max(1e-6, float(calm.std())))
     white = np.random.default_rng(0).standard_normal((height, width), np.float32)
     return np.dstack([cv2.filter2D(white, -1, calm[..., colour] / step) for colour in range(3)])
 

@@ -40,15 +40,6 @@ def resampled(curve: Floats, rate: int, fps: Fraction, first: int, last: int) ->
     return np.asarray(np.interp(centres, np.arange(len(curve)), curve), np.float32)
 
 
-def highest(curve: Floats, rate: int, fps: Fraction, first: int, last: int) -> Floats:
-    """The largest value of `curve` within each of the frames first..last-1: (last - first,)."""
-    length = rate / float(fps)  # samples a frame
-    steps = np.linspace(0, length, int(np.ceil(length)) + 1)
-    places = np.arange(first, last)[:, None] * length + steps  # (frames, steps)
-    values = np.interp(places, np.arange(len(curve)), curve)
-    return np.asarray(values.max(axis=1), dtype=np.float32)
-
-
 def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """First and one past the last index of each run of True, in order."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))

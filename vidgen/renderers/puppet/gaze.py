@@ -78,7 +78,7 @@ def build(still: Pixels, eye: Eye, u: Floats, v: Floats, scale: float, blur: flo
         v=v,
         column=column,
         row=row,
-        iris=_iris(still, eye, u, v),
+        iris=_iris(still[::2, ::2], eye, u[::2, ::2], v[::2, ::2]),
         half=eye.half,
         height=max(1.0, eye.opening),
         along=(scale * eye.axes.cos, scale * eye.axes.sin),
@@ -111,17 +111,20 @@ def _iris(still: Pixels, eye: Eye, u: Floats, v: Floats) -> tuple[float, float]:
     """The middle of the darkest disc of an iris' size between the lids, u and v."""
     upper, lower = eye.upper(u), eye.lower(u)
     between = (v > upper) & (v < lower) & (np.abs(u) < 0.95 * eye.half)
-    luma = still.astype(np.float32) @ LUMA
-    middle = float(((upper + lower) / 2)[between].mean()) if between.any() else 0.0
+    if not between.any():
+        return 0.0, 0.0
+    luma = still[between].astype(np.float32) @ LUMA  # (N,)
+    along, down = u[between] / eye.half, v[between] / eye.half
+    middle = float(((upper + lower) / 2)[between].mean()) / eye.half
     best, found = np.inf, (0.0, middle)
     for x in np.linspace(-0.42, 0.42, 29):
-        for y in np.linspace(-0.35, 0.35, 9):
-            at = float(x * eye.half), middle + float(y) * eye.opening
-            near = np.hypot(u - at[0], v - at[1]) < IRIS * eye.half
-            disc, rest = between & near, between & ~near
-            if disc.sum() < 8 or rest.sum() < 8:
+        for y in middle + np.linspace(-0.35, 0.35, 9) * eye.opening / eye.half:
+            disc = (along - x) ** 2 + (down - y) ** 2 < IRIS**2
+            count = int(disc.sum())
+            if min(count, len(luma) - count) < 8:
                 continue
-            cost = luma[disc].mean() - luma[rest].mean() + 30 * (x**2 + 0.3 * y**2)
+            dark = float(luma[disc].mean())
+            cost = dark - (luma.sum() - count * dark) / (len(luma) - count) + 30 * x**2
             if cost < best:
-                best, found = float(cost), at
-    return found
+                best, found = float(cost), (float(x), float(y))
+    return found[0] * eye.half, found[1] * eye.half

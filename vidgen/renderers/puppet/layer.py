@@ -14,6 +14,9 @@ from vidgen.renderers.puppet.geometry import Face
 from vidgen.work import Box, Cutout, Floats, Pixels, Subject
 
 FINE: Final = 2  # layer pixels per frame pixel
+# Lanczos' kernel of four lobes, half a pixel off
+HALF: Final = np.sinc(np.arange(-3.5, 4)) * np.sinc(np.arange(-3.5, 4) / 4)
+HALF /= HALF.sum()
 REACH: Final = 0.10  # Hf: nothing moves farther than this in a film
 TILE: Final = 16
 
@@ -65,10 +68,20 @@ def doubled(image: Any) -> Any:
     """`image` at twice its resolution; pixel (2 i, 2 j) is (i, j) of the original, exactly."""
     import cv2
 
-    matrix = np.array([[0.5, 0, 0], [0, 0.5, 0]], np.float64)
-    size = (FINE * image.shape[1], FINE * image.shape[0])
-    how = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(image, matrix, size, flags=how, borderMode=cv2.BORDER_REFLECT_101)
+    def between(picture: Any, down: bool) -> Any:
+        one, half = np.ones(1), HALF
+        kernels = (one, half) if down else (half, one)
+        anchor = (0, 3) if down else (3, 0)
+        edge = cv2.BORDER_REFLECT_101
+        return cv2.sepFilter2D(picture, -1, *kernels, anchor=anchor, borderType=edge)
+
+    rows, columns = image.shape[:2]
+    fine = np.empty((FINE * rows, FINE * columns, *image.shape[2:]), image.dtype)
+    fine[::2, ::2] = image
+    fine[::2, 1::2] = across = between(image, down=False)
+    fine[1::2, ::2] = between(image, down=True)
+    fine[1::2, 1::2] = between(across, down=True)
+    return fine
 
 
 def over(background: Pixels, alpha: Pixels) -> Pixels:
@@ -106,14 +119,22 @@ def _residual(frame: Pixels, alpha: Pixels, background: Pixels) -> Pixels:
     a dark hair before a bright wall. It is thickened there.
     """
     behind = np.maximum(background, 1).astype(np.float32)
-    least = ((frame.astype(np.float32) + 0.5) / behind).min(-1)
-    needed = 255 * (1 - least)
+    changed = (background != frame).any(-1)
+    pixels, behind = frame[changed][:, None], background[changed][:, None]  # (N, 1, 3)
+    alpha[changed] = _thickened(pixels, behind, alpha[changed][:, None])[:, 0]
+    rest = frame.astype(np.int16) - over(background, alpha)
+    return np.dstack([np.clip(rest, 0, 255).astype(np.uint8), alpha])
+
+
+def _thickened(pixels: Pixels, behind: Pixels, alpha: Pixels) -> Pixels:
+    """The least alpha from `alpha` up through which `behind` is nowhere brighter than `pixels`."""
+    least = (pixels + np.float32(0.5)) / np.maximum(behind, 1)
+    needed = 255 * (1 - np.where(behind > pixels, least, 1).min(-1))
     alpha = np.maximum(alpha, np.ceil(np.clip(needed, 0, 255))).astype(np.uint8)
     for _ in range(3):
-        rest = frame.astype(np.int16) - over(background, alpha)
-        short = (rest < 0).any(-1) & (alpha < 255)
+        short = (over(behind, alpha) > pixels).any(-1) & (alpha < 255)
         alpha[short] += 1
-    return np.dstack([np.clip(rest, 0, 255).astype(np.uint8), alpha])
+    return alpha
 
 
 def _premultiplied(colours: Pixels, alpha: Pixels) -> Pixels:

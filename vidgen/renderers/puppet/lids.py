@@ -103,7 +103,7 @@ def build(still: Pixels, eye: Eye, u: Floats, v: Floats, scale: float, blur: flo
     anchor = _anchor(still, eye, u, v, upper)
     row, column = np.indices(u.shape).astype(np.float32)
     skin = (v > anchor + 0.02 * width) & (v < upper - 0.07 * width) & (share < 1.3)
-    smooth = _skin(still, skin, 0.05 * width * scale)
+    smooth = _skin(still, skin, 0.05 * width * scale / 2)
     detail = _texture(still, eye, u, v, lower, scale)
     return Lids(
         still=still,
@@ -149,20 +149,23 @@ def _anchor(still: Pixels, eye: Eye, u: Floats, v: Floats, upper: Floats) -> Flo
 
 
 def _skin(still: Pixels, skin: Floats, sigma: float) -> Pixels:
-    """The colours of `skin` pixels, blurred among themselves and continued everywhere."""
+    """The colours of `skin` pixels, blurred among themselves and continued everywhere.
+
+    Worked out at half the patch's resolution; `sigma` is in pixels of that.
+    """
     import cv2
 
-    weight = skin.astype(np.float32)
-    total = np.zeros(still.shape, np.float32)
-    known = np.zeros(skin.shape, np.float32)
-    for widening in (1.0, 3.0, 9.0):  # farther pixels only count where there is nothing near
-        share = 10.0 ** (-3 * np.log(widening) / np.log(3))
-        size = (0, 0), max(0.8, sigma * widening)
-        total += share * cv2.GaussianBlur(still * weight[..., None], *size)
-        known += share * cv2.GaussianBlur(weight, *size)
-    if not skin.any():
+    if not skin[::2, ::2].any():
         return still
-    return np.clip(total / np.maximum(known, 1e-9)[..., None], 0, 255).astype(np.uint8)
+    weight = skin[::2, ::2].astype(np.float32)
+    picture = still[::2, ::2] * weight[..., None]
+    total, known = np.zeros_like(picture), np.zeros_like(weight)
+    for wider in range(3):  # farther pixels only count where there is nothing near
+        share, size = 10.0 ** (-3 * wider), max(0.8, sigma * 3**wider)
+        total += share * cv2.GaussianBlur(picture, (0, 0), size)
+        known += share * cv2.GaussianBlur(weight, (0, 0), size)
+    mean = np.clip(total / np.maximum(known, 1e-9)[..., None], 0, 255).astype(np.uint8)
+    return cv2.resize(mean, (still.shape[1], still.shape[0]), interpolation=cv2.INTER_LINEAR)
 
 
 def _lashes(still: Pixels, depth: Floats, smooth: Pixels, width: float) -> Floats:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from vidgen import catalog, device
+from vidgen.device import Peak
 from vidgen.media import FilmWriter, encoding_for
 from vidgen.renderers.base import Look
 from vidgen.renderers.musetalk import MuseTalk
@@ -84,7 +86,7 @@ class Bench:
     def on_gpu(self) -> bool:
         return self.device.startswith("cuda")
 
-    def add(self, what: str, result: str, peak: device.Peak, note: str = "") -> None:
+    def add(self, what: str, result: str, peak: Peak, note: str = "") -> None:
         gpu = f"{peak.gpu_memory_mb:,.0f} MB on the GPU, " if peak.gpu_memory_mb else ""
         self.rows.append(Row(what, result, f"{gpu}{peak.memory_mb:,.0f} MB", note))
         print(self.rows[-1].line(), flush=True)
@@ -142,8 +144,7 @@ def measure_yolo(bench: Bench, folder: Path) -> None:
             library(f"{name}.yaml").save(folder / f"{name}.pt")
         with device.measured(bench.device) as peak:
             finder = yolo.YoloPeople(folder / f"{name}.pt", folder / "settings", bench.device)
-            picture = photo(FRAME)
-            seconds = bench.seconds(lambda finder=finder: finder(picture, 0.5), 10)  # type: ignore[misc]
+            seconds = bench.seconds(partial(finder, photo(FRAME), 0.5), 10)
             finder.release()
         bench.add(f"{name.upper()}, 640²", f"{1000 * seconds:.1f} ms", peak)
 
@@ -172,9 +173,8 @@ def measure_birefnet(bench: Bench) -> None:
             net = RandomBiRefNet(
                 [Variant(name, Path(), params, side)], bench.device, lambda _: None
             )
-            picture, whole = photo(FRAME), (0, 0, FRAME, FRAME)
             times, warm = (10, 3) if bench.on_gpu else (1, 1 if side == 512 else 0)
-            once: Callable[[], Any] = lambda net=net: net.matte(picture, whole)  # type: ignore[misc]  # noqa: E731
+            once = partial(net.matte, photo(FRAME), (0, 0, FRAME, FRAME))
             net.load()
             seconds = bench.seconds(once, times, warm)
             net.release()
@@ -238,7 +238,7 @@ def measure_musetalk(bench: Bench) -> RandomNetworks:
         with device.measured(bench.device) as peak:
             latents = networks.latents(square, square)
             tokens = np.zeros((batch, 50, 384), np.float32)
-            once: Callable[[], Any] = lambda l=latents, t=tokens: networks.drawn(l, t)  # type: ignore[misc]  # noqa: E731, E741
+            once = partial(networks.drawn, latents, tokens)
             seconds = bench.seconds(once, *((10, 3) if bench.on_gpu else (2, 1)))
         bench.add(f"MuseTalk, batch {batch}", f"{batch / seconds:.2f} fps", peak)
     return networks

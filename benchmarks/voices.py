@@ -1,9 +1,16 @@
 """Voices whose every phoneme is known: eSpeak speakers of several languages, as eSpeak labels them.
 
 Makes the test material for `talking` and the training material for the closure classifier.
+
+    python -m benchmarks.voices FOLDER [LANGUAGE [SPEAKER]]
+
+writes voice.wav, voice.json (the phones) and voice.txt (the words).
 """
 
-from dataclasses import dataclass
+import json
+import sys
+from dataclasses import astuple, dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -23,7 +30,7 @@ TEXTS: Final = {
     "table, a copper lamp and a box of peppermint candy. Ask Martha what happened at the camp. "
     "Two hundred people climbed up the mountain path, and many of them sang. Stop that, Sam! "
     "A rabbit ran across the backyard and vanished behind the maple. The pilot spoke calmly.",
-    "de": "Mein Bruder baut am Abend ein Haus am Berg. Papa hat immer Bananen und Pflaumen gekauft. "
+    "de": "Mein Bruder baut am Abend ein Haus am Berg. Papa hat oft Bananen und Pflaumen gekauft. "
     "Der Baum am Bach war alt, aber niemand sprach darüber. Kommt bitte morgen zum Mittagessen! "
     "Das Problem mit der Pumpe haben wir gestern behoben. Anna fragt, ob Mama mitkommen kann.",
     "fr": "Bonjour madame, je m'appelle Pierre et j'habite à Paris. Mon papa a perdu son manteau "
@@ -103,3 +110,19 @@ def with_reverb(
     room[0] = direct
     wet = fftconvolve(samples, room / np.sqrt((room**2).sum()))[: len(samples)]
     return np.asarray(wet, np.float32)
+
+
+def main(folder: str, language: str = "en-gb", speaker: str = "Female1") -> None:
+    import soundfile
+
+    made = voice(language, speaker)
+    where = Path(folder)
+    where.mkdir(parents=True, exist_ok=True)
+    soundfile.write(where / "voice.wav", made.speech.samples, made.speech.rate)
+    phones = json.dumps([astuple(phone) for phone in made.phones], ensure_ascii=False)
+    (where / "voice.json").write_text(phones, "utf-8")
+    (where / "voice.txt").write_text(made.text, "utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

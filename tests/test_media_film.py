@@ -294,3 +294,21 @@ def test_a_full_disk_while_joining_is_an_os_error(tmp_path: Path) -> None:
     film = film_of_pieces(tmp_path, ("mov", False))
     with pytest.raises(OSError, match="large"), files_no_larger_than(20_000):
         join(film, tone(0.6, 48000), tmp_path / "film", ENCODINGS["mov", False])
+
+
+@pytest.mark.parametrize("size", [(518, 518), (258, 514), (256, 256)])
+@pytest.mark.parametrize("layout", ["rgb24", "yuv420p"])
+def test_any_even_size_is_kept_to_the_last_row(
+    tmp_path: Path, size: tuple[int, int], layout: str
+) -> None:
+    rgb = np.zeros((size[1], size[0], 3), np.uint8)
+    rgb[-2:] = 255
+    pixels = rgb if layout == "rgb24" else to_yuv420p(rgb)
+    encoding = encoding_for("mp4")
+    path = tmp_path / f"piece{encoding.suffix}"
+    with FilmWriter(path, size=size, fps=Fraction(25), encoding=encoding) as writer:
+        writer.write(Frames(pixels[None], layout))
+    found = first_frame(path)
+    assert found.shape == (size[1], size[0], 3)
+    assert found[-2:].mean() > 200
+    assert found[:-8].mean() < 30

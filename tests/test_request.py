@@ -42,6 +42,7 @@ def test_a_folder_as_output_gets_the_default_name(tmp_path: Path) -> None:
         (None, {"person": "0"}, "option.person"),
         (None, {"person": "nobody"}, "option.person"),
         (None, {"background": "#12"}, "option.colour"),
+        (None, {"height": 100}, "option.height"),
         (None, {"background": "transparent"}, "option.transparent_mp4"),
     ],
 )

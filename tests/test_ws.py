@@ -1,9 +1,11 @@
 """The WebSocket over real sockets: the same events, commands, and endings."""
 
+import contextlib
 import json
 import time
 import uuid
 from collections.abc import Iterator
+from socket import create_connection
 from typing import Any
 
 import pytest
@@ -134,8 +136,8 @@ def test_what_cannot_be_done_is_said(server: Served, message: str, code: str) ->
 
 
 def test_an_unknown_task_is_refused_before_the_handshake(server: Served) -> None:
-    with pytest.raises(InvalidStatus) as refused:
-        socket(server, f"/{uuid.uuid4()}")
+    with pytest.raises(InvalidStatus) as refused, socket(server, f"/{uuid.uuid4()}"):
+        pass
     assert refused.value.response.status_code == 404
 
 
@@ -143,12 +145,19 @@ def test_other_sites_and_strangers_are_refused(home: Home, run: Run) -> None:
     run.write("log")
     with served(home, token=TOKEN) as server:
         for headers, status in (({}, 401), ({"Authorization": "Bearer no"}, 401)):
-            with pytest.raises(InvalidStatus) as refused:
-                socket(server, f"/{run.id}", additional_headers=headers)
+            with (
+                pytest.raises(InvalidStatus) as refused,
+                socket(server, f"/{run.id}", additional_headers=headers),
+            ):
+                pass
             assert refused.value.response.status_code == status
         key = {"Authorization": f"Bearer {TOKEN}"}
-        with pytest.raises(InvalidStatus) as refused:
-            socket(server, f"/{run.id}", additional_headers=key, origin="https://evil.example")
+        evil = "https://evil.example"
+        with (
+            pytest.raises(InvalidStatus) as refused,
+            socket(server, f"/{run.id}", additional_headers=key, origin=evil),
+        ):
+            pass
         assert refused.value.response.status_code == 403
         with socket(server, f"/{run.id}", additional_headers=key, origin=server.url) as ws:
             assert received(ws)["event_type"] == "connected"
@@ -158,8 +167,8 @@ def test_places_are_limited_and_freed(home: Home, run: Run) -> None:
     run.write("log")
     with served(home, per_address=1) as server:
         with socket(server, f"/{run.id}"):
-            with pytest.raises(InvalidStatus) as refused:
-                socket(server, f"/{run.id}")
+            with pytest.raises(InvalidStatus) as refused, socket(server, f"/{run.id}"):
+                pass
             assert refused.value.response.status_code == 429
         wait_until(lambda: server.app.hub.watcher_count == 0)
         with socket(server, f"/{run.id}") as ws:
@@ -185,22 +194,30 @@ def test_a_peer_without_pong_is_cut(
     monkeypatch.setattr(server_module, "PING_SECONDS", 0.3)
     monkeypatch.setattr(server_module, "PONG_SECONDS", 0.3)
     run.write("log")
-    with served(home) as server, socket(server, f"/{run.id}", ping_interval=None) as ws:
-        received(ws)
-        ws.protocol.send_pong = lambda _: None  # type: ignore[method-assign]  # a dead peer
-        ws.protocol.recv_ping = None  # type: ignore[attr-defined]
+    with served(home) as server, create_connection(("127.0.0.1", server.port), 5) as peer:
+        peer.sendall(
+            f"GET /api/ws/progress/{run.id} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
         began = time.monotonic()
+        content = b""
+        while chunk := peer.recv(65536):  # and no pong ever
+            content += chunk
+        assert 0.5 < time.monotonic() - began < 5
+        assert b"connected" in content
+        assert b"keepalive ping timeout" in content
         wait_until(lambda: server.app.hub.watcher_count == 0)
-        assert 0.4 < time.monotonic() - began < 5
 
 
 def test_the_end_of_the_server_is_said(home: Home, run: Run) -> None:
     run.write("log")
-    with served(home) as server:
-        ws = socket(server, f"/{run.id}")
-        received(ws)
-    with pytest.raises(ConnectionClosed) as closed:
-        while True:
-            ws.recv(timeout=10)
+    with contextlib.ExitStack() as stack:
+        with served(home) as server:
+            ws = stack.enter_context(socket(server, f"/{run.id}"))
+            received(ws)
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                ws.recv(timeout=10)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1012

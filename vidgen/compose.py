@@ -259,7 +259,7 @@ def _steps(job: Job, chosen: Plan, photo: "Photo", speech: "Speech", emit: Emit)
         Step(detect, keys.subject, (Subject,)),
         Step(matte, keys.cutout, (Cutout,)),
         Step(Prosody(job.options)),
-        *_drawing(job, chosen, keys.film),
+        *_drawing(job, chosen, keys.film, emit),
         Step(finalize),
     ]
 
@@ -298,7 +298,7 @@ def _matter(job: Job, chosen: Plan, emit: Emit) -> Any:
     return BiRefNet(found, chosen.device, emit)
 
 
-def _drawing(job: Job, chosen: Plan, key: str) -> list[Step]:
+def _drawing(job: Job, chosen: Plan, key: str, emit: Emit) -> list[Step]:
     """What draws the film: a local renderer, or D-ID's two stages."""
     if chosen.renderer == "d-id":
         from vidgen.renderers.did.key import Scheme, account
@@ -313,7 +313,7 @@ def _drawing(job: Job, chosen: Plan, key: str) -> list[Step]:
         return [Step(DidUpload(payer, job.task.task_id)), Step(DidProcessing(payer))]
     from vidgen.stages.render import Render
 
-    renderer, look = _renderer(job, chosen), _look(job.options)
+    renderer, look = _renderer(job, chosen, emit), _look(job.options)
     return [
         Step(
             Render(
@@ -323,11 +323,18 @@ def _drawing(job: Job, chosen: Plan, key: str) -> list[Step]:
     ]
 
 
-def _renderer(job: Job, chosen: Plan) -> "Renderer":
+def _renderer(job: Job, chosen: Plan, emit: Emit) -> "Renderer":
     if chosen.renderer == "musetalk":
         from vidgen.renderers.musetalk import MuseTalk
+        from vidgen.renderers.musetalk.networks import Files
 
-        return MuseTalk(job.shelf, chosen.device)
+        rows = catalog.models()
+        files = Files(
+            *map(job.shelf.path, plan.MUSETALK),
+            rows["sd_vae"].params,
+            rows["whisper_tiny"].params,
+        )
+        return MuseTalk(files, chosen.device, emit)
     from vidgen.renderers.puppet import Puppet
 
     return Puppet(chosen.device)

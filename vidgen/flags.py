@@ -67,7 +67,7 @@ def _metavar(kind: Any, choices: tuple[str, ...]) -> str | None:
 
 def _range(about: Mapping[str, Any]) -> str:
     least, most = about["least"], about["most"]
-    if least is None or most is None:
+    if least is None or most is None or "from" in about["help"]:
         return ""
     return f" {least:g} to {most:g}."
 

@@ -17,6 +17,7 @@ from vidgen.errors import InputError
 
 Source = Literal["flag", "environment", "config", "default"]
 ENVIRONMENT_PREFIX: Final = "VIDGEN_"
+LEAST_HEIGHT: Final = 256  # pixels
 
 
 def option(
@@ -121,7 +122,13 @@ class Options:
     smoothing: float = option(
         1.0, "How soft the cut-out's edge is; 0 is off.", panel=PICTURE, least=0, most=3
     )
-    height: int = option(720, "Height of the film, pixels.", panel=PICTURE, least=256, most=2160)
+    height: int = option(
+        0,
+        "Height of the film, pixels, from 256; 0 takes 512 to 720, as the photo allows.",
+        panel=PICTURE,
+        least=0,
+        most=2160,
+    )
     aspect: str = option(
         "keep", "Shape of the film.", panel=PICTURE, choices=("keep", "1:1", "9:16", "16:9", "4:5")
     )
@@ -201,6 +208,14 @@ def check(options: Options) -> None:
             hint="Use auto, largest, left, right, center, or a number from 1, left to right.",
             code="option.person",
             value=options.person,
+        )
+    if 0 < options.height < LEAST_HEIGHT:
+        raise InputError(
+            "A film {height} pixels high is too small for a face.",
+            hint="Use at least {least}, or 0 to let vidgen choose.",
+            code="option.height",
+            height=options.height,
+            least=LEAST_HEIGHT,
         )
     if options.background.startswith("#") and not re.fullmatch(
         r"#[0-9a-fA-F]{3}([0-9a-fA-F]{3})?", options.background

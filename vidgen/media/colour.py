@@ -3,6 +3,7 @@
 Numbers: ITU-R BT.709-6, limited range ("video levels": luma 16-235, chroma 16-240).
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -61,9 +62,9 @@ def video_frame(pixels: Pixels, layout: str, stored: str) -> Any:
     import av
 
     if (layout, stored) == ("yuv420p", "yuv420p"):
-        return av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pixels), format="yuv420p")
+        return _opaque(np.ascontiguousarray(pixels))
     if (layout, stored) == ("rgb24", "yuv420p"):
-        return av.VideoFrame.from_numpy_buffer(to_yuv420p(pixels), format="yuv420p")
+        return _opaque(to_yuv420p(pixels))
     if (layout, stored) == ("rgba", "yuva420p"):
         return _with_alpha(pixels)
     if (layout, stored) == ("rgba", "yuva444p10le"):
@@ -74,6 +75,25 @@ def video_frame(pixels: Pixels, layout: str, stored: str) -> Any:
     raise ValueError(f"frames in {layout} cannot be stored as {stored}")
 
 
+def _opaque(yuv: Pixels) -> Any:
+    """(H * 3 / 2, W) → an av.VideoFrame in yuv420p."""
+    import av
+
+    H, W = yuv.shape[0] * 2 // 3, yuv.shape[1]
+    if H % 4 == 0:
+        return av.VideoFrame.from_numpy_buffer(yuv, format="yuv420p")
+    # PyAV takes a buffer's height for a multiple of 4 and would cut the film by two rows.
+    frame = av.VideoFrame(W, H, "yuv420p")
+    _fill(frame, (yuv[:H], *yuv[H:].reshape(2, H // 2, W // 2)))
+    return frame
+
+
+def _fill(frame: Any, planes: Sequence[Pixels]) -> None:
+    for plane, values in zip(frame.planes, planes, strict=True):
+        rows: Pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        rows[: values.shape[0], : values.shape[1]] = values
+
+
 def _with_alpha(rgba: Pixels) -> Any:
     """(H, W, 4) → an av.VideoFrame in yuva420p."""
     import av
@@ -81,10 +101,7 @@ def _with_alpha(rgba: Pixels) -> Any:
     H, W = rgba.shape[:2]
     yuv = to_yuv420p(np.ascontiguousarray(rgba[..., :3]))
     frame = av.VideoFrame(W, H, "yuva420p")
-    planes = (yuv[:H], *yuv[H:].reshape(2, H // 2, W // 2), rgba[..., 3])
-    for plane, values in zip(frame.planes, planes, strict=True):
-        rows: Pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        rows[: values.shape[0], : values.shape[1]] = values
+    _fill(frame, (yuv[:H], *yuv[H:].reshape(2, H // 2, W // 2), rgba[..., 3]))
     return frame
 
 
@@ -96,10 +113,8 @@ def to_rgb(pixels: Pixels, layout: str) -> Pixels:
         alpha = pixels[..., 3:].astype(np.uint16)  # (H, W, 1)
         over: Pixels = ((pixels[..., :3] * alpha + 224 * (255 - alpha)) // 255).astype(np.uint8)
         return over
-    import av
 
-    frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pixels), format=layout)
-    return frame_to_rgb(frame)
+    return frame_to_rgb(_opaque(np.ascontiguousarray(pixels)))
 
 
 def frame_to_rgb(frame: Any, layout: str = "rgb24") -> Pixels:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 STEADY_SHARE: Final = 0.10  # a new time is taken at once when it differs by more than this …
-STEADY_SECONDS: Final = 1.0  # … and by more than this
-GLIDE: Final = 0.1  # smaller differences are made up by at most this part of the passing time
+STEADY_SECONDS: Final = 0.5  # … and by more than this
+GLIDE: Final = 0.2  # smaller differences are made up by at most this part of the passing time
 
 
 @dataclass(slots=True)

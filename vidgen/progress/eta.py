@@ -20,7 +20,7 @@ RATE_SHARE: Final = 0.02  # of a stage must be done before its own speed says an
 PATIENCE_SECONDS: Final = 0.5  # how long the first estimate may wait for the logs to be read
 REFRESH_SECONDS: Final = 1.0
 OVERDUE_SHARE: Final = 0.1  # a silent stage past its time is taken to need this much more of it
-LIVE_POWER: Final = 0.5  # weight of the measured speed = share done to this power
+LIVE_HALF: Final = 0.05  # of a stage done, the measured speed counts as much as the foretold one
 
 
 @dataclass(slots=True)
@@ -136,7 +136,7 @@ class Estimator:
         foretold = prior * (1 - running.share)
         if live is None:
             return foretold
-        weight = float(running.share**LIVE_POWER)
+        weight = running.share / (running.share + LIVE_HALF)
         return (1 - weight) * foretold + weight * live
 
     def _live(self, running: _Running, now: float) -> float | None:

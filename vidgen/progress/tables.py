@@ -13,11 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from vidgen.messages import say
+from vidgen.progress.accuracy import MOMENTS
 from vidgen.progress.layout import ASCII, STYLES, UNICODE, Glyphs, cut_path
 from vidgen.progress.words import duration, harmless, megabytes, stage_name
 
 if TYPE_CHECKING:
+    from vidgen.progress.accuracy import Accuracy
     from vidgen.progress.history import Run, Said, Step, Timeline
+    from vidgen.progress.stats import StageStats, Stats
 
 NARROW: Final = 60
 SIGNS: Final = {
@@ -180,6 +183,66 @@ def _print_end(told: "Timeline", language: str, out: Console) -> None:
             out.print(Text(harmless(hint)))
     if told.run.resume_command:
         out.print(f"{say('live.resume', None, language)}  {told.run.resume_command}")
+
+
+def print_stats(stats: "Stats", language: str) -> None:
+    out = console()
+    if not stats.runs:
+        out.print(say("history.none", None, language))
+        return
+    counts = (f"{stage_name(state, language)} {count}" for state, count in stats.states.items())
+    out.print(Text(f" {_glyphs(out).dot} ".join(counts), "bold"))
+    out.print()
+    out.print(_stage_stats(stats.stages, language, out))
+    if stats.failures:
+        out.print()
+        out.print(Text(say("stats.failures", None, language), "bold"))
+        for code, count in stats.failures.items():
+            out.print(f"{count:4} × {harmless(code)}")
+    out.print()
+    _print_accuracy(stats.accuracy, language, out)
+
+
+def _stage_stats(stages: Sequence["StageStats"], language: str, out: Console) -> Table:
+    is_wide = out.width >= NARROW
+    table = Table.grid(padding=(0, 2, 0, 0))
+    heads = ["stage", "median", "half", "load", "pace", "runs"] if is_wide else ["stage", "median"]
+    for at, _ in enumerate(heads):
+        table.add_column(no_wrap=True, justify="left" if at == 0 else "right", overflow="ellipsis")
+    table.add_row(*(Text(say(f"stats.{head}", None, language), "dim") for head in heads))
+    for stage in stages:
+        made = " ".join(filter(None, (stage.backend, stage.device)))
+        name = Text.assemble(stage_name(stage.stage, language), "  ", (harmless(made), "dim"))
+        pace = ""
+        if stage.seconds_per_unit:
+            unit = say(f"live.unit_{stage.unit}", None, language, otherwise=stage.unit)
+            pace = f"{stage.seconds_per_unit * 1000:.3g} ms/{unit}"
+        row = [
+            name,
+            Text(duration(stage.median_seconds, language), "bold"),
+            f"{stage.low_seconds:.1f} – {stage.high_seconds:.1f}",
+            f"{stage.load_seconds:.1f}",
+            pace,
+            str(stage.runs),
+        ]
+        table.add_row(*row[: len(heads)])
+    return table
+
+
+def _print_accuracy(found: "Accuracy", language: str, out: Console) -> None:
+    out.print(Text(say("stats.accuracy", {"runs": found.runs}, language), "bold"))
+    told = [
+        f"{share:.0%} {_glyphs(out).dot} {error:.0%}"
+        for share, error in zip(MOMENTS, found.mape, strict=True)
+        if error is not None
+    ]
+    if not told:
+        out.print(say("live.learning", None, language))
+        return
+    out.print(f"{say('stats.error_at', None, language)}  {'   '.join(told)}")
+    if found.coverage is not None:
+        kept = {"percent": f"{found.coverage:.0%}"}
+        out.print(say("stats.kept", kept, language))
 
 
 def _grid() -> Table:

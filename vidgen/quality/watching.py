@@ -67,7 +67,7 @@ def watch(
     for time, rgb in pictures(video, start, frames):
         found = net.track(rgb, previous) if previous else None
         if found is None and (previous is not None or len(rows) % 10 == 0):
-            found = _found(rgb, net, face)  # a lost face is not searched in every frame
+            found = first_face(rgb, net, face)  # a lost face is not searched in every frame
         previous = found
         rows.append((time, *(_measured(found) if found else (0.0, 0.0, 0.0, 0.0))))
     table = np.array(rows, dtype=np.float64).reshape(-1, 5)
@@ -103,7 +103,9 @@ def _rgb(frame: Any) -> Pixels:
     return np.asarray(frame.to_ndarray(format="rgb24"))
 
 
-def _found(rgb: Pixels, net: LandmarkNet, face: Sequence[float] | None) -> Landmarks | None:
+def first_face(
+    rgb: Pixels, net: LandmarkNet, face: Sequence[float] | None = None
+) -> Landmarks | None:
     """The face in `face`, or the first sure one at the usual places, else the best there."""
     if face is not None:
         left, top, right, bottom = face

@@ -19,6 +19,8 @@ Rect = tuple[float, float, float, float]  # photo pixels: left, top, right, bott
 ASPECTS: Final = {"1:1": 1.0, "9:16": 9 / 16, "16:9": 16 / 9, "4:5": 4 / 5}
 FACE_SHARES: Final = (0.38, 0.40, 0.36, 0.42, 0.45, 0.48, 0.52, 0.56)  # Hf over the crop's height
 FACE_DOWN: Final = 0.47  # where the middle of the face stands, share of the crop's height
+BLOW_UP: Final = 2.0  # times that a crop may be enlarged before it looks soft
+USUAL: Final = (512, 720)  # pixels, heights of a film when nobody names one
 SMALL_FACE: Final = 0.22  # below this share of the photo's height, auto crops
 LARGE_FACE: Final = 0.56  # above this share, a crop that must change shape takes in more
 WIDEST: Final = 4096  # pixels, what H.264 decoders in browsers and phones take
@@ -45,7 +47,12 @@ class Crop:
     height: int
 
     def size(self, height: int, aspect: str = "keep") -> tuple[int, int]:
-        """Width and height of the film, even; `height` high unless that is wider than `WIDEST`."""
+        """Width and height of the film, even; `height` high unless that is wider than `WIDEST`.
+
+        A `height` of 0 takes what the photo can fill: `BLOW_UP` times the crop, `USUAL` at least
+        and at most.
+        """
+        height = height or min(max(round(BLOW_UP * self.height), USUAL[0]), USUAL[1])
         ratio = ASPECTS.get(aspect, self.width / self.height)
         height = min(height, int(WIDEST / ratio))
         return _even(height * ratio), _even(height)

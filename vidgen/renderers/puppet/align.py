@@ -31,7 +31,7 @@ class Alignment:
     """`path[k]` is the synthesized voice's frame for frame k of the real one, at 100 Hz.
 
     `cost` is the mean distance along the path divided by that of frames paired by chance:
-    about 0.5–0.7 when the words fit, towards 1 when they do not.
+    0.1–0.85 when the words fit, towards 1 when they do not.
     """
 
     path: Path

@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -69,7 +70,7 @@ def near_speech(sound: Sound) -> Array:
 def features(sound: Sound) -> Floats:
     """(N, 81) float32: for each moment of OFFSETS the 8 bands in units of 20 dB, and voicing."""
     bands = np.stack(
-        [sound.mels[:, a:b].mean(axis=1) for a, b in zip(EDGES, EDGES[1:], strict=False)], axis=1
+        [sound.mels[:, a:b].mean(axis=1) for a, b in pairwise(EDGES)], axis=1
     )
     level = np.maximum(bands - np.percentile(sound.speech, 95), DEEPEST) / 20
     spoken = sound.loud > 0.05

@@ -5,68 +5,92 @@ in the photo is the photo. Knows neither how lids nor how an iris moves.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from vidgen.renderers.puppet import gaze, lids
 from vidgen.renderers.puppet.gaze import Ball
 from vidgen.renderers.puppet.geometry import Eye, Face
-from vidgen.renderers.puppet.layer import FINE, doubled
+from vidgen.renderers.puppet.layer import FINE, crop, doubled, places
 from vidgen.renderers.puppet.lids import Lids
 from vidgen.renderers.puppet.skin import Light
-from vidgen.work import Box, Floats, Pixels
+from vidgen.work import Box, Pixels
+
+LEAST: Final = 6  # pixels: a smaller eye is left alone
 
 
 @dataclass(frozen=True, slots=True)
 class EyePatch:
-    """One eye."""
+    """One eye: a small patch to look about in, and one that also holds the lids' skin."""
 
-    box: Box  # frame pixels
+    box: Box  # frame pixels: what `lids` covers
+    opening: Box  # inside it: what `ball` covers
     ball: Ball
     lids: Lids
 
-    def draw(self, x: float, y: float, shut: float) -> Pixels:
-        """(h, w, 3) looking (x, y), its lids `shut`."""
-        ball = self.ball.draw(x, y) if abs(x) + abs(y) > 1e-3 else self.ball.still
-        return self.lids.draw(ball, shut) if shut > 1e-3 else ball
+    def draw(self, x: float, y: float, shut: float) -> tuple[Pixels, Box]:
+        """(h, w, 3) looking (x, y), its lids `shut`, and the box that it covers."""
+        looks = abs(x) + abs(y) > 1e-3
+        ball = self.ball.draw(x, y) if looks else self.ball.still
+        if shut < 1e-3:
+            return ball, self.opening
+        whole = self.lids.still.copy()
+        left, top = (FINE * (self.opening[side] - self.box[side]) for side in (0, 1))
+        whole[top : top + ball.shape[0], left : left + ball.shape[1]] = ball
+        return self.lids.draw(whole, shut), self.box
 
 
 def build(frame: Pixels, face: Face, light: Light) -> tuple[EyePatch, ...]:
     """The eyes that are in the frame and large enough to be seen moving."""
     patches = []
     for eye in face.eyes:
-        box = _box(eye, frame.shape)
-        if min(box[2] - box[0], box[3] - box[1]) >= 6:
-            patches.append(_patch(frame, eye, box, light))
+        box = _lid_box(eye, frame.shape)
+        opening = _inside(_ball_box(eye, frame.shape), box)
+        if min(opening[2] - opening[0], opening[3] - opening[1]) >= LEAST:
+            patches.append(_patch(frame, eye, box, opening, light))
     return tuple(patches)
 
 
-def _patch(frame: Pixels, eye: Eye, box: Box, light: Light) -> EyePatch:
-    left, top, right, bottom = box
-    still = doubled(np.ascontiguousarray(frame[top:bottom, left:right]))
-    u, v = eye.axes.uv(*places(box))
-    ball = gaze.build(still, eye, u, v, FINE, light.blur)
-    return EyePatch(box, ball, lids.build(still, eye, u, v, FINE, light.blur))
+def _patch(frame: Pixels, eye: Eye, box: Box, opening: Box, light: Light) -> EyePatch:
+    parts = []
+    for place, part in ((box, lids), (opening, gaze)):
+        still = doubled(np.ascontiguousarray(crop(frame, place)))
+        u, v = eye.axes.uv(*places(place))
+        parts.append(part.build(still, eye, u, v, FINE, light.blur))
+    return EyePatch(box, opening, parts[1], parts[0])
 
 
-def places(box: Box) -> tuple[Floats, Floats]:
-    """x and y, frame pixels, of a patch's pixels: (FINE i, FINE j) is on the frame's (i, j)."""
-    x = box[0] + np.arange(FINE * (box[2] - box[0])) / FINE
-    y = box[1] + np.arange(FINE * (box[3] - box[1])) / FINE
-    across, down = np.meshgrid(x, y)
-    return across.astype(np.float32), down.astype(np.float32)
-
-
-def _box(eye: Eye, shape: tuple[int, ...]) -> Box:
+def _lid_box(eye: Eye, shape: tuple[int, ...]) -> Box:
     """From the brow to the skin below the eye, inside the frame."""
     width = 2 * eye.half
     top = min(float(eye.brow.v.min()), float(eye.upper.v.min()) - 0.3 * width)
-    v = np.array([top - 0.06 * width, float(eye.lower.v.max()) + 0.62 * width], np.float32)
-    u = np.array([-1.6, 1.6], np.float32) * eye.half
-    x, y = eye.axes.xy(*(side.ravel() for side in np.meshgrid(u, v)))
+    return _box(eye, shape, 1.5, top - 0.05 * width, float(eye.lower.v.max()) + 0.5 * width)
+
+
+def _ball_box(eye: Eye, shape: tuple[int, ...]) -> Box:
+    """The opening and a few pixels round it."""
+    margin = 0.05 * 2 * eye.half + 2
+    return _box(
+        eye, shape, 1.1, float(eye.upper.v.min()) - margin, float(eye.lower.v.max()) + margin
+    )
+
+
+def _box(eye: Eye, shape: tuple[int, ...], wide: float, top: float, bottom: float) -> Box:
+    u = np.array([-wide, wide], np.float32) * eye.half
+    x, y = eye.axes.xy(*(side.ravel() for side in np.meshgrid(u, np.array([top, bottom]))))
     return (
         int(np.clip(x.min(), 0, shape[1])),
         int(np.clip(y.min(), 0, shape[0])),
         int(np.clip(x.max() + 1, 0, shape[1])),
         int(np.clip(y.max() + 1, 0, shape[0])),
+    )
+
+
+def _inside(box: Box, outer: Box) -> Box:
+    return (
+        max(box[0], outer[0]),
+        max(box[1], outer[1]),
+        min(box[2], outer[2]),
+        min(box[3], outer[3]),
     )

@@ -74,6 +74,8 @@ def build(subject: Subject, cutout: Cutout) -> Figure:
     size = subject.frame.shape[1], subject.frame.shape[0]
     shown = layer.build(subject, cutout, face, pitch, head.reach(face, size))
     grid = Grid.over(shown.box, pitch)
+    alpha = np.zeros(size[::-1], np.uint8)
+    layer.crop(alpha, shown.box)[:] = shown.fine[::FINE, ::FINE, 3]
     part, rows, columns = grid.part(_around(face, subject.frame.shape))
     return Figure(
         size=size,
@@ -86,7 +88,7 @@ def build(subject: Subject, cutout: Cutout) -> Figure:
         bases=bases.build(face, part),
         rows=rows,
         columns=columns,
-        mouth=mouth.build(subject.frame, face, light, part),
+        mouth=mouth.build(subject.frame, face, light, alpha),
         eyes=eyes.build(subject.frame, face, light),
     )
 

@@ -40,6 +40,12 @@ class Grid:
         return cls(left, top, columns, rows, pitch)
 
     @property
+    def origin(self) -> tuple[float, float]:
+        """x and y of node (0, 0), frame pixels."""
+        start = -self.pitch + (self.pitch - 1) / 2
+        return self.left + start, self.top + start
+
+    @property
     def right(self) -> int:
         return self.left + (self.columns - 2) * self.pitch
 
@@ -49,9 +55,8 @@ class Grid:
 
     def nodes(self) -> tuple[Floats, Floats]:
         """x and y of the nodes, each (rows, columns), frame pixels."""
-        start = -self.pitch + (self.pitch - 1) / 2
-        x = self.left + start + self.pitch * np.arange(self.columns)
-        y = self.top + start + self.pitch * np.arange(self.rows)
+        x = self.origin[0] + self.pitch * np.arange(self.columns)
+        y = self.origin[1] + self.pitch * np.arange(self.rows)
         across, down = np.meshgrid(x, y)
         return across.astype(np.float32), down.astype(np.float32)
 

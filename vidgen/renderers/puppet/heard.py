@@ -85,4 +85,4 @@ def _moved(jaw: Array) -> Array:
 def _to_own_range(jaw: Array) -> Array:
     """0..1, 1 being as wide as this speaker opens in his widest twentieth of the time."""
     top = float(np.percentile(jaw[jaw > 0.05], 93)) if (jaw > 0.05).any() else 0.0
-    return np.asarray(np.clip(jaw / top, 0, 1)) if top > 0.02 else np.zeros(len(f2))
+    return np.asarray(np.clip(jaw / top, 0, 1)) if top > 0.02 else np.zeros(len(jaw))

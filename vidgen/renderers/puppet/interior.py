@@ -12,40 +12,84 @@ import numpy as np
 from vidgen.renderers.puppet import teeth
 from vidgen.renderers.puppet.geometry import Face
 from vidgen.renderers.puppet.grid import smoothstep
+from vidgen.renderers.puppet.layer import FINE, places
 from vidgen.renderers.puppet.skin import Light
-from vidgen.work import Floats, Pixels
+from vidgen.work import Box, Floats, Pixels
 
 CAVITY: Final = np.array([0.21, 0.085, 0.075], np.float32)
 CHEEK: Final = np.array([0.34, 0.15, 0.13], np.float32)
 TONGUE: Final = np.array([0.74, 0.36, 0.35], np.float32)
 
+WARM: Final = np.array([1.0, 1.12, 1.25], np.float32)  # shade in a mouth is reddish
+FLOORS: Final = {False: (0.58, 0.78, 0.68), True: (0.84, 0.92, 0.90)}  # own teeth are lit already
+
 
 @dataclass(frozen=True, slots=True)
 class Interior:
-    """Pictures (h, w, C) float32, 0–255, colours premultiplied where C is 4."""
+    """Pictures (h, w, C) float32, 0–255, colours premultiplied where C is 4.
 
-    cavity: Floats  # (h, w, 3)
-    tongue: Floats  # (h, w, 4) at rest of the jaw, low
-    lower: Floats  # (h, w, 4) at rest of the jaw
+    They cover `box` at FINE times the frame's resolution, with the head at rest, the jaw shut.
+    """
+
+    box: Box  # frame pixels
+    cavity: Floats  # (h, w, 4) and grain in the last channel
+    tongue: Floats  # (h, w, 4)
+    lower: Floats  # (h, w, 4)
     upper: Floats  # (h, w, 4) fixed to the skull
     own_teeth: bool  # the upper teeth are the photo's
-    grain: Floats  # (h, w, 1)
+    height: float  # Hf
+
+    def look(
+        self, at: Floats, jaw: Floats, tongue: Floats, above: Floats, below: Floats
+    ) -> Floats:
+        """What the opening shows at `at` (h, w, 2), frame pixels with the head at rest: (h, w, 3).
+
+        `jaw` and `tongue` (2,) are how far these have gone; `above` and `below` (h, w) are the
+        distances from the lips' edges, negative between them. All in frame pixels.
+        """
+        back = self._at(self.cavity, at)
+        colour = _laid(back[..., :3], self._at(self.tongue, at - tongue))
+        colour = _laid(colour, self._at(self.lower, at - jaw))
+        colour = _laid(colour, self._at(self.upper, at))
+        return colour * self._shade(above, below) + back[..., 3:]
+
+    def _at(self, picture: Floats, at: Floats) -> Floats:
+        import cv2
+
+        fine = (at - np.array(self.box[:2], np.float32)) * np.float32(FINE)
+        return cv2.remap(picture, fine, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    def _shade(self, above: Floats, below: Floats) -> Floats:
+        """The shadow of the lips, (h, w, 3): deeper under the upper one and in narrow openings."""
+        under, over, narrow = FLOORS[self.own_teeth]
+        h = self.height
+        shade = under + (1 - under) * smoothstep(-above / (0.030 * h))
+        shade *= over + (1 - over) * smoothstep(-below / (0.018 * h))
+        shade *= narrow + (1 - narrow) * smoothstep((-above - below) / (0.035 * h))
+        return shade[..., None] ** WARM
 
 
-def build(frame: Pixels, face: Face, light: Light, x: Floats, y: Floats) -> Interior:
-    """Paint for pixels at frame positions `x`, `y` (h, w each)."""
+def _laid(under: Floats, layer: Floats) -> Floats:
+    """A premultiplied layer (h, w, 4) over colours (h, w, 3)."""
+    return under * (1 - layer[..., 3:] / 255) + layer[..., :3]
+
+
+def build(frame: Pixels, face: Face, light: Light, box: Box) -> Interior:
+    """Paint what lies between the lips of `face`."""
+    x, y = places(box)
     u, v = face.axes.uv(x, y)
     down = v - face.middle_line(u)
     own = teeth.own(frame, face, light, x, y)
     upper = own if own is not None else teeth.upper(face, light, u, down)
-    rng = np.random.default_rng(7)
+    cavity = _cavity(face, light, u, down)
     return Interior(
-        cavity=_cavity(face, light, u, down),
+        box=box,
+        cavity=np.dstack([cavity, _grain(x.shape, light)]).astype(np.float32),
         tongue=_tongue(face, light, u, down),
         lower=teeth.lower(face, light, u, down),
         upper=upper,
         own_teeth=own is not None,
-        grain=_grain(rng, x.shape, light),
+        height=face.height,
     )
 
 
@@ -70,10 +114,10 @@ def _tongue(face: Face, light: Light, u: Floats, down: Floats) -> Floats:
     return np.dstack([colour * inside[..., None], 255 * inside]).astype(np.float32)
 
 
-def _grain(rng: np.random.Generator, shape: tuple[int, ...], light: Light) -> Floats:
+def _grain(shape: tuple[int, ...], light: Light) -> Floats:
     """Noise like the photo's, less for the shade, at twice its resolution."""
     import cv2
 
-    noise = rng.normal(0, 1, shape).astype(np.float32)
+    noise = np.random.default_rng(7).normal(0, 1, shape).astype(np.float32)
     noise = cv2.GaussianBlur(noise, (0, 0), 1.0)
-    return (0.6 * light.grain / max(1e-6, float(noise.std())) * noise)[..., None]
+    return 0.6 * light.grain / max(1e-6, float(noise.std())) * noise

@@ -18,18 +18,16 @@ FINE: Final = 2  # layer pixels per frame pixel
 HALF: Final = np.sinc(np.arange(-3.5, 4)) * np.sinc(np.arange(-3.5, 4) / 4)
 HALF /= HALF.sum()
 REACH: Final = 0.10  # Hf: nothing moves farther than this in a film
-TILE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """Rows of the frame, their columns that the speaker may reach, and those of them that mix."""
+    """Rows of the frame, and their columns that the speaker may reach."""
 
     top: int
     bottom: int
     left: int
     right: int
-    rims: tuple[tuple[int, int], ...]  # columns where speaker and background may mix
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +80,14 @@ def doubled(image: Any) -> Any:
     fine[1::2, ::2] = between(image, down=True)
     fine[1::2, 1::2] = between(across, down=True)
     return fine
+
+
+def places(box: Box) -> tuple[Floats, Floats]:
+    """x and y, frame pixels, of a patch's pixels: (FINE i, FINE j) is on the frame's (i, j)."""
+    x = box[0] + np.arange(FINE * (box[2] - box[0])) / FINE
+    y = box[1] + np.arange(FINE * (box[3] - box[1])) / FINE
+    across, down = np.meshgrid(x, y)
+    return across.astype(np.float32), down.astype(np.float32)
 
 
 def over(background: Pixels, alpha: Pixels) -> Pixels:
@@ -151,14 +157,6 @@ def _grown(mask: Pixels, by: int) -> Pixels:
     return cv2.dilate(mask, np.ones((size, size), np.uint8))
 
 
-def _shrunk(mask: Pixels, by: int) -> Pixels:
-    import cv2
-
-    size = 2 * max(1, by) + 1
-    edge = cv2.BORDER_REPLICATE
-    return cv2.erode(mask, np.ones((size, size), np.uint8), borderType=edge)
-
-
 def _box(alpha: Pixels, face: Face, pitch: int) -> Box:
     """Everything the speaker can reach, in whole cells from the frame's corner."""
     height, width = alpha.shape
@@ -172,28 +170,21 @@ def _box(alpha: Pixels, face: Face, pitch: int) -> Box:
     return int(left), int(top), min(width, int(columns[-1]) + by), min(height, int(rows[-1]) + by)
 
 
-def _strips(
-    alpha: Pixels, box: Box, moves: Floats, pitch: int
-) -> tuple[Strip, ...]:
+def _strips(alpha: Pixels, box: Box, moves: Floats, pitch: int) -> tuple[Strip, ...]:
     """The rows and columns to redraw; `moves` (H, W) is how far each pixel may move."""
     reached = np.zeros(alpha.shape, bool)
-    mixed = np.zeros(alpha.shape, bool)
-    least = 0.0
     for most in _distances(float(moves.max())):
-        here = (moves >= least) & (moves <= most) if least else moves <= most
-        grown = _grown(alpha, int(most) + 1) > 0
-        reached |= here & grown
-        mixed |= here & grown & (_shrunk(alpha, int(most) + 1) < 255)
-        least = most
-    tall = max(1, round(64 / pitch)) * pitch
+        # what moves at most so far cannot come from farther away
+        reached |= (moves > most / 2) & (_grown(alpha, int(most) + 1) > 0)
+    reached |= alpha > 0
+    tall = max(1, round(48 / pitch)) * pitch
     strips = []
     for top in range(box[1], box[3], tall):
         bottom = min(top + tall, box[3])
         columns = np.flatnonzero(reached[top:bottom, box[0] : box[2]].any(0))
         if len(columns):
             left = box[0] + int(columns[0]) // pitch * pitch
-            right = box[0] + int(columns[-1]) + 1
-            strips.append(Strip(top, bottom, left, right, _runs(mixed[top:bottom], left, right)))
+            strips.append(Strip(top, bottom, left, box[0] + int(columns[-1]) + 1))
     return tuple(strips)
 
 
@@ -203,18 +194,3 @@ def _distances(most: float) -> list[float]:
     while steps[-1] > 3:
         steps.append(steps[-1] / 2)
     return steps[::-1]
-
-
-def _runs(mixed: Any, left: int, right: int) -> tuple[tuple[int, int], ...]:
-    """Columns left..right of a strip that hold mixed pixels, in runs of whole tiles."""
-    cells = [
-        bool(mixed[:, x : min(x + TILE, right)].any()) for x in range(left, right, TILE)
-    ]
-    runs: list[tuple[int, int]] = []
-    for index, is_mixed in enumerate(cells):
-        start, end = left + index * TILE, min(left + (index + 1) * TILE, right)
-        if is_mixed and runs and runs[-1][1] == start:
-            runs[-1] = (runs[-1][0], end)
-        elif is_mixed:
-            runs.append((start, end))
-    return tuple(runs)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Face
+from vidgen.renderers.puppet.grid import smoothstep
 from vidgen.renderers.puppet.layer import crop, doubled
 from vidgen.renderers.puppet.skin import LUMA
 from vidgen.work import Box, Floats, Pixels
@@ -27,12 +28,14 @@ class Lips:
     upper_touching: Pixels
     lower_apart: Pixels
     lower_touching: Pixels
-    above: Floats  # (h, w) frame resolution: pixels above the upper lip's edge, negative below it
-    below: Floats  # pixels below the lower lip's edge
+    # (h, w, 3) at the frame's resolution: pixels above the upper lip's edge, negative below it;
+    # 1 between the corners; 1 where the mouth is drawn
+    above: Floats
+    below: Floats  # the same with pixels below the lower lip's edge
 
 
-def build(frame: Pixels, face: Face, box: Box) -> Lips:
-    """Clean lips out of `frame` inside `box`."""
+def build(frame: Pixels, face: Face, box: Box, cover: Floats) -> Lips:
+    """Clean lips out of `frame` inside `box`; `cover` (h, w) is where the mouth is drawn."""
     y, x = np.mgrid[box[1] : box[3], box[0] : box[2]].astype(np.float32)
     u, v = face.axes.uv(x, y)
     share = face.across(u)
@@ -46,14 +49,15 @@ def build(frame: Pixels, face: Face, box: Box) -> Lips:
     upper = _faded(picture, upper, inside)
     lower = _faded(picture, lower, inside)
     line = _contact(face, share)
+    between = smoothstep((1.0 - np.abs(share)) / 0.14)
     return Lips(
         box,
         upper_apart=doubled(_rounded(upper, above, inside, face)),
         upper_touching=doubled(picture if face.is_shut else _lined(upper, above, line, face)),
         lower_apart=doubled(_rounded(lower, below, inside, face)),
         lower_touching=doubled(picture if face.is_shut else _lined(lower, below, line, face)),
-        above=above.astype(np.float32),
-        below=below.astype(np.float32),
+        above=np.dstack([above, between, cover]).astype(np.float32),
+        below=np.dstack([below, between, cover]).astype(np.float32),
     )
 
 

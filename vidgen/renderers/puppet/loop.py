@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from vidgen.renderers.puppet import mouth
 from vidgen.renderers.puppet.figure import Fields, Figure, into
 from vidgen.renderers.puppet.grid import enlarged
 from vidgen.renderers.puppet.layer import FINE, Strip, over
@@ -44,19 +45,18 @@ def _batch(figure: Figure, plan: Plan, first: int, last: int) -> Frames:
 
 def draw(figure: Figure, plan: Plan, index: int, out: Pixels) -> None:
     """Draw frame `index` into `out`, (H, W, 3) or, without a background, (H, W, 4)."""
-    fields = figure.fields(plan.weights[index], plan.turns[index])
+    weights = plan.weights[index]
+    fields = figure.fields(weights, plan.turns[index])
     background = figure.layer.background
     out[:] = 0 if background is None else background
     maps = into(fields.whole, figure.layer.box)
     for strip in figure.layer.strips:
         _draw_strip(figure, strip, maps, out)
     _draw_eyes(figure, plan, index, fields, out)
-    if not plan.weights[index, :-1].any():
-        return  # the photo's own mouth
-    patch = figure.mouth.draw(
-        plan.weights[index], fields.upper, fields.lower, float(plan.tongue[index])
-    )
-    _lay_patch(figure, patch, figure.mouth.box, fields.turned, out)
+    if weights[:-1].any():  # else it is the photo's own mouth
+        both = fields.upper, fields.lower
+        view = mouth.view(figure.mouth, out, figure.grid, fields.turned, figure.bases.grid, both)
+        view.under[:] = figure.mouth.draw(view, weights, float(plan.tongue[index]))
 
 
 def _draw_eyes(figure: Figure, plan: Plan, index: int, fields: Fields, out: Pixels) -> None:
@@ -64,8 +64,8 @@ def _draw_eyes(figure: Figure, plan: Plan, index: int, fields: Fields, out: Pixe
     if abs(x) + abs(y) + shut < 2e-3:
         return
     for eye in figure.eyes:
-        patch = eye.draw(float(x), float(y), float(shut))
-        _lay_patch(figure, patch, eye.box, fields.whole, out)
+        patch, box = eye.draw(float(x), float(y), float(shut))
+        _lay_patch(figure, patch, box, fields.whole, out)
 
 
 def _draw_strip(figure: Figure, strip: Strip, maps: Floats, out: Pixels) -> None:
@@ -79,26 +79,35 @@ def _draw_strip(figure: Figure, strip: Strip, maps: Floats, out: Pixels) -> None
     fixed = cv2.convertMaps(np.ascontiguousarray(at), None, cv2.CV_16SC2)
     edge = cv2.BORDER_REFLECT_101
     warped = cv2.remap(layer.fine, *fixed, cv2.INTER_LINEAR, borderMode=edge)
+    alpha = cv2.extractChannel(warped, 3)
     target = out[strip.top : strip.bottom, strip.left : strip.right]
     if layer.background is None:
-        target[:] = _unmultiplied(warped, strip)
+        target[:] = _unmultiplied(warped, alpha)
         return
+    behind = layer.background[strip.top : strip.bottom, strip.left : strip.right]
     cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, dst=target)
-    for left, right in strip.rims:
-        here = slice(left - strip.left, right - strip.left)
-        behind = over(
-            layer.background[strip.top : strip.bottom, left:right],
-            np.ascontiguousarray(warped[:, here, 3]),
-        )
-        target[:, here] = cv2.add(np.ascontiguousarray(target[:, here]), behind)
+    for here in _mixed(alpha):
+        cv2.add(target[:, here], over(behind[:, here], alpha[:, here]), dst=target[:, here])
 
 
-def _unmultiplied(warped: Pixels, strip: Strip) -> Pixels:
+def _mixed(alpha: Pixels) -> list[slice]:
+    """Runs of columns of a strip's alpha (h, w) that hold any of the background."""
+    import cv2
+
+    see_through = np.empty(alpha.shape[1] + 2, bool)
+    see_through[0] = see_through[-1] = False
+    see_through[1:-1] = cv2.reduce(alpha, 0, cv2.REDUCE_MIN)[0] < 255
+    ends = np.flatnonzero(see_through[1:] != see_through[:-1])
+    return [slice(int(start), int(end)) for start, end in zip(ends[::2], ends[1::2], strict=True)]
+
+
+def _unmultiplied(warped: Pixels, alpha: Pixels) -> Pixels:
     """Colours not premultiplied, for a film with transparency."""
-    for left, right in strip.rims:
-        here = warped[:, left - strip.left : right - strip.left]
-        alpha = np.maximum(here[..., 3:], 1).astype(np.uint16)
-        here[..., :3] = np.minimum(255, (here[..., :3].astype(np.uint16) * 255 + alpha // 2) // alpha)
+    for here in _mixed(alpha):
+        part = warped[:, here]
+        cover = np.maximum(part[..., 3:], 1).astype(np.uint16)
+        colour = (part[..., :3].astype(np.uint16) * 255 + cover // 2) // cover
+        part[..., :3] = np.minimum(255, colour)
     return warped
 
 

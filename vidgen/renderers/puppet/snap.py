@@ -101,7 +101,7 @@ def _dark_until(frame: Pixels, face: Face, side: int) -> float:
     edge = cv2.BORDER_REPLICATE
     at = x.astype(np.float32), y.astype(np.float32)
     look = cv2.remap(frame, *at, cv2.INTER_LINEAR, borderMode=edge).astype(np.float32) @ LUMA
-    near = np.abs(rows) < 0.022 * face.height
+    near = np.abs(rows) < 0.03 * face.height
     around = np.abs(rows) > 0.05 * face.height
     ratio = look[near].min(0) / np.maximum(4.0, np.median(look[around], 0))
     light = np.flatnonzero((ratio > DARK) & (shares > 1.0))

@@ -129,7 +129,7 @@ def _file_numbers(
 
     speech = read_speech(options.voice, max_seconds=3600)
     step = float(np.median(np.diff(seen.times)))
-    longer = probe(options.film).seconds - speech.seconds
+    longer = probe(options.film).video_seconds - speech.seconds
     return {
         "sound_ms": 1e3 * _late(samples, rate, speech.samples, speech.rate),
         "length_frames": longer / step,

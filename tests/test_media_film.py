@@ -166,6 +166,22 @@ def test_the_same_frames_make_the_same_file(tmp_path: Path) -> None:
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
+@pytest.mark.parametrize("kind", EVERY)
+@pytest.mark.parametrize("size", [(190, 126), (178, 130)])
+def test_any_even_size_keeps_its_last_rows(
+    tmp_path: Path, kind: Kind, size: tuple[int, int]
+) -> None:
+    layout = "rgba" if kind[1] else "rgb24"
+    path = tmp_path / "a"
+    with FilmWriter(path, size=size, fps=Fraction(25), encoding=ENCODINGS[kind]) as writer:
+        writer.write(Frames(picture(3, layout, size)[None], layout))
+    shown = first_frame(path, has_alpha=kind[1])
+    difference = np.abs(shown.astype(int) - picture(3, layout, size))[24:]
+    assert shown.shape[:2] == (size[1], size[0])
+    assert difference[-4:].mean() < 4
+    assert difference.mean() < 2
+
+
 def test_conversion_follows_bt_709() -> None:
     colours = np.array(
         [[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8

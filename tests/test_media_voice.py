@@ -1,6 +1,7 @@
 """Reading voices: every format to the same samples, every bad file to its own sentence."""
 
 import hashlib
+import tracemalloc
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -201,6 +202,17 @@ def test_a_long_voice_is_refused_and_one_of_just_the_limit_is_not(tmp_path: Path
     file = wav(tmp_path / "v.wav", tone(2.0).samples)
     assert refusal(file, max_seconds=1.999) == "voice.too_long"
     assert read_speech(file, max_seconds=2.0).seconds == 2.0
+
+
+def test_a_day_of_sound_is_refused_without_reading_it_all(tmp_path: Path) -> None:
+    file = wav(tmp_path / "v.wav", np.tile(tone(1.0).samples, 120), subtype="PCM_16")
+    tracemalloc.start()
+    try:
+        assert refusal(file, max_seconds=1) == "voice.too_long"
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000  # 120 s would be 7.7 MB
 
 
 def test_a_whisper_at_the_end_is_no_cut() -> None:

@@ -76,7 +76,7 @@ class Picture:
     shapes: Sequence[Shape]
 
     def save(self, path: Path) -> None:
-        """As the ending says: .svg or .png. Raises InputError for another, or an unwritable path."""
+        """As the ending says, .svg or .png. Raises InputError for others and unwritable paths."""
         ending = path.suffix.lower()
         if ending not in (".svg", ".png"):
             raise InputError(

@@ -28,13 +28,9 @@ def picture(stats: Stats) -> Picture:
     ]
     half = (WIDTH - 3 * MARGIN) / 2
     right = 2 * MARGIN + half
-    shapes += _panel(
-        MARGIN, 64, half, 300, "Where the time goes", "seconds, median and middle half"
-    )
+    shapes += _panel(MARGIN, 64, half, 300, "Where the time goes", "median and middle half")
     shapes += _stages(stats.stages, MARGIN + 20, 130, half - 40, 214)
-    shapes += _panel(
-        right, 64, half, 300, "Foretold and actual", "seconds at the start of each run"
-    )
+    shapes += _panel(right, 64, half, 300, "Foretold and actual", "at the start of each run")
     shapes += _forecasts(stats, right + 56, 126, half - 84, 196)
     shapes += _panel(MARGIN, 388, WIDTH - 2 * MARGIN, 220, "Speed", "run time ÷ voice's length")
     shapes += _speed(stats, MARGIN + 56, 446, WIDTH - 2 * MARGIN - 84, 118)
@@ -155,7 +151,7 @@ def _log_ticks(least: float, most: float) -> Iterator[float]:
 
 def _round_up(value: float) -> float:
     """The next of 1, 2, 5, 10 … that is not below."""
-    power = 10 ** floor(log10(value))
+    power = 10.0 ** floor(log10(value))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= value)
 
 

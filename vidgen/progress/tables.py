@@ -204,29 +204,43 @@ def print_stats(stats: "Stats", language: str) -> None:
 
 
 def _stage_stats(stages: Sequence["StageStats"], language: str, out: Console) -> Table:
-    is_wide = out.width >= NARROW
+    heads = ["stage", "median", "half", "load", "pace", "runs"]
+    if out.width < NARROW:
+        heads = heads[:2]
     table = Table.grid(padding=(0, 2, 0, 0))
-    heads = ["stage", "median", "half", "load", "pace", "runs"] if is_wide else ["stage", "median"]
-    for at, _ in enumerate(heads):
-        table.add_column(no_wrap=True, justify="left" if at == 0 else "right", overflow="ellipsis")
-    table.add_row(*(Text(say(f"stats.{head}", None, language), "dim") for head in heads))
+    for at, head in enumerate(heads):
+        text = Text(say(f"stats.{head}", None, language), "dim")
+        table.add_column(text, justify="right" if at else "left", no_wrap=True)
+        # The names give way, not the numbers.
+        table.columns[at].min_width = (
+            max([cell_len(text.plain), *(cell_len(_stat(s, head, language)) for s in stages)])
+            if at
+            else None
+        )
+    table.show_header = True
+    table.header_style = Style()
     for stage in stages:
         made = " ".join(filter(None, (stage.backend, stage.device)))
         name = Text.assemble(stage_name(stage.stage, language), "  ", (harmless(made), "dim"))
-        pace = ""
-        if stage.seconds_per_unit:
-            unit = say(f"live.unit_{stage.unit}", None, language, otherwise=stage.unit)
-            pace = f"{stage.seconds_per_unit * 1000:.3g} ms/{unit}"
-        row = [
-            name,
-            Text(duration(stage.median_seconds, language), "bold"),
-            f"{stage.low_seconds:.1f} – {stage.high_seconds:.1f}",
-            f"{stage.load_seconds:.1f}",
-            pace,
-            str(stage.runs),
-        ]
-        table.add_row(*row[: len(heads)])
+        table.add_row(name, *(_stat(stage, head, language) for head in heads[1:]))
     return table
+
+
+def _stat(stage: "StageStats", column: str, language: str) -> str:
+    match column:
+        case "median":
+            return duration(stage.median_seconds, language)
+        case "half":
+            return f"{stage.low_seconds:.1f} – {stage.high_seconds:.1f}"
+        case "load":
+            return f"{stage.load_seconds:.1f}"
+        case "pace" if stage.seconds_per_unit:
+            unit = say(f"live.unit_{stage.unit}", None, language, otherwise=stage.unit)
+            return f"{stage.seconds_per_unit * 1000:.0f} ms/{unit}"
+        case "runs":
+            return str(stage.runs)
+        case _:
+            return ""
 
 
 def _print_accuracy(found: "Accuracy", language: str, out: Console) -> None:

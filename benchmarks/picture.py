@@ -77,7 +77,8 @@ def _psnr(first: Pixels, now: Pixels, face: Landmarks, moved: Landmarks) -> floa
     import cv2
 
     box = _box(face, FOREHEAD, 0.06)
-    matrix = cv2.estimateAffine2D(face.points[:, :2], moved.points[:, :2])[0].astype(np.float32)
+    here, there = (np.ascontiguousarray(found.points[:, :2]) for found in (face, moved))
+    matrix = cv2.estimateAffine2D(here, there)[0].astype(np.float32)
     grey = [cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) for rgb in (first, now)]
     mask = np.zeros(grey[0].shape, np.uint8)
     mask[box] = 1

@@ -51,7 +51,7 @@ params = {{ width = 8 }}
 def own_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
     file = tmp_path / "own.toml"
     file.write_text(OWN_ROWS, "utf-8")
-    monkeypatch.setenv("VIDGEN_MODELS", str(file))
+    monkeypatch.setenv("VIDGEN_MODELS_FILE", str(file))
     return catalog.models()["tiny"]
 
 
@@ -105,7 +105,7 @@ def test_own_rows_that_cannot_be_used_are_told(
 ) -> None:
     file = tmp_path / "own.toml"
     file.write_text(text, "utf-8")
-    monkeypatch.setenv("VIDGEN_MODELS", str(file))
+    monkeypatch.setenv("VIDGEN_MODELS_FILE", str(file))
     with pytest.raises(InputError) as told:
         catalog.models()
     assert told.value.code == "models.own_rows"

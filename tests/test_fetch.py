@@ -281,7 +281,7 @@ def test_two_processes_download_once(home: Home, model: Model, mirror: Mirror) -
         "from vidgen import catalog, fetch; from vidgen.paths import Home;"
         "print(fetch.pull(catalog.Catalog(Home.default()), 'tiny')[0].fetched)"
     )
-    environment = os.environ | {"VIDGEN_MODELS": str(rows), "VIDGEN_HOME": str(home.root)}
+    environment = os.environ | {"VIDGEN_MODELS_FILE": str(rows), "VIDGEN_HOME": str(home.root)}
     runs = [
         subprocess.Popen(
             [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True
@@ -302,7 +302,7 @@ def test_pull_tells_what_was_here_already(
         f'sha256 = "{model.sha256}"\nbytes = 0\nlicence = "MIT"\nhomepage = "x"\n',
         "utf-8",
     )
-    monkeypatch.setenv("VIDGEN_MODELS", str(rows))
+    monkeypatch.setenv("VIDGEN_MODELS_FILE", str(rows))
     shelf = Catalog(home)
     row = catalog.models()["tiny"]
     file = shelf.file(row)

@@ -44,7 +44,7 @@ class Small:
         return vidgen(
             home,
             *arguments,
-            VIDGEN_MODELS=str(self.rows),
+            VIDGEN_MODELS_FILE=str(self.rows),
             HF_ENDPOINT=self.mirror.url,
             HF_HUB_CACHE=str(self.hub),
         )

@@ -21,7 +21,7 @@ from vidgen.paths import Home
 
 State = Literal["ready", "missing", "wrong"]
 Told = Callable[["Model", int, int], None]  # which file, bytes so far, bytes in all (0: unknown)
-OWN_ROWS: Final = "VIDGEN_MODELS"  # environment name of a file with more rows, or other ones
+OWN_ROWS: Final = "VIDGEN_MODELS_FILE"  # environment name of a file with more rows, or other ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Wheel:
 
 
 def models() -> Mapping[str, Model]:
-    """Every row, by name, in the file's order; then those of the file that `$VIDGEN_MODELS` names.
+    """Every row, by name, in the file's order; then those of the file that `$VIDGEN_MODELS_FILE` names.
 
     Raises InputError when that file cannot be used.
     """

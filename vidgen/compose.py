@@ -330,9 +330,12 @@ def _renderer(job: Job, chosen: Plan, emit: Emit) -> "Renderer":
 
         rows = catalog.models()
         files = Files(
-            *map(job.shelf.path, plan.MUSETALK),
-            rows["sd_vae"].params,
-            rows["whisper_tiny"].params,
+            unet=job.shelf.path("musetalk"),
+            unet_config=job.shelf.path("musetalk_config"),
+            vae=job.shelf.path("sd_vae"),
+            whisper=job.shelf.path("whisper_tiny"),
+            vae_params=rows["sd_vae"].params,
+            whisper_params=rows["whisper_tiny"].params,
         )
         return MuseTalk(files, chosen.device, emit)
     from vidgen.renderers.puppet import Puppet

@@ -119,13 +119,16 @@ def to_rgb(pixels: Pixels, layout: str) -> Pixels:
 
 def frame_to_rgb(frame: Any, layout: str = "rgb24") -> Pixels:
     """An av.VideoFrame of ours (BT.709, limited) as (H, W, 3) or, for "rgba", (H, W, 4) sRGB."""
-    from av.video.reformatter import ColorRange, Colorspace
+    from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
+    # swscale's quick paths spoil the last two columns of some widths with alpha (178, 194, …).
+    exact = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
     shown = frame.reformat(
         format=layout,
         src_colorspace=Colorspace.ITU709,
         src_color_range=ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
+        interpolation=exact,
         threads=1,
     )
     pixels: Pixels = shown.to_ndarray()

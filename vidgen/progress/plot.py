@@ -9,7 +9,7 @@ from typing import Final
 
 from vidgen.progress.canvas import Box, Dot, Picture, Shape, Stroke, Words
 from vidgen.progress.stats import StageStats, Stats
-from vidgen.progress.words import expected, stage_name
+from vidgen.progress.words import stage_name
 
 WIDTH, HEIGHT, MARGIN = 1120, 640, 40
 INK, SOFT, FAINT, GROUND, PANEL = "#1f2933", "#6b7785", "#e3e7ec", "#f5f7fa", "#ffffff"
@@ -19,7 +19,7 @@ MOST_BARS: Final = 7
 
 
 def picture(stats: Stats) -> Picture:
-    """Three panels; in English, since the picture's own letters know no others."""
+    """Three panels; in English and in simple signs: Pillow's own letters know no others."""
     finished = stats.states.get("complete", 0)
     head = f"{stats.runs} runs, {finished} videos"
     shapes: list[Shape] = [
@@ -32,7 +32,7 @@ def picture(stats: Stats) -> Picture:
     shapes += _stages(stats.stages, MARGIN + 20, 130, half - 40, 214)
     shapes += _panel(right, 64, half, 300, "Foretold and actual", "at the start of each run")
     shapes += _forecasts(stats, right + 56, 126, half - 84, 196)
-    shapes += _panel(MARGIN, 388, WIDTH - 2 * MARGIN, 220, "Speed", "run time ÷ voice's length")
+    shapes += _panel(MARGIN, 388, WIDTH - 2 * MARGIN, 220, "Speed", "run time / voice's length")
     shapes += _speed(stats, MARGIN + 56, 446, WIDTH - 2 * MARGIN - 84, 118)
     return Picture(WIDTH, HEIGHT, GROUND, shapes)
 
@@ -56,13 +56,13 @@ def _stages(
     names, numbers = 168.0, 60.0
     room = width - names - numbers
     longest = max(stage.high_seconds for stage in shown) or 1.0
-    step = min(40.0, height / len(shown))
+    step = min(52.0, height / len(shown))
     for at, stage in enumerate(shown):
         middle = y + step * (at + 0.5)
         size = room * stage.median_seconds / longest
         low, high = (room * v / longest for v in (stage.low_seconds, stage.high_seconds))
         yield Words(x, middle, stage_name(stage.stage, "en"), LABEL, INK)
-        made = " · ".join(filter(None, (stage.backend, stage.device, f"{stage.runs} ×")))
+        made = " · ".join(filter(None, (stage.backend, stage.device, f"{stage.runs} runs")))
         yield Words(x, middle + 14, made, SMALL, SOFT)
         yield Box(x + names, middle - 7, max(2.0, size), 14, BLUE, 3)
         yield Stroke(x + names + low, middle, x + names + high, middle, INK, 1.5)
@@ -114,7 +114,7 @@ def _speed(stats: Stats, x: float, y: float, width: float, height: float) -> Ite
     for tick in (0.0, top / 2, top):
         up = y + height - height * tick / top
         yield Stroke(x, up, x + width, up, FAINT)
-        yield Words(x - 8, up + 4, f"{tick:g} ×", SMALL, SOFT, "end")
+        yield Words(x - 8, up + 4, f"{tick:g}", SMALL, SOFT, "end")
     if top >= 1:
         one = y + height - height / top
         yield Stroke(x, one, x + width, one, GREEN, 1.0)
@@ -129,7 +129,7 @@ def _speed(stats: Stats, x: float, y: float, width: float, height: float) -> Ite
     )
     yield Words(x, y + height + 24, first, SMALL, SOFT)
     yield Words(x + width, y + height + 24, last, SMALL, SOFT, "end")
-    said = f"oldest to newest, median {usual:.2g} ×"
+    said = f"oldest to newest, median {usual:.2g}"
     yield Words(x + width / 2, y + height + 24, said, SMALL, SOFT, "middle")
 
 
@@ -156,4 +156,4 @@ def _round_up(value: float) -> float:
 
 
 def _seconds(value: float) -> str:
-    return f"{value:.1f} s" if value < 10 and value % 1 else expected(value)
+    return f"{value:.1f} s" if value < 10 and value % 1 else f"{value:.0f} s"

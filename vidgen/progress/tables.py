@@ -206,28 +206,28 @@ def print_stats(stats: "Stats", language: str) -> None:
 def _stage_stats(stages: Sequence["StageStats"], language: str, out: Console) -> Table:
     heads = ["stage", "median", "half", "load", "pace", "runs"]
     if out.width < NARROW:
-        heads = heads[:2]
+        del heads[2:]
+    titles = [say(f"stats.{head}", None, language) for head in heads]
+    rows = [[_stat(stage, head, language) for head in heads] for stage in stages]
+    numbers = [max(map(cell_len, column)) for column in zip(titles, *rows, strict=True)][1:]
+    room = out.width - sum(numbers) - 2 * len(heads)  # the names give way, not the numbers
     table = Table.grid(padding=(0, 2, 0, 0))
-    for at, head in enumerate(heads):
-        text = Text(say(f"stats.{head}", None, language), "dim")
-        table.add_column(text, justify="right" if at else "left", no_wrap=True)
-        # The names give way, not the numbers.
-        table.columns[at].min_width = (
-            max([cell_len(text.plain), *(cell_len(_stat(s, head, language)) for s in stages)])
-            if at
-            else None
-        )
-    table.show_header = True
-    table.header_style = Style()
-    for stage in stages:
+    table.add_column(no_wrap=True)
+    for _ in numbers:
+        table.add_column(no_wrap=True, justify="right")
+    table.add_row(*(Text(title, "dim") for title in titles))
+    for stage, row in zip(stages, rows, strict=True):
         made = " ".join(filter(None, (stage.backend, stage.device)))
-        name = Text.assemble(stage_name(stage.stage, language), "  ", (harmless(made), "dim"))
-        table.add_row(name, *(_stat(stage, head, language) for head in heads[1:]))
+        name = Text.assemble(row[0], "  ", (harmless(made), "dim"))
+        name.truncate(room, overflow="ellipsis")
+        table.add_row(name, *row[1:])
     return table
 
 
 def _stat(stage: "StageStats", column: str, language: str) -> str:
     match column:
+        case "stage":
+            return stage_name(stage.stage, language)
         case "median":
             return duration(stage.median_seconds, language)
         case "half":

@@ -10,8 +10,7 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Grid, smoothstep
-from vidgen.work import Floats
+from vidgen.renderers.puppet.grid import Array, Grid, smoothstep
 
 # The order of a frame's weights.
 WEIGHTS: Final = (
@@ -35,11 +34,11 @@ class Bases:
     """Forward displacements in frame pixels for each of `WEIGHTS`, on `grid`."""
 
     grid: Grid
-    upper: Floats  # (9, rows, columns, 2)
-    lower: Floats
-    is_lower: Floats  # (rows, columns, 1) bool: nodes that belong to the lower layer
+    upper: Array  # (9, rows, columns, 2)
+    lower: Array
+    is_lower: Array  # (rows, columns, 1) bool: nodes that belong to the lower layer
 
-    def fields(self, weights: Floats) -> tuple[Floats, Floats]:
+    def fields(self, weights: Array) -> tuple[Array, Array]:
         """For weights (9,): where each node's colour comes from, upper and lower layer.
 
         Both are (rows, columns, 2): displacements from the node to its source, frame pixels.
@@ -49,12 +48,12 @@ class Bases:
             inverted(np.tensordot(weights, self.lower, 1), self.grid.pitch),
         )
 
-    def joined(self, upper: Floats, lower: Floats) -> Floats:
+    def joined(self, upper: Array, lower: Array) -> Array:
         """One field for everything outside the mouth itself."""
         return np.where(self.is_lower, lower, upper)
 
 
-def inverted(forward: Floats, pitch: int) -> Floats:
+def inverted(forward: Array, pitch: int) -> Array:
     """D with D(p) = -forward(p + D(p)), by fixed-point steps; (rows, columns, 2) pixels."""
     import cv2
 
@@ -63,13 +62,11 @@ def inverted(forward: Floats, pitch: int) -> Floats:
     back = -forward
     for _ in range(STEPS):
         there = at + back / np.float32(pitch)
-        back = -cv2.remap(
-            forward, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        back = -cv2.remap(forward, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return back
 
 
-def sampled(field: Floats, at: Floats) -> Floats:
+def sampled(field: Array, at: Array) -> Array:
     """`field` (rows, columns, 2) at node coordinates `at` (…, 2)."""
     import cv2
 
@@ -94,20 +91,20 @@ def build(face: Face, grid: Grid, calm_brows: float = 1.0) -> Bases:
 class _Shape:
     """The functions of place that the bases are made of, on the grid's nodes."""
 
-    u: Floats
-    v: Floats
-    share: Floats  # u in half mouths
-    upper: Floats  # v of the lips' edges at this u
-    lower: Floats
-    middle: Floats
-    near: Floats  # E: 1 at the mouth, 0 far from it
-    whole: Floats  # profiles over the mouth's width
-    centre: Floats
-    jaw: Floats  # J for the whole profile
-    jaw_centre: Floats
+    u: Array
+    v: Array
+    share: Array  # u in half mouths
+    upper: Array  # v of the lips' edges at this u
+    lower: Array
+    middle: Array
+    near: Array  # E: 1 at the mouth, 0 far from it
+    whole: Array  # profiles over the mouth's width
+    centre: Array
+    jaw: Array  # J for the whole profile
+    jaw_centre: Array
 
     @classmethod
-    def at(cls, face: Face, u: Floats, v: Floats) -> "_Shape":
+    def at(cls, face: Face, u: Array, v: Array) -> "_Shape":
         share = face.across(u)
         upper, lower = face.upper(u), face.lower(u)
         middle = (upper + lower) / 2
@@ -132,16 +129,16 @@ class _Shape:
             (centre * (1 - down) + bone) * below,
         )
 
-    def above(self, reach: float) -> Floats:
+    def above(self, reach: float) -> Array:
         """1 on the upper lip's edge, falling over `reach` pixels."""
         return np.exp(-(((self.v - self.upper) / reach) ** 2))
 
-    def beneath(self, reach: float) -> Floats:
+    def beneath(self, reach: float) -> Array:
         """1 on the lower lip's edge, falling over `reach` pixels."""
         return np.exp(-(((self.v - self.lower) / reach) ** 2))
 
 
-Moves = dict[str, tuple[Floats | float, Floats | float]]  # name -> along, down
+Moves = dict[str, tuple[Array | float, Array | float]]  # name -> along, down
 
 
 def _lower(face: Face, at: _Shape) -> Moves:
@@ -181,7 +178,7 @@ def _shared(face: Face, at: _Shape) -> Moves:
     }
 
 
-def _brows(face: Face, u: Floats, v: Floats, amount: float) -> tuple[float, Floats]:
+def _brows(face: Face, u: Array, v: Array, amount: float) -> tuple[float, Array]:
     """Both brows up, falling off over .075 Hf about their lines."""
     lift = np.zeros_like(u)
     for brow in face.brows:
@@ -191,7 +188,7 @@ def _brows(face: Face, u: Floats, v: Floats, amount: float) -> tuple[float, Floa
     return 0.0, -0.014 * face.height * amount * lift
 
 
-def _stacked(face: Face, moves: Moves) -> Floats:
+def _stacked(face: Face, moves: Moves) -> Array:
     rows, columns = np.shape(moves["wide"][1])
     stack = np.zeros((len(WEIGHTS), rows, columns, 2), np.float32)
     for index, name in enumerate(WEIGHTS):

@@ -12,12 +12,12 @@ from vidgen.renderers.puppet import bases, eyes, geometry, head, layer, mouth, s
 from vidgen.renderers.puppet.bases import Bases
 from vidgen.renderers.puppet.eyes import EyePatch
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Grid
+from vidgen.renderers.puppet.grid import Array, Grid
 from vidgen.renderers.puppet.head import HeadField
 from vidgen.renderers.puppet.layer import FINE, Layer
 from vidgen.renderers.puppet.mouth import Mouth
 from vidgen.renderers.puppet.skin import Light
-from vidgen.work import Box, Cutout, Floats, Subject
+from vidgen.work import Box, Cutout, Subject
 
 CELL: Final = 0.018  # Hf: one node of the fields in so much of a face
 
@@ -31,7 +31,7 @@ class Figure:
     light: Light
     layer: Layer
     grid: Grid  # over layer.box
-    nodes: Floats  # (rows, columns, 2) the grid's nodes, frame pixels
+    nodes: Array  # (rows, columns, 2) the grid's nodes, frame pixels
     head: HeadField
     bases: Bases  # over the face's part of the grid
     rows: slice  # of that part
@@ -39,7 +39,7 @@ class Figure:
     mouth: Mouth
     eyes: tuple[EyePatch, ...]
 
-    def fields(self, weights: Floats, turns: Floats) -> "Fields":
+    def fields(self, weights: Array, turns: Array) -> "Fields":
         """Where everything comes from in the frame with these weights (9,) and turns (6,)."""
         upper, lower = self.bases.fields(weights)
         turned = self.nodes + self.head.field(turns)
@@ -55,13 +55,13 @@ class Figure:
 class Fields:
     """The fields of one frame."""
 
-    upper: Floats  # the face's part of the grid: displacement to the source, upper layer
-    lower: Floats
-    turned: Floats  # (rows, columns, 2): where each node was before the head moved, frame pixels
-    whole: Floats  # the same before head and face moved
+    upper: Array  # the face's part of the grid: displacement to the source, upper layer
+    lower: Array
+    turned: Array  # (rows, columns, 2): where each node was before the head moved, frame pixels
+    whole: Array  # the same before head and face moved
 
 
-def into(field: Floats, box: Box) -> Floats:
+def into(field: Array, box: Box) -> Array:
     """Frame pixels (…, 2) as pixels of a picture of `box` at FINE times the resolution."""
     return (field - np.array(box[:2], np.float32)) * np.float32(FINE)
 

@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Eye
-from vidgen.renderers.puppet.grid import smoothstep
+from vidgen.renderers.puppet.grid import Array, smoothstep
 from vidgen.renderers.puppet.skin import LUMA
-from vidgen.work import Floats, Pixels
+from vidgen.work import Pixels
 
 IRIS: Final = 0.41  # radius of an iris in half eye widths: 11.7 mm across, the eye 28.5 mm
 FARTHEST: Final = (0.26, 0.30)  # half widths aside, half heights up and down
@@ -24,11 +24,11 @@ class Ball:
 
     still: Pixels  # (h, w, 3)
     inner: Pixels  # (h, w, 3) the eyeball, continued under the lids
-    opening: Floats  # (h, w) 1 between the lids
-    u: Floats  # frame pixels in the eye's axes
-    v: Floats
-    column: Floats
-    row: Floats
+    opening: Array  # (h, w) 1 between the lids
+    u: Array  # frame pixels in the eye's axes
+    v: Array
+    column: Array
+    row: Array
     iris: tuple[float, float]  # u, v of its middle
     half: float  # half the eye's width
     height: float  # of its opening
@@ -51,7 +51,7 @@ class Ball:
         mixed = self.still + self.opening[..., None] * (turned.astype(np.float32) - self.still)
         return (mixed + 0.5).astype(np.uint8)
 
-    def _hold(self, right: float) -> Floats:
+    def _hold(self, right: float) -> Array:
         """1 on the iris where it is now, 0 in the corners."""
         middle = self.iris[0] + right
         firm = 1.12 * IRIS * self.half
@@ -62,7 +62,7 @@ class Ball:
         return 1 - smoothstep((np.abs(off) - firm) / room)
 
 
-def build(still: Pixels, eye: Eye, u: Floats, v: Floats, scale: float, blur: float) -> Ball:
+def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, blur: float) -> Ball:
     """The eyeball over its patch; arguments as for `lids.build`."""
     upper, lower = eye.upper(u), eye.lower(u)
     margin = 0.035 * 2 * eye.half
@@ -85,9 +85,7 @@ def build(still: Pixels, eye: Eye, u: Floats, v: Floats, scale: float, blur: flo
     )
 
 
-def _continued(
-    still: Pixels, eye: Eye, u: Floats, v: Floats, scale: float, margin: float
-) -> Pixels:
+def _continued(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, margin: float) -> Pixels:
     """The eyeball, every pixel outside the opening taken from the nearest inside its column."""
     import cv2
 
@@ -107,7 +105,7 @@ def _continued(
     )
 
 
-def _iris(still: Pixels, eye: Eye, u: Floats, v: Floats) -> tuple[float, float]:
+def _iris(still: Pixels, eye: Eye, u: Array, v: Array) -> tuple[float, float]:
     """The middle of the darkest disc of an iris' size between the lids, u and v."""
     upper, lower = eye.upper(u), eye.lower(u)
     between = (v > upper) & (v < lower) & (np.abs(u) < 0.95 * eye.half)

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.work import Floats
+from vidgen.renderers.puppet.grid import Array
 
 FOREHEAD: Final = 10
 CHIN: Final = 152
@@ -45,16 +45,16 @@ class Axes:
     cos: float
     sin: float
 
-    def uv(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    def uv(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Frame pixels → along, down."""
         dx, dy = x - self.x, y - self.y
         return dx * self.cos + dy * self.sin, dy * self.cos - dx * self.sin
 
-    def xy(self, u: Floats, v: Floats) -> tuple[Floats, Floats]:
+    def xy(self, u: Array, v: Array) -> tuple[Array, Array]:
         """Along, down → frame pixels."""
         return self.x + u * self.cos - v * self.sin, self.y + u * self.sin + v * self.cos
 
-    def turned(self, du: Floats, dv: Floats) -> tuple[Floats, Floats]:
+    def turned(self, du: Array, dv: Array) -> tuple[Array, Array]:
         """A shift along and down → in frame pixels."""
         return du * self.cos - dv * self.sin, du * self.sin + dv * self.cos
 
@@ -63,10 +63,10 @@ class Axes:
 class Curve:
     """v over u as a table, continued flat at both ends."""
 
-    u: Floats
-    v: Floats
+    u: Array
+    v: Array
 
-    def __call__(self, u: Floats) -> Floats:
+    def __call__(self, u: Array) -> Array:
         return np.interp(u, self.u, self.v).astype(np.float32)
 
 
@@ -102,7 +102,7 @@ class Face:
     chin: float  # v of the chin
     jaw: float  # half width of the jaw
     middle: tuple[float, float]  # u, v of the face's middle
-    outline: Floats  # (36, 2) frame pixels
+    outline: Array  # (36, 2) frame pixels
     eyes: tuple[Eye, Eye]  # image left, right
     brows: tuple[Curve, Curve]
 
@@ -111,19 +111,19 @@ class Face:
         """Whether the lips touch in the photo."""
         return self.gap < SHUT * self.height
 
-    def across(self, u: Floats) -> Floats:
+    def across(self, u: Array) -> Array:
         """u as a share of the half mouth on its own side: -1 and 1 are the corners.
 
         A turned face shows its far half shorter; the shares stay the same.
         """
         return np.where(u < 0, u / self.left, u / self.right).astype(np.float32)
 
-    def middle_line(self, u: Floats) -> Floats:
+    def middle_line(self, u: Array) -> Array:
         """v half-way between the lips."""
         return (self.upper(u) + self.lower(u)) / 2
 
 
-def measure(points: Floats) -> Face:
+def measure(points: Array) -> Face:
     """The measures of the face with these landmarks, (468, 2 or 3) in frame pixels."""
     flat = np.asarray(points[:, :2], np.float64)
     axes = _axes(flat)
@@ -151,7 +151,7 @@ def measure(points: Floats) -> Face:
     )
 
 
-def _axes(points: Floats) -> Axes:
+def _axes(points: Array) -> Axes:
     """u from the eye line, evened out with the line from the bridge of the nose to the chin."""
     along = points[263] - points[33]
     down = points[CHIN] - points[168]
@@ -164,7 +164,7 @@ def _axes(points: Floats) -> Axes:
     return Axes(float(x), float(y), float(np.cos(angle)), float(np.sin(angle)))
 
 
-def smooth_curve(uv: Floats, width: float, samples: int = 241) -> Curve:
+def smooth_curve(uv: Array, width: float, samples: int = 241) -> Curve:
     """A curve through `uv` (N, 2), smoothed over `width` pixels, its ends kept."""
     order = np.argsort(uv[:, 0], kind="stable")
     u = np.linspace(uv[order[0], 0], uv[order[-1], 0], samples)
@@ -177,7 +177,7 @@ def smooth_curve(uv: Floats, width: float, samples: int = 241) -> Curve:
     return Curve(u.astype(np.float32), smoothed.astype(np.float32))
 
 
-def _lips(uv: Floats, left: float, right: float) -> tuple[Curve, Curve]:
+def _lips(uv: Array, left: float, right: float) -> tuple[Curve, Curve]:
     """The inner edges over one common table of u; they meet in the corners, never cross."""
     width = 0.10 * (left + right)
     upper = smooth_curve(uv[list(UPPER_LIP)], width)
@@ -193,14 +193,14 @@ def _lips(uv: Floats, left: float, right: float) -> tuple[Curve, Curve]:
     )
 
 
-def _eye(points: Floats, side: int) -> Eye:
+def _eye(points: Array, side: int) -> Eye:
     above, below = points[list(UPPER_LIDS[side])], points[list(LOWER_LIDS[side])]
     across = above[-1] - above[0]
     length = max(2.0, float(np.hypot(*across)))
     x, y = (above[0] + above[-1]) / 2
     axes = Axes(float(x), float(y), float(across[0] / length), float(across[1] / length))
 
-    def curve(of: Floats) -> Curve:
+    def curve(of: Array) -> Curve:
         return smooth_curve(np.stack(axes.uv(of[:, 0], of[:, 1]), 1), 0.12 * length)
 
     upper, lower = curve(above), curve(below)
@@ -208,6 +208,6 @@ def _eye(points: Floats, side: int) -> Eye:
     return Eye(axes, length / 2, upper, lid, curve(points[list(BROWS_BELOW[side])]))
 
 
-def _brow(uv: Floats, side: int) -> Curve:
+def _brow(uv: Array, side: int) -> Curve:
     middle = (uv[list(BROWS_ABOVE[side])] + uv[list(BROWS_BELOW[side])]) / 2
     return smooth_curve(middle, 0.3 * float(np.ptp(middle[:, 0])))

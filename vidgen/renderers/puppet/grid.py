@@ -5,13 +5,17 @@ by `cv2.resize`. Knows nothing of faces.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vidgen.work import Box, Floats
+from vidgen.work import Box
+
+Array = NDArray[Any]  # of floats, single or double, or of booleans
 
 
-def smoothstep(x: Floats) -> Floats:
+def smoothstep(x: Array) -> Array:
     """0 below 0, 1 above 1, with slope 0 at both."""
     x = np.clip(x, 0.0, 1.0)
     return np.asarray(x * x * (3 - 2 * x), dtype=np.float32)
@@ -53,7 +57,7 @@ class Grid:
     def bottom(self) -> int:
         return self.top + (self.rows - 2) * self.pitch
 
-    def nodes(self) -> tuple[Floats, Floats]:
+    def nodes(self) -> tuple[Array, Array]:
         """x and y of the nodes, each (rows, columns), frame pixels."""
         x = self.origin[0] + self.pitch * np.arange(self.columns)
         y = self.origin[1] + self.pitch * np.arange(self.rows)
@@ -72,7 +76,7 @@ class Grid:
         return inner, slice(r0, r1 + 2), slice(c0, c1 + 2)
 
 
-def enlarged(field: Floats, pitch: int, smooth: bool = False) -> Floats:
+def enlarged(field: Array, pitch: int, smooth: bool = False) -> Array:
     """`field` (rows, columns, C) of a `Grid` at every pixel of its inner cells."""
     import cv2
 

@@ -10,8 +10,7 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Grid, enlarged, smoothstep
-from vidgen.work import Floats
+from vidgen.renderers.puppet.grid import Array, Grid, enlarged, smoothstep
 
 MOVES: Final = ("yaw", "pitch", "roll", "tx", "ty", "breath")  # the order of a frame's turns
 
@@ -27,9 +26,9 @@ class HeadField:
     Units as in `Motion`: degrees, degrees, degrees, Hf, Hf, 0–1.
     """
 
-    basis: Floats  # (6, rows, columns, 2), already pointing from a node back to its source
+    basis: Array  # (6, rows, columns, 2), already pointing from a node back to its source
 
-    def field(self, turns: Floats) -> Floats:
+    def field(self, turns: Array) -> Array:
         """For turns (6,): the displacement of each node to its source, (rows, columns, 2)."""
         return np.tensordot(turns, self.basis, 1)
 
@@ -57,7 +56,7 @@ def build(face: Face, grid: Grid) -> HeadField:
     return HeadField(basis.astype(np.float32))
 
 
-def reach(face: Face, size: tuple[int, int]) -> Floats:
+def reach(face: Face, size: tuple[int, int]) -> Array:
     """How far each pixel of a frame of `size` (width, height) may move, (H, W) pixels."""
     import cv2
 
@@ -69,7 +68,7 @@ def reach(face: Face, size: tuple[int, int]) -> Floats:
     return full[: size[1], : size[0]] + np.float32(1 + SKIN * face.height)
 
 
-def _rigid(face: Face, u: Floats, v: Floats) -> Floats:
+def _rigid(face: Face, u: Array, v: Array) -> Array:
     """1 on the head, 0 from the chest down and far to the sides."""
     h = face.height
     down = 1 - smoothstep((v - face.chin - 0.02 * h) / (0.55 * h))
@@ -77,7 +76,7 @@ def _rigid(face: Face, u: Floats, v: Floats) -> Floats:
     return down * aside
 
 
-def _shell(face: Face, u: Floats, v: Floats) -> Floats:
+def _shell(face: Face, u: Array, v: Array) -> Array:
     """Depth of the face's surface over its outline, pixels: an ellipse of .62 × .82 Hf."""
     h = face.height
     across = (u - face.middle[0]) / (0.62 * h)

@@ -11,10 +11,10 @@ import numpy as np
 
 from vidgen.renderers.puppet import teeth
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import smoothstep
+from vidgen.renderers.puppet.grid import Array, smoothstep
 from vidgen.renderers.puppet.layer import FINE, places
 from vidgen.renderers.puppet.skin import Light
-from vidgen.work import Box, Floats, Pixels
+from vidgen.work import Box, Pixels
 
 CAVITY: Final = np.array([0.21, 0.085, 0.075], np.float32)
 CHEEK: Final = np.array([0.34, 0.15, 0.13], np.float32)
@@ -32,16 +32,14 @@ class Interior:
     """
 
     box: Box  # frame pixels
-    cavity: Floats  # (h, w, 4) and grain in the last channel
-    tongue: Floats  # (h, w, 4)
-    lower: Floats  # (h, w, 4)
-    upper: Floats  # (h, w, 4) fixed to the skull
+    cavity: Array  # (h, w, 4) and grain in the last channel
+    tongue: Array  # (h, w, 4)
+    lower: Array  # (h, w, 4)
+    upper: Array  # (h, w, 4) fixed to the skull
     own_teeth: bool  # the upper teeth are the photo's
     height: float  # Hf
 
-    def look(
-        self, at: Floats, jaw: Floats, tongue: Floats, above: Floats, below: Floats
-    ) -> Floats:
+    def look(self, at: Array, jaw: Array, tongue: Array, above: Array, below: Array) -> Array:
         """What the opening shows at `at` (h, w, 2), frame pixels with the head at rest: (h, w, 3).
 
         `jaw` and `tongue` (2,) are how far these have gone; `above` and `below` (h, w) are the
@@ -53,13 +51,13 @@ class Interior:
         colour = _laid(colour, self._at(self.upper, at))
         return colour * self._shade(above, below) + back[..., 3:]
 
-    def _at(self, picture: Floats, at: Floats) -> Floats:
+    def _at(self, picture: Array, at: Array) -> Array:
         import cv2
 
         fine = (at - np.array(self.box[:2], np.float32)) * np.float32(FINE)
         return cv2.remap(picture, fine, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
-    def _shade(self, above: Floats, below: Floats) -> Floats:
+    def _shade(self, above: Array, below: Array) -> Array:
         """The shadow of the lips, (h, w, 3): deeper under the upper one and in narrow openings."""
         under, over, narrow = FLOORS[self.own_teeth]
         h = self.height
@@ -69,7 +67,7 @@ class Interior:
         return shade[..., None] ** WARM
 
 
-def _laid(under: Floats, layer: Floats) -> Floats:
+def _laid(under: Array, layer: Array) -> Array:
     """A premultiplied layer (h, w, 4) over colours (h, w, 3)."""
     return under * (1 - layer[..., 3:] / 255) + layer[..., :3]
 
@@ -93,7 +91,7 @@ def build(frame: Pixels, face: Face, light: Light, box: Box) -> Interior:
     )
 
 
-def _cavity(face: Face, light: Light, u: Floats, down: Floats) -> Floats:
+def _cavity(face: Face, light: Light, u: Array, down: Array) -> Array:
     """Warm and dark, darker downwards; the cheeks' inner side in the corners."""
     share = face.across(u)
     deep = 1 - 0.45 * smoothstep(down / (0.09 * face.height))
@@ -102,7 +100,7 @@ def _cavity(face: Face, light: Light, u: Floats, down: Floats) -> Floats:
     return (255 * light.tint * light.exposure * colour).astype(np.float32)
 
 
-def _tongue(face: Face, light: Light, u: Floats, down: Floats) -> Floats:
+def _tongue(face: Face, light: Light, u: Array, down: Array) -> Array:
     """A soft mound in the jaw, lit from the front, with a faint furrow."""
     h = face.height
     share = face.across(u) / 0.66
@@ -114,7 +112,7 @@ def _tongue(face: Face, light: Light, u: Floats, down: Floats) -> Floats:
     return np.dstack([colour * inside[..., None], 255 * inside]).astype(np.float32)
 
 
-def _grain(shape: tuple[int, ...], light: Light) -> Floats:
+def _grain(shape: tuple[int, ...], light: Light) -> Array:
     """Noise like the photo's, less for the shade, at twice its resolution."""
     import cv2
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.work import Box, Cutout, Floats, Pixels, Subject
+from vidgen.renderers.puppet.grid import Array
+from vidgen.work import Box, Cutout, Pixels, Subject
 
 FINE: Final = 2  # layer pixels per frame pixel
 # Lanczos' kernel of four lobes, half a pixel off
@@ -40,7 +41,7 @@ class Layer:
     strips: tuple[Strip, ...]
 
 
-def build(subject: Subject, cutout: Cutout, face: Face, pitch: int, moves: Floats) -> Layer:
+def build(subject: Subject, cutout: Cutout, face: Face, pitch: int, moves: Array) -> Layer:
     """The layer for this cutout; strips are multiples of `pitch` high.
 
     `moves` (H, W) is how far each pixel of the frame may move, in pixels.
@@ -82,7 +83,7 @@ def doubled(image: Any) -> Any:
     return fine
 
 
-def places(box: Box) -> tuple[Floats, Floats]:
+def places(box: Box) -> tuple[Array, Array]:
     """x and y, frame pixels, of a patch's pixels: (FINE i, FINE j) is on the frame's (i, j)."""
     x = box[0] + np.arange(FINE * (box[2] - box[0])) / FINE
     y = box[1] + np.arange(FINE * (box[3] - box[1])) / FINE
@@ -98,7 +99,7 @@ def over(background: Pixels, alpha: Pixels) -> Pixels:
     return cv2.multiply(background, left, scale=1 / 255)
 
 
-def _solid(matte: Floats, face: Face) -> Pixels:
+def _solid(matte: Array, face: Face) -> Pixels:
     """The matte in 8 bits, with no hole in the face."""
     import cv2
 
@@ -170,7 +171,7 @@ def _box(alpha: Pixels, face: Face, pitch: int) -> Box:
     return int(left), int(top), min(width, int(columns[-1]) + by), min(height, int(rows[-1]) + by)
 
 
-def _strips(alpha: Pixels, box: Box, moves: Floats, pitch: int) -> tuple[Strip, ...]:
+def _strips(alpha: Pixels, box: Box, moves: Array, pitch: int) -> tuple[Strip, ...]:
     """The rows and columns to redraw; `moves` (H, W) is how far each pixel may move."""
     reached = np.zeros(alpha.shape, bool)
     for most in _distances(float(moves.max())):

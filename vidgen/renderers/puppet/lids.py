@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Eye
-from vidgen.renderers.puppet.grid import smoothstep
+from vidgen.renderers.puppet.grid import Array, smoothstep
 from vidgen.renderers.puppet.skin import LUMA
-from vidgen.work import Floats, Pixels
+from vidgen.work import Pixels
 
 UPPER: Final = 0.84  # share of the opening that the upper lid crosses
 LOWER: Final = 0.20  # and the lower one
@@ -29,16 +29,16 @@ class Lids:
     still: Pixels  # (h, w, 3) the patch as in the photo
     bare: Pixels  # (h, w, 3) without the lashes that stand up from the open lid
     smooth: Pixels  # (h, w, 3) the lid's skin without detail
-    detail: Floats  # (h, w, 3) skin texture, round 0
-    column: Floats  # patch pixels
-    row: Floats
-    v: Floats  # down the eye, frame pixels
-    upper: Floats  # v of the lids' edges at this pixel's u
-    lower: Floats
-    anchor: Floats  # v down to which the skin above stays where it is
-    travel: Floats  # frame pixels that the lids must close
-    share: Floats  # distance from the eye's middle, half widths
-    lashes: Floats  # 1 on the lid and on what is dark below its edge
+    detail: Array  # (h, w, 3) skin texture, round 0
+    column: Array  # patch pixels
+    row: Array
+    v: Array  # down the eye, frame pixels
+    upper: Array  # v of the lids' edges at this pixel's u
+    lower: Array
+    anchor: Array  # v down to which the skin above stays where it is
+    travel: Array  # frame pixels that the lids must close
+    share: Array  # distance from the eye's middle, half widths
+    lashes: Array  # 1 on the lid and on what is dark below its edge
     band: float  # frame pixels above the edge that are not drawn out
     width: float  # of the eye, frame pixels
     soft: float  # width of edges, frame pixels
@@ -49,14 +49,14 @@ class Lids:
         with_lower = self._lower(ball, LOWER * shut * self.travel)
         return self._upper(with_lower, UPPER * shut * self.travel, shut)
 
-    def _lower(self, under: Pixels, rise: Floats) -> Pixels:
+    def _lower(self, under: Pixels, rise: Array) -> Pixels:
         edge = self.lower - rise
         below = np.maximum(0, self.v - edge)
         back = rise * (1 - smoothstep(below / (0.45 * self.width)))
         cover = np.clip((self.v - edge) / self.soft + 0.5, 0, 1)
         return _mixed(under, self._at(self.still, back), cover)
 
-    def _upper(self, under: Pixels, fall: Floats, shut: float) -> Pixels:
+    def _upper(self, under: Pixels, fall: Array, shut: float) -> Pixels:
         edge = self.upper + fall
         room = np.maximum(1.0, edge - self.band - self.anchor)
         way = np.clip((self.v - self.anchor) / room, 0, 1)
@@ -74,14 +74,14 @@ class Lids:
         cover *= self._at(self.lashes, -shift) * smoothstep(fall / (0.02 * self.width))
         return _mixed(under, np.clip(lid, 0, 255), cover)
 
-    def _shade(self, edge: Floats, shut: float) -> Floats:
+    def _shade(self, edge: Array, shut: float) -> Array:
         """A lid bulges: it darkens towards its edge, which ends in the line of the lashes."""
         off = (edge - self.v) / self.width
         inner = np.clip(1 - self.share**4, 0, 1)
         shade = 1 - 0.10 * shut * np.exp(-((off / 0.08) ** 2))
         return shade * (1 - 0.34 * shut**2 * inner * np.exp(-((off / 0.022) ** 2)))
 
-    def _at(self, picture: Pixels, by: Floats) -> Pixels:
+    def _at(self, picture: Pixels, by: Array) -> Pixels:
         """`picture` looked up `by` frame pixels further down the eye."""
         import cv2
 
@@ -90,7 +90,7 @@ class Lids:
         return cv2.remap(picture, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def build(still: Pixels, eye: Eye, u: Floats, v: Floats, scale: float, blur: float) -> Lids:
+def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, blur: float) -> Lids:
     """The lids of `eye` over its patch; `u`, `v` are the pixels' places in the eye's axes.
 
     `scale` is patch pixels per frame pixel, `blur` the photo's own, frame pixels.
@@ -126,7 +126,7 @@ def build(still: Pixels, eye: Eye, u: Floats, v: Floats, scale: float, blur: flo
     )
 
 
-def _anchor(still: Pixels, eye: Eye, u: Floats, v: Floats, upper: Floats) -> Floats:
+def _anchor(still: Pixels, eye: Eye, u: Array, v: Array, upper: Array) -> Array:
     """Where the moving skin begins: under the brow, or under a glasses' frame below it."""
     width = 2 * eye.half
     brow = np.minimum(eye.brow(u), upper - 0.16 * width)
@@ -138,17 +138,19 @@ def _anchor(still: Pixels, eye: Eye, u: Floats, v: Floats, upper: Floats) -> Flo
     hard = between & (luma < 0.6 * usual)
     bins = np.linspace(-1.4, 1.4, 29) * eye.half
     at = np.digitize(u, bins)
-    lowest = np.array([
-        (v - brow)[chosen].max() if (chosen := hard & (at == index)).sum() > 2 else 0.0
-        for index in range(len(bins) + 1)
-    ])
+    lowest = np.array(
+        [
+            (v - brow)[chosen].max() if (chosen := hard & (at == index)).sum() > 2 else 0.0
+            for index in range(len(bins) + 1)
+        ]
+    )
     lowest = np.convolve(np.pad(lowest, 3, mode="edge"), np.hanning(9)[1:-1] / 4, "valid")
     middles = np.concatenate([bins - (bins[1] - bins[0]) / 2, bins[-1:] * 1.04])
-    found: Floats = (brow + np.interp(u, middles, lowest)).astype(np.float32)
+    found: Array = (brow + np.interp(u, middles, lowest)).astype(np.float32)
     return np.minimum(found, upper - 0.12 * width)
 
 
-def _skin(still: Pixels, skin: Floats, sigma: float) -> Pixels:
+def _skin(still: Pixels, skin: Array, sigma: float) -> Pixels:
     """The colours of `skin` pixels, blurred among themselves and continued everywhere.
 
     Worked out at half the patch's resolution; `sigma` is in pixels of that.
@@ -168,16 +170,16 @@ def _skin(still: Pixels, skin: Floats, sigma: float) -> Pixels:
     return cv2.resize(mean, (still.shape[1], still.shape[0]), interpolation=cv2.INTER_LINEAR)
 
 
-def _lashes(still: Pixels, depth: Floats, smooth: Pixels, width: float) -> Floats:
+def _lashes(still: Pixels, depth: Array, smooth: Pixels, width: float) -> Array:
     """What moves with the upper lid: all above its edge, below it only what is dark as lashes."""
     luma, usual = still.astype(np.float32) @ LUMA, smooth.astype(np.float32) @ LUMA
     dark = smoothstep((0.80 * usual - luma) / np.maximum(1.0, 0.30 * usual))
     above = np.clip(0.5 - depth / (0.02 * width), 0, 1)
-    found: Floats = np.maximum(above, dark).astype(np.float32)
+    found: Array = np.maximum(above, dark).astype(np.float32)
     return found
 
 
-def _bare(still: Pixels, smooth: Pixels, detail: Floats, depth: Floats, share: Floats) -> Pixels:
+def _bare(still: Pixels, smooth: Pixels, detail: Array, depth: Array, share: Array) -> Pixels:
     """Dark pixels close above the lid's edge give way to its skin: shut eyes' lashes hang down."""
     luma, usual = still.astype(np.float32) @ LUMA, smooth.astype(np.float32) @ LUMA
     dark = smoothstep((0.90 * usual - luma) / np.maximum(1.0, 0.22 * usual))
@@ -186,9 +188,7 @@ def _bare(still: Pixels, smooth: Pixels, detail: Floats, depth: Floats, share: F
     return _mixed(still, np.clip(smooth + detail, 0, 255), 0.92 * dark)
 
 
-def _texture(
-    still: Pixels, eye: Eye, u: Floats, v: Floats, lower: Floats, scale: float
-) -> Floats:
+def _texture(still: Pixels, eye: Eye, u: Array, v: Array, lower: Array, scale: float) -> Array:
     """What is finer than a lid's shading, taken from the skin below the eye, upside down."""
     import cv2
 
@@ -204,6 +204,6 @@ def _texture(
     return np.clip(taken, -12, 12)
 
 
-def _mixed(under: Pixels, above: Floats, cover: Floats) -> Pixels:
+def _mixed(under: Pixels, above: Array, cover: Array) -> Pixels:
     mixed = under + cover[..., None] * (above.astype(np.float32) - under)
     return (mixed + 0.5).astype(np.uint8)

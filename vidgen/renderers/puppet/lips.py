@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import smoothstep
+from vidgen.renderers.puppet.grid import Array, smoothstep
 from vidgen.renderers.puppet.layer import crop, doubled
 from vidgen.renderers.puppet.skin import LUMA
-from vidgen.work import Box, Floats, Pixels
+from vidgen.work import Box, Pixels
 
 EDGE_SHUT: Final = 0.009  # Hf: how far from the cut a shut photo's dark line reaches
 EDGE_OPEN: Final = 0.011  # Hf: how far teeth or shadow bleed into an open photo's lips
@@ -30,11 +30,11 @@ class Lips:
     lower_touching: Pixels
     # (h, w, 3) at the frame's resolution: pixels above the upper lip's edge, negative below it;
     # 1 between the corners; 1 where the mouth is drawn
-    above: Floats
-    below: Floats  # the same with pixels below the lower lip's edge
+    above: Array
+    below: Array  # the same with pixels below the lower lip's edge
 
 
-def build(frame: Pixels, face: Face, box: Box, cover: Floats) -> Lips:
+def build(frame: Pixels, face: Face, box: Box, cover: Array) -> Lips:
     """Clean lips out of `frame` inside `box`; `cover` (h, w) is where the mouth is drawn."""
     y, x = np.mgrid[box[1] : box[3], box[0] : box[2]].astype(np.float32)
     u, v = face.axes.uv(x, y)
@@ -48,7 +48,7 @@ def build(frame: Pixels, face: Face, box: Box, cover: Floats) -> Lips:
     inside = np.clip((1.02 - np.abs(share)) / 0.15, 0, 1)
     upper = _faded(picture, upper, inside)
     lower = _faded(picture, lower, inside)
-    line = _contact(face, share)
+    line = _contact(share)
     between = smoothstep((1.0 - np.abs(share)) / 0.14)
     return Lips(
         box,
@@ -61,7 +61,7 @@ def build(frame: Pixels, face: Face, box: Box, cover: Floats) -> Lips:
     )
 
 
-def _cleaned(picture: Pixels, face: Face, at: Any, depth: Floats, down: float) -> Pixels:
+def _cleaned(picture: Pixels, face: Face, at: Any, depth: Array, down: float) -> Pixels:
     """`picture` with the band at the lip's edge and all past it mirrored from the lip itself.
 
     `depth` is pixels into the lip; `down` is the lip's side: -1 above, 1 below.
@@ -85,7 +85,7 @@ def _cleaned(picture: Pixels, face: Face, at: Any, depth: Floats, down: float) -
     )
 
 
-def _bright_corners(picture: Pixels, face: Face, u: Floats, v: Floats) -> Pixels:
+def _bright_corners(picture: Pixels, face: Face, u: Array, v: Array) -> Pixels:
     """`picture` without the dark triangles that an open mouth has beside its corners."""
     import cv2
 
@@ -101,25 +101,25 @@ def _bright_corners(picture: Pixels, face: Face, u: Floats, v: Floats) -> Pixels
     return cv2.inpaint(picture, dark, 3, cv2.INPAINT_TELEA)
 
 
-def _faded(picture: Pixels, changed: Pixels, share: Floats) -> Pixels:
+def _faded(picture: Pixels, changed: Pixels, share: Array) -> Pixels:
     """`changed` where `share` is 1, `picture` where it is 0."""
     mixed = picture + share[..., None] * (changed.astype(np.float32) - picture)
     return (mixed + 0.5).astype(np.uint8)
 
 
-def _rounded(lip: Pixels, depth: Floats, inside: Floats, face: Face) -> Pixels:
+def _rounded(lip: Pixels, depth: Array, inside: Array, face: Face) -> Pixels:
     """The lip turning inwards at its edge: darker and redder over .012 Hf."""
     turn = np.exp(-np.maximum(depth, 0) / (0.010 * face.height)) * inside
     shade = 1 - turn[..., None] * np.array([0.22, 0.32, 0.30], np.float32)
     return (lip * shade + 0.5).astype(np.uint8)
 
 
-def _contact(face: Face, share: Floats) -> Floats:
+def _contact(share: Array) -> Array:
     """How dark the line between touching lips is, 0–1, over the mouth's width."""
     return 0.36 * np.clip(1 - share**4, 0, None)
 
 
-def _lined(lip: Pixels, depth: Floats, line: Floats, face: Face) -> Pixels:
+def _lined(lip: Pixels, depth: Array, line: Array, face: Face) -> Pixels:
     dark = np.exp(-((depth / (0.0065 * face.height)) ** 2)) * line
     shade = 1 - dark[..., None] * np.array([0.70, 0.95, 1.0], np.float32)
     return (lip * shade + 0.5).astype(np.uint8)

@@ -7,16 +7,16 @@ threads are left out of it. No frame depends on another.
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet import mouth
-from vidgen.renderers.puppet.figure import Fields, Figure, into
-from vidgen.renderers.puppet.grid import enlarged
-from vidgen.renderers.puppet.layer import FINE, Strip, over
+from vidgen.renderers.puppet.figure import Figure, into
+from vidgen.renderers.puppet.grid import Array, enlarged
+from vidgen.renderers.puppet.layer import Strip, over
+from vidgen.renderers.puppet.overlay import overlays
 from vidgen.renderers.puppet.plan import Plan
-from vidgen.work import Box, Floats, Frames, Pixels
+from vidgen.work import Frames, Pixels
 
 BATCH: Final = 4  # frames handed on together; more only costs memory
 
@@ -45,30 +45,23 @@ def _batch(figure: Figure, plan: Plan, first: int, last: int) -> Frames:
 
 def draw(figure: Figure, plan: Plan, index: int, out: Pixels) -> None:
     """Draw frame `index` into `out`, (H, W, 3) or, without a background, (H, W, 4)."""
-    weights = plan.weights[index]
-    fields = figure.fields(weights, plan.turns[index])
+    import cv2
+
+    fields = figure.fields(plan.weights[index], plan.turns[index])
     background = figure.layer.background
     out[:] = 0 if background is None else background
     maps = into(fields.whole, figure.layer.box)
     for strip in figure.layer.strips:
         _draw_strip(figure, strip, maps, out)
-    _draw_eyes(figure, plan, index, fields, out)
-    if weights[:-1].any():  # else it is the photo's own mouth
-        both = fields.upper, fields.lower
-        view = mouth.view(figure.mouth, out, figure.grid, fields.turned, figure.bases.grid, both)
-        view.under[:] = figure.mouth.draw(view, weights, float(plan.tongue[index]))
+    for part in overlays(figure, plan, index, fields):
+        left, top, right, bottom = part.box
+        under = out[top:bottom, left:right, :3]
+        under[:] = cv2.blendLinear(
+            part.pixels, np.ascontiguousarray(under), part.cover, 1 - part.cover
+        )
 
 
-def _draw_eyes(figure: Figure, plan: Plan, index: int, fields: Fields, out: Pixels) -> None:
-    (x, y), shut = plan.gaze[index], plan.lids[index]
-    if abs(x) + abs(y) + shut < 2e-3:
-        return
-    for eye in figure.eyes:
-        patch, box = eye.draw(float(x), float(y), float(shut))
-        _lay_patch(figure, patch, box, fields.whole, out)
-
-
-def _draw_strip(figure: Figure, strip: Strip, maps: Floats, out: Pixels) -> None:
+def _draw_strip(figure: Figure, strip: Strip, maps: Array, out: Pixels) -> None:
     import cv2
 
     grid, layer = figure.grid, figure.layer
@@ -109,36 +102,3 @@ def _unmultiplied(warped: Pixels, alpha: Pixels) -> Pixels:
         colour = (part[..., :3].astype(np.uint16) * 255 + cover // 2) // cover
         part[..., :3] = np.minimum(255, colour)
     return warped
-
-
-def _lay_patch(figure: Figure, patch: Pixels, box: Box, field: Floats, out: Pixels) -> None:
-    """A patch drawn with the head at rest, laid where the head has it now."""
-    import cv2
-
-    grid = figure.grid
-    width, height = figure.size
-    reach = round(0.08 * figure.face.height)
-    wide = (
-        max(grid.left, box[0] - reach),
-        max(grid.top, box[1] - reach),
-        min(width, box[2] + reach),
-        min(height, box[3] + reach),
-    )
-    part, rows, columns = grid.part(wide)
-    right, bottom = min(part.right, width), min(part.bottom, height)
-    at = enlarged(into(field[rows, columns], box), grid.pitch)
-    at = at[: bottom - part.top, : right - part.left]
-    target = out[part.top : bottom, part.left : right, :3]
-    drawn = np.ascontiguousarray(target)
-    cv2.remap(
-        patch, at, None, cv2.INTER_LINEAR, dst=drawn, borderMode=cv2.BORDER_TRANSPARENT
-    )
-    target[:] = drawn
-
-
-def workers_for(cores: int) -> Any:
-    """A pool of one thread per core."""
-    return ThreadPoolExecutor(max(1, cores), thread_name_prefix="puppet")
-
-
-assert FINE == 2

@@ -12,12 +12,12 @@ import numpy as np
 from vidgen.renderers.puppet import interior, lips
 from vidgen.renderers.puppet.bases import CARRIED, WIDEST, sampled
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Grid, enlarged, smoothstep
+from vidgen.renderers.puppet.grid import Array, Grid, enlarged, smoothstep
 from vidgen.renderers.puppet.interior import Interior
 from vidgen.renderers.puppet.layer import FINE
 from vidgen.renderers.puppet.lips import Lips
 from vidgen.renderers.puppet.skin import Light
-from vidgen.work import Box, Floats, Pixels
+from vidgen.work import Box, Pixels
 
 TOUCH: Final = 0.010  # Hf: gap at which the line between the lips is gone
 CLING: Final = 0.005  # Hf: narrower gaps show nothing, or a dark hairline is left in the corners
@@ -37,8 +37,8 @@ class Mouth:
     feather: float  # width of the lips' edges, frame pixels
     down: tuple[float, float]  # unit vector down the face
 
-    def draw(self, view: "View", weights: Floats, tongue: float) -> Pixels:
-        """The pixels of `view` (h, w, 3) for a frame's weights (9,), over what is there."""
+    def draw(self, view: "View", weights: Array, tongue: float) -> tuple[Pixels, Array]:
+        """The pixels of `view` (h, w, 3) for a frame's weights (9,), and their cover (h, w)."""
         import cv2
 
         above, between, cover = self._distances(view.upper, self.lips.above)
@@ -50,15 +50,14 @@ class Mouth:
         part = _bounds(hole)
         if part is not None:
             jaw = drop(weights, self.height)
-            within = self.inside.look(
-                view.turned[part], self._slide(jaw), self._lift(jaw, tongue), above[part], below[part]
-            )
+            moved = self._slide(jaw), self._lift(jaw, tongue)
+            within = self.inside.look(view.turned[part], *moved, above[part], below[part])
             share = hole[part][..., None]
             mixed = drawn[part] * (1 - share) + within * share + 0.5
             drawn[part] = np.clip(mixed, 0, 255).astype(np.uint8)
-        return cv2.blendLinear(drawn, view.under, cover, 1 - cover)
+        return drawn, cover
 
-    def _distances(self, at: Floats, picture: Floats) -> tuple[Floats, Floats, Floats]:
+    def _distances(self, at: Array, picture: Array) -> tuple[Array, Array, Array]:
         import cv2
 
         box = self.lips.box
@@ -69,8 +68,8 @@ class Mouth:
         return first, second, third
 
     def _shares(
-        self, above: Floats, below: Floats, between: Floats
-    ) -> tuple[Floats, Floats, Floats, Floats]:
+        self, above: Array, below: Array, between: Array
+    ) -> tuple[Array, Array, Array, Array]:
         """Shares of upper lip, lower lip, opening, and how nearly the lips touch, each (h, w).
 
         Where the lips touch their shares add up to 1, so that no dark line is left between.
@@ -84,7 +83,7 @@ class Mouth:
         touch = np.exp(-((gap / (TOUCH * self.height)) ** 2))
         return high, low + np.float32(1e-4), hole, touch
 
-    def _lip(self, apart: Pixels, touching: Pixels, at: Floats, touch: Floats) -> Pixels:
+    def _lip(self, apart: Pixels, touching: Pixels, at: Array, touch: Array) -> Pixels:
         """One lip out of its pictures."""
         import cv2
 
@@ -94,11 +93,11 @@ class Mouth:
             return _look(apart, maps)
         return cv2.blendLinear(_look(touching, maps), _look(apart, maps), touch, 1 - touch)
 
-    def _slide(self, jaw: float) -> Floats:
+    def _slide(self, jaw: float) -> Array:
         """How far the lower teeth have gone, frame pixels x, y."""
         return np.array(self.down, np.float32) * np.float32(0.93 * jaw)
 
-    def _lift(self, jaw: float, tongue: float) -> Floats:
+    def _lift(self, jaw: float, tongue: float) -> Array:
         """How far the tongue has gone; raised, it stays behind as the jaw drops."""
         by = 0.95 * jaw - tongue * (0.35 * jaw + 0.010 * self.height)
         return np.array(self.down, np.float32) * np.float32(by)
@@ -109,48 +108,50 @@ class View:
     """The pixels of the frame that a mouth is drawn into, and where each of them comes from."""
 
     box: Box  # frame pixels
-    under: Pixels  # (h, w, 3) what is there
-    upper: Floats  # (h, w, 2) source of the upper layer, frame pixels
-    lower: Floats
-    turned: Floats  # (h, w, 2) where the pixel was before the head moved
+    upper: Array  # (h, w, 2) source of the upper layer, frame pixels
+    lower: Array
+    turned: Array  # (h, w, 2) where the pixel was before the head moved
 
 
 def view(
-    mouth: Mouth, out: Pixels, grid: Grid, turned: Floats, face: Grid, fields: tuple[Floats, Floats]
+    mouth: Mouth,
+    size: tuple[int, int],
+    grid: Grid,
+    turned: Array,
+    face: Grid,
+    fields: tuple[Array, Array],
 ) -> View:
     """Where the mouth is now. `turned` is on `grid`, the upper and lower `fields` on `face`."""
-    part, rows, columns = grid.part(_moved(mouth, grid, turned, out.shape))
-    right, bottom = min(part.right, out.shape[1]), min(part.bottom, out.shape[0])
+    margin = 0.012 * mouth.height
+    part, rows, columns = grid.part(moved(mouth.box, grid, turned, size, margin))
+    right, bottom = min(part.right, size[0]), min(part.bottom, size[1])
     shape = slice(0, bottom - part.top), slice(0, right - part.left)
     there = turned[rows, columns]
-    origin = np.array(face.origin, np.float32)
-    at = (there - origin) / np.float32(face.pitch)
+    at = (there - np.array(face.origin, np.float32)) / np.float32(face.pitch)
     upper, lower, still = (
         np.ascontiguousarray(enlarged(field, grid.pitch, smooth=True)[shape])
         for field in (there + sampled(fields[0], at), there + sampled(fields[1], at), there)
     )
-    box = (part.left, part.top, right, bottom)
-    return View(box, out[part.top : bottom, part.left : right, :3], upper, lower, still)
+    return View((part.left, part.top, right, bottom), upper, lower, still)
 
 
-def _moved(mouth: Mouth, grid: Grid, turned: Floats, shape: tuple[int, ...]) -> Box:
-    """The mouth's box where the head has it now, in the frame."""
-    left, top, right, bottom = mouth.box
+def moved(box: Box, grid: Grid, field: Array, size: tuple[int, int], margin: float) -> Box:
+    """Where the frame shows now what was in `box`; `field` (absolute) is on `grid`."""
+    left, top, right, bottom = box
     middle = np.array([(left + right) / 2, (top + bottom) / 2])
-    node = np.clip((middle - grid.origin) / grid.pitch, 0, np.array(turned.shape[1::-1]) - 1)
+    node = np.clip((middle - grid.origin) / grid.pitch, 0, np.array(field.shape[1::-1]) - 1)
     column, row = node.astype(int)
     place = np.array(grid.origin) + grid.pitch * np.array([column, row])
-    dx, dy = place - turned[row, column]
-    margin = 0.012 * mouth.height
+    dx, dy = place - field[row, column]
     return (
-        int(np.clip(left + dx - margin, 0, shape[1] - 2)),
-        int(np.clip(top + dy - margin, 0, shape[0] - 2)),
-        int(np.clip(right + dx + margin, 2, shape[1])),
-        int(np.clip(bottom + dy + margin, 2, shape[0])),
+        int(np.clip(left + dx - margin, 0, size[0] - 2)),
+        int(np.clip(top + dy - margin, 0, size[1] - 2)),
+        int(np.clip(right + dx + margin, 2, size[0])),
+        int(np.clip(bottom + dy + margin, 2, size[1])),
     )
 
 
-def drop(weights: Floats, height: float) -> float:
+def drop(weights: Array, height: float) -> float:
     """How far the jaw hangs, frame pixels; the weights begin with `wide` and `narrow`."""
     return float(weights[0] + weights[1]) * CARRIED * WIDEST * height
 
@@ -176,13 +177,14 @@ def build(frame: Pixels, face: Face, light: Light, alpha: Pixels) -> Mouth:
     )
 
 
-def _cover(face: Face, around: Box, box: Box, alpha: Pixels) -> Floats:
+def _cover(face: Face, around: Box, box: Box, alpha: Pixels) -> Array:
     """(h, w) over `around`: 1 where the mouth is drawn, fading to 0 at the edge of its box and
     of the speaker."""
     import cv2
 
     y, x = np.mgrid[around[1] : around[3], around[0] : around[2]].astype(np.float32)
-    edge = np.minimum(np.minimum(x - box[0], box[2] - 1 - x), np.minimum(y - box[1], box[3] - 1 - y))
+    aside, along = np.minimum(x - box[0], box[2] - 1 - x), np.minimum(y - box[1], box[3] - 1 - y)
+    edge = np.minimum(aside, along)
     fade = max(2.0, 0.02 * face.height)
     solid = (alpha[around[1] : around[3], around[0] : around[2]] == 255).astype(np.uint8)
     solid = cv2.erode(solid, np.ones((3, 3), np.uint8))
@@ -212,7 +214,7 @@ def _look(picture: Any, maps: Any) -> Any:
     return cv2.remap(picture, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _bounds(hole: Floats) -> tuple[slice, slice] | None:
+def _bounds(hole: Array) -> tuple[slice, slice] | None:
     """The rows and columns that hold all of the opening; None when it is shut."""
     seen = hole > 0.004
     rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))

@@ -12,9 +12,10 @@ from vidgen.renderers.puppet.bases import WEIGHTS
 from vidgen.renderers.puppet.controls import Controls
 from vidgen.renderers.puppet.controls import sampled as sampled_controls
 from vidgen.renderers.puppet.geometry import Face
+from vidgen.renderers.puppet.grid import Array
 from vidgen.renderers.puppet.head import MOVES
 from vidgen.renderers.puppet.motion import Motion
-from vidgen.work import Floats, Speech
+from vidgen.work import Speech
 
 HISS: Final = 0.10  # how far the jaw opens for f, s, sh at least
 SMILE: Final = 0.030  # Hf: a photo whose lips are farther apart is smiling or speaking
@@ -24,11 +25,11 @@ SMILE: Final = 0.030  # Hf: a photo whose lips are farther apart is smiling or s
 class Plan:
     """One row for each frame."""
 
-    weights: Floats  # (N, 9), order of bases.WEIGHTS
-    turns: Floats  # (N, 6), order of head.MOVES
-    lids: Floats  # (N,) 0 as in the photo – 1 shut
-    gaze: Floats  # (N, 2) of the eye's half width and half height
-    tongue: Floats  # (N,) 0–1
+    weights: Array  # (N, 9), order of bases.WEIGHTS
+    turns: Array  # (N, 6), order of head.MOVES
+    lids: Array  # (N,) 0 as in the photo – 1 shut
+    gaze: Array  # (N, 2) of the eye's half width and half height
+    tongue: Array  # (N,) 0–1
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -52,7 +53,7 @@ def frame_count(speech: Speech, fps: Fraction) -> int:
     return max(1, ceil(Fraction(len(speech.samples), speech.rate) * fps))
 
 
-def _weights(face: Face, mouth: dict[str, Floats], brows: Floats, amount: float) -> Floats:
+def _weights(face: Face, mouth: dict[str, Array], brows: Array, amount: float) -> Array:
     jaw = mouth["jaw"] * (1 - 0.25 * mouth["round"])
     jaw = np.maximum(jaw, HISS * mouth["fricative"]) * (1 - mouth["press"])
     wide = jaw * np.minimum(1, jaw / 0.65)  # small openings are narrow ones

@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.work import Floats, Pixels
+from vidgen.renderers.puppet.grid import Array
+from vidgen.work import Pixels
 
 LUMA: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
 USUAL_SKIN: Final = 0.62  # luma of a well exposed light cheek
@@ -22,8 +23,8 @@ class Light:
     """How the face was photographed."""
 
     exposure: float  # 1 is a well exposed photo
-    skin: Floats  # (3,) mean colour round the mouth, 0–255
-    tint: Floats  # (3,) cast of teeth and tongue, of luma 1
+    skin: Array  # (3,) mean colour round the mouth, 0–255
+    tint: Array  # (3,) cast of teeth and tongue, of luma 1
     blur: float  # Gaussian sigma of its sharpest edges, frame pixels
     grain: float  # sigma of its noise, of 255
 
@@ -46,7 +47,7 @@ def measure(frame: Pixels, face: Face) -> Light:
     )
 
 
-def _patch(frame: Pixels, face: Face, u: float, v: float, reach: float) -> Floats:
+def _patch(frame: Pixels, face: Face, u: float, v: float, reach: float) -> Array:
     """Skin colours (N, 3) in a ring `reach` Hf wide about (u, v) Hf, the lips left out."""
     height, width = frame.shape[:2]
     y, x = np.mgrid[0:height:2, 0:width:2].astype(np.float32)
@@ -62,7 +63,7 @@ def _patch(frame: Pixels, face: Face, u: float, v: float, reach: float) -> Float
 def _eye_white(frame: Pixels, face: Face) -> float:
     """Luma of the brighter part of the eyes' openings; 0 where they cannot be seen."""
     height, width = frame.shape[:2]
-    lumas: list[Floats] = []
+    lumas: list[Array] = []
     for eye in face.eyes:
         u, down = np.meshgrid(np.linspace(-0.7, 0.7, 29) * eye.half, np.linspace(0.2, 0.8, 9))
         above, below = eye.upper(u), eye.lower(u)
@@ -74,7 +75,7 @@ def _eye_white(frame: Pixels, face: Face) -> float:
     return float(np.percentile(every, 80)) if len(every) > 8 else 0.0
 
 
-def _window(frame: Pixels, face: Face) -> Floats:
+def _window(frame: Pixels, face: Face) -> Array:
     """The luma of the face from brows to chin, (h, w)."""
     x, y = face.outline.T
     left, right = (int(np.clip(side, 0, frame.shape[1])) for side in (x.min(), x.max()))

@@ -10,8 +10,9 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Curve, Face
+from vidgen.renderers.puppet.grid import Array
 from vidgen.renderers.puppet.skin import LUMA
-from vidgen.work import Floats, Pixels
+from vidgen.work import Pixels
 
 COLUMNS: Final = 121  # over the width of the mouth
 SEARCH_SHUT: Final = 0.022  # Hf: how far from the landmarks the line is looked for
@@ -25,10 +26,10 @@ ROW: Final = 0.003  # Hf: height of a row of the search
 class _Strip:
     """The photo along a curve: row `middle` lies on it."""
 
-    u: Floats  # (COLUMNS,)
-    v: Floats  # (COLUMNS,) the curve
+    u: Array  # (COLUMNS,)
+    v: Array  # (COLUMNS,) the curve
     row: float  # pixels per row
-    colours: Floats  # (rows, COLUMNS, 3)
+    colours: Array  # (rows, COLUMNS, 3)
 
     @property
     def middle(self) -> int:
@@ -63,9 +64,7 @@ def _strip(frame: Pixels, face: Face, curve: Curve, reach: float) -> _Strip:
     x, y = face.axes.xy(np.broadcast_to(u, (len(rows), COLUMNS)), v + rows[:, None])
     flags, edge = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
     picture = frame.astype(np.float32)
-    colours = cv2.remap(
-        picture, x.astype(np.float32), y.astype(np.float32), flags, borderMode=edge
-    )
+    colours = cv2.remap(picture, x.astype(np.float32), y.astype(np.float32), flags, borderMode=edge)
     return _Strip(u, v, row, cv2.GaussianBlur(colours, (0, 0), 1.0))
 
 
@@ -143,7 +142,7 @@ def _lip_edge(frame: Pixels, face: Face, curve: Curve, outer: Curve, side: int) 
     return _curve(strip, _bend(score[kept] - trust * away[:, None] ** 2) + strip.middle, face)
 
 
-def _bend(score: Floats) -> Floats:
+def _bend(score: Array) -> Array:
     """The rows off the middle, (columns,), of the smooth bend that scores best.
 
     Lips are smooth: a free path would follow single teeth. The corners stay.
@@ -163,7 +162,7 @@ def _bend(score: Floats) -> Floats:
     return found
 
 
-def _difference(likeness: Floats, window: int, side: int) -> Floats:
+def _difference(likeness: Array, window: int, side: int) -> Array:
     """Mean likeness in `window` rows on the lip's side of each row, less that on the other."""
     total = np.cumsum(np.pad(likeness, ((window + 1, window), (0, 0)), mode="edge"), 0)
     rows = len(likeness)
@@ -173,7 +172,7 @@ def _difference(likeness: Floats, window: int, side: int) -> Floats:
     return np.asarray(above - below if side < 0 else below - above)
 
 
-def _contrast(strip: _Strip, spread: Floats) -> Floats:
+def _contrast(strip: _Strip, spread: Array) -> Array:
     """How much the colours change across each row, 0 to about 1."""
     import cv2
 
@@ -181,7 +180,7 @@ def _contrast(strip: _Strip, spread: Floats) -> Floats:
     return np.asarray(np.tanh(np.sqrt((change**2).mean(-1))))
 
 
-def _path(cost: Floats) -> Floats:
+def _path(cost: Array) -> Array:
     """The cheapest path over the columns, at most a row up or down at a step; (columns,) rows."""
     rows, columns = cost.shape
     best = cost[:, 0].copy()
@@ -200,7 +199,7 @@ def _path(cost: Floats) -> Floats:
     return path
 
 
-def _curve(strip: _Strip, path: Floats, face: Face) -> Curve:
+def _curve(strip: _Strip, path: Array, face: Face) -> Curve:
     """A smooth curve along `path`, on the landmarks' table of u."""
     off = (path - strip.middle) * strip.row
     kernel = np.hanning(19)

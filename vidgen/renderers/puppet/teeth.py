@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import smoothstep
+from vidgen.renderers.puppet.grid import Array, smoothstep
 from vidgen.renderers.puppet.skin import LUMA, Light
-from vidgen.work import Floats, Pixels
+from vidgen.work import Pixels
 
 MILLIMETRE: Final = 1 / 180  # Hf
 UPPER_GAPS: Final = (0.0, 8.4, 15.0, 22.0, 28.5)  # mm from the midline between upper teeth
@@ -20,7 +20,7 @@ ENAMEL: Final = np.array([0.80, 0.735, 0.665], np.float32)
 SHOWING: Final = 0.011  # Hf: upper teeth below the line between shut lips
 
 
-def upper(face: Face, light: Light, u: Floats, down: Floats) -> Floats:
+def upper(face: Face, light: Light, u: Array, down: Array) -> Array:
     """Upper teeth (h, w, 4), premultiplied; `down` is pixels below the line between the lips."""
     mm = face.height * MILLIMETRE
     across = np.abs(_flattened(face, u) / mm)
@@ -35,7 +35,7 @@ def upper(face: Face, light: Light, u: Floats, down: Floats) -> Floats:
     return _painted(lit, inside, light, 1.0)
 
 
-def lower(face: Face, light: Light, u: Floats, down: Floats) -> Floats:
+def lower(face: Face, light: Light, u: Array, down: Array) -> Array:
     """Lower teeth (h, w, 4), premultiplied, with the jaw shut."""
     mm = face.height * MILLIMETRE
     across = np.abs(_flattened(face, u) / mm)
@@ -49,27 +49,27 @@ def lower(face: Face, light: Light, u: Floats, down: Floats) -> Floats:
     return _painted(lit, inside * smoothstep((1 - np.abs(face.across(u))) / 0.2), light, 0.74)
 
 
-def _flattened(face: Face, u: Floats) -> Floats:
+def _flattened(face: Face, u: Array) -> Array:
     """u on the row of teeth, which bends away from us: the far teeth look narrower."""
     share = np.clip(face.across(u), -1, 1)
     width = np.where(u < 0, face.left, face.right)
     return u + 0.18 * width * share**3
 
 
-def _nearest(across: Floats, gaps: tuple[float, ...]) -> tuple[Floats, Floats]:
+def _nearest(across: Array, gaps: tuple[float, ...]) -> tuple[Array, Array]:
     """Millimetres to the nearest gap between teeth, and which tooth this is."""
     distances = np.stack([np.abs(across - gap) for gap in gaps])
     index = np.clip(np.searchsorted(gaps, across, side="right") - 1, 0, len(gaps) - 1)
     return distances.min(0), index
 
 
-def _painted(lit: Floats, inside: Floats, light: Light, tone: float) -> Floats:
+def _painted(lit: Array, inside: Array, light: Light, tone: float) -> Array:
     bright = min(1.0, 0.14 + 0.80 * light.exposure) * tone
     colour = 255 * ENAMEL * light.tint * bright * lit[..., None]
     return np.dstack([colour * inside[..., None], 255 * inside]).astype(np.float32)
 
 
-def own(frame: Pixels, face: Face, light: Light, x: Floats, y: Floats) -> Floats | None:
+def own(frame: Pixels, face: Face, light: Light, x: Array, y: Array) -> Array | None:
     """The photo's teeth (h, w, 4), continued past the lips; None where it shows none."""
     import cv2
 
@@ -94,18 +94,20 @@ def own(frame: Pixels, face: Face, light: Light, x: Floats, y: Floats) -> Floats
     return np.dstack([filled * inside[..., None], 255 * inside]).astype(np.float32)
 
 
-def _edge(face: Face, u: Floats, v: Floats, bright: Floats) -> Floats:
+def _edge(face: Face, u: Array, v: Array, bright: Array) -> Array:
     """v of the upper teeth's lower edge at each pixel: where brightness ends, smoothed over u."""
     bins = np.linspace(-0.85, 0.85, 35)
     share = face.across(u)
     at = np.digitize(share, bins)
-    ends = np.array([
-        np.percentile(v[chosen], 97) if (chosen := bright & (at == index)).sum() > 3 else np.nan
-        for index in range(1, len(bins))
-    ])
+    ends = np.array(
+        [
+            np.percentile(v[chosen], 97) if (chosen := bright & (at == index)).sum() > 3 else np.nan
+            for index in range(1, len(bins))
+        ]
+    )
     middles = (bins[1:] + bins[:-1]) / 2
     known = ~np.isnan(ends)
     curve = np.interp(middles, middles[known], ends[known])
     curve = np.convolve(np.pad(curve, 4, mode="edge"), np.hanning(11)[1:-1] / 5, "valid")
-    found: Floats = np.interp(share, middles, curve).astype(np.float32)
+    found: Array = np.interp(share, middles, curve).astype(np.float32)
     return found

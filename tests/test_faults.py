@@ -111,10 +111,11 @@ def test_bad_input_is_told_and_leaves_nothing(
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.parametrize("place", ["/sys/kernel", "/proc/self"])  # root may not write there either
 def test_an_output_folder_that_cannot_be_written(
-    home_with_models: Home, tmp_path: Path, photo: Path, voice: Path
+    home_with_models: Home, photo: Path, voice: Path, place: str
 ) -> None:
-    folder = Path("/sys/kernel")  # nobody may write there, root neither
+    folder = Path(place)
     ran = vidgen(home_with_models, "run", photo, voice, "-o", folder / "film.mp4")
     assert ran.code == 2, ran.err
     assert "Traceback" not in ran.err

@@ -145,7 +145,8 @@ def test_a_full_run_makes_a_film(
     }
     assert ended["yolo_detection"]["backend"] == "yolo26n"
     assert ended["birefnet_removal"]["backend"] == "birefnet"
-    assert ended["rendering"]["renderer"] == "musetalk"
+    assert ended["rendering"]["backend"] == "musetalk"
+    assert ended["rendering"]["precision"] == "float32"
 
 
 def test_auto_without_the_weights_falls_back_and_says_so(

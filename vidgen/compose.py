@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -31,7 +31,7 @@ from vidgen.settings import Options, Setting
 
 if TYPE_CHECKING:  # numpy is behind these, and the first event must not wait for it
     from vidgen.renderers.base import Look, Renderer
-    from vidgen.work import Photo, Speech, Video, Work
+    from vidgen.work import Photo, Speech, Work
 
 # Raised when a stage makes something else of the same inputs: what is kept of it is made again.
 VERSIONS: Final = {"detect": 1, "matte": 1, "prosody": 1, "render": 1}
@@ -146,7 +146,7 @@ def _kept_inputs(task: TaskFolder, recorded: Recorded, emit: Emit) -> tuple[Path
 
 def _conduct(job: Job, emit: Emit) -> Result:
     began = time.monotonic()
-    from vidgen.work import Work
+    from vidgen.work import Video, Work
 
     photo, speech = _opened(job, emit)
     chosen = _planned(job, emit)
@@ -154,9 +154,9 @@ def _conduct(job: Job, emit: Emit) -> Result:
     told = _plan_told(chosen, job.options, photo, speech)
     emit(StageEnded("initialized", time.monotonic() - began, "completed", "run.planned", told))
     with _alone(job, chosen.device, emit):
-        video = _run(job, steps, chosen.device, Work(photo, speech), emit)
-    took = time.monotonic() - began
-    quality = _judged(job, video, emit)
+        work = _run(job, steps, chosen.device, Work(photo, speech), emit)
+    video, took = work.get(Video), time.monotonic() - began
+    quality = _judged(job, work, emit)
     metadata = {**video.metadata, **quality, "took_seconds": round(took, 2)}
     emit(Completed(str(video.path), took, metadata))
     return Result(job.task.task_id, video.path, video.poster, video.seconds, took, metadata)
@@ -226,15 +226,15 @@ def _alone(job: Job, where: str, emit: Emit) -> Iterator[None]:
         yield
 
 
-def _run(job: Job, steps: Sequence[Step], where: str, work: "Work", emit: Emit) -> "Video":
+def _run(job: Job, steps: Sequence[Step], where: str, work: "Work", emit: Emit) -> "Work":
     from vidgen.progress.resources import Sampler
-    from vidgen.work import Folder, Video
+    from vidgen.work import Folder
 
     keeper = WorkKeeper(job.home, job.task.work, fresh=job.options.fresh)
     job.task.previews.mkdir(exist_ok=True)
     work = work.plus(Folder(job.task.work, job.task.previews))
     with Sampler(emit, where):
-        return pipeline.run(steps, work, emit, keeper).get(Video)
+        return pipeline.run(steps, work, emit, keeper)
 
 
 def _steps(job: Job, chosen: Plan, photo: "Photo", speech: "Speech", emit: Emit) -> list[Step]:
@@ -358,16 +358,20 @@ def _look(options: Options) -> "Look":
     )
 
 
-def _judged(job: Job, video: "Video", emit: Emit) -> Mapping[str, Any]:
+def _judged(job: Job, work: "Work", emit: Emit) -> Mapping[str, Any]:
     """Look at the film as a viewer would; a mouth that does not follow the voice is said."""
-    if video.metadata.get("renderer") == "d-id":
-        return {}
     from vidgen.quality import judge
+    from vidgen.work import Subject, Video
 
-    quality = judge(video.path, job.shelf.path("face_landmark"))
-    if quality.follows_voice is False:
-        emit(Log("WARNING", "quality.not_following", quality.to_json()))
-    return {"quality": quality.to_json()}
+    try:
+        video, face = work.get(Video).path, work.get(Subject).face
+        found = asdict(judge(video, job.shelf.path("face_landmark"), face=face))
+    except Exception as error:  # the video is there: a second look must not cost the run its end
+        emit(Log("WARNING", "quality.not_judged", {"reason": f"{type(error).__name__}: {error}"}))
+        return {}
+    if found["follows_voice"] is False:
+        emit(Log("WARNING", "quality.not_following", found))
+    return {"quality": found}
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,8 @@ def fetch(shelf: Catalog, wanted: list[Model], told: Told) -> None:
 
 
 def _cached(model: Model, told: Told) -> Path:
+    # Else every download also asks the hub which programs to tell apart in its statistics.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 

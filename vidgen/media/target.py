@@ -41,7 +41,10 @@ def _try_output(path: Path) -> None:
             example=str(path / "video.mp4"),
         )
     # Asking the system for permission bits lies on network and read-only mounts; a file does not.
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=folder)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=folder)
+    except FileNotFoundError as error:  # a folder of the kernel's, in which no files can be made
+        raise _not_writable(folder) from error
     os.close(handle)
     Path(name).unlink()
 
@@ -111,12 +114,7 @@ def plain_error(error: OSError, path: Path) -> InputError | SetupError | None:
             folder=str(folder),
         )
     if error.errno in NOT_ALLOWED:
-        return InputError(
-            "The folder {folder} cannot be written to.",
-            hint="Choose another place with -o, or change the folder's permissions.",
-            code="output.not_writable",
-            folder=str(folder),
-        )
+        return _not_writable(folder)
     if error.errno == errno.ENAMETOOLONG:
         return InputError(
             "The name {name} is too long for this file system.",
@@ -134,5 +132,14 @@ def _folder_missing(folder: Path) -> InputError:
         "The output folder {folder} does not exist.",
         hint="Make the folder first, or choose another place with -o.",
         code="output.folder_missing",
+        folder=str(folder),
+    )
+
+
+def _not_writable(folder: Path) -> InputError:
+    return InputError(
+        "The folder {folder} cannot be written to.",
+        hint="Choose another place with -o, or change the folder's permissions.",
+        code="output.not_writable",
         folder=str(folder),
     )

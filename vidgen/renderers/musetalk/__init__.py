@@ -5,6 +5,7 @@ the weights and `painter` draws. By itself the head is still; given to a rendere
 as its `FaceSource`, the mouth is laid on a head that lives.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -60,12 +61,16 @@ class MuseTalk:
         from vidgen.renderers.musetalk.hearing import Hearing
         from vidgen.renderers.musetalk.painter import Painter, warmed
 
+        began = time.perf_counter()
         self.networks.load()
+        load_seconds = time.perf_counter() - began
         canvas = self._canvas(subject, cutout, scale)
         metadata = {
             "renderer": self.name,
             "device": self.device,
+            "model": "musetalk 1.5",
             "precision": self.networks.precision,
+            "load_seconds": round(load_seconds, 3),
             "batch": self.batch,
             "compiled": False,
             "seed": look.seed,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidgen.work import Box
+from vidgen.work import Box, Pixels
 
 Array = NDArray[Any]  # of floats, single or double, or of booleans
 
@@ -82,5 +82,20 @@ def enlarged(field: Array, pitch: int, smooth: bool = False) -> Array:
 
     rows, columns = field.shape[:2]
     how = cv2.INTER_CUBIC if smooth else cv2.INTER_LINEAR
-    full = cv2.resize(field, (columns * pitch, rows * pitch), interpolation=how)
+    full: Array = cv2.resize(field, (columns * pitch, rows * pitch), interpolation=how)
     return full[pitch:-pitch, pitch:-pitch]
+
+
+def looked_up(picture: Array, x: Any, y: Any = None) -> Array:
+    """`picture` at (x, y), bilinear, its edge repeated. Also takes both of `cv2.convertMaps`, or
+    x as (h, w, 2) alone."""
+    import cv2
+
+    found: Array = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return found
+
+
+def rounded(colours: Array) -> Pixels:
+    """Colours as bytes."""
+    bytes_: Pixels = np.clip(colours + np.float32(0.5), 0, 255).astype(np.uint8)
+    return bytes_

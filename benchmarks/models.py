@@ -208,7 +208,8 @@ class RandomNetworks(Networks):
         with torch.device("meta"):
             network = make()
         dtype = getattr(torch, self.precision)
-        network = network.to(dtype).to_empty(device=self.device).eval().requires_grad_(False)
+        network = torch.nn.Module.to(network, dtype)  # diffusers' own `to` warns
+        network = network.to_empty(device=self.device).eval().requires_grad_(False)
         for weight in network.parameters():
             weight.normal_(0, 0.02)
         return network

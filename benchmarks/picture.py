@@ -82,6 +82,7 @@ def _psnr(first: Pixels, now: Pixels, face: Landmarks, moved: Landmarks) -> floa
     grey = [cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) for rgb in (first, now)]
     mask = np.zeros(grey[0].shape, np.uint8)
     mask[box] = 1
+    mask = np.asarray(cv2.dilate(mask, np.ones((25, 25), np.uint8)), np.uint8)
     refined = _refined(grey, matrix, mask)
     size = (first.shape[1], first.shape[0])
     back = cv2.warpAffine(now, refined, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)

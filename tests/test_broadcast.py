@@ -380,6 +380,19 @@ def test_an_estimate_stands_in_stage_and_progress_events_only(
     ]
 
 
+def test_an_estimate_that_fails_is_given_up(seen: list[Envelope]) -> None:
+    asked: list[Event] = []
+
+    def estimate(event: Event) -> Remaining | None:
+        asked.append(event)
+        raise ZeroDivisionError
+
+    emit = Broadcast(TASK, [seen.append], estimate=estimate)
+    emit(StageStarted("rendering"))
+    emit(StageEnded("rendering", 1.0))
+    assert (len(asked), len(seen)) == (1, 2)
+
+
 def test_stages_of_another_program_have_their_own_shares(seen: list[Envelope]) -> None:
     emit = Broadcast(TASK, [seen.append], shares={"fetch": (0, 30), "bake": (30, 100)})
     emit(StageEnded("fetch", 1.0))

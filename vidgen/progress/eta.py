@@ -56,7 +56,10 @@ class Estimator:
         self._loader.start()
 
     def _load(self, load: Callable[[], Experience]) -> None:
-        self._experience = load()
+        try:
+            self._experience = load()
+        except Exception:  # logs of other times and hands: then this run is the first
+            self._experience = Experience(())
 
     def wait(self) -> None:
         """Until the experience is there."""

@@ -186,7 +186,7 @@ class Watcher:
         for tail in tuple(self._voided):
             self._voided -= {tail}
             self.positions[tail] = tail.last_seq
-            await self.say(tail, "reset", tail.snapshot.to_wire())
+            await self.say(tail, "reset", tail.snapshot.to_wire() | {"epoch": tail.epoch})
             return True
         for tail, seq in self.positions.items():
             if tail.last_seq > seq:

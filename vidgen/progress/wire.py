@@ -108,7 +108,10 @@ class Wire:
     def _remaining(self, event: Event) -> Data:
         if self._estimate is None:
             return {}
-        known = self._estimate(event)
+        try:
+            known = self._estimate(event)
+        except Exception:  # an estimate is a convenience, the run is the work
+            known = self._estimate = None
         if known is None:
             return {}
         return {

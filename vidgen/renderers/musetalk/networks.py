@@ -124,7 +124,9 @@ class Networks:
     def _placed(self, network: Any) -> Any:
         import torch
 
-        return network.eval().requires_grad_(False).to(self.device, getattr(torch, self.precision))
+        # Not `network.to`: diffusers' own warns on stderr of modules that it would keep precise.
+        torch.nn.Module.to(network, self.device, getattr(torch, self.precision))
+        return network.eval().requires_grad_(False)
 
 
 def _demand_packages() -> None:

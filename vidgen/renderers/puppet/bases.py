@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Array, Grid, smoothstep
+from vidgen.renderers.puppet.grid import Array, Grid, looked_up, smoothstep
 
 # The order of a frame's weights.
 WEIGHTS: Final = (
@@ -55,22 +55,18 @@ class Bases:
 
 def inverted(forward: Array, pitch: int) -> Array:
     """D with D(p) = -forward(p + D(p)), by fixed-point steps; (rows, columns, 2) pixels."""
-    import cv2
-
     rows, columns = forward.shape[:2]
     at = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
     back = -forward
     for _ in range(STEPS):
         there = at + back / np.float32(pitch)
-        back = -cv2.remap(forward, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        back = -looked_up(forward, there)
     return back
 
 
 def sampled(field: Array, at: Array) -> Array:
     """`field` (rows, columns, 2) at node coordinates `at` (…, 2)."""
-    import cv2
-
-    return cv2.remap(field, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return looked_up(field, at)
 
 
 def build(face: Face, grid: Grid, calm_brows: float = 1.0) -> Bases:

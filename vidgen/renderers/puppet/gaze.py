@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Eye
-from vidgen.renderers.puppet.grid import Array, smoothstep
+from vidgen.renderers.puppet.grid import Array, indices, looked_up, rounded, smoothstep
 from vidgen.renderers.puppet.skin import LUMA
 from vidgen.work import Pixels
 
@@ -36,8 +36,6 @@ class Ball:
 
     def draw(self, x: float, y: float) -> Pixels:
         """The patch with the eye turned by `x` half widths and `y` half heights."""
-        import cv2
-
         right = float(np.clip(x, -FARTHEST[0], FARTHEST[0])) * self.half
         down = float(np.clip(y, -FARTHEST[1], FARTHEST[1])) * self.height / 2
         du = right * self._hold(right)
@@ -45,11 +43,8 @@ class Ball:
         cos, sin = self.along
         at_x = (self.column - cos * du + sin * dv).astype(np.float32)
         at_y = (self.row - sin * du - cos * dv).astype(np.float32)
-        turned = cv2.remap(
-            self.inner, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-        mixed = self.still + self.opening[..., None] * (turned.astype(np.float32) - self.still)
-        return (mixed + 0.5).astype(np.uint8)
+        turned = looked_up(self.inner, at_x, at_y).astype(np.float32)
+        return rounded(self.still + self.opening[..., None] * (turned - self.still))
 
     def _hold(self, right: float) -> Array:
         """1 on the iris where it is now, 0 in the corners."""
@@ -69,7 +64,7 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, blur: float
     soft = max(0.7, 1.2 * blur)
     inside = np.minimum(v - upper - margin, lower - 0.5 * margin - v)
     inside = np.minimum(inside, 0.96 * eye.half - np.abs(u))
-    row, column = np.indices(u.shape).astype(np.float32)
+    column, row = indices(u.shape)
     return Ball(
         still=still,
         inner=_continued(still, eye, u, v, scale, margin),
@@ -87,22 +82,15 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, blur: float
 
 def _continued(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, margin: float) -> Pixels:
     """The eyeball, every pixel outside the opening taken from the nearest inside its column."""
-    import cv2
-
     nearest_u = np.clip(u, -0.93 * eye.half, 0.93 * eye.half)
     above, below = eye.upper(nearest_u) + margin, eye.lower(nearest_u) - 0.5 * margin
     middle = (above + below) / 2
     nearest_v = np.clip(v, np.minimum(above, middle), np.maximum(below, middle))
     du, dv = scale * (nearest_u - u), scale * (nearest_v - v)
-    row, column = np.indices(u.shape).astype(np.float32)
+    column, row = indices(u.shape)
     cos, sin = eye.axes.cos, eye.axes.sin
-    return cv2.remap(
-        still,
-        (column + cos * du - sin * dv).astype(np.float32),
-        (row + sin * du + cos * dv).astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    x, y = column + cos * du - sin * dv, row + sin * du + cos * dv
+    return looked_up(still, x.astype(np.float32), y.astype(np.float32))
 
 
 def _iris(still: Pixels, eye: Eye, u: Array, v: Array) -> tuple[float, float]:

@@ -95,6 +95,12 @@ def looked_up(picture: Array, x: Any, y: Any = None) -> Array:
     return found
 
 
+def indices(shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """The column and the row of every pixel, each `shape`, float32."""
+    row, column = np.indices(shape, np.float32)
+    return column, row
+
+
 def rounded(colours: Array) -> Pixels:
     """Colours as bytes."""
     bytes_: Pixels = np.clip(colours + np.float32(0.5), 0, 255).astype(np.uint8)

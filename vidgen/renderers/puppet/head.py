@@ -65,7 +65,7 @@ def reach(face: Face, size: tuple[int, int]) -> Array:
     most = np.abs(build(face, grid).basis) * np.array(LIMITS).reshape(6, 1, 1, 1)
     moves = np.hypot(*np.moveaxis(most.sum(0), -1, 0)).astype(np.float32)
     full = enlarged(cv2.dilate(moves, np.ones((3, 3), np.uint8)), pitch)
-    return full[: size[1], : size[0]] + np.float32(1 + SKIN * face.height)
+    return np.asarray(full[: size[1], : size[0]] + np.float32(1 + SKIN * face.height))
 
 
 def _rigid(face: Face, u: Array, v: Array) -> Array:
@@ -73,7 +73,7 @@ def _rigid(face: Face, u: Array, v: Array) -> Array:
     h = face.height
     down = 1 - smoothstep((v - face.chin - 0.02 * h) / (0.55 * h))
     aside = 1 - smoothstep((np.abs(u - face.middle[0]) - 1.0 * h) / (0.8 * h))
-    return down * aside
+    return np.asarray(down * aside)
 
 
 def _shell(face: Face, u: Array, v: Array) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 
 from vidgen.renderers.puppet import teeth
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Array, smoothstep
+from vidgen.renderers.puppet.grid import Array, looked_up, smoothstep
 from vidgen.renderers.puppet.layer import FINE, places
 from vidgen.renderers.puppet.skin import Light
 from vidgen.work import Box, Pixels
@@ -52,10 +52,7 @@ class Interior:
         return colour * self._shade(above, below) + back[..., 3:]
 
     def _at(self, picture: Array, at: Array) -> Array:
-        import cv2
-
-        fine = (at - np.array(self.box[:2], np.float32)) * np.float32(FINE)
-        return cv2.remap(picture, fine, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return looked_up(picture, (at - np.array(self.box[:2], np.float32)) * np.float32(FINE))
 
     def _shade(self, above: Array, below: Array) -> Array:
         """The shadow of the lips, (h, w, 3): deeper under the upper one and in narrow openings."""
@@ -97,7 +94,7 @@ def _cavity(face: Face, light: Light, u: Array, down: Array) -> Array:
     deep = 1 - 0.45 * smoothstep(down / (0.09 * face.height))
     cheek = smoothstep((np.abs(share) - 0.55) / 0.45)[..., None]
     colour = CAVITY * deep[..., None] * (1 - cheek) + CHEEK * cheek
-    return (255 * light.tint * light.exposure * colour).astype(np.float32)
+    return np.asarray(255 * light.tint * light.exposure * colour, np.float32)
 
 
 def _tongue(face: Face, light: Light, u: Array, down: Array) -> Array:
@@ -118,4 +115,4 @@ def _grain(shape: tuple[int, ...], light: Light) -> Array:
 
     noise = np.random.default_rng(7).normal(0, 1, shape).astype(np.float32)
     noise = cv2.GaussianBlur(noise, (0, 0), 1.0)
-    return 0.6 * light.grain / max(1e-6, float(noise.std())) * noise
+    return np.asarray(0.6 * light.grain / max(1e-6, float(noise.std())) * noise)

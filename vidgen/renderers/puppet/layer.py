@@ -16,8 +16,8 @@ from vidgen.work import Box, Cutout, Pixels, Subject
 
 FINE: Final = 2  # layer pixels per frame pixel
 # Lanczos' kernel of four lobes, half a pixel off
-HALF: Final = np.sinc(np.arange(-3.5, 4)) * np.sinc(np.arange(-3.5, 4) / 4)
-HALF /= HALF.sum()
+_LOBES: Final = np.sinc(np.arange(-3.5, 4)) * np.sinc(np.arange(-3.5, 4) / 4)
+HALF: Final = _LOBES / _LOBES.sum()
 REACH: Final = 0.10  # Hf: nothing moves farther than this in a film
 
 
@@ -69,10 +69,10 @@ def doubled(image: Any) -> Any:
 
     def between(picture: Any, down: bool) -> Any:
         one, half = np.ones(1), HALF
-        kernels = (one, half) if down else (half, one)
+        x, y = (one, half) if down else (half, one)
         anchor = (0, 3) if down else (3, 0)
         edge = cv2.BORDER_REFLECT_101
-        return cv2.sepFilter2D(picture, -1, *kernels, anchor=anchor, borderType=edge)
+        return cv2.sepFilter2D(picture, -1, x, y, anchor=anchor, borderType=edge)
 
     rows, columns = image.shape[:2]
     fine = np.empty((FINE * rows, FINE * columns, *image.shape[2:]), image.dtype)
@@ -96,7 +96,7 @@ def over(background: Pixels, alpha: Pixels) -> Pixels:
     import cv2
 
     left = cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2RGB)
-    return cv2.multiply(background, left, scale=1 / 255)
+    return np.asarray(cv2.multiply(background, left, scale=1 / 255))
 
 
 def _solid(matte: Array, face: Face) -> Pixels:

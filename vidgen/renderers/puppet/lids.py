@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Eye
-from vidgen.renderers.puppet.grid import Array, smoothstep
+from vidgen.renderers.puppet.grid import Array, indices, looked_up, rounded, smoothstep
 from vidgen.renderers.puppet.skin import LUMA
 from vidgen.work import Pixels
 
@@ -64,7 +64,7 @@ class Lids:
         drawn_out = fall * BEND * way ** (BEND - 1) / room * (way < 1)
         loose = smoothstep((drawn_out - 0.50) / 0.30)[..., None]
         lid = self._at(self.still, -shift).astype(np.float32)
-        lid += smoothstep(np.float32((shut - 0.3) / 0.5)) * (self._at(self.bare, -shift) - lid)
+        lid += smoothstep(np.array((shut - 0.3) / 0.5)) * (self._at(self.bare, -shift) - lid)
         if loose.max() > 0.01:
             plain = self._at(self.smooth, -shift) + self.detail
             lid += loose * (plain - lid)
@@ -72,22 +72,21 @@ class Lids:
         reach = edge + LASHES * self.width
         cover = np.clip((reach - self.v) / self.soft + 0.5, 0, 1)
         cover *= self._at(self.lashes, -shift) * smoothstep(fall / (0.02 * self.width))
-        return _mixed(under, np.clip(lid, 0, 255), cover)
+        return rounded(under + cover[..., None] * (lid - under))
 
     def _shade(self, edge: Array, shut: float) -> Array:
         """A lid bulges: it darkens towards its edge, which ends in the line of the lashes."""
         off = (edge - self.v) / self.width
         inner = np.clip(1 - self.share**4, 0, 1)
         shade = 1 - 0.10 * shut * np.exp(-((off / 0.08) ** 2))
-        return shade * (1 - 0.34 * shut**2 * inner * np.exp(-((off / 0.022) ** 2)))
+        shade *= 1 - 0.34 * shut**2 * inner * np.exp(-((off / 0.022) ** 2))
+        return np.asarray(shade)
 
     def _at(self, picture: Pixels, by: Array) -> Pixels:
         """`picture` looked up `by` frame pixels further down the eye."""
-        import cv2
-
         dx, dy = self.down
         at = (self.column + dx * by).astype(np.float32), (self.row + dy * by).astype(np.float32)
-        return cv2.remap(picture, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return looked_up(picture, *at)
 
 
 def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, blur: float) -> Lids:
@@ -101,7 +100,7 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, blur: float
     fade = smoothstep((BEYOND[0] - share) / (BEYOND[0] - BEYOND[1]))
     travel = np.maximum(lower - upper, LEAST * width) * fade
     anchor = _anchor(still, eye, u, v, upper)
-    row, column = np.indices(u.shape).astype(np.float32)
+    column, row = indices(u.shape)
     skin = (v > anchor + 0.02 * width) & (v < upper - 0.07 * width) & (share < 1.3)
     smooth = _skin(still, skin, 0.05 * width * scale / 2)
     detail = _texture(still, eye, u, v, lower, scale)
@@ -166,8 +165,9 @@ def _skin(still: Pixels, skin: Array, sigma: float) -> Pixels:
         share, size = 10.0 ** (-3 * wider), max(0.8, sigma * 3**wider)
         total += share * cv2.GaussianBlur(picture, (0, 0), size)
         known += share * cv2.GaussianBlur(weight, (0, 0), size)
-    mean = np.clip(total / np.maximum(known, 1e-9)[..., None], 0, 255).astype(np.uint8)
-    return cv2.resize(mean, (still.shape[1], still.shape[0]), interpolation=cv2.INTER_LINEAR)
+    mean = rounded(total / np.maximum(known, 1e-9)[..., None])
+    size = still.shape[1], still.shape[0]
+    return np.asarray(cv2.resize(mean, size, interpolation=cv2.INTER_LINEAR))
 
 
 def _lashes(still: Pixels, depth: Array, smooth: Pixels, width: float) -> Array:
@@ -194,16 +194,15 @@ def _texture(still: Pixels, eye: Eye, u: Array, v: Array, lower: Array, scale: f
 
     fine = still.astype(np.float32)
     fine -= cv2.GaussianBlur(fine, (0, 0), max(1.0, 0.04 * 2 * eye.half * scale))
-    row, column = np.indices(u.shape).astype(np.float32)
+    column, row = indices(u.shape)
     by = 2 * (lower + 0.24 * 2 * eye.half - v)
     at = (
         (column - scale * eye.axes.sin * by).astype(np.float32),
         (row + scale * eye.axes.cos * by).astype(np.float32),
     )
     taken = cv2.remap(fine, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    return np.clip(taken, -12, 12)
+    return np.asarray(np.clip(taken, -12, 12))
 
 
 def _mixed(under: Pixels, above: Array, cover: Array) -> Pixels:
-    mixed = under + cover[..., None] * (above.astype(np.float32) - under)
-    return (mixed + 0.5).astype(np.uint8)
+    return rounded(under + cover[..., None] * (above.astype(np.float32) - under))

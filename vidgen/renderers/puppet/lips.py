@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Array, smoothstep
+from vidgen.renderers.puppet.grid import Array, looked_up, rounded, smoothstep
 from vidgen.renderers.puppet.layer import crop, doubled
 from vidgen.renderers.puppet.skin import LUMA
 from vidgen.work import Box, Pixels
@@ -67,22 +67,14 @@ def _cleaned(picture: Pixels, face: Face, at: Any, depth: Array, down: float) ->
     `depth` is pixels into the lip; `down` is the lip's side: -1 above, 1 below.
     A mirror keeps the lip's texture, where inpainting drew streaks.
     """
-    import cv2
-
     edge = (EDGE_SHUT if face.is_shut else EDGE_OPEN) * face.height
     short = np.maximum(0, edge - depth)
     # no farther than the lip is thick: its outer edge is skin
     away = np.minimum(2 * short, short + 0.03 * face.height)
     x, y = at
     dx, dy = face.axes.turned(np.zeros_like(away), down * away)
-    left, top = x[0, 0], y[0, 0]
-    return cv2.remap(
-        picture,
-        (x + dx - left).astype(np.float32),
-        (y + dy - top).astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    at_x, at_y = x + dx - x[0, 0], y + dy - y[0, 0]
+    return looked_up(picture, at_x.astype(np.float32), at_y.astype(np.float32))
 
 
 def _bright_corners(picture: Pixels, face: Face, u: Array, v: Array) -> Pixels:
@@ -98,28 +90,27 @@ def _bright_corners(picture: Pixels, face: Face, u: Array, v: Array) -> Pixels:
     dark = (near & (luma < 0.86 * usual)).astype(np.uint8)
     size = 2 * max(1, round(0.008 * h)) + 1
     dark = cv2.dilate(dark, np.ones((size, size), np.uint8))
-    return cv2.inpaint(picture, dark, 3, cv2.INPAINT_TELEA)
+    return np.asarray(cv2.inpaint(picture, dark, 3, cv2.INPAINT_TELEA))
 
 
 def _faded(picture: Pixels, changed: Pixels, share: Array) -> Pixels:
     """`changed` where `share` is 1, `picture` where it is 0."""
-    mixed = picture + share[..., None] * (changed.astype(np.float32) - picture)
-    return (mixed + 0.5).astype(np.uint8)
+    return rounded(picture + share[..., None] * (changed.astype(np.float32) - picture))
 
 
 def _rounded(lip: Pixels, depth: Array, inside: Array, face: Face) -> Pixels:
     """The lip turning inwards at its edge: darker and redder over .012 Hf."""
     turn = np.exp(-np.maximum(depth, 0) / (0.010 * face.height)) * inside
     shade = 1 - turn[..., None] * np.array([0.22, 0.32, 0.30], np.float32)
-    return (lip * shade + 0.5).astype(np.uint8)
+    return rounded(lip * shade)
 
 
 def _contact(share: Array) -> Array:
     """How dark the line between touching lips is, 0–1, over the mouth's width."""
-    return 0.36 * np.clip(1 - share**4, 0, None)
+    return np.asarray(0.36 * np.clip(1 - share**4, 0, None))
 
 
 def _lined(lip: Pixels, depth: Array, line: Array, face: Face) -> Pixels:
     dark = np.exp(-((depth / (0.0065 * face.height)) ** 2)) * line
     shade = 1 - dark[..., None] * np.array([0.70, 0.95, 1.0], np.float32)
-    return (lip * shade + 0.5).astype(np.uint8)
+    return rounded(lip * shade)

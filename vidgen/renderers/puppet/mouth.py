@@ -5,14 +5,14 @@ together, so they keep the photo's sharpness. Knows nothing of what the interior
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from vidgen.renderers.puppet import interior, lips
 from vidgen.renderers.puppet.bases import CARRIED, WIDEST, sampled
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Array, Grid, enlarged, smoothstep
+from vidgen.renderers.puppet.grid import Array, Grid, enlarged, looked_up, rounded, smoothstep
 from vidgen.renderers.puppet.interior import Interior
 from vidgen.renderers.puppet.layer import FINE
 from vidgen.renderers.puppet.lips import Lips
@@ -53,17 +53,15 @@ class Mouth:
             moved = self._slide(jaw), self._lift(jaw, tongue)
             within = self.inside.look(view.turned[part], *moved, above[part], below[part])
             share = hole[part][..., None]
-            mixed = drawn[part] * (1 - share) + within * share + 0.5
-            drawn[part] = np.clip(mixed, 0, 255).astype(np.uint8)
+            mixed = drawn[part] * (1 - share) + within * share
+            drawn[part] = rounded(mixed)
         return drawn, cover
 
     def _distances(self, at: Array, picture: Array) -> tuple[Array, Array, Array]:
         import cv2
 
         box = self.lips.box
-        at = at - np.array(box[:2], np.float32)
-        edge = cv2.BORDER_REPLICATE
-        found = cv2.remap(picture, at, None, cv2.INTER_LINEAR, borderMode=edge)
+        found = looked_up(picture, at - np.array(box[:2], np.float32))
         first, second, third = cv2.split(found)
         return first, second, third
 
@@ -90,8 +88,9 @@ class Mouth:
         fine = (at - np.array(self.lips.box[:2], np.float32)) * np.float32(FINE)
         maps = cv2.convertMaps(fine, None, cv2.CV_16SC2)
         if touch.max() < 0.01:
-            return _look(apart, maps)
-        return cv2.blendLinear(_look(touching, maps), _look(apart, maps), touch, 1 - touch)
+            return looked_up(apart, *maps)
+        one, other = looked_up(touching, *maps), looked_up(apart, *maps)
+        return np.asarray(cv2.blendLinear(one, other, touch, 1 - touch))
 
     def _slide(self, jaw: float) -> Array:
         """How far the lower teeth have gone, frame pixels x, y."""
@@ -206,12 +205,6 @@ def _box(face: Face, width: int, height: int) -> Box:
         int(np.clip(x.max() + 1, 4, width)),
         int(np.clip(y.max() + 1, 4, height)),
     )
-
-
-def _look(picture: Any, maps: Any) -> Any:
-    import cv2
-
-    return cv2.remap(picture, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _bounds(hole: Array) -> tuple[slice, slice] | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from vidgen.renderers.puppet import mouth
 from vidgen.renderers.puppet.figure import Fields, Figure, into
-from vidgen.renderers.puppet.grid import Array, enlarged
+from vidgen.renderers.puppet.grid import Array, enlarged, looked_up
 from vidgen.renderers.puppet.plan import Plan
 from vidgen.work import Box, Pixels
 
@@ -53,8 +53,7 @@ def _laid(figure: Figure, patch: Pixels, box: Box, field: Array) -> Overlay:
     right, bottom = min(part.right, figure.size[0]), min(part.bottom, figure.size[1])
     at = enlarged(into(field[rows, columns], box), grid.pitch)
     at = np.ascontiguousarray(at[: bottom - part.top, : right - part.left])
-    edge = cv2.BORDER_REPLICATE
-    pixels = cv2.remap(patch, at, None, cv2.INTER_LINEAR, borderMode=edge)
+    pixels = looked_up(patch, at)
     height, width = patch.shape[:2]
     inside = cv2.inRange(at, (0.0, 0.0), (width - 1.0, height - 1.0))
     return Overlay((part.left, part.top, right, bottom), pixels, inside.astype(np.float32) / 255)

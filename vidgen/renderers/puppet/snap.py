@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Curve, Face
-from vidgen.renderers.puppet.grid import Array
+from vidgen.renderers.puppet.grid import Array, looked_up
 from vidgen.renderers.puppet.skin import LUMA
 from vidgen.work import Pixels
 
@@ -62,9 +62,7 @@ def _strip(frame: Pixels, face: Face, curve: Curve, reach: float) -> _Strip:
     u = np.linspace(-face.left, face.right, COLUMNS).astype(np.float32)
     v = curve(u)
     x, y = face.axes.xy(np.broadcast_to(u, (len(rows), COLUMNS)), v + rows[:, None])
-    flags, edge = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
-    picture = frame.astype(np.float32)
-    colours = cv2.remap(picture, x.astype(np.float32), y.astype(np.float32), flags, borderMode=edge)
+    colours = looked_up(frame.astype(np.float32), x.astype(np.float32), y.astype(np.float32))
     return _Strip(u, v, row, cv2.GaussianBlur(colours, (0, 0), 1.0))
 
 
@@ -87,19 +85,16 @@ def _widened(frame: Pixels, face: Face) -> Face:
 
 def _dark_until(frame: Pixels, face: Face, side: int) -> float:
     """How many half mouths from its middle the dark between the lips reaches on one side, ≥ 1."""
-    import cv2
-
     half = face.left if side < 0 else face.right
     shares = np.arange(0.92, OUTWARD, 0.02)
     u = (side * half * shares).astype(np.float32)
     rows = np.arange(-0.09, 0.0901, 0.006) * face.height
     # the line goes on as it runs near the corner
-    inner, outer = (float(face.middle_line(np.float32(side * half * at))) for at in (0.8, 1.0))
+    inner, outer = face.middle_line(np.array([0.8, 1.0]) * side * half)
     line = outer + np.clip((outer - inner) / 0.2, -0.3 * half, 0.3 * half) * (shares - 1)
     x, y = face.axes.xy(np.broadcast_to(u, (len(rows), len(u))), line + rows[:, None])
-    edge = cv2.BORDER_REPLICATE
     at = x.astype(np.float32), y.astype(np.float32)
-    look = cv2.remap(frame, *at, cv2.INTER_LINEAR, borderMode=edge).astype(np.float32) @ LUMA
+    look = looked_up(frame, *at).astype(np.float32) @ LUMA
     near = np.abs(rows) < 0.03 * face.height
     around = np.abs(rows) > 0.05 * face.height
     ratio = look[near].min(0) / np.maximum(4.0, np.median(look[around], 0))

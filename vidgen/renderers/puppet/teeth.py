@@ -53,7 +53,7 @@ def _flattened(face: Face, u: Array) -> Array:
     """u on the row of teeth, which bends away from us: the far teeth look narrower."""
     share = np.clip(face.across(u), -1, 1)
     width = np.where(u < 0, face.left, face.right)
-    return u + 0.18 * width * share**3
+    return np.asarray(u + 0.18 * width * share**3)
 
 
 def _nearest(across: Array, gaps: tuple[float, ...]) -> tuple[Array, Array]:

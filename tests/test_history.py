@@ -1,0 +1,496 @@
+"""What `vidgen history`, `vidgen stats`, `vidgen replay` and `vidgen clean` tell and do."""
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from vidgen.errors import InputError
+from vidgen.events import Envelope
+from vidgen.paths import Home
+from vidgen.progress import history, stats
+from vidgen.progress.canvas import Box, Dot, Picture, Stroke, Words
+from vidgen.progress.cleaning import Cleaned, clean
+from vidgen.progress.history import Said, Step, timeline
+from vidgen.progress.plot import picture
+from vidgen.progress.replay import paced, replay
+from vidgen.progress.store import TaskLog, read_events
+
+DAY = 86400.0
+NOON = 1763640000.0  # 2025-11-20 12:00 UTC
+
+Make = Callable[..., Home]
+
+
+def stamped(task_id: str, seq: int, at: float, event_type: str, data: dict[str, Any]) -> Envelope:
+    stamp = f"2025-11-20T12:{int(at) // 60:02}:{at % 60:06.3f}Z"
+    return Envelope(task_id, seq, event_type, stamp, {"message": "", "progress": 0.0} | data)
+
+
+def stage(name: str, status: str, **data: Any) -> dict[str, Any]:
+    return {"stage": name, "status": status, "message_code": f"stage.{name}"} | data
+
+
+COMPLETE = [
+    (0.0, "stage_update", stage("initialized", "started")),
+    (
+        0.2,
+        "stage_update",
+        stage(
+            "initialized",
+            "completed",
+            duration_seconds=0.2,
+            metadata={"voice_seconds": 10.0, "frames": 250, "renderer": "puppet"},
+            eta_seconds=11.0,
+            eta_upper_seconds=14.0,
+        ),
+    ),
+    (
+        0.2,
+        "log",
+        {"stage": "initialized", "level": "INFO", "message": "Noted.", "message_code": "x"},
+    ),
+    (0.3, "stage_update", stage("rendering", "started")),
+    (5.0, "progress_update", {"stage": "rendering", "stage_progress": 0.5, "done": 5, "total": 9}),
+    (
+        10.3,
+        "stage_update",
+        stage(
+            "rendering",
+            "completed",
+            duration_seconds=10.0,
+            metadata={"backend": "puppet", "device": "cpu", "work": 250, "work_unit": "frames"},
+        ),
+    ),
+    (
+        12.0,
+        "complete",
+        {
+            "stage": "complete",
+            "progress": 100.0,
+            "video_path": "/videos/out.mp4",
+            "duration_seconds": 12.1,
+            "metadata": {"peak_memory_mb": 700.0},
+        },
+    ),
+]
+CANCELLED = [
+    *COMPLETE[:5],
+    (6.0, "cancelled", {"stage": "cancelled", "cancelled_stage": "rendering", "progress": 66.0}),
+]
+FAILED = [
+    *COMPLETE[:4],
+    (
+        4.0,
+        "error",
+        {
+            "stage": "failed",
+            "failed_stage": "rendering",
+            "progress": -1.0,
+            "error_code": "device.lost",
+            "message": "The device was lost.",
+            "hint": "Start again.",
+        },
+    ),
+]
+
+
+@pytest.fixture
+def made(home: Home) -> Callable[..., Path]:
+    """Writes a run into the home; answers its folder."""
+
+    def make(task_id: str, rows: list[Any], *, work: int = 0) -> Path:
+        folder = home.task(task_id)
+        with TaskLog(folder) as log:
+            log.write_all([stamped(task_id, s, *row) for s, row in enumerate(rows, 1)])
+        inputs = {"photo": {"path": "/p/me.jpg"}, "voice": {"path": "/p/hello.wav"}}
+        folder.request.write_bytes(orjson.dumps({"inputs": inputs}))
+        if work:
+            folder.work.mkdir()
+            (folder.work / "film.npz").write_bytes(b"x" * work)
+        return folder.root
+
+    return make
+
+
+# --- history
+
+
+def test_a_timeline_holds_what_happened(home: Home, made: Callable[..., Path]) -> None:
+    made("aaaa1111", COMPLETE)
+    told = timeline(home.task("aaaa1111"))
+    assert told.run.to_json() == {
+        "task_id": "aaaa1111",
+        "state": "complete",
+        "began": "2025-11-20T12:00:00.000Z",
+        "ended": "2025-11-20T12:00:12.000Z",
+        "seconds": 12.1,
+        "photo": "me.jpg",
+        "voice": "hello.wav",
+        "stage": "complete",
+        "progress": 100.0,
+        "video_path": "/videos/out.mp4",
+        "resume_command": "",
+    }
+    assert [(s.stage, s.status, s.began, s.seconds) for s in told.steps] == [
+        ("initialized", "completed", 0.0, 0.2),
+        ("rendering", "completed", 0.3, 10.0),
+    ]
+    assert told.said == (Said("2025-11-20T12:00:00.200Z", "INFO", "Noted.", "x"),)
+    assert (told.error, told.metadata) == (None, {"peak_memory_mb": 700.0})
+
+
+def test_a_stage_that_did_not_end_ends_with_the_log(home: Home, made: Callable[..., Path]) -> None:
+    made("bbbb", CANCELLED)
+    told = timeline(home.task("bbbb"))
+    assert told.steps[-1] == Step("rendering", "unfinished", 0.3, 5.7, "", "stage.rendering")
+    assert (told.run.stage, told.run.resume_command) == ("rendering", "vidgen resume bbbb")
+
+
+def test_the_pause_before_a_resume_is_left_out(home: Home, made: Callable[..., Path]) -> None:
+    again = [(at + 1800.0, kind, data) for at, kind, data in COMPLETE]
+    made("cccc", [*CANCELLED, *again])
+    began = [(s.stage, s.status, s.began) for s in timeline(home.task("cccc")).steps]
+    assert began == [
+        ("initialized", "completed", 0.0),
+        ("rendering", "unfinished", 0.3),
+        ("initialized", "completed", 6.0),
+        ("rendering", "completed", 6.3),
+    ]
+
+
+def test_a_run_without_events_is_told(home: Home) -> None:
+    home.task("dddd").root.mkdir()
+    with pytest.raises(InputError) as caught:
+        timeline(home.task("dddd"))
+    assert caught.value.code == "history.empty"
+
+
+@pytest.mark.parametrize("columns", ["80", "40"])
+def test_the_list_fits_its_window(
+    home: Home,
+    made: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str,
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("TZ", "UTC")
+    made("aaaa1111-2222", COMPLETE)
+    made("bbbb1111-2222", CANCELLED)
+    history.show(home)
+    rows = capsys.readouterr().out.splitlines()
+    assert all(len(row) <= int(columns) for row in rows)
+    if columns == "80":
+        assert [row.rstrip() for row in rows] == [
+            "✗  bbbb1111  2025-11-20 12:00   6.0 s  me.jpg + hello.wav  Cancelled 66 % · D…",
+            "✓  aaaa1111  2025-11-20 12:00  12.1 s  me.jpg + hello.wav  /videos/out.mp4",
+            "Continue with  vidgen resume bbbb1111",
+        ]
+
+
+def test_an_empty_history_says_how_to_begin(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    history.show(home)
+    assert capsys.readouterr().out == "There are no runs yet. `vidgen demo` makes the first.\n"
+
+
+@pytest.mark.parametrize("language", ["en", "ja", "zh"])
+@pytest.mark.parametrize("rows", [COMPLETE, CANCELLED, FAILED])
+def test_every_timeline_can_be_printed(
+    home: Home,
+    made: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    language: str,
+    rows: list[Any],
+) -> None:
+    from rich.cells import cell_len
+
+    monkeypatch.setenv("VIDGEN_LANG", language)
+    monkeypatch.setenv("COLUMNS", "60")
+    made("aaaa1111", rows)
+    history.show(home, "aaaa")
+    printed = capsys.readouterr().out
+    assert "me.jpg + hello.wav" in printed
+    assert all(cell_len(row) <= 60 for row in printed.splitlines())
+
+
+def test_json_is_the_values(
+    home: Home, made: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made("aaaa1111", FAILED)
+    history.show(home, as_json=True)
+    (run,) = orjson.loads(capsys.readouterr().out)
+    assert (run["task_id"], run["state"], run["stage"]) == ("aaaa1111", "failed", "rendering")
+    history.show(home, "aaaa", as_json=True)
+    told = orjson.loads(capsys.readouterr().out)
+    assert told["error"]["error_code"] == "device.lost"
+    history.show(home, "aaaa", as_json=True, logs=True)
+    assert orjson.loads(capsys.readouterr().out)[0]["message"] == "Noted."
+
+
+def test_following_prints_events_as_lines(
+    home: Home, made: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made("aaaa1111", COMPLETE)
+    history.show(home, "aaaa", follow=True, logs=True)
+    assert capsys.readouterr().out == "[0:00] INFO: Noted.\n"
+
+
+# --- replay
+
+
+def test_a_replay_keeps_the_pauses_but_not_the_long_ones(
+    home: Home, made: Callable[..., Path]
+) -> None:
+    again = [(at + 1800.0, kind, data) for at, kind, data in COMPLETE]
+    made("cccc", [*CANCELLED, *again])
+    pauses: list[float] = []
+    events = list(paced(read_events(home.task("cccc").events), 2.0, pauses.append))
+    assert len(events) == len(CANCELLED) + len(COMPLETE)
+    assert pauses == pytest.approx([0.1, 0.05, 2.35, 0.5, 5.0, 0.1, 0.05, 2.35, 2.65, 0.85])
+
+
+def test_a_replay_goes_through_any_view(
+    home: Home,
+    made: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made("aaaa1111", FAILED)
+    replay(home, "aaaa", 0, "plain")
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        "[0:04] ERROR: The device was lost.",
+        "[0:04] Start again.",
+    ]
+    with pytest.raises(InputError, match="-1"):
+        replay(home, "aaaa", -1, "plain")
+
+
+# --- statistics
+
+
+def test_statistics_of_some_runs(home: Home, made: Callable[..., Path]) -> None:
+    for number in range(3):
+        made(f"a{number}", COMPLETE)
+    made("b", FAILED)
+    made("c", CANCELLED)
+    found = stats.statistics(home)
+    assert (found.runs, found.states) == (5, {"complete": 3, "failed": 1, "cancelled": 1})
+    assert found.failures == {"device.lost": 1}
+    assert [(s.stage, s.backend, s.device, s.runs) for s in found.stages] == [
+        ("rendering", "puppet", "cpu", 3)
+    ]
+    assert found.stages[0].seconds_per_unit == pytest.approx(0.04)
+    assert (found.accuracy.runs, found.accuracy.coverage) == (3, 1.0)
+    assert found.accuracy.mape[0] == pytest.approx(0.8 / 11.8)
+    assert [point.voice_seconds for point in found.finished] == [10.0] * 3
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+@pytest.mark.parametrize("language", ["en", "ja", "zh"])
+def test_statistics_can_be_printed_from_the_first_run_on(
+    home: Home,
+    made: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    language: str,
+) -> None:
+    from rich.cells import cell_len
+
+    monkeypatch.setenv("VIDGEN_LANG", language)
+    for number in range(count):
+        made(f"a{number}", COMPLETE)
+    stats.show(home)
+    printed = capsys.readouterr().out
+    assert all(cell_len(row) <= 80 for row in printed.splitlines())
+    assert ("puppet" in printed) is (count > 0)
+    stats.show(home, as_json=True)
+    assert orjson.loads(capsys.readouterr().out)["runs"] == count
+
+
+@pytest.mark.parametrize("count", [0, 1, 12])
+@pytest.mark.parametrize("ending", ["svg", "png"])
+def test_the_picture_can_be_drawn_from_the_first_run_on(
+    home: Home, made: Callable[..., Path], tmp_path: Path, count: int, ending: str
+) -> None:
+    from xml.etree import ElementTree
+
+    from PIL import Image
+
+    for number in range(count):
+        made(f"a{number}", COMPLETE)
+    file = tmp_path / f"stats.{ending}"
+    picture(stats.statistics(home)).save(file)
+    if ending == "png":
+        with Image.open(file) as image:
+            assert image.size == (2240, 1280)
+            assert len(image.getcolors(1 << 20) or []) > 10
+    else:
+        root = ElementTree.parse(file).getroot()
+        dots = root.findall("{http://www.w3.org/2000/svg}circle")
+        assert len(dots) == 2 * count  # one in each of the two panels of runs
+
+
+def test_no_shape_leaves_the_picture(home: Home, made: Callable[..., Path]) -> None:
+    for number in range(30):
+        made(f"a{number}", COMPLETE)
+    drawn = picture(stats.statistics(home))
+    for shape in drawn.shapes:
+        match shape:
+            case Box(x, y, width, height):
+                xs, ys = [x, x + width], [y, y + height]
+            case Stroke(x1, y1, x2, y2):
+                xs, ys = [x1, x2], [y1, y2]
+            case Dot(x, y) | Words(x, y):
+                xs, ys = [x], [y]
+        assert 0 <= min(xs) <= max(xs) <= drawn.width
+        assert 0 <= min(ys) <= max(ys) <= drawn.height
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("x.jpg", "stats.plot_ending"), ("no/such/folder/x.svg", "stats.plot_unwritable")],
+)
+def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path, name: str, code: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Picture(10, 10, "#fff", []).save(tmp_path / name)
+    assert caught.value.code == code
+
+
+def test_svg_text_is_escaped() -> None:
+    drawn = Picture(9, 9, "#fff", [Words(1, 1, "<b> & co", 9, "#000")]).to_svg()
+    assert "&lt;b&gt; &amp; co</text>" in drawn
+
+
+# --- cleaning
+
+
+def at(days: float) -> Callable[[], float]:
+    return lambda: NOON + days * DAY
+
+
+def test_work_of_finished_runs_goes_first_then_whole_runs(
+    home: Home, made: Callable[..., Path]
+) -> None:
+    root = made("done", COMPLETE, work=5000)
+    assert clean(home, 30, 24, now=at(0.5)) == Cleaned()
+    assert clean(home, 30, 24, now=at(1.5)) == Cleaned(5000, work_folders=1)
+    assert (root / "events.jsonl").exists()
+    assert clean(home, 30, 24, now=at(1.6)) == Cleaned()
+    last = clean(home, 30, 24, now=at(31))
+    assert last.runs == 1
+    assert last.freed_bytes > 1000
+    assert not root.exists()
+
+
+def test_what_can_be_resumed_is_kept_unless_told_otherwise(
+    home: Home, made: Callable[..., Path]
+) -> None:
+    root = made("half", CANCELLED, work=5000)
+    kept = Cleaned(kept_resumable=1, resumable_bytes=5000)
+    assert clean(home, 30, 24, now=at(2)) == kept
+    assert clean(home, 30, 24, now=at(40)) == kept
+    assert root.joinpath("work/film.npz").exists()
+    assert clean(home, 30, 24, keep_resumable=False, now=at(2)) == Cleaned(5000, work_folders=1)
+    assert clean(home, 30, 24, now=at(40)).runs == 1  # nothing left to resume
+
+
+def test_a_run_that_is_being_written_is_left_alone(home: Home, made: Callable[..., Path]) -> None:
+    root = made("busy", COMPLETE, work=5000)
+    with TaskLog(home.task("busy")):
+        assert clean(home, 30, 24, now=at(99)) == Cleaned()
+    assert root.exists()
+
+
+def test_folders_that_never_became_a_run_go_after_an_hour(home: Home) -> None:
+    root = home.task("empty").root
+    root.mkdir()
+    (home.tasks / "note.txt").write_text("not a run")
+    os.utime(root, (NOON, NOON))
+    assert clean(home, 30, 24, now=lambda: NOON + 60) == Cleaned()
+    os.utime(root, (NOON, NOON))
+    assert clean(home, 30, 24, now=lambda: NOON + 4000).runs == 1
+    assert (home.tasks / "note.txt").exists()
+
+
+def test_nothing_to_clean(tmp_path: Path) -> None:
+    assert clean(Home(tmp_path / "nowhere"), 30, 24) == Cleaned()
+
+
+def test_a_linked_file_outside_is_not_followed(
+    home: Home, made: Callable[..., Path], tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious.mp4"
+    precious.write_bytes(b"x" * 9000)
+    root = made("done", COMPLETE, work=10)
+    (root / "work" / "link").symlink_to(precious)
+    assert clean(home, 30, 24, now=at(2)).freed_bytes < 1000
+    assert precious.exists()
+
+
+# --- the machine
+
+
+def test_the_sampler_tells_until_it_is_stopped() -> None:
+    import threading
+
+    from vidgen.events import Event, Resource
+    from vidgen.progress.resources import Sampler
+
+    told: list[Event] = []
+    enough = threading.Event()
+
+    def emit(event: Event) -> None:
+        told.append(event)
+        if len(told) == 3:
+            enough.set()
+
+    with Sampler(emit, every=0.01, read=lambda: Resource(1.0, 2.0)):
+        assert enough.wait(5)
+    count = len(told)
+    assert told[:3] == [Resource(1.0, 2.0)] * 3
+    assert threading.active_count() >= 1
+    assert len(told) == count
+
+
+def test_the_machine_is_read_for_real() -> None:
+    from vidgen.progress.resources import machine_reader
+
+    read = machine_reader()
+    began = sum(range(2_000_000))
+    used = read()
+    assert began > 0
+    assert used.cpu_percent > 0
+    assert 10 < used.memory_mb < 20_000
+
+
+def test_a_full_disk_ends_the_sampling_quietly() -> None:
+    import time
+
+    from vidgen.errors import SetupError
+    from vidgen.events import Event, Resource
+    from vidgen.progress.resources import Sampler
+
+    def emit(_: Event) -> None:
+        raise SetupError("The disk is full.")
+
+    with Sampler(emit, every=0.01, read=lambda: Resource(1.0, 2.0)):
+        time.sleep(0.05)
+
+
+def test_stdout_of_a_pipe_has_no_escape(
+    home: Home, made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made("aaaa1111", COMPLETE)
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stdout", stream)
+    history.show(home)
+    history.show(home, "aaaa")
+    stats.show(home)
+    assert "\x1b" not in stream.getvalue()

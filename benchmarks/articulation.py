@@ -58,7 +58,7 @@ def judged(
         r=r,
         lag_ms=1e3 * lag,
         r_reversed=correlation(opening, times, envelope.reversed()),
-        ratio=(_mean(wide_means) - rest) / max(1e-9, _mean(labial_means) - rest),
+        ratio=_ratio(_mean(wide_means) - rest, _mean(labial_means) - rest),
         auc=_auc(wide_means, labial_means),
         p95=p95,
         pause_mean=rest / p95 if p95 > 0 else np.nan,
@@ -69,6 +69,11 @@ def judged(
         bilabials=len(labial),
         open_vowels=len(wide),
     )
+
+
+def _ratio(wide: float, labial: float) -> float:
+    """`wide` over `labial`, 99 at most: bilabials that are as shut as pauses need no more."""
+    return float(np.clip(wide / max(1e-9, labial), -99, 99))
 
 
 def _is_other(ipa: str) -> bool:

@@ -235,12 +235,12 @@ def measure_musetalk(bench: Bench) -> RandomNetworks:
         seconds = bench.seconds(lambda: networks.heard(samples), 3, 1)
     bench.add("Whisper-tiny, 30 s of voice", _duration(seconds), peak)
     square = photo(256)
-    for batch in (1, 8, 32) if bench.on_gpu else (1, 4):
+    for batch in (1, 8, 32) if bench.on_gpu else (1,):
         with device.measured(bench.device) as peak:
             latents = networks.latents(square, square)
             tokens = np.zeros((batch, 50, 384), np.float32)
             once = partial(networks.drawn, latents, tokens)
-            seconds = bench.seconds(once, *((10, 3) if bench.on_gpu else (2, 1)))
+            seconds = bench.seconds(once, *((10, 3) if bench.on_gpu else (1, 1)))
         bench.add(f"MuseTalk, batch {batch}", f"{batch / seconds:.2f} fps", peak)
     return networks
 

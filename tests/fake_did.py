@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import math
+import signal
 import sys
 import tempfile
 import threading
@@ -421,6 +422,8 @@ def main() -> None:
     )
     given = vars(parser.parse_args())
     faults = given.pop("fault")
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore Ctrl-C
+        signal.signal(number, signal.default_int_handler)
     with FakeDid(**given) as fake:
         for fault in faults:
             request, _, how = fault.partition("=")

@@ -52,7 +52,7 @@ COMPLETE = [
     (
         0.2,
         "log",
-        {"stage": "initialized", "level": "INFO", "message": "Noted.", "message_code": "x"},
+        {"stage": "initialized", "level": "INFO", "message": "Noted."},
     ),
     (0.3, "stage_update", stage("rendering", "started")),
     (5.0, "progress_update", {"stage": "rendering", "stage_progress": 0.5, "done": 5, "total": 9}),
@@ -140,7 +140,7 @@ def test_a_timeline_holds_what_happened(home: Home, made: Callable[..., Path]) -
         ("initialized", "completed", 0.0, 0.2),
         ("rendering", "completed", 0.3, 10.0),
     ]
-    assert told.said == (Said("2025-11-20T12:00:00.200Z", "INFO", "Noted.", "x"),)
+    assert told.said == (Said("2025-11-20T12:00:00.200Z", "INFO", "Noted.", ""),)
     assert (told.error, told.metadata) == (None, {"peak_memory_mb": 700.0})
 
 
@@ -319,7 +319,7 @@ def test_statistics_can_be_printed_from_the_first_run_on(
 def test_the_picture_can_be_drawn_from_the_first_run_on(
     home: Home, made: Callable[..., Path], tmp_path: Path, count: int, ending: str
 ) -> None:
-    from xml.etree import ElementTree
+    from xml.etree import ElementTree as ET
 
     from PIL import Image
 
@@ -332,7 +332,7 @@ def test_the_picture_can_be_drawn_from_the_first_run_on(
             assert image.size == (2240, 1280)
             assert len(image.getcolors(1 << 20) or []) > 10
     else:
-        root = ElementTree.parse(file).getroot()
+        root = ET.parse(file).getroot()
         dots = root.findall("{http://www.w3.org/2000/svg}circle")
         assert len(dots) == 2 * count  # one in each of the two panels of runs
 
@@ -432,56 +432,6 @@ def test_a_linked_file_outside_is_not_followed(
     (root / "work" / "link").symlink_to(precious)
     assert clean(home, 30, 24, now=at(2)).freed_bytes < 1000
     assert precious.exists()
-
-
-# --- the machine
-
-
-def test_the_sampler_tells_until_it_is_stopped() -> None:
-    import threading
-
-    from vidgen.events import Event, Resource
-    from vidgen.progress.resources import Sampler
-
-    told: list[Event] = []
-    enough = threading.Event()
-
-    def emit(event: Event) -> None:
-        told.append(event)
-        if len(told) == 3:
-            enough.set()
-
-    with Sampler(emit, every=0.01, read=lambda: Resource(1.0, 2.0)):
-        assert enough.wait(5)
-    count = len(told)
-    assert told[:3] == [Resource(1.0, 2.0)] * 3
-    assert threading.active_count() >= 1
-    assert len(told) == count
-
-
-def test_the_machine_is_read_for_real() -> None:
-    from vidgen.progress.resources import machine_reader
-
-    read = machine_reader()
-    began = sum(range(2_000_000))
-    used = read()
-    assert began > 0
-    assert used.cpu_percent > 0
-    assert 10 < used.memory_mb < 20_000
-
-
-def test_a_full_disk_ends_the_sampling_quietly() -> None:
-    import time
-
-    from vidgen.errors import SetupError
-    from vidgen.events import Event, Resource
-    from vidgen.progress.resources import Sampler
-
-    def emit(_: Event) -> None:
-        raise SetupError("The disk is full.")
-
-    with Sampler(emit, every=0.01, read=lambda: Resource(1.0, 2.0)):
-        time.sleep(0.05)
 
 
 def test_stdout_of_a_pipe_has_no_escape(

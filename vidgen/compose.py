@@ -31,6 +31,7 @@ from vidgen.settings import Options, Setting
 
 if TYPE_CHECKING:  # numpy is behind these, and the first event must not wait for it
     from vidgen.renderers.base import Look, Renderer
+    from vidgen.renderers.did.key import Account
     from vidgen.work import Photo, Speech, Work
 
 # Raised when a stage makes something else of the same inputs: what is kept of it is made again.
@@ -171,6 +172,11 @@ def _opened(job: Job, emit: Emit) -> "tuple[Photo, Speech]":
     words = settings.words(job.options)
     photo = open_photo(job.photo)
     speech = read_speech(job.voice, max_seconds=job.options.max_seconds, text=words, emit=emit)
+    if job.options.renderer == "d-id":
+        from vidgen.renderers.did.uploads import refuse
+
+        _did_account(job.options)  # no key: better told before anything is made
+        refuse(speech.seconds, job.options.background)
     return photo, speech
 
 
@@ -301,16 +307,12 @@ def _matter(job: Job, chosen: Plan, emit: Emit) -> Any:
 def _drawing(job: Job, chosen: Plan, key: str, emit: Emit) -> list[Step]:
     """What draws the film: a local renderer, or D-ID's two stages."""
     if chosen.renderer == "d-id":
-        from vidgen.renderers.did.key import Scheme, account
+        from vidgen.renderers.did.estimate import Past
         from vidgen.stages.did import DidProcessing, DidUpload
 
-        options = job.options
-        payer = account(
-            key_file=options.did_key_file,
-            scheme=cast(Scheme, options.did_auth),
-            keep=options.did_keep,
-        )
-        return [Step(DidUpload(payer, job.task.task_id)), Step(DidProcessing(payer))]
+        payer = _did_account(job.options)
+        past = Past(job.home.root / "did-times.json")
+        return [Step(DidUpload(payer, job.task.task_id)), Step(DidProcessing(payer, past=past))]
     from vidgen.stages.render import Render
 
     renderer, look = _renderer(job, chosen, emit), _look(job.options)
@@ -321,6 +323,17 @@ def _drawing(job: Job, chosen: Plan, key: str, emit: Emit) -> list[Step]:
             )
         )
     ]
+
+
+def _did_account(options: Options) -> "Account":
+    from vidgen.renderers.did.key import Scheme, account
+
+    return account(
+        key_file=options.did_key_file,
+        scheme=cast(Scheme, options.did_auth),
+        keep=options.did_keep,
+        stitch=options.did_stitch,
+    )
 
 
 def _renderer(job: Job, chosen: Plan, emit: Emit) -> "Renderer":

@@ -103,6 +103,9 @@ class Options:
     did_auth: str = option(
         "basic", "How D-ID wants the key.", panel=MOTION, choices=("basic", "base64", "bearer")
     )
+    did_stitch: bool = option(
+        True, "Have D-ID return the whole picture, not a square of the face.", panel=MOTION
+    )
     did_keep: bool = option(False, "Leave photo, voice and video at D-ID.", panel=MOTION)
     seed: int = option(0, "Same seed, same film.", panel=MOTION, least=0)
     mouth: float = option(1.0, "How far the mouth opens; 0 is off.", panel=MOTION, least=0, most=2)

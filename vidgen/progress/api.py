@@ -144,8 +144,9 @@ class Api:
     async def preview(self, request: Request) -> Response:
         """A picture of what is being made."""
         tail = await self._tail_of(request)
-        name = request.path_params["name"]
-        file = _within(tail.folder.previews, name)
+        name = request.path_params["name"]  # as the event says it: mostly without an ending
+        candidates = (_within(tail.folder.previews, name + end) for end in ("", *PICTURES))
+        file = next(filter(None, candidates), None)
         kind = PICTURES.get(file.suffix.lower()) if file else None
         if file is None or kind is None:
             raise Refusal(404, "unknown_preview", "There is no such preview.")

@@ -193,7 +193,11 @@ class Live:
         self._suspend.clear()
         self._terminal.write(codes.CLEAR_BELOW)
         self._terminal.undo()
-        os.kill(os.getpid(), signal.SIGSTOP)
+        # To this very thread: sent to the process, it would let this thread draw a little more.
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+        while not self._terminal.is_ours():  # `bg`: the terminal is the shell's
+            if self._closing.wait(REST_SECONDS):
+                return
         self._begin()
         self._shown, self._shown_size = [], (0, 0)
 

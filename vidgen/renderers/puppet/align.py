@@ -5,6 +5,7 @@ synthesized one, which never goes back. Two passes, at 20 Hz in a wide band and 
 the first, so that time and memory grow with length only. Knows no phonemes.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +24,7 @@ FINE_BAND: Final = 0.30  # seconds to either side of the first pass
 STAY, STAY_SILENT, SKIP = 0.30, 0.02, (0.0, 0.0, 0.15, 0.45)  # cost of advancing 0, 1, 2, 3
 LEFT_OUT: Final = 0.30  # cost of each frame of the other voice left out at an end
 CEPSTRA: Final = 13
+BLOCK: Final = 1_000_000  # numbers worked on at once
 ROUNDS: Final = 2  # of the fine pass; from the second on the voices are made alike first
 
 
@@ -99,30 +101,41 @@ def _followed(
     ours: Frames, theirs: Frames, silent: NDArray[np.bool_], around: Path, band: int
 ) -> tuple[Path, Array]:
     """The cheapest path within `band` frames of `around`, and its cost frame by frame."""
-    count, width = len(ours), 2 * band + 1
+    width = 2 * band + 1
     starts = np.maximum.accumulate(around) - band  # (N,) first state of each row, may be < 0
-    steps = np.zeros((count, width), np.int8)
+    steps = np.zeros((len(ours), width), np.int8)
     total = np.full(width, np.inf, np.float32)
-    stay = np.where(silent, STAY_SILENT, STAY).astype(np.float32)
-    for row in range(count):
-        states = starts[row] + np.arange(width)
-        inside = (states >= 0) & (states < len(theirs))
-        within = np.clip(states, 0, len(theirs) - 1)
-        local = np.abs(theirs[within] - ours[row]).mean(axis=1)
+    nowhere = np.full(3, np.inf, np.float32)
+    for row, local, stay in _local_costs(ours, theirs, silent, starts, width):
         if row == 0:
-            total = np.where(inside, local + LEFT_OUT * states, np.inf).astype(np.float32)
+            total = local + LEFT_OUT * np.maximum(starts[0] + np.arange(width), 0)
             continue
         shift = int(starts[row] - starts[row - 1])
-        before = np.concatenate([np.full(3, np.inf, np.float32), total, np.full(shift, np.inf)])
-        choices = np.stack(
-            [before[3 - back + shift : 3 - back + shift + width] for back in range(4)]
-        )
-        choices[0] += stay[within]
+        before = np.concatenate([nowhere, total, np.full(shift, np.inf, np.float32)])
+        choices = np.empty((4, width), np.float32)
+        for back in range(4):
+            choices[back] = before[3 - back + shift : 3 - back + shift + width]
+        choices[0] += stay
         choices[2] += SKIP[2]
         choices[3] += SKIP[3]
         steps[row] = choices.argmin(axis=0)
-        total = np.where(inside, choices.min(axis=0) + local, np.inf).astype(np.float32)
+        total = choices.min(axis=0) + local
     return _traced(ours, theirs, starts, steps, total)
+
+
+def _local_costs(
+    ours: Frames, theirs: Frames, silent: NDArray[np.bool_], starts: Path, width: int
+) -> Iterator[tuple[int, Frames, Frames]]:
+    """For each row: its number, the distance at each of its states (inf where there is none),
+    and what staying there costs. Worked out for many rows at once."""
+    stay = np.where(silent, STAY_SILENT, STAY).astype(np.float32)
+    block = max(1, BLOCK // (width * ours.shape[1]))
+    for first in range(0, len(ours), block):
+        states = starts[first : first + block, None] + np.arange(width)
+        within = np.clip(states, 0, len(theirs) - 1)
+        local = np.abs(theirs[within] - ours[first : first + block, None]).mean(axis=2)
+        local[states != within] = np.inf
+        yield from zip(range(first, len(ours)), local, stay[within], strict=False)
 
 
 def _traced(

@@ -69,9 +69,7 @@ def near_speech(sound: Sound) -> Array:
 
 def features(sound: Sound) -> Floats:
     """(N, 81) float32: for each moment of OFFSETS the 8 bands in units of 20 dB, and voicing."""
-    bands = np.stack(
-        [sound.mels[:, a:b].mean(axis=1) for a, b in pairwise(EDGES)], axis=1
-    )
+    bands = np.stack([sound.mels[:, a:b].mean(axis=1) for a, b in pairwise(EDGES)], axis=1)
     level = np.maximum(bands - np.percentile(sound.speech, 95), DEEPEST) / 20
     spoken = sound.loud > 0.05
     colour = level[spoken].mean(axis=0) if spoken.sum() > 20 else level.mean(axis=0)

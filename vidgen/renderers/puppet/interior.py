@@ -18,10 +18,11 @@ from vidgen.work import Box, Pixels
 
 CAVITY: Final = np.array([0.21, 0.085, 0.075], np.float32)
 CHEEK: Final = np.array([0.34, 0.15, 0.13], np.float32)
-TONGUE: Final = np.array([0.74, 0.36, 0.35], np.float32)
+TONGUE: Final = np.array([0.66, 0.34, 0.33], np.float32)
 
 WARM: Final = np.array([1.0, 1.12, 1.25], np.float32)  # shade in a mouth is reddish
-FLOORS: Final = {False: (0.58, 0.78, 0.68), True: (0.84, 0.92, 0.90)}  # own teeth are lit already
+SHADE: Final = (0.63, 0.80, 0.66)
+OWN_SHADE: Final = (0.84, 0.92, 0.90)  # the photo's own teeth are in its shade already
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +49,23 @@ class Interior:
         back = self._at(self.cavity, at)
         colour = _laid(back[..., :3], self._at(self.tongue, at - tongue))
         colour = _laid(colour, self._at(self.lower, at - jaw))
-        colour = _laid(colour, self._at(self.upper, at))
-        return colour * self._shade(above, below) + back[..., 3:]
+        colour *= self._shade(above, below, *SHADE)
+        front = self._at(self.upper, at)
+        light = self._shade(above, below, *(OWN_SHADE if self.own_teeth else SHADE))
+        front[..., :3] *= light
+        return _laid(colour, front) + back[..., 3:]
 
     def _at(self, picture: Array, at: Array) -> Array:
         return looked_up(picture, (at - np.array(self.box[:2], np.float32)) * np.float32(FINE))
 
-    def _shade(self, above: Array, below: Array) -> Array:
-        """The shadow of the lips, (h, w, 3): deeper under the upper one and in narrow openings."""
-        under, over, narrow = FLOORS[self.own_teeth]
+    def _shade(self, above: Array, below: Array, under: float, over: float, narrow: float) -> Array:
+        """The shadow of the lips, (h, w, 3): what is left of the light right under the upper
+        lip, right over the lower one and where they nearly touch."""
         h = self.height
         shade = under + (1 - under) * smoothstep(-above / (0.030 * h))
         shade *= over + (1 - over) * smoothstep(-below / (0.018 * h))
         shade *= narrow + (1 - narrow) * smoothstep((-above - below) / (0.035 * h))
-        return shade[..., None] ** WARM
+        return np.asarray(shade[..., None] ** WARM)
 
 
 def _laid(under: Array, layer: Array) -> Array:

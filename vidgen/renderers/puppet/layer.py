@@ -47,11 +47,11 @@ def build(subject: Subject, cutout: Cutout, face: Face, pitch: int, moves: Array
     `moves` (H, W) is how far each pixel of the frame may move, in pixels.
     """
     matte = _solid(cutout.matte, face)
-    if cutout.keeps_photo and cutout.background is not None:
-        background = _same_far_off(subject.frame, matte, cutout.background, face)
+    background = cutout.background
+    if cutout.keeps_photo and background is not None:
+        background = _same_far_off(subject.frame, matte, background, face)
         still = _residual(subject.frame, matte, background)
     else:
-        background = cutout.background
         still = _premultiplied(cutout.foreground, matte)
     box = _box(still[..., 3], face, pitch)
     strips = _strips(still[..., 3], box, moves, pitch)
@@ -110,7 +110,8 @@ def _solid(matte: Array, face: Face) -> Pixels:
     inner = (centre + 0.93 * (face.outline - centre)).round().astype(np.int32)
     hull = np.zeros_like(alpha)
     cv2.fillPoly(hull, [inner], 255)
-    return np.maximum(alpha, cv2.GaussianBlur(hull, (0, 0), max(0.5, 0.012 * face.height)))
+    soft = cv2.GaussianBlur(hull, (0, 0), max(0.5, 0.012 * face.height))
+    return np.asarray(np.maximum(alpha, soft))
 
 
 def _same_far_off(frame: Pixels, alpha: Pixels, background: Pixels, face: Face) -> Pixels:
@@ -155,7 +156,7 @@ def _grown(mask: Pixels, by: int) -> Pixels:
     import cv2
 
     size = 2 * max(1, by) + 1
-    return cv2.dilate(mask, np.ones((size, size), np.uint8))
+    return np.asarray(cv2.dilate(mask, np.ones((size, size), np.uint8)))
 
 
 def _box(alpha: Pixels, face: Face, pitch: int) -> Box:

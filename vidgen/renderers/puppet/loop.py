@@ -19,16 +19,17 @@ from vidgen.renderers.puppet.plan import Plan
 from vidgen.work import Frames, Pixels
 
 BATCH: Final = 4  # frames handed on together; more only costs memory
+AHEAD: Final = 4  # batches drawn before they are asked for
 
 
 def frames(
-    figure: Figure, plan: Plan, first: int, last: int, workers: ThreadPoolExecutor, ahead: int
+    figure: Figure, plan: Plan, first: int, last: int, workers: ThreadPoolExecutor
 ) -> Iterator[Frames]:
-    """Frames first..last-1 in batches, at most `ahead` batches being drawn at a time."""
+    """Frames first..last-1 in batches, a few of them being drawn ahead."""
     waiting: deque[Future[Frames]] = deque()
     for start in range(first, last, BATCH):
         waiting.append(workers.submit(_batch, figure, plan, start, min(start + BATCH, last)))
-        if len(waiting) > ahead:
+        if len(waiting) > AHEAD:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()

@@ -47,13 +47,13 @@ def from_words(sound: Sound, text: str, language: str) -> Words:
     synthetic = spoken(text, language, _voice(sound), USUAL_RATE)
     if synthetic.seconds < 0.15:
         return Words((), note="puppet.text_unspoken")
-    heard = listen(synthetic.samples, SAMPLE_RATE)
+    heard = listen(synthetic.samples, SAMPLE_RATE, tones=False)
     ratio = _talk(heard) / said
     if not SLOWEST < ratio < FASTEST:
         return Words((), note="puppet.text_misfit")
     if abs(ratio - 1) > LIKE:
         synthetic = spoken(text, language, _voice(sound), _rate(ratio))
-        heard = listen(synthetic.samples, SAMPLE_RATE)
+        heard = listen(synthetic.samples, SAMPLE_RATE, tones=False)
     alignment = aligned(sound, heard)
     if alignment.cost > WORST_COST:
         return Words((), alignment.cost, "puppet.text_misfit")

@@ -129,11 +129,11 @@ def _lip_edge(frame: Pixels, face: Face, curve: Curve, outer: Curve, side: int) 
     spread = 1.5 * np.median(np.abs(strip.colours[lip] - usual), 0) + 9
     likeness = np.exp(-0.5 * (((strip.colours - usual) / spread) ** 2).mean(-1))
     window = max(2, round(0.018 * face.height / strip.row))
-    score = _difference(likeness, window, side) + 0.6 * _contrast(strip, spread)
+    score = _difference(likeness, window, side) + 0.8 * _reddening(strip, side)
     half = strip.middle // 2
     kept = slice(strip.middle - half, strip.middle + half + 1)
     away = np.arange(-half, half + 1) / max(1, half)
-    trust = 0.8 if side < 0 else 0.25  # the net knows the upper lip better
+    trust = 2.0 if side < 0 else 0.3  # the net knows the upper lip better
     return _curve(strip, _bend(score[kept] - trust * away[:, None] ** 2) + strip.middle, face)
 
 
@@ -167,12 +167,18 @@ def _difference(likeness: Array, window: int, side: int) -> Array:
     return np.asarray(above - below if side < 0 else below - above)
 
 
-def _contrast(strip: _Strip, spread: Array) -> Array:
-    """How much the colours change across each row, 0 to about 1."""
+def _reddening(strip: _Strip, side: int) -> Array:
+    """How much redder it becomes across each row towards the lip, -1 to 1.
+
+    Red less green is small on teeth and in the dark, large on lips, less again on skin, so the
+    lip's outer edge counts against itself.
+    """
     import cv2
 
-    change = cv2.Sobel(strip.colours, cv2.CV_32F, 0, 1, ksize=5) / 48 / spread
-    return np.asarray(np.tanh(np.sqrt((change**2).mean(-1))))
+    red = np.ascontiguousarray(strip.colours[..., 0] - strip.colours[..., 1])
+    change = cv2.Sobel(red, cv2.CV_32F, 0, 1, ksize=5) / 48
+    scale = max(1.5, float(np.percentile(np.abs(change), 90)))
+    return np.asarray(np.tanh(side * change / scale))
 
 
 def _path(cost: Array) -> Array:

@@ -52,21 +52,24 @@ class Sound:
         return (self.f0 > 0).astype(np.float64)
 
 
-def listen(samples: Floats, rate: int) -> Sound:
-    """Everything heard in `samples` (any rate, any length, any content)."""
+def listen(samples: Floats, rate: int, *, tones: bool = True) -> Sound:
+    """Everything heard in `samples` (any rate, any length, any content).
+
+    Without `tones`, pitch and formants are left out: they are most of the work.
+    """
     seconds = len(samples) / rate
     count = int(np.ceil(round(seconds * RATE, 6))) + 1
     voice = at_16k(samples, rate)
     bands, mels, centroid = _spectra(voice, count)
     loud = _loudness(bands["speech"])
-    f0 = _pitch(voice, count) * (loud > 0)
+    f0 = _pitch(voice, count) * (loud > 0) if tones else np.zeros(count)
     return Sound(
         seconds=seconds,
         mels=mels,
         centroid=centroid,
         loud=loud,
         f0=f0,
-        formants=_formants(voice, count, f0, min(rate, SAMPLE_RATE)),
+        formants=_formants(voice, count, f0, rate) if tones else np.zeros((count, 3)),
         pauses=_pauses(loud, seconds),
         **bands,
     )

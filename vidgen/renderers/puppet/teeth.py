@@ -40,7 +40,7 @@ def lower(face: Face, light: Light, u: Array, down: Array) -> Array:
     mm = face.height * MILLIMETRE
     across = np.abs(_flattened(face, u) / mm)
     gap, _ = _nearest(across, LOWER_GAPS)
-    edge = 0.004 * face.height + 0.7 * mm * np.exp(-((gap / 0.8) ** 2))
+    edge = 0.009 * face.height + 0.3 * mm * np.exp(-((gap / 1.0) ** 2))
     edge += 0.012 * face.height * face.across(u) ** 2
     soft = max(0.35, light.blur) * 0.8
     inside = smoothstep((down - edge) / (2 * soft) + 0.5)
@@ -64,7 +64,7 @@ def _nearest(across: Array, gaps: tuple[float, ...]) -> tuple[Array, Array]:
 
 
 def _painted(lit: Array, inside: Array, light: Light, tone: float) -> Array:
-    bright = min(1.0, 0.14 + 0.80 * light.exposure) * tone
+    bright = min(1.0, 0.16 + 0.86 * light.exposure) * tone
     colour = 255 * ENAMEL * light.tint * bright * lit[..., None]
     return np.dstack([colour * inside[..., None], 255 * inside]).astype(np.float32)
 

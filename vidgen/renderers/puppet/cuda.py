@@ -1,0 +1,161 @@
+"""The frames of one performance by torch: large batches on a GPU, leaving it as YUV.
+
+Takes the same coefficients, fields and overlays as `loop`; the device warps and mixes whole
+frames, worker threads prepare the fields and the small overlays meanwhile. Also runs on torch's
+CPU, which stands in for a GPU in tests.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from vidgen.renderers.puppet.figure import Figure, into
+from vidgen.renderers.puppet.grid import Array
+from vidgen.renderers.puppet.overlay import Overlay, overlays
+from vidgen.renderers.puppet.plan import Plan
+from vidgen.work import Frames
+
+BATCH: Final = 32  # at 720p a batch takes 1.2 GB on the device
+# BT.709, limited range: rows give Y, U, V of R, G, B in 0–255
+TO_YUV: Final = (
+    (0.182586, 0.614231, 0.062007),
+    (-0.100644, -0.338572, 0.439216),
+    (0.439216, -0.398942, -0.040274),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One frame as the device needs it."""
+
+    maps: Array  # (rows, columns, 2) float32: pixels of the layer's picture, on the grid
+    overlays: tuple[Overlay, ...]
+
+
+class Canvas:
+    """A figure on a device, ready to be drawn in batches."""
+
+    def __init__(self, figure: Figure, device: str) -> None:
+        import torch
+
+        self.figure = figure
+        self.device = torch.device(device)
+        # colours fit half precision; places do not: at 1280 its step is a whole pixel
+        self.dtype = torch.float16 if self.device.type == "cuda" else torch.float32
+        self.fine = self._picture(figure.layer.fine, torch.float32)  # (1, 4, 2 h, 2 w)
+        behind = figure.layer.background
+        self.behind = None if behind is None else self._picture(behind, self.dtype)  # (1, 3, H, W)
+
+    def _picture(self, pixels: Array, dtype: Any) -> Any:
+        import torch
+
+        return torch.from_numpy(pixels).to(self.device, dtype).permute(2, 0, 1)[None].contiguous()
+
+    def draw(self, frames: list[Prepared], layout: str) -> Frames:
+        """A batch in `layout`: "rgb24", "yuv420p", or "rgba" without a background."""
+        import torch
+
+        with torch.inference_mode():
+            colours, alpha = self._placed(self._warped(frames))
+            for index, frame in enumerate(frames):
+                for part in frame.overlays:
+                    self._lay(colours[index], part)
+            return Frames(_packed(colours, alpha, layout), layout)
+
+    def _warped(self, frames: list[Prepared]) -> Any:
+        """The speaker's layer, premultiplied, over its box: (B, 4, h, w)."""
+        import torch
+        from torch.nn import functional
+
+        grid, box = self.figure.grid, self.figure.layer.box
+        pitch = grid.pitch
+        maps = torch.from_numpy(np.stack([frame.maps for frame in frames])).to(self.device)
+        maps = maps.permute(0, 3, 1, 2)  # (B, 2, rows, columns)
+        size = (grid.rows * pitch, grid.columns * pitch)
+        full = functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+        full = full[:, :, pitch : pitch + box[3] - box[1], pitch : pitch + box[2] - box[0]]
+        height, width = self.fine.shape[2:]
+        scale = torch.tensor([2 / (width - 1), 2 / (height - 1)], device=self.device)
+        at = full.permute(0, 2, 3, 1) * scale - 1  # (B, h, w, 2)
+        fine = self.fine.expand(len(frames), -1, -1, -1)
+        return functional.grid_sample(
+            fine, at, mode="bilinear", padding_mode="reflection", align_corners=True
+        ).to(self.dtype)
+
+    def _placed(self, warped: Any) -> tuple[Any, Any]:
+        """Colours (B, 3, H, W), and alpha (B, 1, H, W) for a film with transparency."""
+        import torch
+
+        left, top, right, bottom = self.figure.layer.box
+        width, height = self.figure.size
+        colour, alpha = warped[:, :3], warped[:, 3:]
+        inside = slice(top, bottom), slice(left, right)
+        if self.behind is None:
+            colours = torch.zeros((len(warped), 3, height, width), dtype=self.dtype).to(self.device)
+            cover = torch.zeros_like(colours[:, :1])
+            colours[:, :, *inside] = (255 * colour / alpha.clamp(min=1)).clamp(max=255)
+            cover[:, :, *inside] = alpha
+            return colours, cover
+        colours = self.behind.repeat(len(warped), 1, 1, 1)
+        colours[:, :, *inside] = colour + self.behind[:, :, *inside] * (1 - alpha / 255)
+        return colours, None
+
+    def _lay(self, colours: Any, part: Overlay) -> None:
+        import torch
+
+        left, top, right, bottom = part.box
+        under = colours[:, top:bottom, left:right]
+        pixels = torch.from_numpy(part.pixels).to(self.device, self.dtype).permute(2, 0, 1)
+        cover = torch.from_numpy(part.cover).to(self.device, self.dtype)
+        under += cover * (pixels - under)
+
+
+def _packed(colours: Any, alpha: Any, layout: str) -> Any:
+    """Colours (B, 3, H, W) and alpha as bytes on the host."""
+    import torch
+
+    if layout == "yuv420p":
+        return _yuv(colours)
+    whole = colours if alpha is None else torch.cat([colours, alpha], 1)
+    pixels = (whole + 0.5).clamp(0, 255).to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def _yuv(colours: Any) -> Any:
+    """(B, 3, H, W) → (B, H * 3 / 2, W): a plane of Y, then U and V at half the resolution."""
+    import torch
+    from torch.nn import functional
+
+    matrix = torch.tensor(TO_YUV, dtype=torch.float32, device=colours.device)
+    planes = torch.einsum("pc,bchw->bphw", matrix, colours.float())
+    luma = planes[:, 0] + 16.5
+    chroma = functional.avg_pool2d(planes[:, 1:], 2) + 128.5
+    batch, height, width = luma.shape
+    flat = torch.cat([luma.reshape(batch, -1), chroma.reshape(batch, -1)], 1)
+    return flat.clamp(0, 255).to(torch.uint8).reshape(batch, height * 3 // 2, width).cpu().numpy()
+
+
+def frames(
+    canvas: Canvas, plan: Plan, first: int, last: int, workers: ThreadPoolExecutor
+) -> Iterator[Frames]:
+    """Frames first..last-1; the next batch is prepared while the device draws one."""
+    layout = "rgba" if canvas.behind is None else "yuv420p"
+    waiting: deque[list[Future[Prepared]]] = deque()
+    for start in range(first, last, BATCH):
+        indices = range(start, min(start + BATCH, last))
+        waiting.append([workers.submit(prepared, canvas.figure, plan, index) for index in indices])
+        if len(waiting) > 1:
+            yield canvas.draw([frame.result() for frame in waiting.popleft()], layout)
+    while waiting:
+        yield canvas.draw([frame.result() for frame in waiting.popleft()], layout)
+
+
+def prepared(figure: Figure, plan: Plan, index: int) -> Prepared:
+    """Fields and overlays of one frame."""
+    fields = figure.fields(plan.weights[index], plan.turns[index])
+    maps = into(fields.whole, figure.layer.box)
+    return Prepared(maps.astype(np.float32), tuple(overlays(figure, plan, index, fields)))

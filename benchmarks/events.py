@@ -11,10 +11,20 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from vidgen.events import Envelope, Log, Resource, StageEnded, StageProgress, StageStarted
+from vidgen.events import (
+    Emit,
+    Envelope,
+    Event,
+    Log,
+    Resource,
+    StageEnded,
+    StageProgress,
+    StageStarted,
+)
 from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.live import Live
@@ -55,20 +65,23 @@ def emit_costs(folder: Path) -> None:
         ticking = Ticking()
         emit = Broadcast("costs", [rawjson], log=log, clock=ticking, estimate=lambda _: known)
         emit(StageStarted("rendering"))
-        frames = [StageProgress("rendering", n, EVENTS, "frames") for n in range(EVENTS)]
-        for name, made in (
-            ("progress, kept and shown", frames),
-            ("resource", [Resource(187.0, 612.0, 43.0, 2100.0)] * EVENTS),
-            ("log, with a sentence", [Log("INFO", "run.resumed", {"task": "550e8400"})] * EVENTS),
-        ):
-            print(f"  {name:34}{best(lambda made=made: _timed(emit, made)):8.1f}")
+        frames: Sequence[Event] = [
+            StageProgress("rendering", n, EVENTS, "frames") for n in range(EVENTS)
+        ]
+        cases: dict[str, Sequence[Event]] = {
+            "progress, kept and shown": frames,
+            "resource": [Resource(187.0, 612.0, 43.0, 2100.0)] * EVENTS,
+            "log, with a sentence": [Log("INFO", "run.resumed", {"task": "550e8400"})] * EVENTS,
+        }
+        for name, events in cases.items():
+            print(f"  {name:34}{best(partial(_timed, emit, events)):8.1f}")
         still = Broadcast("costs", log=log, clock=lambda: 1.0)
-        print(f"  {'progress, held back':34}{best(lambda: _timed(still, frames)):8.1f}")
-        ends = [StageEnded("rendering", 1.0)] * 200
-        print(f"  {'stage end, synced to the disk':34}{best(lambda: _timed(emit, ends)):8.1f}")
+        print(f"  {'progress, held back':34}{best(partial(_timed, still, frames)):8.1f}")
+        ends: Sequence[Event] = [StageEnded("rendering", 1.0)] * 200
+        print(f"  {'stage end, synced to the disk':34}{best(partial(_timed, emit, ends)):8.1f}")
 
 
-def _timed(emit: Broadcast, events: list) -> float:  # type: ignore[type-arg]  # any kinds of event
+def _timed(emit: Emit, events: Sequence[Event]) -> float:
     began = time.perf_counter()
     for event in events:
         emit(event)

@@ -35,7 +35,8 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "vidgen", *map(str, arguments)]
 
 
-def vidgen(home: Home, *arguments: object, cwd: Path | None = None, **more: str) -> Ran:
+def vidgen(home: Home, *arguments: object, cwd: Path | None = None, **more: Any) -> Ran:
+    """Run one command to its end; `more` is added to its environment."""
     done = subprocess.run(
         command(*arguments),
         capture_output=True,

@@ -224,6 +224,33 @@ def history(
     past.show(Home.default(), task, as_json=as_json, follow=follow, logs=logs, limit=limit)
 
 
+@app.command(rich_help_panel=WATCH)
+def replay(
+    task: Task,
+    speed: Annotated[
+        float, typer.Option("--speed", help="Times as fast; 0 is without pauses.", metavar="X")
+    ] = 1.0,
+    progress: Mode = "auto",
+) -> None:
+    """Play a stored run again."""
+    from vidgen.progress.replay import replay as play
+
+    play(Home.default(), task, speed, progress)
+
+
+@app.command(rich_help_panel=WATCH)
+def stats(
+    as_json: Json = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw a picture.", metavar="FILE.png|svg")
+    ] = None,
+) -> None:
+    """How long the stages take, what failed, how good the forecasts were."""
+    from vidgen.progress import stats as statistics
+
+    statistics.show(Home.default(), as_json=as_json, plot=plot)
+
+
 # --- look after it
 
 
@@ -239,6 +266,25 @@ def doctor(as_json: Json = False) -> None:
         show_findings(findings)
     if any(finding.verdict == "problem" for finding in findings):
         raise typer.Exit(3)
+
+
+@app.command(rich_help_panel=CARE)
+def clean(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also what could still be resumed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove what is old: work folders after a day, runs after a month."""
+    from vidgen.progress import cleaning
+    from vidgen.settings import keeping
+
+    hours, days = keeping("keep_work_hours"), keeping("keep_history_days")
+    cleaned = cleaning.clean(Home.default(), days, hours, keep_resumable=not everything)
+    if as_json:
+        show(cleaned)
+    else:
+        typer.echo(cleaning.sentence(cleaned))
 
 
 @models_app.command("list")

@@ -40,7 +40,7 @@ def _flag(option: "dataclasses.Field[Any]") -> inspect.Parameter:
         if about[key] is not None
     }
     flag = typer.Option(
-        about["flag"] or "--" + option.name.replace("_", "-"),
+        _name(option),
         help=about["help"] + _range(about),
         envvar=environment_name(option.name),
         show_envvar=False,
@@ -57,6 +57,11 @@ def _flag(option: "dataclasses.Field[Any]") -> inspect.Parameter:
         default=option.default,
         annotation=Annotated[kind, flag],
     )
+
+
+def _name(option: "dataclasses.Field[Any]") -> str:
+    name = option.metadata["flag"] or "--" + option.name.replace("_", "-")
+    return f"{name}/--no-{name[2:]}" if option.default is True else name
 
 
 def _metavar(kind: Any, choices: tuple[str, ...]) -> str | None:

@@ -5,6 +5,7 @@ command line is made from it (`cli`), and so are the environment names and the c
 A flag wins over the environment (`VIDGEN_<NAME>`), that over `config.toml`, that over the default.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -257,4 +258,23 @@ def words(options: Options) -> str:
             code="config.text_file",
             file=str(options.text_file),
             reason=getattr(error, "strerror", None) or "it is not UTF-8 text",
+        ) from error
+
+
+def keeping(name: str, environ: Mapping[str, str] = os.environ) -> float:
+    """A setting of the house: environment, else config.toml, else the default.
+
+    Raises InputError for what is no number.
+    """
+    value = environ.get(environment_name(name), read_config().get(name, KEEPING[name][0]))
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "The setting {name} is not a number: {value}.",
+            hint="Give a number, for example {example}.",
+            code="config.not_a_number",
+            name=name,
+            value=str(value),
+            example=KEEPING[name][0],
         ) from error

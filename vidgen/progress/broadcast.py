@@ -131,7 +131,7 @@ class _Throttle:
         now = self._clock()
         if isinstance(event, StageProgress):
             self._held[event.stage] = event
-            return [*self._due(now)]
+            return self._due(now)
         if isinstance(event, StageEnded):
             late = self._held.pop(event.stage, None)
             return [late, event] if late else [event]
@@ -141,13 +141,11 @@ class _Throttle:
             return [*held, event]
         return [*self._due(now), event]
 
-    def _due(self, now: float) -> list[StageProgress]:
+    def _due(self, now: float) -> list[Event]:
         if not self._held:
             return []
-        due = [
-            stage
-            for stage in self._held
-            if now - self._sent.get(stage, -SNAPSHOT_SECONDS) >= SNAPSHOT_SECONDS
-        ]
-        self._sent.update(dict.fromkeys(due, now))
+        latest = now - SNAPSHOT_SECONDS
+        due = [stage for stage in self._held if self._sent.get(stage, latest) <= latest]
+        for stage in due:
+            self._sent[stage] = now
         return [self._held.pop(stage) for stage in due]

@@ -128,9 +128,9 @@ class TaskLog:
             raise refused(self.folder.events, error) from error
         self._last = envelopes[-1]
         self._settled = True
-        if any(envelope.event_type in DURABLE for envelope in envelopes):
+        if not DURABLE.isdisjoint([envelope.event_type for envelope in envelopes]):
             self._sync_now()
-        else:
+        elif not self._unsynced.is_set():
             self._unsynced.set()
 
     def _append(self, block: bytes) -> None:

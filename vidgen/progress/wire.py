@@ -121,16 +121,16 @@ class Wire:
         }
 
     def _snapshot(self, event: StageProgress) -> Data:
+        share = event.share
         self._stage = event.stage
-        self._reach(event.stage, event.share)
-        return self._sentence(event.code or f"stage.{event.stage}", event.metadata) | {
-            "stage_progress": round(event.share, 4),
-            "done": event.done,
-            "total": event.total,
-            "unit": event.unit,
-            "rate": self._rate(event),
-            **self._remaining(event),
-        }
+        self._reach(event.stage, share)
+        data = self._sentence(event.code or f"stage.{event.stage}", event.metadata)
+        data["stage_progress"] = round(share, 4)
+        data["done"] = event.done
+        data["total"] = event.total
+        data["unit"] = event.unit
+        data["rate"] = self._rate(event)
+        return data | self._remaining(event)
 
     def _ended(self, event: StageEnded) -> Data:
         self._stage = event.stage

@@ -128,8 +128,9 @@ def _residual(frame: Pixels, alpha: Pixels, background: Pixels) -> Pixels:
     """
     behind = np.maximum(background, 1).astype(np.float32)
     changed = (background != frame).any(-1)
-    pixels, behind = frame[changed][:, None], background[changed][:, None]  # (N, 1, 3)
-    alpha[changed] = _thickened(pixels, behind, alpha[changed][:, None])[:, 0]
+    if changed.any():
+        pixels, behind = frame[changed][:, None], background[changed][:, None]  # (N, 1, 3)
+        alpha[changed] = _thickened(pixels, behind, alpha[changed][:, None])[:, 0]
     rest = frame.astype(np.int16) - over(background, alpha)
     return np.dstack([np.clip(rest, 0, 255).astype(np.uint8), alpha])
 

@@ -1,0 +1,68 @@
+"""The puppet by torch: the same picture as by OpenCV. Torch's CPU stands in for a GPU."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.puppet_support import asked, cut, drawn, speaker, voice
+from vidgen.renderers.base import Look
+from vidgen.renderers.puppet import Puppet, cuda, figure
+from vidgen.work import Subject
+
+torch = pytest.importorskip("torch", reason="torch is in the extra vidgen[gpu]")
+pytestmark = pytest.mark.gpu
+
+FRAMES: tuple[dict[str, float], ...] = (
+    {},
+    {"close": 1, "relax": 1, "wide": 1},
+    {"close": 1, "narrow": 0.4, "round": 1},
+    {"close": 1, "shut": 1},
+    {"close": 1, "look_x": 0.2, "brows": 1},
+    {"close": 1, "yaw": 3, "pitch": -2, "roll": -2, "tx": 0.01, "breath": 1},
+)
+
+
+@pytest.fixture(scope="module")
+def subject(demo_photo: Path, model_path: Callable[[str], Path]) -> Subject:
+    return speaker(demo_photo, model_path)
+
+
+@pytest.mark.parametrize("behind", ["photo", "green", "nothing"])
+def test_both_paths_agree(subject: Subject, behind: str) -> None:
+    made = figure.build(subject, cut(subject, behind))
+    plan = asked(*FRAMES)
+    canvas = cuda.Canvas(made, "cpu")
+    layout = "rgba" if behind == "nothing" else "rgb24"
+    batch = [cuda.prepared(made, plan, index) for index in range(len(FRAMES))]
+    for one, frame in zip(canvas.draw(batch, layout).pixels, FRAMES, strict=True):
+        assert np.abs(one.astype(int) - drawn(made, **frame)).mean() <= 1.5
+
+
+def test_yuv_is_bt709_in_limited_range(subject: Subject) -> None:
+    made = figure.build(subject, cut(subject))
+    canvas = cuda.Canvas(made, "cpu")
+    (frame,) = canvas.draw([cuda.prepared(made, asked({}), 0)], "yuv420p").pixels
+    height, width = subject.frame.shape[:2]
+    assert frame.shape == (height * 3 // 2, width)
+    red, green, blue = np.moveaxis(subject.frame.astype(float), -1, 0)
+    luma = 16 + 219 / 255 * (0.2126 * red + 0.7152 * green + 0.0722 * blue)
+    assert np.abs(frame[:height] - luma).max() <= 1
+    halves = [
+        side.reshape(height // 2, 2, width // 2, 2).mean((1, 3)) for side in (blue, red, luma)
+    ]
+    grey = (halves[2] - 16) * 255 / 219
+    chroma = frame[height:].reshape(2, height // 2, width // 2)
+    assert np.abs(chroma[0] - (128 + 224 / 255 * (halves[0] - grey) / 1.8556)).max() <= 1
+    assert np.abs(chroma[1] - (128 + 224 / 255 * (halves[1] - grey) / 1.5748)).max() <= 1
+
+
+def test_the_renderer_draws_on_a_torch_device(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda, "BATCH", 8)
+    with Puppet("cpu:0").perform(subject, cut(subject), voice(), Look()) as act:
+        batches = list(act.frames(0, act.frame_count))
+    assert [len(batch) for batch in batches] == [8, 8, 8, 1]
+    assert {batch.layout for batch in batches} == {"yuv420p"}

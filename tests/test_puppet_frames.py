@@ -1,0 +1,231 @@
+"""The puppet's frames: the photo at rest, the same pixels every time, and nothing torn."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.puppet_support import asked, cut, drawn, placed, speaker, voice
+from vidgen.renderers.base import Look
+from vidgen.renderers.puppet import Puppet, figure, loop
+from vidgen.renderers.puppet.figure import Figure
+from vidgen.work import Cutout, Pixels, Speech, Subject
+
+SHUT = {"close": 1.0, "relax": 1.0}
+OPEN = {**SHUT, "wide": 1.0}
+TURNED = {"yaw": 3.0, "pitch": -2.0, "roll": 2.0, "tx": 0.01, "breath": 1.0}
+
+
+@pytest.fixture(scope="module")
+def subject(demo_photo: Path, model_path: Callable[[str], Path]) -> Subject:
+    return speaker(demo_photo, model_path)
+
+
+@pytest.fixture(scope="module")
+def made(subject: Subject) -> Figure:
+    return figure.build(subject, cut(subject))
+
+
+def mouth_box(made: Figure) -> tuple[slice, slice]:
+    left, top, right, bottom = made.mouth.box
+    return slice(top, bottom), slice(left, right)
+
+
+def opening(made: Figure, frame: Pixels) -> float:
+    """Share of the mouth's box that differs much from the shut mouth."""
+    box = mouth_box(made)
+    shut = drawn(made, **SHUT)
+    change = np.abs(frame[box].astype(int) - shut[box]).max(-1)
+    return float((change > 40).mean())
+
+
+def test_a_frame_that_asks_nothing_is_the_framed_photo_to_the_bit(
+    subject: Subject, made: Figure
+) -> None:
+    assert np.array_equal(drawn(made), subject.frame)
+
+
+def test_a_shut_mouth_changes_nothing_outside_its_own_place(subject: Subject, made: Figure) -> None:
+    frame = drawn(made, close=0.0, press=1e-6)
+    outside = np.ones(frame.shape[:2], bool)
+    outside[mouth_box(made)] = False
+    assert np.array_equal(frame[outside], subject.frame[outside])
+
+
+def test_the_jaw_opens_the_mouth_and_pressed_lips_keep_it_shut(made: Figure) -> None:
+    sizes = [opening(made, drawn(made, **SHUT, wide=jaw)) for jaw in (0.3, 0.6, 1.0)]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > 0.15
+    assert opening(made, drawn(made, **SHUT, press=1.0)) < 0.02
+
+
+def test_a_shut_mouth_shows_no_tooth(made: Figure) -> None:
+    box = mouth_box(made)
+    teeth = (drawn(made)[box].min(-1) > 205).mean()
+    assert teeth > 0.02  # the photo smiles
+    assert (drawn(made, **SHUT)[box].min(-1) > 205).mean() < 0.25 * teeth
+
+
+def test_shut_lids_hide_the_eyes(subject: Subject, made: Figure) -> None:
+    frame = drawn(made, shut=1.0)
+    for eye in made.face.eyes:
+        x, y = eye.axes.xy(np.array([0.0]), eye.upper(np.array([0.0])) + 0.45 * eye.opening)
+        around = slice(int(y[0]) - 2, int(y[0]) + 3), slice(int(x[0]) - 3, int(x[0]) + 4)
+        assert subject.frame[around].min() < 70  # the pupil
+        assert frame[around].mean() > subject.frame[around].mean() + 25
+
+
+def test_looking_aside_moves_the_iris_and_leaves_the_lids(subject: Subject, made: Figure) -> None:
+    right = drawn(made, look_x=0.25)
+    changed = (right != subject.frame).any(-1)
+    assert changed.any()
+    inside = np.zeros_like(changed)
+    for eye in made.eyes:
+        left, top, right_edge, bottom = eye.opening
+        inside[top:bottom, left:right_edge] = True
+    assert not changed[~inside].any()
+
+
+def test_a_turned_head_keeps_its_sharpness(subject: Subject, made: Figure) -> None:
+    left, top, right, bottom = subject.face
+    tall, wide = bottom - top, right - left
+    nose = slice(top + tall // 3, top + 2 * tall // 3), slice(left + wide // 3, right - wide // 3)
+
+    def sharpness(frame: Pixels) -> float:
+        grey = cv2.cvtColor(np.ascontiguousarray(frame[nose]), cv2.COLOR_RGB2GRAY)
+        return float(cv2.Laplacian(grey, cv2.CV_64F).var())
+
+    moved = [drawn(made, yaw=yaw, pitch=0.7 * yaw) for yaw in (-1.7, -0.6, 0.6, 1.7)]
+    assert np.mean([sharpness(frame) for frame in moved]) > 0.9 * sharpness(subject.frame)
+
+
+def test_far_from_the_speaker_nothing_moves(subject: Subject, made: Figure) -> None:
+    far = cv2.dilate(cut(subject).matte, np.ones((41, 41), np.uint8)) == 0
+    assert far.mean() > 0.1
+    assert np.array_equal(drawn(made, **TURNED)[far], subject.frame[far])
+
+
+def test_frames_are_the_same_however_they_are_reached(subject: Subject) -> None:
+    with Puppet().perform(subject, cut(subject), voice(), Look(seed=3)) as act:
+        assert act.frame_count == 25
+        whole = np.concatenate([frames.pixels for frames in act.frames(0, 25)])
+        late = np.concatenate([frames.pixels for frames in act.frames(13, 25)])
+    assert np.array_equal(whole[13:], late)
+
+
+def test_the_same_seed_gives_the_same_film_and_another_seed_another(subject: Subject) -> None:
+    def film(seed: int) -> Pixels:
+        with Puppet().perform(subject, cut(subject), voice(), Look(seed=seed)) as act:
+            return np.concatenate([frames.pixels for frames in act.frames(0, act.frame_count)])
+
+    first = film(1)
+    assert np.array_equal(first, film(1))
+    assert not np.array_equal(first, film(2))
+
+
+def test_all_scales_at_zero_show_the_photo(subject: Subject) -> None:
+    still = Look(mouth=0, head_motion=0, blink=0, brows=0, gaze=0)
+    with Puppet().perform(subject, cut(subject), voice(0.4), still) as act:
+        for frames in act.frames(0, act.frame_count):
+            for frame in frames.pixels:
+                assert np.array_equal(frame, subject.frame)
+
+
+@pytest.mark.parametrize("fps", [Fraction(24), Fraction(30000, 1001), Fraction(60)])
+def test_the_film_covers_the_whole_voice(subject: Subject, fps: Fraction) -> None:
+    with Puppet().perform(subject, cut(subject), voice(0.5), Look(fps=fps)) as act:
+        count = sum(len(frames) for frames in act.frames(0, act.frame_count))
+    assert count == act.frame_count == -(-fps.numerator // (2 * fps.denominator))
+
+
+def test_without_a_background_the_film_is_transparent(subject: Subject) -> None:
+    made = figure.build(subject, cut(subject, "nothing"))
+    frame = drawn(made, **TURNED)
+    assert frame.shape == (*subject.frame.shape[:2], 4)
+    assert frame[0, 0].tolist() == [0, 0, 0, 0]
+    inner = cv2.erode(cut(subject).matte, np.ones((41, 41), np.uint8)) > 0.999
+    assert (frame[inner, 3] == 255).all()
+    # not premultiplied: half covered pixels are as bright as the photo near them
+    half = (frame[..., 3] > 100) & (frame[..., 3] < 156)
+    near = cv2.blur(subject.frame, (25, 25))[half]
+    assert abs(float(frame[half, :3].mean()) - float(near.mean())) < 25
+
+
+def test_another_background_shows_behind_the_moved_head(subject: Subject) -> None:
+    frame = drawn(figure.build(subject, cut(subject, "green")), **TURNED)
+    assert frame[2, 2].tolist() == [30, 160, 60]
+
+
+@pytest.mark.parametrize("shift", [(-110, 0), (110, 0), (0, -90), (0, 120), (-100, 110)])
+def test_a_face_cut_by_the_frame_is_drawn_without_failing(
+    subject: Subject, shift: tuple[int, int]
+) -> None:
+    moved = placed(
+        np.roll(subject.frame, shift, (1, 0)), subject.landmarks + np.array([*shift, 0], np.float32)
+    )
+    made = figure.build(moved, cut(moved))
+    for frame in (OPEN, {"shut": 1.0, "look_x": 0.2}, TURNED):
+        assert drawn(made, **frame).shape == moved.frame.shape
+    assert np.array_equal(drawn(made), moved.frame)
+
+
+@pytest.mark.parametrize("share", [0.06, 0.15, 0.9])
+def test_small_and_large_faces_are_drawn(
+    demo_photo: Path, model_path: Callable[[str], Path], share: float
+) -> None:
+    subject = speaker(demo_photo, model_path, 256, share)
+    made = figure.build(subject, cut(subject))
+    assert np.array_equal(drawn(made), subject.frame)
+    assert not np.array_equal(drawn(made, **OPEN), subject.frame)
+
+
+@pytest.mark.parametrize("turn", [-40, 25, 90])
+def test_a_tilted_head_opens_its_mouth_along_its_own_face(subject: Subject, turn: int) -> None:
+    size = subject.frame.shape[0]
+    matrix = cv2.getRotationMatrix2D((size / 2, size / 2), turn, 1.0)
+    frame = cv2.warpAffine(subject.frame, matrix, (size, size), borderMode=cv2.BORDER_REFLECT_101)
+    points = subject.landmarks.copy()
+    points[:, :2] = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+    tilted = placed(frame, points)
+    made = figure.build(tilted, cut(tilted))
+    chin = points[152, :2] - points[13, :2]
+    changed = np.abs(drawn(made, **OPEN).astype(int) - drawn(made, **SHUT)).max(-1) > 40
+    y, x = np.nonzero(changed)
+    towards = np.array([x.mean(), y.mean()]) - points[13, :2]
+    assert float(towards @ chin) > 0
+
+
+def test_a_matte_of_nothing_and_one_of_nan_are_survived(subject: Subject) -> None:
+    for value in (0.0, np.nan):
+        empty = np.full(subject.frame.shape[:2], value, np.float32)
+        bad = Cutout(subject.frame, empty, subject.frame, keeps_photo=True)
+        assert np.array_equal(drawn(figure.build(subject, bad)), subject.frame)
+
+
+def test_silence_keeps_the_mouth_shut_while_the_eyes_blink(subject: Subject) -> None:
+    silence = Speech(np.zeros(16000 * 8, np.float32), 16000, "silence")
+    with Puppet().perform(subject, cut(subject), silence, Look()) as act:
+        assert act.metadata["blinks"] > 0
+        shut = drawn(figure.build(subject, cut(subject)), **SHUT)
+        first = next(act.frames(0, 1)).pixels[0]
+    assert np.abs(first.astype(int) - shut).mean() < 1.0
+
+
+def test_an_abandoned_film_leaves_opencv_as_it_was(subject: Subject) -> None:
+    before = cv2.getNumThreads()
+    with Puppet().perform(subject, cut(subject), voice(), Look()) as act:
+        next(act.frames(0, act.frame_count))
+    assert cv2.getNumThreads() == before
+
+
+def test_the_frames_of_a_batch_do_not_touch_each_other(made: Figure) -> None:
+    wide = asked(OPEN, {}, OPEN)
+    first, second = (np.empty((*made.size[::-1], 3), np.uint8) for _ in range(2))
+    loop.draw(made, wide, 0, first)
+    loop.draw(made, replace(wide), 1, second)
+    loop.draw(made, wide, 2, second)
+    assert np.array_equal(first, second)

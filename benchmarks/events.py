@@ -55,7 +55,7 @@ def best(run: Callable[[], float]) -> float:
 
 
 def emit_costs(folder: Path) -> None:
-    print(f"cost of one event, µs (best of {ROUNDS} rounds of {EVENTS:,})")
+    print(f"processor time of one event, µs (best of {ROUNDS} rounds of {EVENTS:,})")
     with (
         TaskLog(Home(folder).task("costs")) as log,
         Path(os.devnull).open("wb") as nowhere,
@@ -78,14 +78,17 @@ def emit_costs(folder: Path) -> None:
         still = Broadcast("costs", log=log, clock=lambda: 1.0)
         print(f"  {'progress, held back':34}{best(partial(_timed, still, frames)):8.1f}")
         ends: Sequence[Event] = [StageEnded("rendering", 1.0)] * 200
-        print(f"  {'stage end, synced to the disk':34}{best(partial(_timed, emit, ends)):8.1f}")
+        began = time.perf_counter()
+        _timed(emit, ends)
+        waited = (time.perf_counter() - began) / len(ends) * 1e6
+        print(f"  {'stage end, waiting for the disk':34}{waited:8.1f}")
 
 
 def _timed(emit: Emit, events: Sequence[Event]) -> float:
-    began = time.perf_counter()
+    began = time.thread_time()
     for event in events:
         emit(event)
-    return (time.perf_counter() - began) / len(events) * 1e6
+    return (time.thread_time() - began) / len(events) * 1e6
 
 
 def writer_speed(folder: Path) -> None:

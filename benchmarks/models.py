@@ -18,7 +18,6 @@ from fractions import Fraction
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -92,7 +91,7 @@ class Bench:
         print(self.rows[-1].line(), flush=True)
 
     def seconds(self, once: Callable[[], object], times: int, warm: int = 2) -> float:
-        """The median of some runs after a few that do not count."""
+        """The best of some runs after a few that do not count: others may use the machine, too."""
         for _ in range(warm):
             once()
         self.settle()
@@ -102,7 +101,7 @@ class Bench:
             once()
             self.settle()
             taken.append(time.perf_counter() - began)
-        return median(taken)
+        return min(taken)
 
     def settle(self) -> None:
         if self.on_gpu:
@@ -300,10 +299,11 @@ def report(bench: Bench) -> str:
     head = [
         "# The full models' speed",
         "",
-        f"Measured on {device.name(bench.device)}, torch with {torch.get_num_threads()} threads,",
-        f"{versions}, by `python -m benchmarks.models`: full-size networks with random weights",
-        "(the values do not matter for speed), one photo of 720 × 720. Memory is the peak while",
-        "the line was measured, for the process, and on a GPU for what torch holds of it.",
+        "Full-size networks with random weights (the values do not matter for speed), one photo of",
+        "720 × 720, by `python -m benchmarks.models`. Memory is the peak while a line was measured,",
+        "of the process, and on a GPU of what torch holds there.",
+        "",
+        f"Machine: {device.name(bench.device)}, {torch.get_num_threads()} threads. {versions}.",
         "",
         "| what | result | peak memory | goal and others' figures (H200-class goals) |",
         "|---|---|---|---|",

@@ -103,8 +103,11 @@ def test_a_snapshot_tells_how_far_and_how_fast(
 ) -> None:
     emit(StageStarted("rendering"))
     emit(StageProgress("rendering", 0, 200, "frames"))
-    world.seconds = 2.0
+    world.seconds = 7.0  # getting ready
+    emit(StageProgress("rendering", 10, 200, "frames"))
+    world.seconds = 9.0
     emit(StageProgress("rendering", 50, 200, "frames"))
+    assert [event.data.get("rate") for event in seen] == [None, None, None, 20.0]
     assert seen[-1].data == {
         "stage": "rendering",
         "progress": 65.0,
@@ -115,7 +118,7 @@ def test_a_snapshot_tells_how_far_and_how_fast(
         "done": 50,
         "total": 200,
         "unit": "frames",
-        "rate": 25.0,
+        "rate": 20.0,
     }
 
 

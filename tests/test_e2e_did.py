@@ -23,10 +23,9 @@ def test_a_killed_run_is_resumed_without_buying_again(
     voice, film = demo.voice(tmp_path / "voice.wav", "Mama may buy a map."), tmp_path / "film.mp4"
     arguments = ("run", demo_photo, voice, "-o", film, "--renderer", "d-id", "--height", 256)
     with FakeDid(tmp_path / "did") as fake:
-        keys = {"DID_API_KEY": KEY, "DID_BASE_URL": fake.url}
         process = subprocess.Popen(
             command(*arguments),
-            env=environment(home_with_models, **keys),
+            env=environment(home_with_models, DID_API_KEY=KEY, DID_BASE_URL=fake.url),
             stderr=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
@@ -36,7 +35,7 @@ def test_a_killed_run_is_resumed_without_buying_again(
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        resumed = vidgen(home_with_models, "resume", "last", **keys)
+        resumed = vidgen(home_with_models, "resume", "last", DID_API_KEY=KEY, DID_BASE_URL=fake.url)
         assert resumed.code == 0, resumed.err
         assert len(fake.talks) == 1
     with av.open(str(film)) as container:

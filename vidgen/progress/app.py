@@ -134,7 +134,7 @@ class Application:
         path = scope["path"]
         if scope.get("method") == "OPTIONS" and "origin" in headers:
             await Response(status_code=204, headers=PREFLIGHT)(scope, receive, send)
-        elif not self._keys.opens(headers) and path not in self._open_paths:
+        elif not self._keys.opens(headers) and self._needs_key(scope):
             await self._exchanged(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._socket(path, scope, receive, raw_send)
@@ -146,6 +146,9 @@ class Application:
         else:
             await self._starlette(scope, receive, send)
         return None
+
+    def _needs_key(self, scope: Scope) -> bool:
+        return scope["path"] not in self._open_paths or b"token=" in scope["query_string"]
 
     async def _exchanged(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Once, a token in the address is taken for a cookie and disappears from the address."""

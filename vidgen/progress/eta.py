@@ -20,6 +20,7 @@ RATE_SHARE: Final = 0.02  # of a stage must be done before its own speed says an
 PATIENCE_SECONDS: Final = 0.5  # how long the first estimate may wait for the logs to be read
 REFRESH_SECONDS: Final = 1.0
 OVERDUE_SHARE: Final = 0.1  # a silent stage past its time is taken to need this much more of it
+READY_SHARE: Final = 0.2  # of a stage's time at least is its work, not getting ready for it
 LIVE_HALF: Final = 0.05  # of a stage done, the measured speed counts as much as the foretold one
 
 
@@ -91,7 +92,8 @@ class Estimator:
                 if self._running is None or self._running.stage != event.stage:
                     self._running = _Running(event.stage, now)
                 self._running.share = event.share
-                self._running.first = self._running.first or (now, event.share)
+                if self._running.first is None and event.share > 0:
+                    self._running.first = (now, event.share)
                 return False
             case _:
                 return False
@@ -113,7 +115,7 @@ class Estimator:
             if seconds is None and stage in DRAWING_STAGES:
                 self._know_nothing(now)
                 return
-            if prior is None:
+            if prior is None and stage in DRAWING_STAGES:
                 basis = "rate"
             left += seconds or 0.0
             upper += (seconds or 0.0) * (1 + (spread - 1) * (1 - share))
@@ -136,7 +138,10 @@ class Estimator:
         if running.first is None:  # it tells no progress: it may end any moment, or never
             elapsed = now - running.began
             return max(prior - elapsed, OVERDUE_SHARE * elapsed)
-        foretold = prior * (1 - running.share)
+        # What passed before the first progress was getting ready, and is over.
+        at, share = running.first
+        drawing = max(prior - (at - running.began), READY_SHARE * prior)
+        foretold = drawing * (1 - running.share) / max(1 - share, RATE_SHARE)
         if live is None:
             return foretold
         weight = running.share / (running.share + LIVE_HALF)

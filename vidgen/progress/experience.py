@@ -12,7 +12,7 @@ from math import ceil
 from statistics import median
 from typing import Any, Final
 
-from vidgen.progress.past import PastRun, StageTime
+from vidgen.progress.past import TAIL, PastRun, StageTime
 from vidgen.progress.state import CLOUD_PLAN, LOCAL_PLAN
 
 NEWEST: Final = 20  # times of one stage that count; older ones were made by older programs
@@ -124,7 +124,8 @@ def _kind(time: StageTime) -> tuple[object, ...]:
 
 
 def plan_of(request: Request) -> tuple[str, ...]:
-    return CLOUD_PLAN if request.get("renderer") == "d-id" else LOCAL_PLAN
+    """The stages of a run, and what comes between the last one and its end."""
+    return (*(CLOUD_PLAN if request.get("renderer") == "d-id" else LOCAL_PLAN), TAIL)
 
 
 def size_class(request: Request) -> int:

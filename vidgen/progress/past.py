@@ -14,6 +14,7 @@ from vidgen.paths import Home
 from vidgen.progress.state import is_start, seconds_of
 from vidgen.progress.store import ENDS, State
 
+TAIL: Final = "complete"  # as a stage: from the last one's end to the run's
 TRAITS: Final = ("backend", "model", "device", "precision")
 # Lines that say nothing about durations, told apart by their first bytes: most of a log.
 _SKIPPED: Final = (b'"event_type":"progress_update"', b'"event_type":"resource"')
@@ -81,7 +82,7 @@ def past_run(log: Path) -> PastRun | None:
         return None
     request: Mapping[str, Any] = {}
     stages: list[StageTime] = []
-    sessions, planned_at, queued = 0, 0.0, 0.0
+    sessions, planned_at, queued, stage_end = 0, 0.0, 0.0, 0.0
     for event in events:
         if event.event_type != "stage_update":
             continue
@@ -94,8 +95,11 @@ def past_run(log: Path) -> PastRun | None:
             queued += _number(event.data, "duration_seconds")
         else:
             stages.append(_stage_time(event.data))
+            stage_end = seconds_of(event.timestamp)
     last, began = events[-1], seconds_of(events[0].timestamp)
     ended = seconds_of(last.timestamp)
+    if last.event_type == "complete" and stage_end:
+        stages.append(StageTime(TAIL, "completed", ended - stage_end, 0.0, {}, None, "frames"))
     is_whole = last.event_type == "complete" and sessions <= 1 and planned_at > 0
     return PastRun(
         last.task_id,

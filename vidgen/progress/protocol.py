@@ -101,6 +101,7 @@ class Http(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.access_log = False  # whatever logging is set up around us: addresses are private
         self.flow = Flow(transport)
         self.pipeline = Pipeline()  # type: ignore[assignment]  # only these methods are used
         self._await_head()

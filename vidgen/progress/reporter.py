@@ -97,17 +97,17 @@ class Reporter:
         """A stage lasts as long as its `with`. `message` is what watchers read."""
         began = datetime.now(UTC)
         self._stage = name
-        self._emit(StageStarted(name, **_said(message)))
+        self._emit(StageStarted(name, **_said(message or name)))
         yield
         self._end_stage(name, began, "completed")
 
     def _end_stage(self, name: str, began: datetime, status: Status) -> None:
         seconds = (datetime.now(UTC) - began).total_seconds()
-        self._emit(StageEnded(name, seconds, status))
+        self._emit(StageEnded(name, seconds, status, **_said(name)))
 
     def progress(self, done: float, total: float, unit: str = "", message: str = "") -> None:
         """How far the stage is. As often as you like: ten a second reach the watchers."""
-        self._emit(StageProgress(self._stage, done, total, unit, **_said(message)))
+        self._emit(StageProgress(self._stage, done, total, unit, **_said(message or self._stage)))
 
     def log(self, message: str, level: Level = "INFO") -> None:
         """A sentence that a person should read."""
@@ -143,7 +143,7 @@ def shares(stages: Sequence[str] | Mapping[str, float]) -> dict[str, tuple[float
 
 def _said(message: str) -> dict[str, Any]:
     """A program's own words go through the catalogue's one sentence with nothing but a place."""
-    return {"code": "page.said", "metadata": {"text": message}} if message else {}
+    return {"code": "page.said", "metadata": {"text": message}}
 
 
 def _failed(error: BaseException) -> Failed:

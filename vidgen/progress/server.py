@@ -3,9 +3,11 @@
 Binds, runs uvicorn, ends within two seconds. What is answered is `app`'s business.
 """
 
+import contextlib
 import gc
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +18,12 @@ import uvicorn
 from vidgen.errors import InputError, SetupError
 from vidgen.paths import Home
 from vidgen.progress.app import Application, Rules
+from vidgen.progress.child import DEFAULT_HOST, DEFAULT_PORT
 from vidgen.progress.gate import checked_token, is_loopback, new_token
 from vidgen.progress.protocol import Http, WebSocket
 
-DEFAULT_HOST: Final = "127.0.0.1"
-DEFAULT_PORT: Final = 55433
+__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "Listening", "Rules", "serve"]
+
 BACKLOG: Final = 2048
 PING_SECONDS: Final = 30.0
 PONG_SECONDS: Final = 30.0  # after a ping: a peer is cut 60 s after its last pong
@@ -54,11 +57,25 @@ def serve(
     with bound(rules.host, rules.port) as listener:
         rules = replace(rules, port=listener.getsockname()[1])
         server = Server(Application(home, rules), tls_cert, tls_key)
+        _load_certificate(server)
         scheme = "https" if tls_cert else "http"
         told(Listening(f"{scheme}://{_shown(rules.host)}:{rules.port}/", rules.token))
         gc.collect()
         gc.freeze()  # what is here now stays: no collection need look at it again
-        server.run(sockets=[listener])
+        with contextlib.suppress(KeyboardInterrupt):  # how a person ends a server
+            server.run(sockets=[listener])
+
+
+def _load_certificate(server: "Server") -> None:
+    try:
+        server.config.load()
+    except (OSError, ValueError, ssl.SSLError) as error:
+        raise SetupError(
+            "The TLS certificate or its key cannot be used: {reason}.",
+            hint="Give PEM files to both --tls-cert and --tls-key.",
+            code="page.bad_certificate",
+            reason=error.strerror or str(error) if isinstance(error, OSError) else str(error),
+        ) from error
 
 
 def _secured(rules: Rules) -> Rules:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from vidgen.paths import Home
 from vidgen.progress.accuracy import Accuracy, Forecast, accuracy, forecast
 from vidgen.progress.experience import work_of
-from vidgen.progress.past import PastRun, StageTime, past_runs
+from vidgen.progress.past import TAIL, PastRun, StageTime, past_runs
 from vidgen.progress.store import read_events
 
 RUNS: Final = 200  # the newest; older ones were made by older programs
@@ -100,7 +100,7 @@ def _stages(runs: Sequence[PastRun]) -> list[StageStats]:
     groups: dict[tuple[str, str, str], list[tuple[PastRun, StageTime]]] = {}
     for run in runs:
         for time in run.stages:
-            if time.status == "completed":
+            if time.status == "completed" and time.stage != TAIL:
                 key = (time.stage, time.traits.get("backend", ""), time.traits.get("device", ""))
                 groups.setdefault(key, []).append((run, time))
     return [_stage(*key, found) for key, found in groups.items()]

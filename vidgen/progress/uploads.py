@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
@@ -66,21 +66,25 @@ async def received(request: Request, folder: Path) -> Order:
         raise
     except Exception as error:  # the parser's own errors, and Starlette's around them
         raise Refusal(400, "bad_form", "The form cannot be read.") from error
-    async with form:
-        options, files = {}, {}
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                files[name] = value
-            else:
-                options[name] = _checked(name, value)
-        if set(files) != {"photo", "voice"}:
-            raise Refusal(400, "bad_form", "Send exactly the files `photo` and `voice`.")
-        folder.mkdir(parents=True)
-        return Order(
-            await _kept(files["photo"], folder, "photo", _PHOTOS),
-            await _kept(files["voice"], folder, "voice", _VOICES),
-            options,
-        )
+    try:
+        return await _order(form, folder)
+    finally:
+        await form.close()
+
+
+async def _order(form: FormData, folder: Path) -> Order:
+    options, files = {}, {}
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            files[name] = value
+        else:
+            options[name] = _checked(name, value)
+    if set(files) != {"photo", "voice"}:
+        raise Refusal(400, "bad_form", "Send exactly the files `photo` and `voice`.")
+    folder.mkdir(parents=True)
+    photo = await _kept(files["photo"], folder, "photo", _PHOTOS)
+    voice = await _kept(files["voice"], folder, "voice", _VOICES)
+    return Order(photo, voice, options)
 
 
 def _limited(receive: Receive, most: int) -> Receive:

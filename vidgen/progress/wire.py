@@ -201,7 +201,10 @@ class Wire:
 
 
 class _Rate:
-    """Units per second of the running stage, over about the last three seconds."""
+    """Units per second of the running stage, over about the last three seconds.
+
+    What passes before the first unit is done is getting ready, not speed.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -212,6 +215,8 @@ class _Rate:
         now = self._clock()
         if event.stage != self._stage or (self._points and event.done < self._points[-1][1]):
             self._stage, self._points = event.stage, []
+        if event.done <= 0:
+            return None
         self._points.append((now, event.done))
         while len(self._points) > 2 and now - self._points[1][0] >= RATE_WINDOW_SECONDS:
             del self._points[0]

@@ -270,6 +270,7 @@ function take(event) {
       run.previews.set(data.name, data);
       break;
     case "log":
+      if (event.seq <= (run.logs.at(-1)?.seq ?? 0)) return; // it came with the older ones already
       run.logs.push(event);
       run.logs.splice(0, run.logs.length - LOG_LINES);
       drawLog();
@@ -356,7 +357,7 @@ function remaining(now, state) {
 
 function drawScreen() {
   const film = $("film"), picture = $("picture");
-  const isDone = run.state === "complete" && Boolean(run.end?.video_url);
+  const isDone = run.state === "complete" && Boolean(run.end?.video_path);
   show("film", isDone);
   show("download", isDone);
   const latest = [...run.previews.values()].at(-1);

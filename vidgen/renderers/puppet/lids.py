@@ -19,6 +19,7 @@ LOWER: Final = 0.20  # and the lower one
 LASHES: Final = 0.035  # of the eye's width: how far below its edge the upper lid's lashes reach
 BEYOND: Final = (1.42, 1.0)  # half widths from the middle: the lid's motion fades to the sides
 LEAST: Final = 0.03  # of the eye's width: the motion there
+DIM: Final = 0.50
 BEND: Final = 1.25  # above 1 the skin under the brow is drawn out less than that at the edge
 
 
@@ -102,7 +103,7 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, blur: float
     anchor = _anchor(still, eye, u, v, upper)
     column, row = indices(u.shape)
     skin = (v > anchor + 0.02 * width) & (v < upper - 0.07 * width) & (share < 1.3)
-    smooth = _skin(still, skin, 0.05 * width * scale / 2)
+    smooth = _lit(still, _skin(still, skin, 0.05 * width * scale / 2), v - lower, width)
     detail = _texture(still, eye, u, v, lower, scale)
     return Lids(
         still=still,
@@ -168,6 +169,17 @@ def _skin(still: Pixels, skin: Array, sigma: float) -> Pixels:
     mean = rounded(total / np.maximum(known, 1e-9)[..., None])
     size = still.shape[1], still.shape[0]
     return np.asarray(cv2.resize(mean, size, interpolation=cv2.INTER_LINEAR))
+
+
+def _lit(still: Pixels, smooth: Pixels, below: Array, width: float) -> Pixels:
+    """A lid comes out of the shade of its brow as it shuts: no darker than DIM of the cheek."""
+    cheek = (below > 0.15 * width) & (below < 0.45 * width)
+    if not cheek.any():
+        return smooth
+    colours = smooth.astype(np.float32)
+    usual = float(np.median(still[cheek].astype(np.float32) @ LUMA))
+    gain = np.clip(DIM * usual / np.maximum(1.0, colours @ LUMA), 1.0, 2.4)
+    return rounded(colours * gain[..., None])
 
 
 def _lashes(still: Pixels, depth: Array, smooth: Pixels, width: float) -> Array:

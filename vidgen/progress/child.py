@@ -1,0 +1,149 @@
+"""The server as a child of `vidgen run --serve`: started, told what to serve, ended with the run.
+
+Both sides are here; the parent's loads nothing of the server. The settings, with the token, go
+through a pipe and not through the command line, which everybody on the machine can read.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from vidgen.errors import InputError, SetupError
+from vidgen.paths import Home
+
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 55433
+READY_SECONDS: Final = 15.0
+END_SECONDS: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A server that runs beside us. The token is for a person's eyes, never for a log."""
+
+    url: str
+    token: str
+
+
+@contextlib.contextmanager
+def start_child(home: Home, address: str = "", token: str = "") -> Iterator[Child]:
+    """Serve this home until the `with` ends, or this process does.
+
+    `address` is HOST, :PORT or HOST:PORT; "" is loopback at the usual port or, when that is
+    taken, at a free one. Raises InputError or SetupError when it cannot be served there.
+    """
+    host, port = parse_address(address)
+    wanted = {"home": str(home.root), "host": host, "port": port, "token": token,
+              "may_move": not address}  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", __name__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # a Ctrl-C is for the run; watchers must hear how it ended
+    )
+    try:
+        yield _introduced(process, wanted)
+    finally:
+        _ended(process)
+
+
+def parse_address(address: str) -> tuple[str, int]:
+    """HOST, :PORT, HOST:PORT or [IPV6]:PORT. Raises InputError."""
+    host, _, port = address.rpartition(":") if ":" in address else (address, "", "")
+    if address.endswith("]") or (address.count(":") > 1 and not address.startswith("[")):
+        host, port = address, ""
+    host = host.removeprefix("[").removesuffix("]")
+    if port and not (port.isascii() and port.isdigit() and int(port) < 65536):
+        raise InputError(
+            "{address} is not a host and a port.",
+            hint="Write it like 127.0.0.1:55433.",
+            code="page.bad_address",
+            address=address,
+        )
+    return host or DEFAULT_HOST, int(port) if port else DEFAULT_PORT
+
+
+def _introduced(process: "subprocess.Popen[bytes]", wanted: dict[str, Any]) -> Child:
+    """Tell the child what to do and hear from it."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    patience = threading.Timer(READY_SECONDS, process.kill)
+    patience.start()
+    try:
+        with contextlib.suppress(BrokenPipeError):  # it says why, or is dead
+            process.stdin.write(json.dumps(wanted).encode() + b"\n")
+            process.stdin.flush()
+        line = process.stdout.readline()
+    finally:
+        patience.cancel()
+    said = json.loads(line) if line else {"reason": "it ended at once"}
+    if "url" in said:
+        return Child(said["url"], said["token"])
+    raise SetupError(
+        "The progress server could not be started: {reason}.",
+        hint="Run without --serve, or give another address.",
+        code="page.not_ready",
+        reason=said["reason"].rstrip("."),
+    )
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()  # the child takes this as its end
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()
+
+
+# The child's side
+
+
+def main() -> None:
+    """Serve what the first line of stdin says, until stdin ends."""
+    from vidgen.progress.app import Rules
+    from vidgen.progress.server import Listening, serve
+
+    wanted = json.loads(sys.stdin.buffer.readline())
+    home = Home(Path(wanted["home"]))
+    rules = Rules(host=wanted["host"], port=wanted["port"], token=wanted["token"])
+
+    def told(listening: Listening) -> None:
+        _answer(asdict(listening))
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    try:
+        try:
+            serve(home, rules, told=told)
+        except SetupError:
+            if not wanted["may_move"]:
+                raise
+            serve(home, Rules(host=rules.host, port=0, token=rules.token), told=told)
+    except (InputError, SetupError) as error:
+        _answer({"reason": error.message})
+
+
+def _answer(said: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(said) + "\n")
+    sys.stdout.flush()
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

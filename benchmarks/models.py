@@ -300,7 +300,7 @@ def report(bench: Bench) -> str:
         "# The full models' speed",
         "",
         "Full-size networks with random weights (the values do not matter for speed), one photo of",
-        "720 × 720, by `python -m benchmarks.models`. Memory is the peak while a line was measured,",
+        "720 × 720, by `python -m benchmarks.models`. Memory is the peak during each line,",
         "of the process, and on a GPU of what torch holds there.",
         "",
         f"Machine: {device.name(bench.device)}, {torch.get_num_threads()} threads. {versions}.",

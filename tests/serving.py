@@ -1,4 +1,4 @@
-"""What the tests of the server share: a writer of logs, a server in a thread or a process, streams."""
+"""What the tests of the server share: a writer of logs, servers, open streams."""
 
 import contextlib
 import json
@@ -25,7 +25,9 @@ from vidgen.progress.sse import Decoder
 class Run:
     """A writer of one log, as simple as the format allows; holds the lock while it lives."""
 
-    def __init__(self, home: Home, task_id: str = "", request: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, home: Home, task_id: str = "", request: Mapping[str, Any] | None = None
+    ) -> None:
         self.id = task_id or str(uuid.uuid4())
         self.folder: TaskFolder = home.task(self.id)
         self.folder.root.mkdir(parents=True, exist_ok=True)

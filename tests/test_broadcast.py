@@ -122,6 +122,18 @@ def test_a_snapshot_tells_how_far_and_how_fast(
     }
 
 
+def test_the_end_of_a_stage_tells_how_long_it_got_ready(
+    world: World, emit: Emit, seen: list[Envelope]
+) -> None:
+    emit(StageStarted("rendering"))
+    world.seconds = 2.5
+    emit(StageProgress("rendering", 1, 9, "frames"))
+    emit(StageEnded("rendering", 4.0))
+    emit(StageStarted("finalizing"))
+    emit(StageEnded("finalizing", 1.0))
+    assert [event.data.get("ready_seconds") for event in seen] == [None, None, 2.5, None, None]
+
+
 def test_the_rate_forgets_what_is_over_three_seconds_old(
     world: World, emit: Emit, seen: list[Envelope]
 ) -> None:

@@ -321,7 +321,9 @@ def test_how_a_watch_ends() -> None:
     def end(event_type: str) -> Envelope:
         return Envelope("t", 1, event_type, "", {})
 
-    codes = {name: exit_code(end(name)) for name in ("complete", "error", "cancelled", "interrupted")}
+    codes = {
+        name: exit_code(end(name)) for name in ("complete", "error", "cancelled", "interrupted")
+    }
     assert codes == {"complete": 0, "error": 4, "cancelled": 130, "interrupted": 4}
     assert exit_code(None) == 4
     assert Told("h", end("x")).host == "h"
@@ -336,6 +338,10 @@ def test_the_client_loads_no_server(home: Home) -> None:
         "print(sorted({'uvicorn', 'starlette', 'numpy', 'cv2'} & set(sys.modules)))"
     )
     told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=dict(os.environ),
     )
     assert json.loads(told.stdout.replace("'", '"')) == []

@@ -12,7 +12,7 @@ from vidgen.paths import Home
 from vidgen.progress.accuracy import accuracy, forecast
 from vidgen.progress.countdown import Countdown
 from vidgen.progress.eta import Estimator
-from vidgen.progress.experience import Experience, line, size_class
+from vidgen.progress.experience import Experience, Foretold, line, size_class
 from vidgen.progress.past import PastRun, StageTime, past_run, past_runs
 from vidgen.progress.store import TaskLog
 from vidgen.progress.wire import Remaining
@@ -45,6 +45,11 @@ def past(seconds: float = 10.0, *, pace: float = 1.0, **more: Any) -> PastRun:
 # --- experience
 
 
+def seconds(known: Experience, stage: str, wanted: Mapping[str, Any], *traits: Any) -> float | None:
+    told = known.stage_time(stage, wanted, *traits)
+    return told.seconds if told else None
+
+
 def test_nothing_is_known_before_the_first_run() -> None:
     assert Experience(()).run_seconds(request()) is None
 
@@ -61,9 +66,9 @@ def test_the_median_forgives_an_odd_run() -> None:
 
 
 def test_models_loading_is_counted_apart_from_the_work() -> None:
-    drawing = time_of("rendering", 10.0, "frames", load_seconds=4.0)
+    drawing = time_of("rendering", 10.0, "frames", ready_seconds=4.0)
     run = replace(past(), stages=(drawing,))
-    assert Experience([run]).stage_seconds("rendering", request(20.0)) == pytest.approx(24.0)
+    assert Experience([run]).stage_time("rendering", request(20.0)) == Foretold(4.0, 20.0)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +91,7 @@ def test_a_line_with_an_intercept_needs_enough_to_go_by(
 def test_another_device_tells_nothing_about_the_drawing() -> None:
     known = Experience([past(10.0)])
     assert known.run_seconds(request(10.0, device="cuda:0")) is None
-    assert known.stage_seconds("yolo_detection", request(device="cuda:0")) == 1.0
+    assert seconds(known, "yolo_detection", request(device="cuda:0")) == 1.0
 
 
 def test_the_stage_as_it_is_made_now_decides() -> None:
@@ -94,18 +99,18 @@ def test_the_stage_as_it_is_made_now_decides() -> None:
     slow = replace(past(), stages=(time_of("yolo_detection", 9.0, traits={"backend": "yolo26"}),))
     fast = replace(past(), stages=(time_of("yolo_detection", 1.0, traits={"backend": "face"}),))
     known = Experience([slow, fast])
-    assert known.stage_seconds("yolo_detection", request()) == 1.0
-    assert known.stage_seconds("yolo_detection", request(), {"backend": "yolo26"}) == 9.0
-    assert known.stage_seconds("yolo_detection", request(), {"backend": "other"}) is None
+    assert seconds(known, "yolo_detection", request()) == 1.0
+    assert seconds(known, "yolo_detection", request(), {"backend": "yolo26"}) == 9.0
+    assert seconds(known, "yolo_detection", request(), {"backend": "other"}) is None
 
 
 def test_films_of_like_size_are_preferred() -> None:
     small = past(10.0, pace=0.5)
     small = replace(small, request=request(10.0, height=360, width=360))
     known = Experience([past(10.0, pace=2.0), small])
-    assert known.stage_seconds("rendering", request(10.0)) == pytest.approx(20.0)
+    assert seconds(known, "rendering", request(10.0)) == pytest.approx(20.0)
     large = request(10.0, height=2160, width=2160)
-    assert known.stage_seconds("rendering", large) == pytest.approx(12.5)  # nothing alike: all
+    assert seconds(known, "rendering", large) == pytest.approx(12.5)  # nothing alike: all
 
 
 @pytest.mark.parametrize(
@@ -117,7 +122,7 @@ def test_sizes_fall_into_classes(height: int | None, expected: int) -> None:
 
 def test_reused_stages_teach_nothing() -> None:
     again = replace(past(), stages=(time_of("yolo_detection", 0.01, status="reused"),))
-    assert Experience([past(), again]).stage_seconds("yolo_detection", request()) == 1.0
+    assert seconds(Experience([past(), again]), "yolo_detection", request()) == 1.0
 
 
 def test_the_bound_covers_three_runs_of_four() -> None:
@@ -213,6 +218,31 @@ def test_a_slower_machine_is_believed_as_the_stage_goes_on(clock: Clock) -> None
     # Without the two small stages, which never began here (2.5 s), and finalizing (0.5 s).
     assert wholes[0] == pytest.approx(13.0, abs=0.9)
     assert wholes[-1] == pytest.approx(20.0 + 3.0, abs=0.5)
+
+
+def test_getting_ready_longer_than_usual_leaves_the_work_as_it_was(clock: Clock) -> None:
+    drawing = time_of("rendering", 10.0, "frames", ready_seconds=2.0)
+    run = replace(past(), stages=(drawing, time_of("finalizing", 0.5)))
+    made = estimator(clock, run)
+    planned(made)
+    made(StageStarted("rendering"))
+    clock.seconds += 6.0
+    told = made(StageProgress("rendering", 0, 250, "frames"))
+    assert told is not None
+    assert told.seconds == pytest.approx(0.6 + 10.0 + 0.5)
+    clock.seconds += 1.0
+    told = made(StageProgress("rendering", 5, 250, "frames"))
+    assert told is not None
+    assert told.seconds == pytest.approx(10.0 * 0.98 + 0.5, abs=0.5)
+
+
+def test_nothing_is_foretold_while_another_run_holds_the_device(clock: Clock) -> None:
+    made = estimator(clock, past())
+    planned(made)
+    assert made(StageStarted("queued")) == Remaining(None, None, "queued")
+    told = made(StageEnded("queued", 60.0))
+    assert told is not None
+    assert told.seconds == pytest.approx(13.0)
 
 
 def test_a_silent_stage_past_its_time_still_asks_for_a_little_more(clock: Clock) -> None:
@@ -340,7 +370,8 @@ def test_a_log_becomes_numbers(home: Home) -> None:
     drawn, tail = run.stages
     traits = {"backend": "puppet", "device": "cpu"}
     assert drawn == StageTime("rendering", "completed", 8.0, 2.0, traits, 250.0, "frames")
-    assert (tail.stage, tail.seconds) == ("complete", pytest.approx(2.0))  # what follows the last
+    assert tail.stage == "complete"  # what follows the last stage
+    assert tail.seconds == pytest.approx(2.0)
 
 
 def test_a_resumed_run_tells_its_stages_but_no_whole(home: Home) -> None:

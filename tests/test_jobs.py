@@ -20,7 +20,7 @@ KEY = {"Authorization": f"Bearer {TOKEN}"}
 JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
 WAV = b"RIFF\x24\0\0\0WAVEfmt " + bytes(100)
 
-# Stands for `vidgen run`: writes a log under the lock, as a run does, until it is done or told to end.
+# Stands for `vidgen run`: writes a log under the lock, as a run does, until done or told to end.
 RUNNER = """
 import json, os, signal, sys, time
 from pathlib import Path
@@ -60,7 +60,9 @@ def server(home: Home, seconds: list[float]) -> Iterator[Served]:
         yield server
 
 
-def asked(server: Served, photo: bytes = JPEG, voice: bytes = WAV, **options: str) -> httpx.Response:
+def asked(
+    server: Served, photo: bytes = JPEG, voice: bytes = WAV, **options: str
+) -> httpx.Response:
     return httpx.post(
         f"{server.url}/api/video-generation/generate",
         files={"photo": ("../Anna Ø.exe", photo), "voice": ("hello.wav", voice)},
@@ -120,9 +122,7 @@ def test_orders_run_one_after_the_other(server: Served, seconds: list[float]) ->
 
 
 @pytest.mark.parametrize("when", ["queued", "running"])
-def test_a_run_is_cancelled_wherever_it_is(
-    server: Served, seconds: list[float], when: str
-) -> None:
+def test_a_run_is_cancelled_wherever_it_is(server: Served, seconds: list[float], when: str) -> None:
     seconds[0] = 30.0
     first, second = asked(server).json()["task_id"], asked(server).json()["task_id"]
     wait_until(lambda: state(server, first)["state"] == "running")
@@ -199,7 +199,12 @@ def test_without_the_token_nothing_is_taken(server: Served) -> None:
     ],
 )
 def test_what_is_not_an_order_is_refused_and_leaves_nothing(
-    home: Home, server: Served, files: dict[str, bytes], options: dict[str, str], status: int, code: str
+    home: Home,
+    server: Served,
+    files: dict[str, bytes],
+    options: dict[str, str],
+    status: int,
+    code: str,
 ) -> None:
     answer = httpx.post(
         f"{server.url}/api/video-generation/generate", files=files, data=options, headers=KEY

@@ -1,10 +1,12 @@
 """Steps run in order, say so, reuse what is kept, and every end is told."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
 
+from vidgen.device import Peak
 from vidgen.errors import Cancelled, InputError
 from vidgen.events import (
     Emit,
@@ -53,11 +55,24 @@ class Shelf:
 
     kept: dict[str, tuple[object, ...]] = field(default_factory=dict)
 
+    def has(self, step: Step) -> bool:
+        return step.key in self.kept
+
     def load(self, step: Step) -> tuple[object, ...] | None:
         return self.kept.get(step.key)
 
     def save(self, step: Step, work: Work) -> None:
         self.kept[step.key] = tuple(work.get(kind) for kind in step.keeps)
+
+
+@contextmanager
+def weightless(device: str) -> Iterator[Peak]:
+    yield Peak()
+
+
+@contextmanager
+def weighing(device: str) -> Iterator[Peak]:
+    yield Peak(512.0, 2048.0)
 
 
 def ticking() -> Iterator[float]:
@@ -71,7 +86,12 @@ def test_steps_run_in_order_and_say_so() -> None:
     heard: list[Event] = []
     clock = ticking()
     work = run(
-        [Step(Peel()), Step(Bake())], Work(Apple(3)), heard.append, None, lambda: next(clock)
+        [Step(Peel()), Step(Bake())],
+        Work(Apple(3)),
+        heard.append,
+        None,
+        lambda: next(clock),
+        meter=weightless,
     )
     assert work.get(Pie) == Pie(2)
     assert heard == [
@@ -112,8 +132,46 @@ def test_another_key_is_made_anew() -> None:
 
 def test_the_notes_of_one_step_are_not_the_next_ones() -> None:
     heard: list[Event] = []
-    run([Step(Bake()), Step(Peel())], Work(Apple(3)), heard.append, None, lambda: 0.0)
+    run(
+        [Step(Bake()), Step(Peel())],
+        Work(Apple(3)),
+        heard.append,
+        None,
+        lambda: 0.0,
+        meter=weightless,
+    )
     assert heard[-1] == StageEnded("prosody_adjustment", 0.0)
+
+
+def test_the_peak_of_memory_is_told_with_the_stage() -> None:
+    heard: list[Event] = []
+    run([Step(Bake())], Work(Apple(1)), heard.append, None, lambda: 0.0, meter=weighing)
+    told = {"oven": "hot", "memory_mb": 512.0, "gpu_memory_mb": 2048.0}
+    assert heard[-1] == StageEnded("rendering", 0.0, "completed", "pie.done", told)
+
+
+@dataclass
+class Net:
+    """A network that notes what is done with it."""
+
+    done: list[str] = field(default_factory=list)
+
+    def load(self) -> None:
+        self.done.append("loaded")
+
+    def release(self) -> None:
+        self.done.append("released")
+
+
+def test_networks_are_loaded_ahead_unless_their_work_is_kept() -> None:
+    shelf, wanted, spare = Shelf({"kept": (Pie(1),)}), Net(), Net()
+    steps = [
+        Step(Bake(), "kept", (Pie,), (spare,)),
+        Step(Bake("finalizing"), networks=(wanted,)),
+    ]
+    run(steps, Work(Apple(1)), lambda _: None, shelf, meter=weightless)
+    assert wanted.done[:1] == ["loaded"]
+    assert "loaded" not in spare.done
 
 
 def test_an_error_is_the_last_event_and_goes_on_up() -> None:

@@ -54,9 +54,12 @@ def test_what_goes_wrong_is_the_last_word(home: Home) -> None:
         Reporter(["work"], home=home) as report,
         report.stage("work"),
     ):
-        print(1 / 0)
+        _ = 1 / 0
     last = told(home, report.task_id)[-1]
-    assert (last.event_type, last.data["message"]) == ("error", "ZeroDivisionError: division by zero")
+    assert (last.event_type, last.data["message"]) == (
+        "error",
+        "ZeroDivisionError: division by zero",
+    )
     assert last.data["failed_stage"] == "work"
 
 
@@ -76,9 +79,9 @@ def test_an_end_of_ones_own_is_the_only_end(home: Home) -> None:
 def test_weights_share_the_bar() -> None:
     assert shares(["a", "b", "c"]) == {"a": (0.0, 33.0), "b": (33.0, 66.0), "c": (66.0, 99.0)}
     assert shares({"a": 0, "b": 1}) == {"a": (0.0, 0.0), "b": (0.0, 99.0)}
-    for wrong in ([], {"a": 0}, {"a": -1, "b": 3}):
+    for wrong in ({}, {"a": 0.0}, {"a": -1.0, "b": 3.0}):
         with pytest.raises(ValueError, match="weights"):
-            shares(wrong)  # type: ignore[arg-type]  # what a program may get wrong
+            shares(wrong)
 
 
 def test_fifteen_lines_of_the_docs_work(home: Home) -> None:
@@ -124,8 +127,9 @@ def test_a_taken_port_is_told_or_left(home: Home) -> None:
 
     with start_child(home, "127.0.0.1:0") as first:
         port = first.url.rpartition(":")[2].strip("/")
-        with pytest.raises(SetupError, match="could not be started: Port"), start_child(
-            home, f"127.0.0.1:{port}"
+        with (
+            pytest.raises(SetupError, match="could not be started: Port"),
+            start_child(home, f"127.0.0.1:{port}"),
         ):
             pass
 
@@ -137,7 +141,8 @@ def test_a_child_ends_with_a_parent_that_is_killed(home: Home) -> None:
         "with start_child(Home(Path(sys.argv[1])), '127.0.0.1:0') as child:\n"
         "    print(child.url, flush=True)\n    os.kill(os.getpid(), 9)\n"
     )
-    run = subprocess.run([sys.executable, "-c", code, str(home.root)], capture_output=True, text=True)
+    command = [sys.executable, "-c", code, str(home.root)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     url = run.stdout.strip()
     assert url.startswith("http://127.0.0.1:")
     from tests.serving import wait_until

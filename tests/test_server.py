@@ -31,7 +31,7 @@ from tests.serving import (
 from vidgen.paths import Home
 from vidgen.progress import watcher as watcher_module
 
-TOKEN = "a-token-of-enough-letters-for-a-test"  # noqa: S105  # of a test
+TOKEN = "a-token-of-enough-letters-for-a-test"  # of a test
 
 
 @pytest.fixture
@@ -66,7 +66,9 @@ def test_a_stream_tells_what_was_and_what_comes_and_then_ends(home: Home, run: R
 
 
 def test_events_are_byte_for_byte_those_of_the_log(home: Home, run: Run) -> None:
-    run.raw('{"v":1,"task_id":"x","seq":1,"event_type":"log","timestamp":"t","data":{"a":"é…"}}\n'.encode())
+    run.raw(
+        '{"v":1,"task_id":"x","seq":1,"event_type":"log","timestamp":"t","data":{"a":"é…"}}\n'.encode()
+    )
     with served(home) as server, httpx.stream("GET", sse(server, run)) as response:
         content = b""
         for chunk in response.iter_raw():
@@ -247,9 +249,7 @@ def test_the_stream_of_all_tells_of_new_tasks_and_resumes_without_loss(home: Hom
         missed.write("log", "complete")
         with stream(url, {"Last-Event-ID": got[-1][0]}) as events:
             rest = [(e["task_id"], e["seq"]) for _, e in events.take(3)]
-            assert sorted(rest) == sorted(
-                [(running.id, 2), (missed.id, 201), (missed.id, 202)]
-            )
+            assert sorted(rest) == sorted([(running.id, 2), (missed.id, 201), (missed.id, 202)])
 
 
 # Plain requests
@@ -358,7 +358,9 @@ def test_a_batch_is_told_as_one(home: Home) -> None:
     assert nothing.status_code == 404
 
 
-def test_previews_and_the_video_are_served_with_ranges(home: Home, run: Run, tmp_path: Path) -> None:
+def test_previews_and_the_video_are_served_with_ranges(
+    home: Home, run: Run, tmp_path: Path
+) -> None:
     (run.folder.previews / "cutout.png").write_bytes(b"\x89PNG" + bytes(100))
     video = tmp_path / "out.mp4"
     video.write_bytes(bytes(range(256)) * 10)
@@ -486,7 +488,9 @@ def test_another_host_name_is_refused(home: Home, host: str) -> None:
     assert b" 421 " in answer.split(b"\r\n")[0]
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:99", "[::1]:80", "192.168.1.7", "box.example"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.0.0.1:99", "[::1]:80", "192.168.1.7", "box.example"]
+)
 def test_own_names_and_addresses_are_answered(home: Home, host: str) -> None:
     with served(home, host_names=("box.example",)) as server:
         answer = raw(server.port, "GET /api/tasks HTTP/1.1", host=host)
@@ -558,7 +562,9 @@ def test_a_thousand_resets_leave_no_place_taken(home: Home, run: Run) -> None:
     with served(home, max_watchers=5, per_address=5) as server:
         for number in range(1000):
             with socket.create_connection(("127.0.0.1", server.port)) as peer:
-                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
+                peer.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0])
+                )
                 peer.sendall(request)
                 if number % 3 == 0:
                     peer.recv(10)
@@ -767,9 +773,7 @@ def test_polling_serves_as_well_as_inotify(
 ) -> None:
     from vidgen.progress.notify import Polling
 
-    monkeypatch.setattr(
-        "vidgen.progress.hub.notifier", lambda _, loop: Polling(loop)
-    )
+    monkeypatch.setattr("vidgen.progress.hub.notifier", lambda _, loop: Polling(loop))
     with served(home) as server, stream(sse(server, run)) as events:
         threading.Timer(0.2, run.write, ["log", "complete"]).start()
         assert events.seqs() == [1, 2]

@@ -1,5 +1,7 @@
 """The decoder against the list of web-platform-tests `eventsource/format-*`, and the encoder."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,11 +22,17 @@ FORMAT: dict[str, tuple[bytes, list[tuple[str, str, str]]]] = {
     "bom": (b"\xef\xbb\xbfdata:1\n\n\xef\xbb\xbfdata:2\n\ndata:3\n\n", said("1", "3")),
     "bom-2": (b"\xef\xbb\xbf\xef\xbb\xbfdata:1\n\ndata:2\n\ndata:3\n\n", said("2", "3")),
     "comments": (
-        b"data:1\r:\0\n:\r\ndata:2\n:" + b"x" * 2048 + b"\rdata:3\n:data:fail\r:" + b"x" * 2048
+        b"data:1\r:\0\n:\r\ndata:2\n:"
+        + b"x" * 2048
+        + b"\rdata:3\n:data:fail\r:"
+        + b"x" * 2048
         + b"\ndata:4\n\n",
         said("1\n2\n3\n4"),
     ),
-    "data-before-final-empty-line": (b"retry:1000\ndata:test1\n\nid:test\ndata:test2", said("test1")),
+    "data-before-final-empty-line": (
+        b"retry:1000\ndata:test1\n\nid:test\ndata:test2",
+        said("test1"),
+    ),
     "field-data": (b"data:\n\ndata\ndata\n\ndata:test\n\n", said("", "\n", "test")),
     "field-event": (
         b"event:test\ndata:x\n\ndata:x\n\n",
@@ -112,16 +120,16 @@ def test_an_id_of_an_unfinished_event_does_not_count() -> None:
 
 def test_an_endless_event_is_refused() -> None:
     decoder = Decoder(limit=1000)
+    decoder.feed(b"data: 1234\n" * 99)
     with pytest.raises(ValueError, match="longer than 1000 bytes"):
-        for _ in range(20):
-            decoder.feed(b"data: " + b"x" * 100 + b"\n")
+        decoder.feed(b"data: 1234\n" * 2)
 
 
 def test_an_endless_line_is_refused() -> None:
     decoder = Decoder(limit=1000)
+    decoder.feed(b"x" * 999)
     with pytest.raises(ValueError, match="longer than 1000 bytes"):
-        for _ in range(20):
-            decoder.feed(b"x" * 100)
+        decoder.feed(b"xx")
 
 
 def test_many_events_in_one_chunk_are_not_one_long_event() -> None:
@@ -147,7 +155,7 @@ def test_any_cut_gives_the_same_events(
     stream = b"\xef\xbb\xbf" * has_mark + text.encode("utf-8", "replace")
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     decoder = Decoder()
-    pieces = [stream[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [stream[a:b] for a, b in itertools.pairwise(places)]
     found = [event for piece in pieces for event in decoder.feed(piece)]
     assert found == [
         ServerEvent("\n".join(_lines(data)), "message", event_id) for event_id, data in events
@@ -163,7 +171,9 @@ def test_no_bytes_make_it_fall(content: bytes) -> None:
     Decoder().feed(content)
 
 
-@pytest.mark.parametrize("data", [b'{"a":1}', b'{"a":\r1}', '{"a":"…\u2028"}'.encode(), b'{"a":"\\n"}'])
+@pytest.mark.parametrize(
+    "data", [b'{"a":1}', b'{"a":\r1}', '{"a":"…\u2028"}'.encode(), b'{"a":"\\n"}']
+)
 def test_a_frame_is_one_event_with_its_id(data: bytes) -> None:
     events = Decoder().feed(frame(data, b"1a2b3c4d-7"))
     assert events == [ServerEvent(data.decode().replace("\r", " "), "message", "1a2b3c4d-7")]

@@ -162,7 +162,10 @@ def test_a_clock_that_goes_back_changes_nothing(run: Run) -> None:
     assert seqs(tail) == [1, 2]
 
 
-@given(places=st.lists(st.integers(0, 59), unique=True, min_size=1).map(sorted), most=st.integers(1, 9000))
+@given(
+    places=st.lists(st.integers(0, 59), unique=True, min_size=1).map(sorted),
+    most=st.integers(1, 9000),
+)
 def test_lines_gives_the_first_ones_that_fit(
     tmp_path_factory: pytest.TempPathFactory, places: list[int], most: int
 ) -> None:

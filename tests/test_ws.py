@@ -15,6 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.serving import Run, Served, served, wait_until
 from vidgen.paths import Home
 
+NOBODY = str(uuid.UUID(int=1))
 TOKEN = "a-token-of-enough-letters-for-a-test"
 
 
@@ -30,7 +31,8 @@ def server(home: Home) -> Iterator[Served]:
 
 
 def socket(server: Served, path: str = "", **more: Any) -> ClientConnection:
-    return connect(f"ws://127.0.0.1:{server.port}/api/ws/progress{path}", **more)
+    made: ClientConnection = connect(f"ws://127.0.0.1:{server.port}/api/ws/progress{path}", **more)
+    return made
 
 
 def received(ws: ClientConnection) -> dict[str, Any]:
@@ -39,6 +41,11 @@ def received(ws: ClientConnection) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(ws.recv(timeout=10))
         if message["event_type"] != "heartbeat":
             return message
+
+
+def drained(ws: ClientConnection) -> None:
+    while True:
+        ws.recv(timeout=10)
 
 
 def asked(ws: ClientConnection, **command: Any) -> dict[str, Any]:
@@ -123,8 +130,8 @@ def test_asking_for_progress(server: Served, home: Home, run: Run) -> None:
         ('{"type":"subscribe"}', "bad_task_id"),
         ('{"type":"subscribe","task_id":"../x"}', "bad_task_id"),
         ('{"type":"subscribe","task_ids":[1]}', "bad_task_id"),
-        ('{"type":"subscribe","task_id":"%s"}' % uuid.UUID(int=1), "unknown_task"),
-        ('{"type":"subscribe","task_id":"%s","after":"x y"}' % uuid.UUID(int=1), "bad_cursor"),
+        ('{"type":"subscribe","task_id":"' + NOBODY + '"}', "unknown_task"),
+        ('{"type":"subscribe","task_id":"' + NOBODY + '","after":"x y"}', "bad_cursor"),
     ],
 )
 def test_what_cannot_be_done_is_said(server: Served, message: str, code: str) -> None:
@@ -178,15 +185,12 @@ def test_places_are_limited_and_freed(home: Home, run: Run) -> None:
 def test_a_message_too_large_ends_the_connection(server: Served) -> None:
     with socket(server) as ws:
         received(ws)
+        ws.send("x" * 100_000)
         with pytest.raises(ConnectionClosed):
-            ws.send("x" * 100_000)
-            while True:
-                ws.recv(timeout=10)
+            drained(ws)
 
 
-def test_a_peer_without_pong_is_cut(
-    home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_peer_without_pong_is_cut(home: Home, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """30 and 60 seconds in earnest; here 0.3 and 0.6."""
     from vidgen.progress import server as server_module
 
@@ -217,7 +221,6 @@ def test_the_end_of_the_server_is_said(home: Home, run: Run) -> None:
             ws = stack.enter_context(socket(server, f"/{run.id}"))
             received(ws)
         with pytest.raises(ConnectionClosed) as closed:
-            while True:
-                ws.recv(timeout=10)
+            drained(ws)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1012

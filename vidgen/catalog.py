@@ -59,7 +59,7 @@ class Wheel:
 
 
 def models() -> Mapping[str, Model]:
-    """Every row, by name, in the file's order; then those of the file that `$VIDGEN_MODELS_FILE` names.
+    """Every row, by name, in the file's order; then those of the file in `$VIDGEN_MODELS_FILE`.
 
     Raises InputError when that file cannot be used.
     """

@@ -34,6 +34,9 @@ class WorkKeeper:
     folder: Path
     fresh: bool = False  # True: use nothing that another run made
 
+    def has(self, step: Step) -> bool:
+        return bool(step.keeps) and any(file.exists() for file in self._candidates(step))
+
     def load(self, step: Step) -> tuple[object, ...] | None:
         for arrays in self._candidates(step):
             values = _read(arrays, step)

@@ -8,20 +8,26 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
+from vidgen.device import Network, Peak, done_with, loading, measured
 from vidgen.errors import Cancelled, VidgenError
 from vidgen.events import Emit, Failed, RunCancelled, StageEnded, StageStarted
 from vidgen.stages.base import Stage
 from vidgen.work import Notes, Work
 
 Clock = Callable[[], float]
+Meter = Callable[[str], AbstractContextManager[Peak]]  # of a device's memory
 
 
 class Keeper(Protocol):
     """Where finished values outlive the run that made them."""
+
+    def has(self, step: "Step") -> bool:
+        """Whether something seems to be kept; `load` tells for sure."""
+        ...
 
     def load(self, step: "Step") -> tuple[object, ...] | None: ...
 
@@ -39,10 +45,14 @@ class Step:
     stage: Stage
     key: str = ""
     keeps: tuple[type, ...] = ()
+    networks: tuple[Network, ...] = ()  # loaded ahead, let go when memory is short
 
 
 class Forgetful:
     """A keeper that keeps nothing."""
+
+    def has(self, step: Step) -> bool:  # noqa: ARG002  # Keeper's form
+        return False
 
     def load(self, step: Step) -> tuple[object, ...] | None:  # noqa: ARG002  # Keeper's form
         return None
@@ -57,28 +67,49 @@ def run(
     emit: Emit,
     keeper: Keeper | None = None,
     clock: Clock = time.monotonic,
+    device: str = "cpu",
+    meter: Meter = measured,
 ) -> Work:
-    """All steps over `work`; answers the last shelf. What a step raises goes through."""
+    """All steps over `work`; answers the last shelf. What a step raises goes through.
+
+    `device` is where networks are loaded, ahead of their use, and whose memory `meter` measures.
+    """
     keeper = keeper or Forgetful()
-    for step in steps:
-        work = _run_step(step, work, emit, keeper, clock)
+    watch = _Watch(emit, keeper, clock, device, meter)
+    ahead = [network for step in steps if not keeper.has(step) for network in step.networks]
+    with loading(ahead, device):
+        for step in steps:
+            work = watch.run(step, work)
     return work
 
 
-def _run_step(step: Step, work: Work, emit: Emit, keeper: Keeper, clock: Clock) -> Work:
-    name = step.stage.name
-    began = clock()
-    emit(StageStarted(name))
-    kept = keeper.load(step) if step.keeps else None
-    if kept is not None:
-        emit(StageEnded(name, clock() - began, "reused", "run.reused"))
-        return work.plus(*kept)
-    work = step.stage.run(work.plus(Notes()), emit)
-    if step.keeps:
-        keeper.save(step, work)
-    notes = work.get(Notes)
-    emit(StageEnded(name, clock() - began, notes.status, notes.code, notes.values))
-    return work
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """What one step is run with."""
+
+    emit: Emit
+    keeper: Keeper
+    clock: Clock
+    device: str
+    meter: Meter
+
+    def run(self, step: Step, work: Work) -> Work:
+        name, began = step.stage.name, self.clock()
+        self.emit(StageStarted(name))
+        kept = self.keeper.load(step) if step.keeps else None
+        if kept is not None:
+            self.emit(StageEnded(name, self.clock() - began, "reused", "run.reused"))
+            return work.plus(*kept)
+        with self.meter(self.device) as peak:
+            work = step.stage.run(work.plus(Notes()), self.emit)
+        if step.keeps:
+            self.keeper.save(step, work)
+        notes = work.get(Notes)
+        values = {**notes.values, **{name: used for name, used in asdict(peak).items() if used}}
+        self.emit(StageEnded(name, self.clock() - began, notes.status, notes.code, values))
+        for network in step.networks:
+            done_with(network, self.device)
+        return work
 
 
 @contextmanager

@@ -4,19 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from vidgen import catalog, device
+from vidgen import device
 from vidgen.catalog import Catalog
 from vidgen.errors import SetupError
 from vidgen.events import Emit, Log
 from vidgen.settings import Options
 
 # What every run needs, whichever set it uses: the face of the chosen person comes from these.
-EMBEDDED: Final = (
-    "centerface",
-    "face_landmark",
-    "selfie_segmentation",
-    "selfie_segmentation_landscape",
-)
+FACES: Final = ("centerface", "face_landmark")
+SELFIE: Final = ("selfie_segmentation", "selfie_segmentation_landscape")
+EMBEDDED: Final = FACES + SELFIE
 PERSONS: Final = ("yolo26n", "yolo26s", "yolo26m", "yolo11n")  # the first one that is here is used
 MATTES: Final = ("birefnet_portrait", "birefnet")
 LIGHT_MATTES: Final = ("birefnet_lite",)  # what a CPU draws in seconds rather than minutes
@@ -32,14 +29,19 @@ class Plan:
     matte: str = ""  # a BiRefNet model
     renderer: str = "puppet"
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Every model whose bytes the result depends on."""
-        extra = MUSETALK if self.renderer == "musetalk" else ()
-        return (*EMBEDDED, *filter(None, (self.persons, self.matte)), *extra)
+    # The models whose bytes each result depends on:
 
-    def hashes(self) -> Mapping[str, str]:
-        return {name: catalog.models()[name].sha256 for name in self.models}
+    @property
+    def face_models(self) -> tuple[str, ...]:
+        return FACES + ((self.persons,) if self.persons else ())
+
+    @property
+    def matte_models(self) -> tuple[str, ...]:
+        return (self.matte,) if self.matte else SELFIE
+
+    @property
+    def render_models(self) -> tuple[str, ...]:
+        return MUSETALK if self.renderer == "musetalk" else ()
 
     def told(self) -> Mapping[str, Any]:
         """For the event that ends `initialized`."""
@@ -107,5 +109,5 @@ def _renderer(shelf: Catalog, options: Options, where: str, *, wants_full: bool)
         return "musetalk"
     if options.renderer != "auto":
         return options.renderer
-    # On a CPU MuseTalk takes a minute for a second of voice; it must be asked for there.
+    # On a CPU MuseTalk takes minutes for a second of voice; it must be asked for there.
     return "musetalk" if wants_full and where != "cpu" and shelf.ready(MUSETALK) else "puppet"

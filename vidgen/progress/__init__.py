@@ -1,4 +1,4 @@
-"""How far a run is: told, kept, shown, served. Knows no stage; importing it imports nothing else."""
+"""How far a run is: told, kept, shown, served. Knows no stage; importing it imports nothing."""
 
 from typing import TYPE_CHECKING, Any
 

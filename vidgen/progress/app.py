@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -170,9 +169,7 @@ class Application:
 
     # Streams
 
-    async def _stream(
-        self, path: str, headers: Headers, scope: Scope, send: Send
-    ) -> Stream | None:
+    async def _stream(self, path: str, headers: Headers, scope: Scope, send: Send) -> Stream | None:
         """The stream that is asked for; None when the watcher has everything already."""
         if scope["method"] != "GET":
             raise Refusal(405, "method", "Streams are read with GET.")
@@ -209,7 +206,9 @@ class Application:
         listing = self.listing
         known = await asyncio.to_thread(listing.with_epochs, set(cursor.places))
         running = await asyncio.to_thread(listing.running)
-        missed = await asyncio.to_thread(listing.begun_after, cursor.newest) if cursor.newest else []
+        missed = (
+            await asyncio.to_thread(listing.begun_after, cursor.newest) if cursor.newest else []
+        )
         places: dict[Tail, int | None] = {}
         for task_id in dict.fromkeys([*known.values(), *running, *missed]):
             with contextlib.suppress(Refusal):
@@ -325,9 +324,7 @@ async def _refusal(_: Request, error: Exception) -> Response:
 
 
 def _response(refusal: Refusal) -> Response:
-    response = answer(
-        {"error": {"code": refusal.code, "message": refusal.message}}, refusal.status
-    )
+    response = answer({"error": {"code": refusal.code, "message": refusal.message}}, refusal.status)
     if refusal.status == 401:
         response.headers["www-authenticate"] = "Bearer"
     if refusal.status == 405:

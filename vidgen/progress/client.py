@@ -95,9 +95,7 @@ def _until(follower: "Follower", stop: Callable[[Envelope], bool]) -> Iterator[T
             return
 
 
-def _together(
-    followers: Sequence["Follower"], stop: Callable[[Envelope], bool]
-) -> Iterator[Told]:
+def _together(followers: Sequence["Follower"], stop: Callable[[Envelope], bool]) -> Iterator[Told]:
     """All at once, each in a thread of its own."""
     told: queue.Queue[Told | VidgenError | None] = queue.Queue(maxsize=1000)
 
@@ -129,8 +127,8 @@ def _stopper(until: str) -> Callable[[Envelope], bool]:
     if until in ("", "complete"):
         return lambda e: e.event_type in _ENDS
     done = ("completed", "skipped", "reused")
-    return lambda e: e.event_type in _ENDS or (
-        e.data.get("stage") == until and e.data.get("status") in done
+    return lambda e: (
+        e.event_type in _ENDS or (e.data.get("stage") == until and e.data.get("status") in done)
     )
 
 
@@ -267,9 +265,7 @@ class Follower:
                     self._base_wait = min(decoder.retry_ms / 1000, CAP_SECONDS)
         raise Lost("the stream ended")
 
-    def _taken(
-        self, client: httpx.Client, task_id: str, event: ServerEvent
-    ) -> Iterator[Envelope]:
+    def _taken(self, client: httpx.Client, task_id: str, event: ServerEvent) -> Iterator[Envelope]:
         envelope = Envelope.from_wire(event.data)
         epoch = event.last_event_id.partition("-")[0]
         if envelope.event_type == "reset":

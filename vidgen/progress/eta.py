@@ -12,7 +12,7 @@ from typing import Final
 
 from vidgen.events import Event, StageEnded, StageProgress, StageStarted
 from vidgen.progress.countdown import Countdown
-from vidgen.progress.experience import DRAWING_STAGES, Experience, Request, plan_of
+from vidgen.progress.experience import DRAWING_STAGES, Experience, Foretold, Request, plan_of
 from vidgen.progress.past import TRAITS
 from vidgen.progress.wire import Remaining
 
@@ -20,7 +20,6 @@ RATE_SHARE: Final = 0.02  # of a stage must be done before its own speed says an
 PATIENCE_SECONDS: Final = 0.5  # how long the first estimate may wait for the logs to be read
 REFRESH_SECONDS: Final = 1.0
 OVERDUE_SHARE: Final = 0.1  # a silent stage past its time is taken to need this much more of it
-READY_SHARE: Final = 0.2  # of a stage's time at least is its work, not getting ready for it
 LIVE_HALF: Final = 0.05  # of a stage done, the measured speed counts as much as the foretold one
 
 
@@ -100,48 +99,51 @@ class Estimator:
         return True
 
     def _estimate(self, request: Request, now: float) -> None:
+        running = self._running
+        if running and running.stage == "queued":  # nobody can foretell another's run
+            self._know_nothing("queued")
+            return
         known = self._experience or Experience(())
         typical, spread = known.typical_ratio, max(1.0, known.upper_ratio / known.typical_ratio)
         left, upper, basis = 0.0, 0.0, "history"
         for stage in plan_of(request):
             if stage in self._done:
                 continue
-            is_running = self._running is not None and self._running.stage == stage
-            traits = self._running.traits if self._running and is_running else {}
-            prior = known.stage_seconds(stage, request, traits)
-            prior = None if prior is None else prior * typical
-            share = self._running.share if self._running and is_running else 0.0
-            seconds = self._left_of_running(prior, now) if is_running else prior
+            is_running = running is not None and running.stage == stage
+            prior = known.stage_time(
+                stage, request, running.traits if running and is_running else {}
+            )
+            if prior:
+                prior = Foretold(prior.ready * typical, prior.work * typical)
+            seconds = self._left(running, prior, now) if running and is_running else _all_of(prior)
             if seconds is None and stage in DRAWING_STAGES:
-                self._know_nothing(now)
+                self._know_nothing("learning")
                 return
             if prior is None and stage in DRAWING_STAGES:
                 basis = "rate"
+            share = running.share if running and is_running else 0.0
             left += seconds or 0.0
             upper += (seconds or 0.0) * (1 + (spread - 1) * (1 - share))
         self._basis = basis
         self._eta.take(left, now)
         self._upper.take(upper if basis == "history" else None, now)
 
-    def _know_nothing(self, now: float) -> None:
-        self._basis = "learning"
-        self._eta.take(None, now)
-        self._upper.take(None, now)
+    def _know_nothing(self, basis: str) -> None:
+        self._basis = basis
+        self._eta.take(None, 0.0)
+        self._upper.take(None, 0.0)
 
-    def _left_of_running(self, prior: float | None, now: float) -> float | None:
+    def _left(self, running: _Running, prior: Foretold | None, now: float) -> float | None:
         """Seconds left of the running stage: foretold and measured, weighed by what is done."""
-        assert self._running is not None
-        running = self._running
         live = self._live(running, now)
         if prior is None:
             return live if running.stage in DRAWING_STAGES else 0.0
-        if running.first is None:  # it tells no progress: it may end any moment, or never
+        if running.first is None:
+            # Still getting ready; a stage that never tells progress is silent to its end.
             elapsed = now - running.began
-            return max(prior - elapsed, OVERDUE_SHARE * elapsed)
-        # What passed before the first progress was getting ready, and is over.
-        at, share = running.first
-        drawing = max(prior - (at - running.began), READY_SHARE * prior)
-        foretold = drawing * (1 - running.share) / max(1 - share, RATE_SHARE)
+            silent, rest = (prior.ready, prior.work) if prior.ready else (prior.work, 0.0)
+            return max(silent - elapsed, OVERDUE_SHARE * elapsed) + rest
+        foretold = prior.work * (1 - running.share)
         if live is None:
             return foretold
         weight = running.share / (running.share + LIVE_HALF)
@@ -155,3 +157,7 @@ class Estimator:
         if done < RATE_SHARE or took <= 0:
             return None
         return took / done * (1 - running.share)
+
+
+def _all_of(prior: Foretold | None) -> float | None:
+    return prior.seconds if prior else None

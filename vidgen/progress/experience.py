@@ -7,6 +7,7 @@ How fast the running one goes is the business of `eta`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from math import ceil
 from statistics import median
@@ -29,6 +30,18 @@ DRAWING: Final = ("renderer", "device")
 Request = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """A stage's expected time, seconds: getting ready (models loading), then its work."""
+
+    ready: float
+    work: float
+
+    @property
+    def seconds(self) -> float:
+        return self.ready + self.work
+
+
 class Experience:
     """What past runs teach. Immutable; oldest run first."""
 
@@ -36,29 +49,29 @@ class Experience:
         self._runs = runs
         self._ratios = self._tested() if calibrated else []
 
-    def stage_seconds(
+    def stage_time(
         self, stage: str, request: Request, traits: Mapping[str, str] | None = None
-    ) -> float | None:
-        """What the stage will take, models' loading included; None when no run tells."""
+    ) -> Foretold | None:
+        """What the stage will take; None when no run tells."""
         known = self._like(stage, request, traits or {})
         if not known:
             return None
         times = [time for _, time in known]
+        ready = median(time.ready_seconds for time in times)
         points = [(work_of(time, run.request), time.seconds) for run, time in known]
         wanted = work_of(times[-1], request)
-        load = median(time.load_seconds for time in times)
         paired = [(x, y) for x, y in points if x]
         if wanted is None or len(paired) < len(points):
-            return load + median(y for _, y in points)
+            return Foretold(ready, median(y for _, y in points))
         slope, base = line(paired)
-        return load + base + slope * wanted
+        return Foretold(ready, base + slope * wanted)
 
     def run_seconds(self, request: Request) -> float | None:
         """The sum over the plan's stages; None when its longest part is unknown."""
-        told = {stage: self.stage_seconds(stage, request) for stage in plan_of(request)}
+        told = {stage: self.stage_time(stage, request) for stage in plan_of(request)}
         if any(told[stage] is None for stage in told if stage in DRAWING_STAGES):
             return None
-        return sum(seconds or 0.0 for seconds in told.values())
+        return sum(time.seconds for time in told.values() if time)
 
     @property
     def typical_ratio(self) -> float:

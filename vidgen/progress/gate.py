@@ -109,7 +109,9 @@ class Names:
     A rebinding page needs a name, so any literal address is harmless.
     """
 
-    def __init__(self, host: str, more: tuple[str, ...] = (), origins: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, host: str, more: tuple[str, ...] = (), origins: tuple[str, ...] = ()
+    ) -> None:
         own = socket.gethostname().lower()
         self._names = {*_LOOPBACK, host.lower(), *(name.lower() for name in more)}
         if not is_loopback(host):

@@ -24,7 +24,7 @@ IDLE_SECONDS: Final = 60.0  # a log that nobody watches is closed after this
 OPEN_LOGS: Final = 256  # so is the one longest unused when there are more
 
 
-class UnknownTask(LookupError):
+class UnknownTask(LookupError):  # noqa: N818  # an answer to a question
     """There is no task of this id in the store."""
 
 
@@ -153,12 +153,10 @@ class Hub:
         """The task was deleted."""
         log = self._logs.pop(task_id)
         log.stop_listening()
-        loop = asyncio.get_running_loop()
         for watcher in tuple(log.watchers):
             watcher.tell(log.tail, "deleted", log.tail.snapshot.deletion())
             watcher.forget(log.tail)
-            if watcher.is_over():
-                loop.create_task(watcher.end())
+            watcher.resume()  # which ends it, if this was its only one
         log.tail.close()
 
     def _check_writer(self, log: _Log) -> None:

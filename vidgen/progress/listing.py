@@ -40,9 +40,7 @@ class Listing:
         except FileNotFoundError:
             return []
         root = str(self._home.tasks)
-        found = [
-            (_written(f"{root}/{name}"), name) for name in names if is_task_id(name)
-        ]
+        found = [(_written(f"{root}/{name}"), name) for name in names if is_task_id(name)]
         return sorted(found, reverse=True)
 
     def page(self, offset: int, limit: int) -> tuple[int, list[dict[str, Any]]]:

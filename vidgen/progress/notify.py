@@ -41,9 +41,7 @@ class Inotify:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         from inotify_simple import INotify, flags
 
-        self._mask = (
-            flags.MODIFY | flags.CREATE | flags.MOVED_TO | flags.DELETE | flags.DELETE_SELF
-        )
+        self._mask = flags.MODIFY | flags.CREATE | flags.MOVED_TO | flags.DELETE | flags.DELETE_SELF
         self._ignored = flags.IGNORED
         self._source = INotify(nonblocking=True)
         self._loop = loop
@@ -63,7 +61,7 @@ class Inotify:
             self._source.rm_watch(mark)
 
     def _ready(self) -> None:
-        marks = {}  # in order, each once: a burst of writes is one reading
+        marks: dict[int, bool] = {}  # in order, each once: a burst of writes is one reading
         for event in self._source.read(timeout=0):
             marks[event.wd] = marks.get(event.wd, False) or bool(event.mask & self._ignored)
         for mark, is_gone in marks.items():

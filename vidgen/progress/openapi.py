@@ -116,7 +116,7 @@ ORDER: Final = _object(
         "photo": {"type": "string", "contentMediaType": "application/octet-stream"},
         "voice": {"type": "string", "contentMediaType": "application/octet-stream"},
     },
-    **{name: TEXT for name in sorted(FREE)},
+    **dict.fromkeys(sorted(FREE), TEXT),
 ) | {"additionalProperties": False}
 
 

@@ -23,12 +23,13 @@ _HEAD: Final = 200  # bytes in which a line's event_type stands
 
 @dataclass(frozen=True, slots=True)
 class StageTime:
-    """One stage of one run. `seconds` is without `load_seconds`, the loading of its models."""
+    """One stage of one run. `seconds` is its work, `ready_seconds` what passed before: the loading
+    of its models, or until the first of its units was done."""
 
     stage: str
     status: str
     seconds: float
-    load_seconds: float
+    ready_seconds: float
     traits: Mapping[str, str]
     work: float | None
     work_unit: str
@@ -133,13 +134,14 @@ def telling_events(log: Path) -> Iterator[Envelope]:
 
 def _stage_time(data: Mapping[str, Any]) -> StageTime:
     told = data.get("metadata") or {}
-    load = _number(told, "load_seconds")
+    took = _number(data, "duration_seconds")
+    ready = min(took, max(_number(told, "load_seconds"), _number(data, "ready_seconds")))
     work = told.get("work")
     return StageTime(
         str(data.get("stage")),
         str(data.get("status")),
-        max(0.0, _number(data, "duration_seconds") - load),
-        load,
+        took - ready,
+        ready,
         {name: str(told[name]) for name in TRAITS if told.get(name)},
         float(work) if isinstance(work, int | float) and work > 0 else None,
         str(told.get("work_unit", "")),

@@ -26,7 +26,9 @@ class Route:
     path: str
     handler: str
     about: str
-    answers: Mapping[int, str] = field(default_factory=dict)  # status → schema's or media type's name
+    answers: Mapping[int, str] = field(
+        default_factory=dict
+    )  # status → schema's or media type's name
     parameters: tuple[Parameter, ...] = ()
     access: Access = "token"
 

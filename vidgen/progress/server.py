@@ -95,7 +95,9 @@ def _shown(host: str) -> str:
 def bound(host: str, port: int) -> socket.socket:
     """A listening socket. Raises SetupError when the port is taken, InputError for a bad host."""
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
     except (OSError, OverflowError) as error:
         raise InputError(
             "The address {host} is not one of this machine's.",
@@ -108,6 +110,7 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen(BACKLOG)  # from here on nobody is turned away
     except OSError as error:
         listener.close()
         raise SetupError(

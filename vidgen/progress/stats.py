@@ -22,7 +22,7 @@ JUDGED: Final = 50  # of them, how many estimates are judged
 
 @dataclass(frozen=True, slots=True)
 class StageStats:
-    """One stage as one backend on one device did it. Seconds are without the models' loading."""
+    """One stage as one backend on one device did it. Seconds are without getting ready."""
 
     stage: str
     backend: str
@@ -31,7 +31,7 @@ class StageStats:
     median_seconds: float
     low_seconds: float  # a quarter of the runs took less
     high_seconds: float  # a quarter took more
-    load_seconds: float
+    ready_seconds: float
     seconds_per_unit: float | None
     unit: str
 
@@ -121,7 +121,7 @@ def _stage(
         median(seconds),
         low,
         high,
-        median(time.load_seconds for _, time in found),
+        median(time.ready_seconds for _, time in found),
         median(paces) if paces else None,
         found[-1][1].work_unit,
     )

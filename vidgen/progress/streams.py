@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
-import orjson
-
 from vidgen.events import Envelope
 from vidgen.progress import sse
 from vidgen.progress.gate import Places
@@ -92,8 +90,9 @@ class TaskStream(Watcher):
 
     def note(self, tail: Tail | None, event_type: str, data: Mapping[str, Any]) -> Message:
         content = note_bytes(tail, event_type, data)
-        is_reset = event_type == "reset" and tail is not None
-        return _body(sse.frame(content, self.event_id(tail, tail.last_seq) if is_reset else b""))
+        if tail is None or event_type != "reset":
+            return _body(sse.frame(content))
+        return _body(sse.frame(content, self.event_id(tail, tail.last_seq)))
 
     def event_id(self, tail: Tail, seq: int) -> bytes:
         return f"{tail.epoch}-{seq}".encode() if tail.epoch else b""
@@ -116,8 +115,7 @@ class SeveralStream(TaskStream):
 
     def messages(self, tail: Tail, lines: Sequence[bytes], seqs: Sequence[int]) -> Batch:
         frames = [
-            sse.frame(line, self.event_id(tail, seq))
-            for line, seq in zip(lines, seqs, strict=True)
+            sse.frame(line, self.event_id(tail, seq)) for line, seq in zip(lines, seqs, strict=True)
         ]
         return [(_body(b"".join(frames)), seqs[-1])] if frames else []
 
@@ -151,7 +149,7 @@ class AllStream(SeveralStream):
 
 @dataclass(slots=True)
 class Stream:
-    """One SSE request that was let in. Holds no more of it than it needs: there may be thousands."""
+    """One SSE request that was let in. Keeps little: there may be thousands."""
 
     watcher: TaskStream
     places: Mapping[Tail, int | None]  # where each log begins

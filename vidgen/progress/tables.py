@@ -204,7 +204,7 @@ def print_stats(stats: "Stats", language: str) -> None:
 
 
 def _stage_stats(stages: Sequence["StageStats"], language: str, out: Console) -> Table:
-    heads = ["stage", "median", "half", "load", "pace", "runs"]
+    heads = ["stage", "median", "half", "ready", "pace", "runs"]
     if out.width < NARROW:
         del heads[2:]
     titles = [say(f"stats.{head}", None, language) for head in heads]
@@ -232,8 +232,8 @@ def _stat(stage: "StageStats", column: str, language: str) -> str:
             return duration(stage.median_seconds, language)
         case "half":
             return f"{stage.low_seconds:.1f} – {stage.high_seconds:.1f}"
-        case "load":
-            return f"{stage.load_seconds:.1f}"
+        case "ready":
+            return f"{stage.ready_seconds:.1f}"
         case "pace" if stage.seconds_per_unit:
             unit = say(f"live.unit_{stage.unit}", None, language, otherwise=stage.unit)
             return f"{stage.seconds_per_unit * 1000:.0f} ms/{unit}"

@@ -79,7 +79,7 @@ class Tail:
     def read(self) -> Change:
         """Take in what was written since, at most READ_BYTES of it."""
         try:
-            found = os.stat(self.folder.events)
+            found = self.folder.events.stat()
         except (FileNotFoundError, NotADirectoryError):
             return self._lost()
         if self._fd >= 0 and not self._is_same(found):
@@ -159,9 +159,7 @@ class Tail:
         kinds = self._kinds
         last = {kinds[place]: place for place in places}
         return [
-            place
-            for place in places
-            if kinds[place] < _REPLACEABLE or place == last[kinds[place]]
+            place for place in places if kinds[place] < _REPLACEABLE or place == last[kinds[place]]
         ]
 
     def logs(self, after: int) -> list[int]:

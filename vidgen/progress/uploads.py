@@ -18,8 +18,11 @@ PIECE_BYTES: Final = 1024 * 1024
 # Options that name no file, choose no account to be billed, and take no more of this machine
 # than a run does anyway.
 FREE: Final = frozenset(
-    "person conf_threshold framing pitch pitch_range rate loudness text language seed mouth "
-    "head_motion blink brows gaze background smoothing height aspect fps format models".split()
+    {
+        *("person", "conf_threshold", "framing", "pitch", "pitch_range", "rate", "loudness"),
+        *("text", "language", "seed", "mouth", "head_motion", "blink", "brows", "gaze"),
+        *("background", "smoothing", "height", "aspect", "fps", "format", "models"),
+    }
 )
 _BACKGROUND: Final = re.compile(r"keep|blur|transparent|#[0-9a-fA-F]{6}")
 _PHOTOS: Final = (

@@ -7,7 +7,7 @@ when there is something new, the hub says.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, cast
 
 from vidgen.progress.tail import Tail
 
@@ -17,7 +17,7 @@ STALL_SECONDS: Final = 5.0  # so is one whose socket took nothing for so long
 REPLAY_BYTES: Final = 8 * 1024 * 1024  # more old events than this come as one snapshot
 
 Message = MutableMapping[str, Any]
-Send = Callable[[Message], Coroutine[Any, Any, None]]
+Send = Callable[[Message], Awaitable[None]]
 # One for all: most watchers never need their own, and there may be thousands.
 _NOTHING: Final[Mapping[Tail, int]] = {}
 Batch = Sequence[tuple[Message, int]]  # each with the `seq` that is reached when it is sent
@@ -152,7 +152,7 @@ class Watcher:
         uvicorn's `send` waits, if at all, before it writes, so one that does not end at its
         first step has not begun. This spares a task switch for each watcher and event.
         """
-        sending = self._send(message)
+        sending = cast(Coroutine[Any, Any, None], self._send(message))
         try:
             sending.send(None)
         except StopIteration:

@@ -67,6 +67,7 @@ class Wire:
                 return "progress_update", self._snapshot(event)
             case StageStarted():
                 self._stage = event.stage
+                self._rate.begin(event.stage)
                 self._reach(event.stage, 0.0)
                 data = self._sentence(event.code or f"stage.{event.stage}", event.metadata)
                 return "stage_update", data | {
@@ -135,12 +136,13 @@ class Wire:
     def _ended(self, event: StageEnded) -> Data:
         self._stage = event.stage
         self._reach(event.stage, 1.0)
-        return self._sentence(event.code or f"stage.{event.stage}", event.metadata) | {
-            "stage_progress": 1.0,
-            "status": event.status,
-            "duration_seconds": round(event.duration_seconds, 3),
-            **self._remaining(event),
-        }
+        data = self._sentence(event.code or f"stage.{event.stage}", event.metadata)
+        data["stage_progress"] = 1.0
+        data["status"] = event.status
+        data["duration_seconds"] = round(event.duration_seconds, 3)
+        if (ready := self._rate.ready_seconds(event)) is not None:
+            data["ready_seconds"] = ready
+        return data | self._remaining(event)
 
     def _resource(self, event: Resource) -> Data:
         used = {
@@ -209,14 +211,23 @@ class _Rate:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._stage = ""
+        self._began = 0.0
+        self._first: float | None = None  # seconds, when the first unit was done
         self._points: list[tuple[float, float]] = []  # (seconds, done)
 
+    def begin(self, stage: str) -> None:
+        self._stage, self._began, self._first, self._points = stage, self._clock(), None, []
+
     def __call__(self, event: StageProgress) -> float | None:
-        now = self._clock()
-        if event.stage != self._stage or (self._points and event.done < self._points[-1][1]):
-            self._stage, self._points = event.stage, []
+        if event.stage != self._stage:
+            self.begin(event.stage)
         if event.done <= 0:
             return None
+        now = self._clock()
+        if self._first is None:
+            self._first = now
+        if self._points and event.done < self._points[-1][1]:
+            self._points = []
         self._points.append((now, event.done))
         while len(self._points) > 2 and now - self._points[1][0] >= RATE_WINDOW_SECONDS:
             del self._points[0]
@@ -224,6 +235,12 @@ class _Rate:
         if now - began < RATE_LEAST_SECONDS:
             return None
         return round((last - first) / (now - began), 2)
+
+    def ready_seconds(self, event: StageEnded) -> float | None:
+        """How long the stage got ready; None when it told no progress."""
+        if event.stage != self._stage or self._first is None:
+            return None
+        return round(self._first - self._began, 3)
 
 
 def _tenths(seconds: float | None) -> float | None:

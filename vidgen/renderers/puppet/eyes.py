@@ -57,7 +57,7 @@ def _patch(frame: Pixels, eye: Eye, box: Box, opening: Box, light: Light) -> Eye
     for place, part in ((box, lids), (opening, gaze)):
         still = doubled(np.ascontiguousarray(crop(frame, place)))
         u, v = eye.axes.uv(*places(place))
-        parts.append(part.build(still, eye, u, v, FINE, light.blur))
+        parts.append(part.build(still, eye, u, v, FINE, light))
     return EyePatch(box, opening, parts[1], parts[0])
 
 

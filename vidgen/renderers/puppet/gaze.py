@@ -11,7 +11,7 @@ import numpy as np
 
 from vidgen.renderers.puppet.geometry import Eye
 from vidgen.renderers.puppet.grid import Array, indices, looked_up, rounded, smoothstep
-from vidgen.renderers.puppet.skin import LUMA
+from vidgen.renderers.puppet.skin import LUMA, Light
 from vidgen.work import Pixels
 
 IRIS: Final = 0.41  # radius of an iris in half eye widths: 11.7 mm across, the eye 28.5 mm
@@ -57,11 +57,11 @@ class Ball:
         return 1 - smoothstep((np.abs(off) - firm) / room)
 
 
-def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, blur: float) -> Ball:
+def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Light) -> Ball:
     """The eyeball over its patch; arguments as for `lids.build`."""
     upper, lower = eye.upper(u), eye.lower(u)
     margin = 0.035 * 2 * eye.half
-    soft = max(0.7, 1.2 * blur)
+    soft = max(0.7, 1.2 * light.blur)
     inside = np.minimum(v - upper - margin, lower - 0.5 * margin - v)
     inside = np.minimum(inside, 0.96 * eye.half - np.abs(u))
     column, row = indices(u.shape)

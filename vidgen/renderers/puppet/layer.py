@@ -19,7 +19,7 @@ FINE: Final = 2  # layer pixels per frame pixel
 # to a neighbour a bilinear look-up blurs; over all places the mean sharpness so is the photo's
 # (measured: 1.06 and .99 of it on soft photos, .89 on a very grainy one; without: .98, .92, .74).
 _LOBES: Final = np.sinc(np.arange(-3.5, 4)) * np.sinc(np.arange(-3.5, 4) / 4)
-_SHARPER: Final = np.convolve(_LOBES, (-0.09, 1.18, -0.09))[1:-1]
+_SHARPER: Final = np.convolve(_LOBES, (-0.06, 1.12, -0.06))[1:-1]
 HALF: Final = _SHARPER / _SHARPER.sum()
 REACH: Final = 0.10  # Hf: nothing moves farther than this in a film
 

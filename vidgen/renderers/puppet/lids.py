@@ -11,7 +11,7 @@ import numpy as np
 
 from vidgen.renderers.puppet.geometry import Eye
 from vidgen.renderers.puppet.grid import Array, indices, looked_up, rounded, smoothstep
-from vidgen.renderers.puppet.skin import LUMA
+from vidgen.renderers.puppet.skin import LUMA, Light
 from vidgen.work import Pixels
 
 UPPER: Final = 0.84  # share of the opening that the upper lid crosses
@@ -19,7 +19,7 @@ LOWER: Final = 0.20  # and the lower one
 LASHES: Final = 0.035  # of the eye's width: how far below its edge the upper lid's lashes reach
 BEYOND: Final = (1.42, 1.0)  # half widths from the middle: the lid's motion fades to the sides
 LEAST: Final = 0.03  # of the eye's width: the motion there
-DIM: Final = 0.50
+DIM: Final = 0.60
 BEND: Final = 1.25  # above 1 the skin under the brow is drawn out less than that at the edge
 
 
@@ -90,10 +90,10 @@ class Lids:
         return looked_up(picture, *at)
 
 
-def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, blur: float) -> Lids:
+def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Light) -> Lids:
     """The lids of `eye` over its patch; `u`, `v` are the pixels' places in the eye's axes.
 
-    `scale` is patch pixels per frame pixel, `blur` the photo's own, frame pixels.
+    `scale` is patch pixels per frame pixel.
     """
     width = 2 * eye.half
     upper, lower = eye.upper(u), eye.lower(u)
@@ -103,7 +103,7 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, blur: float
     anchor = _anchor(still, eye, u, v, upper)
     column, row = indices(u.shape)
     skin = (v > anchor + 0.02 * width) & (v < upper - 0.07 * width) & (share < 1.3)
-    smooth = _lit(still, _skin(still, skin, 0.05 * width * scale / 2), v - lower, width)
+    smooth = _lit(_skin(still, skin, 0.05 * width * scale / 2), light.skin)
     detail = _texture(still, eye, u, v, lower, scale)
     return Lids(
         still=still,
@@ -121,7 +121,7 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, blur: float
         share=share,
         lashes=_lashes(still, v - upper, smooth, width),
         band=0.07 * width,
-        soft=max(0.7, 1.5 * blur),
+        soft=max(0.7, 1.5 * light.blur),
         down=(-scale * eye.axes.sin, scale * eye.axes.cos),
     )
 
@@ -171,15 +171,11 @@ def _skin(still: Pixels, skin: Array, sigma: float) -> Pixels:
     return np.asarray(cv2.resize(mean, size, interpolation=cv2.INTER_LINEAR))
 
 
-def _lit(still: Pixels, smooth: Pixels, below: Array, width: float) -> Pixels:
-    """A lid comes out of the shade of its brow as it shuts: no darker than DIM of the cheek."""
-    cheek = (below > 0.15 * width) & (below < 0.45 * width)
-    if not cheek.any():
-        return smooth
+def _lit(smooth: Pixels, usual: Array) -> Pixels:
+    """A lid comes out of the shade of its brow as it shuts: no darker than DIM of the face."""
     colours = smooth.astype(np.float32)
-    usual = float(np.median(still[cheek].astype(np.float32) @ LUMA))
-    gain = np.clip(DIM * usual / np.maximum(1.0, colours @ LUMA), 1.0, 2.4)
-    return rounded(colours * gain[..., None])
+    short = np.clip(1 - colours @ LUMA / max(1.0, DIM * float(usual @ LUMA)), 0, 1)[..., None]
+    return rounded(colours + short * (DIM * usual - colours))
 
 
 def _lashes(still: Pixels, depth: Array, smooth: Pixels, width: float) -> Array:

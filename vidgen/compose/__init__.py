@@ -9,15 +9,15 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any
 
 from vidgen import __version__, catalog, device, fetch, pipeline, plan, request, settings
 from vidgen.catalog import Catalog, Model, Told
+from vidgen.compose.steps import Assembly, did_account
 from vidgen.errors import InputError
 from vidgen.events import Completed, Emit, Log, Sink, StageEnded, StageProgress, StageStarted
-from vidgen.keep import WorkKeeper, key_of
+from vidgen.keep import WorkKeeper
 from vidgen.paths import Home, TaskFolder
 from vidgen.pipeline import Step
 from vidgen.plan import Plan
@@ -30,12 +30,7 @@ from vidgen.request import Recorded, Request
 from vidgen.settings import Options, Setting
 
 if TYPE_CHECKING:  # numpy is behind these, and the first event must not wait for it
-    from vidgen.renderers.base import Look, Renderer
-    from vidgen.renderers.did.key import Account
     from vidgen.work import Photo, Speech, Work
-
-# Raised when a stage makes something else of the same inputs: what is kept of it is made again.
-VERSIONS: Final = {"detect": 1, "matte": 1, "prosody": 1, "render": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +146,7 @@ def _conduct(job: Job, emit: Emit) -> Result:
 
     photo, speech = _opened(job, emit)
     chosen = _planned(job, emit)
-    steps = _steps(job, chosen, photo, speech, emit)
+    steps = Assembly(job.home, job.task, job.request, chosen, emit).steps(photo, speech)
     told = _plan_told(chosen, job.options, photo, speech)
     emit(StageEnded("initialized", time.monotonic() - began, "completed", "run.planned", told))
     with _alone(job, chosen.device, emit):
@@ -175,7 +170,7 @@ def _opened(job: Job, emit: Emit) -> "tuple[Photo, Speech]":
     if job.options.renderer == "d-id":
         from vidgen.renderers.did.uploads import refuse
 
-        _did_account(job.options)  # no key: better told before anything is made
+        did_account(job.options)  # no key: better told before anything is made
         refuse(speech.seconds, job.options.background)
     return photo, speech
 
@@ -226,7 +221,10 @@ def _alone(job: Job, where: str, emit: Emit) -> Iterator[None]:
         waiting_since.append(time.monotonic())
         emit(StageStarted("queued", "run.queued", {"behind": holder[:8] or "?"}))
 
-    with device.held(job.home, where, job.task.task_id, queued):
+    def moved(position: int) -> None:
+        emit(Log("INFO", "run.position", {"position": position}))
+
+    with device.held(job.home, where, job.task.task_id, queued, moved):
         if waiting_since:
             emit(StageEnded("queued", time.monotonic() - waiting_since[0]))
         yield
@@ -240,135 +238,7 @@ def _run(job: Job, steps: Sequence[Step], where: str, work: "Work", emit: Emit) 
     job.task.previews.mkdir(exist_ok=True)
     work = work.plus(Folder(job.task.work, job.task.previews))
     with Sampler(emit, where):
-        return pipeline.run(steps, work, emit, keeper)
-
-
-def _steps(job: Job, chosen: Plan, photo: "Photo", speech: "Speech", emit: Emit) -> list[Step]:
-    """The stages of this run, each with the key of what it makes."""
-    from vidgen.stages.detect import Detect
-    from vidgen.stages.finalize import Finalize
-    from vidgen.stages.matte import Matte
-    from vidgen.stages.prosody import Prosody
-    from vidgen.work import Cutout, Subject
-
-    keys = Keys.of(job.options, chosen, photo.sha256, speech.sha256)
-    faces, landmarks = _faces(job.shelf)
-    detect = Detect(faces, landmarks, job.options, _people(job, chosen))
-    matte = Matte(_matter(job, chosen, emit), job.options)
-    finalize = Finalize(
-        job.request.output,
-        format=job.options.format,
-        task_id=job.task.task_id,
-        force=job.options.force,
-    )
-    return [
-        Step(detect, keys.subject, (Subject,)),
-        Step(matte, keys.cutout, (Cutout,)),
-        Step(Prosody(job.options)),
-        *_drawing(job, chosen, keys.film, emit),
-        Step(finalize),
-    ]
-
-
-def _faces(shelf: Catalog) -> Any:
-    from vidgen.faces import FaceDetector, LandmarkNet
-
-    return FaceDetector(shelf.path("centerface")), LandmarkNet(shelf.path("face_landmark"))
-
-
-def _people(job: Job, chosen: Plan) -> Any:
-    """Whole persons by YOLO, or None: grown from the faces."""
-    if not chosen.persons:
-        return None
-    from vidgen.stages.yolo import YoloPeople
-
-    folder = job.home.models / chosen.persons
-    return YoloPeople(job.shelf.path(chosen.persons), folder, chosen.device)
-
-
-def _matter(job: Job, chosen: Plan, emit: Emit) -> Any:
-    shelf = job.shelf
-    if not chosen.matte:
-        from vidgen.stages.selfie import Selfie
-
-        return Selfie(
-            shelf.path("selfie_segmentation"), shelf.path("selfie_segmentation_landscape")
-        )
-    from vidgen.stages.birefnet import BiRefNet, Variant, ways
-
-    def variant(names: Sequence[str]) -> Variant | None:
-        name = next((name for name in names if shelf.ready([name])), "")
-        return Variant(name, shelf.path(name), catalog.models()[name].params) if name else None
-
-    found = ways(variant(plan.MATTES), variant(plan.LIGHT_MATTES), chosen.device)
-    return BiRefNet(found, chosen.device, emit)
-
-
-def _drawing(job: Job, chosen: Plan, key: str, emit: Emit) -> list[Step]:
-    """What draws the film: a local renderer, or D-ID's two stages."""
-    if chosen.renderer == "d-id":
-        from vidgen.renderers.did.estimate import Past
-        from vidgen.stages.did import DidProcessing, DidUpload
-
-        payer = _did_account(job.options)
-        past = Past(job.home.root / "did-times.json")
-        return [Step(DidUpload(payer, job.task.task_id)), Step(DidProcessing(payer, past=past))]
-    from vidgen.stages.render import Render
-
-    renderer, look = _renderer(job, chosen, emit), _look(job.options)
-    return [
-        Step(
-            Render(
-                renderer, look, format=job.options.format, hardware=device.gpu_present(), key=key
-            )
-        )
-    ]
-
-
-def _did_account(options: Options) -> "Account":
-    from vidgen.renderers.did.key import Scheme, account
-
-    return account(
-        key_file=options.did_key_file,
-        scheme=cast(Scheme, options.did_auth),
-        keep=options.did_keep,
-        stitch=options.did_stitch,
-    )
-
-
-def _renderer(job: Job, chosen: Plan, emit: Emit) -> "Renderer":
-    if chosen.renderer == "musetalk":
-        from vidgen.renderers.musetalk import MuseTalk
-        from vidgen.renderers.musetalk.networks import Files
-
-        rows = catalog.models()
-        files = Files(
-            unet=job.shelf.path("musetalk"),
-            unet_config=job.shelf.path("musetalk_config"),
-            vae=job.shelf.path("sd_vae"),
-            whisper=job.shelf.path("whisper_tiny"),
-            vae_params=rows["sd_vae"].params,
-            whisper_params=rows["whisper_tiny"].params,
-        )
-        return MuseTalk(files, chosen.device, emit)
-    from vidgen.renderers.puppet import Puppet
-
-    return Puppet(chosen.device)
-
-
-def _look(options: Options) -> "Look":
-    from vidgen.renderers.base import Look
-
-    return Look(
-        fps=Fraction(options.fps),
-        seed=options.seed,
-        mouth=options.mouth,
-        head_motion=options.head_motion,
-        blink=options.blink,
-        brows=options.brows,
-        gaze=options.gaze,
-        language=options.language,
-    )
+        return pipeline.run(steps, work, emit, keeper, device=where)
 
 
 def _judged(job: Job, work: "Work", emit: Emit) -> Mapping[str, Any]:
@@ -385,37 +255,6 @@ def _judged(job: Job, work: "Work", emit: Emit) -> Mapping[str, Any]:
     if found["follows_voice"] is False:
         emit(Log("WARNING", "quality.not_following", found))
     return {"quality": found}
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """Hashes of everything that each kept value depends on; each builds on those before it."""
-
-    subject: str
-    cutout: str
-    film: str
-
-    @classmethod
-    def of(cls, options: Options, chosen: Plan, photo: str, voice: str) -> "Keys":
-        """`photo` and `voice` are the inputs' own hashes."""
-
-        def key(stage: str, names: str, *parts: object) -> str:
-            values = {name: str(getattr(options, name)) for name in names.split()}
-            return key_of(__version__, VERSIONS[stage], chosen.hashes(), values, *parts)
-
-        subject = key("detect", "person conf_threshold framing height aspect", photo)
-        background = request.fingerprint(Path(options.background))
-        cutout = key("matte", "background smoothing", subject, background)
-        speech = key("prosody", "pitch pitch_range rate loudness", voice)
-        film = key(
-            "render",
-            "seed mouth head_motion blink brows gaze fps format language",
-            cutout,
-            speech,
-            settings.words(options),
-            (chosen.renderer, chosen.device.partition(":")[0]),
-        )
-        return cls(subject, cutout, film)
 
 
 def _demo_request(

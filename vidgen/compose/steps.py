@@ -1,0 +1,166 @@
+"""The stages of one run, made of the models that its plan names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, cast
+
+from vidgen import catalog, device, plan
+from vidgen.catalog import Catalog
+from vidgen.compose.keys import Keys
+from vidgen.device import Network
+from vidgen.events import Emit
+from vidgen.paths import Home, TaskFolder
+from vidgen.pipeline import Step
+from vidgen.plan import Plan
+from vidgen.request import Request
+from vidgen.settings import Options
+
+if TYPE_CHECKING:  # numpy and more is behind these
+    from vidgen.renderers.base import Look, Renderer
+    from vidgen.renderers.did.key import Account
+    from vidgen.work import Photo, Speech
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Everything that the stages of one run are made of."""
+
+    home: Home
+    task: TaskFolder
+    request: Request
+    plan: Plan
+    emit: Emit
+
+    @property
+    def options(self) -> Options:
+        return self.request.options
+
+    @property
+    def shelf(self) -> Catalog:
+        return Catalog(self.home)
+
+    def steps(self, photo: "Photo", speech: "Speech") -> list[Step]:
+        """In their order, each with the key of what it makes and the networks it loads."""
+        from vidgen.stages.detect import Detect
+        from vidgen.stages.finalize import Finalize
+        from vidgen.stages.matte import Matte
+        from vidgen.stages.prosody import Prosody
+        from vidgen.work import Cutout, Subject
+
+        options = self.options
+        keys = Keys.of(options, self.plan, photo.sha256, speech.sha256)
+        people, matter = self._people(), self._matter()
+        finalize = Finalize(
+            self.request.output,
+            format=options.format,
+            task_id=self.task.task_id,
+            force=options.force,
+        )
+        faces, landmarks = self._faces()
+        detect = Detect(faces, landmarks, options, people)
+        return [
+            Step(detect, keys.subject, (Subject,), (people,) if people else ()),
+            Step(Matte(matter, options), keys.cutout, (Cutout,), (matter,)),
+            Step(Prosody(options)),
+            *self._drawing(keys.film),
+            Step(finalize),
+        ]
+
+    def _faces(self) -> Any:
+        from vidgen.faces import FaceDetector, LandmarkNet
+
+        shelf = self.shelf
+        return FaceDetector(shelf.path("centerface")), LandmarkNet(shelf.path("face_landmark"))
+
+    def _people(self) -> Any:
+        """Whole persons by YOLO, or None: grown from the faces."""
+        if not self.plan.persons:
+            return None
+        from vidgen.stages.yolo import YoloPeople
+
+        folder = self.home.models / self.plan.persons
+        return YoloPeople(self.shelf.path(self.plan.persons), folder, self.plan.device)
+
+    def _matter(self) -> Any:
+        shelf = self.shelf
+        if not self.plan.matte:
+            from vidgen.stages.selfie import Selfie
+
+            return Selfie(*(shelf.path(name) for name in plan.SELFIE))
+        from vidgen.stages.birefnet import BiRefNet, Variant, ways
+
+        def variant(names: Sequence[str]) -> Variant | None:
+            name = next((name for name in names if shelf.ready([name])), "")
+            return Variant(name, shelf.path(name), catalog.models()[name].params) if name else None
+
+        found = ways(variant(plan.MATTES), variant(plan.LIGHT_MATTES), self.plan.device)
+        return BiRefNet(found, self.plan.device, self.emit)
+
+    def _drawing(self, key: str) -> list[Step]:
+        """What draws the film: a local renderer, or D-ID's two stages."""
+        if self.plan.renderer == "d-id":
+            return self._did()
+        from vidgen.stages.render import Render
+
+        renderer, networks = self._renderer()
+        render = Render(
+            renderer,
+            look(self.options),
+            format=self.options.format,
+            hardware=device.gpu_present(),
+            key=key,
+        )
+        return [Step(render, networks=networks)]
+
+    def _did(self) -> list[Step]:
+        from vidgen.renderers.did.estimate import Past
+        from vidgen.stages.did import DidProcessing, DidUpload
+
+        payer = did_account(self.options)
+        past = Past(self.home.root / "did-times.json")
+        return [Step(DidUpload(payer, self.task.task_id)), Step(DidProcessing(payer, past=past))]
+
+    def _renderer(self) -> tuple["Renderer", tuple[Network, ...]]:
+        """What draws the frames, and the networks it loads."""
+        from vidgen.renderers.puppet import Puppet
+
+        if self.plan.renderer == "puppet":
+            return Puppet(self.plan.device), ()
+        from vidgen.renderers.musetalk import MuseTalk
+        from vidgen.renderers.musetalk.networks import Files
+
+        rows = catalog.models()
+        unet, config, vae, whisper = (self.shelf.path(name) for name in plan.MUSETALK)
+        shapes = rows["sd_vae"].params, rows["whisper_tiny"].params
+        files = Files(unet, config, vae, whisper, *shapes)
+        talker = MuseTalk(files, self.plan.device, self.emit)
+        return talker, (talker,)
+
+
+def look(options: Options) -> "Look":
+    """How the speaker should move."""
+    from vidgen.renderers.base import Look
+
+    return Look(
+        fps=Fraction(options.fps),
+        seed=options.seed,
+        mouth=options.mouth,
+        head_motion=options.head_motion,
+        blink=options.blink,
+        brows=options.brows,
+        gaze=options.gaze,
+        language=options.language,
+    )
+
+
+def did_account(options: Options) -> "Account":
+    """Who pays. Raises SetupError without a key."""
+    from vidgen.renderers.did.key import Scheme, account
+
+    return account(
+        key_file=options.did_key_file,
+        scheme=cast(Scheme, options.did_auth),
+        keep=options.did_keep,
+        stitch=options.did_stitch,
+    )

@@ -1,7 +1,7 @@
 """How fast events reach many watchers, and what that costs: ours, sse-starlette, and nginx's nchan.
 
-Run it as `python -m benchmarks.serving [--quick]`. The watchers are a C program (`watchers.c`,
-compiled with the machine's `cc`), the server has core 0 for itself, writer and watchers have core 1.
+Run it as `python -m benchmarks.serving [--quick]` on Linux. The watchers are a C program
+(`watchers.c`, compiled with the machine's `cc`); the server has core 0, writer and watchers core 1.
 What is not installed is left out of the table: `pip install sse-starlette`; Debian's packages
 `nginx` and `libnginx-mod-nchan`.
 """
@@ -24,11 +24,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tests.serving import free_port, wait_until
 from vidgen.events import Envelope
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress.store import TaskLog
-
-from tests.serving import free_port, wait_until
 
 HERE = Path(__file__).parent
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
@@ -59,7 +58,7 @@ serve(Home(Path(sys.argv[1])), Rules(port=int(sys.argv[2]), max_watchers=0, per_
 
 # sse-starlette as its documentation shows it, over the same file and the same inotify
 SSE_STARLETTE = """
-import asyncio, sys, uvicorn
+import asyncio, contextlib, sys, uvicorn
 from pathlib import Path
 from inotify_simple import INotify, flags
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -87,9 +86,10 @@ async def follow():
             number += 1
             for queue in queues: queue.put_nowait((str(number), line.decode()))
     asyncio.get_running_loop().add_reader(notes.fileno(), ready)
+@contextlib.asynccontextmanager
 async def lifespan(app):
     await follow(); yield
-app = Starlette(routes=[Route("/stream", stream)], lifespan=__import__("contextlib").asynccontextmanager(lifespan))
+app = Starlette(routes=[Route("/stream", stream)], lifespan=lifespan)
 uvicorn.run(app, port=int(sys.argv[2]), log_level="error", access_log=False)
 """
 
@@ -105,8 +105,9 @@ http {{
   server {{
     listen 127.0.0.1:{port};
     location /publish {{ nchan_publisher; nchan_channel_id x; nchan_message_buffer_length 1000; }}
-    location /stream {{ nchan_subscriber eventsource; nchan_channel_id x; nchan_eventsource_ping_comment hello;
-      nchan_eventsource_ping_interval 1; nchan_subscriber_first_message newest; }}
+    location /stream {{ nchan_subscriber eventsource; nchan_channel_id x;
+      nchan_eventsource_ping_comment hello; nchan_eventsource_ping_interval 1;
+      nchan_subscriber_first_message newest; }}
   }}
 }}
 """
@@ -115,7 +116,7 @@ http {{
 @contextlib.contextmanager
 def started(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
     """A process on core 0, ended at the end."""
-    process = subprocess.Popen(command, preexec_fn=lambda: os.sched_setaffinity(0, {0}))
+    process = subprocess.Popen(["taskset", "-c", "0", *command])
     try:
         wait_until(lambda: _listens(port))
         yield process
@@ -141,9 +142,10 @@ def vidgen_server(folder: Path) -> Iterator[Subject]:
     home, port = Home(folder), free_port()
     task = home.task(str(uuid.uuid4()))
     task.root.mkdir(parents=True)
-    with started([sys.executable, "-c", OURS, str(folder), str(port)], port) as process, TaskLog(
-        task
-    ) as log:
+    with (
+        started([sys.executable, "-c", OURS, str(folder), str(port)], port) as process,
+        TaskLog(task) as log,
+    ):
         path = f"/api/sse/progress/{task.task_id}"
         fd = os.open(log.folder.events, os.O_WRONLY | os.O_APPEND)
         yield Subject("vidgen", port, path, [process.pid], lambda _, line: _append(fd, line))
@@ -193,12 +195,16 @@ def _children(pid: int) -> list[int]:
 def event(seq: int, task_id: str = "550e8400-e29b-41d4-a716-446655440000") -> bytes:
     """One progress event of the usual size (about 430 bytes), with the moment it was made."""
     data = {
-        "stage": "rendering", "progress": round(60 + seq / 10_000, 4), "message": "Drawing the frames",
+        "stage": "rendering", "progress": round(60 + seq / 10_000, 4),
+        "message": "Drawing the frames",
         "message_code": "stage.rendering", "metadata": {"backend": "puppet"}, "stage_progress": 0.5,
         "done": seq, "total": 250, "unit": "frames", "rate": 41.3, "eta_seconds": 12.4,
         "eta_upper_seconds": 15.0, "eta_basis": "history", "sent_ns": time.monotonic_ns(),
     }  # fmt: skip
-    return Envelope(task_id, seq, "progress_update", "2026-11-20T12:34:56.789Z", data).to_wire() + b"\n"
+    return (
+        Envelope(task_id, seq, "progress_update", "2026-11-20T12:34:56.789Z", data).to_wire()
+        + b"\n"
+    )
 
 
 def spent(pids: list[int]) -> float:
@@ -219,9 +225,7 @@ def measure(
     total = int(rate * seconds)
     before_kb = resident_kb(subject.pids)
     arguments = [subject.port, subject.path, count, total, int(seconds) + 15]
-    client = subprocess.Popen(
-        [watchers, *map(str, arguments)], stdout=subprocess.PIPE, text=True
-    )
+    client = subprocess.Popen([watchers, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
     assert client.stdout is not None
     assert client.stdout.readline() == "ready\n"
     time.sleep(0.5)
@@ -257,7 +261,9 @@ def stored_per_second(folder: Path, batch: int = 500, seconds: float = 2.0) -> f
         seq, began = 0, time.monotonic()
         while time.monotonic() - began < seconds:
             events = [
-                Envelope(task.task_id, seq + n + 1, "progress_update", "2026-11-20T12:34:56.789Z", data)
+                Envelope(
+                    task.task_id, seq + n + 1, "progress_update", "2026-11-20T12:34:56.789Z", data
+                )
                 for n in range(batch)
             ]
             log.write_all(events)

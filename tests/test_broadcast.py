@@ -395,6 +395,17 @@ def test_an_estimate_stands_in_stage_and_progress_events_only(
     ]
 
 
+def test_values_that_json_does_not_know_are_written_as_text(
+    emit: Emit, seen: list[Envelope]
+) -> None:
+    from fractions import Fraction
+    from pathlib import Path
+
+    emit(StageEnded("rendering", 1.0, metadata={"fps": Fraction(25), "film": Path("/a/b")}))
+    data = Envelope.from_wire(seen[0].to_wire()).data
+    assert data["metadata"] == {"fps": "25", "film": "/a/b"}
+
+
 def test_an_estimate_that_fails_is_given_up(seen: list[Envelope]) -> None:
     asked: list[Event] = []
 

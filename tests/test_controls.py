@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.articulation import Articulation, judged
-from benchmarks.voices import Voice, voice, with_noise
+from benchmarks.voices import TEXTS, Voice, voice, with_noise
 from vidgen.quality import envelope
 from vidgen.renderers.base import Look
 from vidgen.renderers.puppet.closures import pressed
@@ -25,7 +25,15 @@ RATE = 16_000
 # Neither these speakers nor these languages were heard by the classifier in training.
 HELD_OUT = [("en-gb", "Female1"), ("en-gb", "Male2"), ("it", "Michael"), ("nl", "Annie")]
 
+SHORT = " ".join(TEXTS["en-gb"].split()[:34])  # for what asks no statistics, 11 s
+
 known = cache(voice)  # each is spoken once
+
+
+@cache
+def alone(language: str, speaker: str, text: str = "") -> Controls:
+    """The mouth by the sound alone."""
+    return controls(known(language, speaker, text).speech, Look())
 
 
 def speech(samples: Floats, rate: int = RATE, text: str = "") -> Speech:
@@ -54,7 +62,7 @@ def measured(made: Controls, voice: Voice) -> Articulation:
 @pytest.mark.parametrize(("language", "speaker"), HELD_OUT)
 def test_from_sound_alone_the_mouth_says_what_the_voice_says(language: str, speaker: str) -> None:
     heard = known(language, speaker)
-    made = controls(heard.speech, Look())
+    made = alone(language, speaker)
     found = measured(made, heard)
     assert made.source == "sound"
     assert found.r >= 0.60
@@ -68,9 +76,8 @@ def test_from_sound_alone_the_mouth_says_what_the_voice_says(language: str, spea
 
 
 def test_loudness_alone_would_not_pass() -> None:
-    heard = known("en-gb", "Female1")
-    made = controls(heard.speech, Look())
-    found = measured(replace(made, jaw=made.loud), heard)
+    made = alone("en-gb", "Female1")
+    found = measured(replace(made, jaw=made.loud), known("en-gb", "Female1"))
     assert found.ratio < 2.5
     assert found.bilabials_closed < 0.51
 
@@ -109,7 +116,7 @@ def test_with_the_words_lips_meet_for_every_bilabial(look: Look) -> None:
 
 
 def test_rounded_and_spread_vowels_differ() -> None:
-    heard = known("en-gb", "Female1")
+    heard = known("en-gb", "Female1", SHORT)
     for text in ("", heard.text):
         made = controls(replace(heard.speech, text=text), Look(language="en-gb"))
 
@@ -127,16 +134,15 @@ def test_rounded_and_spread_vowels_differ() -> None:
 
 
 def test_other_words_are_left_aside_with_a_note() -> None:
-    heard = known("en-gb", "Female1")
-    other = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich. " * 6
+    heard = known("en-gb", "Female1", SHORT)
+    other = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich. " * 3
     made = controls(replace(heard.speech, text=other), Look(language="de"))
     assert (made.source, made.note) == ("sound", "puppet.text_misfit")
-    alone = controls(heard.speech, Look())
-    assert np.array_equal(made.jaw, alone.jaw)
+    assert np.array_equal(made.jaw, alone("en-gb", "Female1", SHORT).jaw)
 
 
 def test_a_recogniser_is_asked_when_there_are_no_words() -> None:
-    heard = known("en-gb", "Female1")
+    heard = known("en-gb", "Female1", SHORT)
 
     def recogniser(sound: Sound) -> Words:
         return Words(heard.phones)
@@ -146,15 +152,16 @@ def test_a_recogniser_is_asked_when_there_are_no_words() -> None:
 
 
 def test_same_voice_same_curves() -> None:
-    heard = known("en-gb", "Female1")
-    one, two = (controls(heard.speech, Look()) for _ in range(2))
+    one = alone("en-gb", "Female1", SHORT)
+    two = controls(known("en-gb", "Female1", SHORT).speech, Look())
     for name in CURVES:
         assert np.array_equal(getattr(one, name), getattr(two, name))
 
 
 def test_mouth_scales_and_switches_off() -> None:
-    heard = known("en-gb", "Female1").speech
-    usual, half, off = (controls(heard, Look(mouth=scale)) for scale in (1.0, 0.5, 0.0))
+    heard = known("en-gb", "Female1", SHORT).speech
+    usual = alone("en-gb", "Female1", SHORT)
+    half, off = (controls(heard, Look(mouth=scale)) for scale in (0.5, 0.0))
     assert np.allclose(half.jaw, 0.5 * usual.jaw)
     assert not any(getattr(off, name).any() for name in MOUTH)
     assert np.array_equal(off.loud, usual.loud)  # the head still hears the voice
@@ -179,7 +186,7 @@ BAD: dict[str, Callable[[], Speech]] = {
     "not numbers": lambda: speech(np.where(noise() > 0.1, np.nan, noise())),
     "infinite": lambda: speech(np.where(noise() > 0.2, np.inf, noise())),
     "square wave": lambda: speech(np.sign(tone(180, 1.0))),
-    "1 Hz sampling": lambda: speech(noise(1.0), 1),
+    "200 Hz sampling": lambda: speech(noise(rate=200), 200),
     "8 kHz": lambda: speech(noise(rate=8000), 8000),
     "96 kHz": lambda: speech(noise(rate=96_000), 96_000),
     "11025 Hz": lambda: speech(noise(rate=11_025), 11_025),
@@ -252,7 +259,7 @@ def changed(how: str, samples: Floats) -> Speech:
 
 @pytest.mark.parametrize("how", ["clipped", "telephone", "96 kHz", "DC offset", "faint", "dull"])
 def test_a_poor_recording_still_moves_the_mouth(how: str) -> None:
-    heard = known("en-gb", "Female1")
+    heard = known("en-gb", "Female1", SHORT)
     found = measured(controls(changed(how, heard.speech.samples), Look()), heard)
     assert found.r >= 0.60
     assert abs(found.lag_ms) <= 20

@@ -788,3 +788,14 @@ async def _can_listen(port: int) -> bool:
     server.close()
     await server.wait_closed()
     return True
+
+
+def test_no_log_ever_holds_the_token(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    with served(home, token=TOKEN) as server:
+        for path in ("/", "/api/tasks", "/api/sse/progress", "/nothing"):
+            httpx.get(f"{server.url}{path}?token={TOKEN}")
+            httpx.get(f"{server.url}{path}", headers={"Authorization": f"Bearer {TOKEN}"[:-1]})
+        raw(server.port, f"GET /?token={TOKEN}\x00 HTTP/1.1")
+    server_said = [r.getMessage() for r in caplog.records if not r.name.startswith("http")]
+    assert not any(TOKEN[:-1] in message for message in server_said)

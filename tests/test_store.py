@@ -445,9 +445,9 @@ def test_ten_thousand_runs_are_listed_in_a_third_of_a_second(home: Home) -> None
         root.mkdir()
         (root / "events.jsonl").write_bytes(block)
     list_tasks(home)
-    best = 9.0
+    spent = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = time.process_time()
         assert len(list_tasks(home)) == 10_000
-        best = min(best, time.perf_counter() - began)
-    assert best < 0.45, f"{best:.2f} s"  # 0.15 s on an idle machine; tests share theirs
+        spent.append(time.process_time() - began)
+    assert min(spent) < 0.3  # 0.15 s on the reference machine

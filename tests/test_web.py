@@ -22,7 +22,8 @@ CHROMIUM = next(
 )
 TOKEN = "a-token-of-enough-letters-for-a-test"
 SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+            "--disable-background-networking", "--disable-component-update",
+            "--disable-sync"]  # fmt: skip
 TITLED = {"inputs": {"photo": {"path": "/home/x/anna.jpg"}, "voice": {"path": "C:\\x\\hello.wav"}}}
 
 pytestmark = [

@@ -179,6 +179,7 @@ class Envelope:
                 "timestamp": self.timestamp,
                 "data": self.data,
             },
+            default=str,  # a path or a fraction in the metadata must never cost a run
             option=orjson.OPT_SERIALIZE_NUMPY,
         )
 

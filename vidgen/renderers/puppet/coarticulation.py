@@ -20,6 +20,8 @@ AFTER: Final = {"jaw": 0.040, "round": 0.060, "spread": 0.045, "fricative": 0.03
 CLOSING, OPENING = 0.055, 0.045  # seconds the lips take to meet and to part
 INSIDE: Final = 0.012  # of these seconds lie within the closure
 HOLD: Final = 0.070  # seconds a closure lasts at least
+INDIFFERENT: Final = ("bilabial", "labiodental", "tongue", "back")
+GIVES_WAY: Final = 0.25  # consonants take the rounding of the vowels around them
 LEAST: Final = 1e-3  # pull of the resting mouth, so that the weights never vanish
 
 
@@ -67,9 +69,12 @@ def _add(total: Array, curve: Array, pull: Pull, name: str) -> None:
     middle = 0.25 * (pull.end - pull.start)  # the ends of a phoneme already belong to both
     early = np.clip(pull.start + middle - time, 0, None) / before
     late = np.clip(time - pull.end + middle, 0, None) / after
+    target = getattr(pull.viseme, name)
     weight = pull.viseme.weight * np.exp(-early - late)
+    if name in ("round", "spread") and target == 0 and pull.viseme.kind in INDIFFERENT:
+        weight *= GIVES_WAY
     total[first:last] += weight
-    curve[first:last] += weight * getattr(pull.viseme, name)
+    curve[first:last] += weight * target
 
 
 def shut(press: Array, start: float, end: float, strength: float = 1.0) -> None:

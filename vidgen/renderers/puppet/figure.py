@@ -19,6 +19,7 @@ from vidgen.renderers.puppet.mouth import Mouth
 from vidgen.renderers.puppet.skin import Light
 from vidgen.work import Box, Cutout, Subject
 
+CALM: Final = 0.4  # of the brows' motion behind glasses: their frame must not bend
 CELL: Final = 0.018  # Hf: one node of the fields in so much of a face
 
 
@@ -85,7 +86,7 @@ def build(subject: Subject, cutout: Cutout) -> Figure:
         grid=grid,
         nodes=np.stack(grid.nodes(), -1),
         head=head.build(face, grid),
-        bases=bases.build(face, part),
+        bases=bases.build(face, part, CALM if light.glasses else 1.0),
         rows=rows,
         columns=columns,
         mouth=mouth.build(subject.frame, face, light, alpha),

@@ -14,7 +14,7 @@ from vidgen.renderers.puppet.grid import Array, indices, looked_up, rounded, smo
 from vidgen.renderers.puppet.skin import LUMA, Light
 from vidgen.work import Pixels
 
-UPPER: Final = 0.84  # share of the opening that the upper lid crosses
+UPPER: Final = 0.90  # share of the opening that the upper lid crosses
 LOWER: Final = 0.20  # and the lower one
 LASHES: Final = 0.035  # of the eye's width: how far below its edge the upper lid's lashes reach
 BEYOND: Final = (1.42, 1.0)  # half widths from the middle: the lid's motion fades to the sides
@@ -100,14 +100,16 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     share = np.abs(u) / eye.half
     fade = smoothstep((BEYOND[0] - share) / (BEYOND[0] - BEYOND[1]))
     travel = np.maximum(lower - upper, LEAST * width) * fade
-    anchor = _anchor(still, eye, u, v, upper)
+    anchor = _anchor(still, eye, u, v, upper, light.glasses)
     column, row = indices(u.shape)
     skin = (v > anchor + 0.02 * width) & (v < upper - 0.07 * width) & (share < 1.3)
+    skin &= _is_bright(still, skin)
     smooth = _lit(_skin(still, skin, 0.05 * width * scale / 2), light.skin)
     detail = _texture(still, eye, u, v, lower, scale)
+    reach = 2 * max(1, round(0.03 * width * scale)) + 1
     return Lids(
         still=still,
-        bare=_bare(still, smooth, detail, (v - upper) / width, share),
+        bare=_bare(still, smooth, detail, (v - upper) / width, share, reach),
         smooth=smooth,
         detail=detail,
         column=column,
@@ -126,13 +128,20 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     )
 
 
-def _anchor(still: Pixels, eye: Eye, u: Array, v: Array, upper: Array) -> Array:
+def _is_bright(still: Pixels, skin: Array) -> Array:
+    """What of `skin` is no lash, crease or paint."""
+    luma = still.astype(np.float32) @ LUMA
+    usual = float(np.percentile(luma[skin], 55)) if skin.any() else 0.0
+    return np.asarray(luma > 0.8 * usual)
+
+
+def _anchor(still: Pixels, eye: Eye, u: Array, v: Array, upper: Array, glasses: bool) -> Array:
     """Where the moving skin begins: under the brow, or under a glasses' frame below it."""
     width = 2 * eye.half
     brow = np.minimum(eye.brow(u), upper - 0.16 * width)
     luma = still.astype(np.float32) @ LUMA
     between = (v > brow) & (v < upper - 0.12 * width)
-    if between.sum() < 20:
+    if not glasses or between.sum() < 20:
         return brow
     usual = float(np.median(luma[between]))
     hard = between & (luma < 0.6 * usual)
@@ -187,13 +196,20 @@ def _lashes(still: Pixels, depth: Array, smooth: Pixels, width: float) -> Array:
     return found
 
 
-def _bare(still: Pixels, smooth: Pixels, detail: Array, depth: Array, share: Array) -> Pixels:
+def _bare(
+    still: Pixels, smooth: Pixels, detail: Array, depth: Array, share: Array, reach: int
+) -> Pixels:
     """Dark pixels close above the lid's edge give way to its skin: shut eyes' lashes hang down."""
+    import cv2
+
     luma, usual = still.astype(np.float32) @ LUMA, smooth.astype(np.float32) @ LUMA
     dark = smoothstep((0.90 * usual - luma) / np.maximum(1.0, 0.22 * usual))
     dark *= smoothstep((depth + 0.32) / 0.10) * (depth < 0.04)
     dark *= smoothstep((1.45 - share) / 0.2)
-    return _mixed(still, np.clip(smooth + detail, 0, 255), 0.92 * dark)
+    # a little wider than the lashes, or their outline stays
+    dark = cv2.dilate(dark.astype(np.float32), np.ones((reach, reach), np.uint8))
+    dark = cv2.GaussianBlur(dark, (0, 0), reach / 3)
+    return _mixed(still, np.clip(smooth + detail, 0, 255), dark)
 
 
 def _texture(still: Pixels, eye: Eye, u: Array, v: Array, lower: Array, scale: float) -> Array:

@@ -198,7 +198,7 @@ def _brows(f0: Array, loud: Array, look: Look) -> Array:
     """Raised when the pitch rises above the speaker's median, a little on every stress."""
     rng = np.random.default_rng([look.seed, 3])
     slow = smooth(f0, 0.15 * RATE)
-    rise = np.gradient(smooth(f0, 0.20 * RATE)) * RATE  # semitones a second
+    rise = np.diff(smooth(f0, 0.20 * RATE), prepend=f0[:1]) * RATE  # semitones a second
     lifted = np.clip((slow - 0.8) / 4, 0, 1) * 0.6 + np.clip(rise / 16, 0, 1) * 0.5
     drift = 0.12 * (0.5 + 0.5 * _sway(rng, len(f0))) * (0.3 + 0.7 * smooth(loud, 0.35 * RATE))
     brows = smooth(np.clip(lifted, 0, 1), 0.08 * RATE) + drift

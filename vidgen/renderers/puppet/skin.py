@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Array
+from vidgen.renderers.puppet.grid import Array, looked_up
 from vidgen.work import Pixels
 
 LUMA: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
@@ -27,6 +27,7 @@ class Light:
     tint: Array  # (3,) cast of teeth and tongue, of luma 1
     blur: float  # Gaussian sigma of its sharpest edges, frame pixels
     grain: float  # sigma of its noise, of 255
+    glasses: bool  # whether something dark crosses the bridge of the nose
 
 
 def measure(frame: Pixels, face: Face) -> Light:
@@ -44,6 +45,7 @@ def measure(frame: Pixels, face: Face) -> Light:
         tint=(tint / float(tint @ LUMA)).astype(np.float32),
         blur=_blur(frame, face),
         grain=_grain(frame, face),
+        glasses=_has_glasses(frame, face),
     )
 
 
@@ -73,6 +75,23 @@ def _eye_white(frame: Pixels, face: Face) -> float:
         lumas.append(at @ LUMA)
     every = np.concatenate(lumas)
     return float(np.percentile(every, 80)) if len(every) > 8 else 0.0
+
+
+def _has_glasses(frame: Pixels, face: Face) -> bool:
+    """A frame's bridge is a dark bar on the smooth skin between the eyes, below the brows."""
+    left, right = face.eyes
+    inner = [
+        eye.axes.xy(np.array([side * eye.half]), np.zeros(1))
+        for eye, side in ((left, 1.0), (right, -1.0))
+    ]
+    (x0, y0), (x1, y1) = inner
+    apart = float(np.hypot(x1 - x0, y1 - y0)[0])
+    u, v = np.meshgrid(np.linspace(-0.12, 0.12, 9) * apart, np.linspace(-0.25, 0.7, 40) * apart)
+    cos, sin = face.axes.cos, face.axes.sin
+    x = ((x0 + x1) / 2 + u * cos - v * sin).astype(np.float32)
+    y = ((y0 + y1) / 2 + u * sin + v * cos).astype(np.float32)
+    rows = np.median(looked_up(frame, x, y).astype(np.float32) @ LUMA, 1)
+    return bool(rows.min() < 0.6 * np.median(rows))
 
 
 def _window(frame: Pixels, face: Face) -> Array:

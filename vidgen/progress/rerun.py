@@ -1,0 +1,48 @@
+"""A stored run again, through the server: for whoever works on a view of it."""
+
+import os
+import tempfile
+import threading
+from pathlib import Path
+
+from vidgen.paths import Home, TaskFolder
+from vidgen.progress.app import Rules
+from vidgen.progress.replay import paced
+from vidgen.progress.server import Told, serve
+from vidgen.progress.store import TaskLog, find_task, read_events
+
+
+def serve_again(
+    home: Home, task: str, speed: float, rules: Rules, told: Told = lambda _: None
+) -> None:
+    """Serve a store of its own in which the run happens once more; ends like `serve`.
+
+    Raises InputError when there is no such run.
+    """
+    stored = find_task(home, task)
+    with tempfile.TemporaryDirectory(prefix="vidgen-replay-") as folder:
+        again = Home(Path(folder)).task(stored.task_id)
+        again.root.mkdir(parents=True)
+        for name in ("request.json", "previews"):
+            if (stored.root / name).exists():
+                os.symlink(stored.root / name, again.root / name)  # noqa: PTH211  # reads better
+        stopped = threading.Event()
+        writer = threading.Thread(target=_write, args=(stored, again, speed, stopped))
+        writer.start()
+        try:
+            serve(Home(Path(folder)), rules, told=told)
+        finally:
+            stopped.set()
+            writer.join()
+
+
+def _write(stored: TaskFolder, again: TaskFolder, speed: float, stopped: threading.Event) -> None:
+    def sleep(seconds: float) -> None:
+        stopped.wait(seconds)
+
+    with TaskLog(again) as log:
+        for event in paced(read_events(stored.events), speed, sleep):
+            if stopped.is_set():
+                return
+            log(event)
+        stopped.wait()  # a run whose writer is gone counts as interrupted

@@ -1,0 +1,125 @@
+"""`vidgen watch`: runs on other machines in the views of this one. How they come is `client`'s."""
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, Final, TextIO, cast
+
+from vidgen.events import Envelope
+from vidgen.messages import say
+from vidgen.progress import client
+from vidgen.progress.broadcast import utc_now
+from vidgen.progress.client import Link
+from vidgen.progress.views import View, choose, resolved, user_language
+
+SAID: Final = {"lost": "WARNING", "polling": "INFO", "waiting": "INFO", "connected": "INFO"}
+
+
+def show(
+    urls: Sequence[str],
+    task: str = "",
+    *,
+    token: str = "",
+    until: str = "complete",
+    certificate: Path | None = None,
+    mode: str | None = None,
+    stderr: TextIO | None = None,
+    stdout: BinaryIO | None = None,
+) -> int:
+    """Show the runs until they end; answers what `--exit-status` exits with (the worst of them).
+
+    One host has the live view; several have a line each time, with the host before it.
+    Raises InputError or SetupError when a host refuses or was never reached.
+    """
+    stream = stderr or sys.stderr
+    chosen = resolved(mode, stream)
+    if len(urls) > 1 and chosen == "tty":
+        chosen = "plain"
+    with contextlib.ExitStack() as stack:
+        shown = _Shown(chosen, stream, stdout, stack, is_one=len(urls) == 1)
+        told = client.watch(
+            urls, task, token=token, until=until, certificate=certificate, on_link=shown.link
+        )
+        for one in told:
+            shown.take(one.host, one.envelope)
+    return shown.exit_code
+
+
+class _Shown:
+    """The view of each host, opened when it is first needed."""
+
+    def __init__(
+        self,
+        mode: str,
+        stream: TextIO,
+        stdout: BinaryIO | None,
+        stack: contextlib.ExitStack,
+        *,
+        is_one: bool,
+    ) -> None:
+        self._mode = mode
+        self._stream = stream
+        self._stdout = stdout
+        self._stack = stack
+        self._is_one = is_one
+        self._views: dict[str, View] = {}
+        self._states: dict[str, str] = {}
+        self._last: dict[str, Envelope] = {}
+
+    @property
+    def exit_code(self) -> int:
+        return max((client.exit_code(last) for last in self._last.values()), default=4)
+
+    def take(self, host: str, envelope: Envelope) -> None:
+        self._last[host] = envelope
+        view = self._view(host)
+        if envelope.event_type == "interrupted" and hasattr(view, "interrupted"):
+            view.interrupted()
+        else:
+            view(envelope)
+
+    def link(self, link: Link) -> None:
+        """Say once when the line is lost, and when it is back."""
+        before = self._states.get(link.host)
+        self._states[link.host] = link.state
+        first = before is None and link.state == "connected"
+        if before == link.state or first or self._mode in ("rawjson", "quiet"):
+            return
+        code = f"page.link_{link.state}"
+        values = {"host": link.host, "reason": link.detail}
+        data = {"stage": "", "progress": 0.0, "level": SAID[link.state], "message_code": code,
+                "message": say(code, values), "metadata": values}  # fmt: skip
+        last = self._last.get(link.host)
+        stamp = last.timestamp if last else utc_now().isoformat(timespec="milliseconds")[:23] + "Z"
+        self._view(link.host)(Envelope("", 0, "log", stamp, data))
+
+    def _view(self, host: str) -> View:
+        view = self._views.get(host)
+        if view is None:
+            stream = self._stream if self._is_one else cast(TextIO, _Named(self._stream, host))
+            view = choose(self._mode, language=user_language(), says_errors=True,
+                          stderr=stream, stdout=self._stdout)  # fmt: skip
+            self._views[host] = self._stack.enter_context(view)
+        return self._views[host]
+
+
+class _Named:
+    """A stream whose every line begins with the host's name."""
+
+    def __init__(self, stream: TextIO, host: str) -> None:
+        self._stream = stream
+        self._host = host
+        self._is_new_line = True
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines(keepends=True):
+            self._stream.write(f"{self._host}  {line}" if self._is_new_line else line)
+            self._is_new_line = line.endswith("\n")
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return False

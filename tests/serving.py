@@ -213,3 +213,18 @@ class Streamed:
 def resident_mb(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(next(x for x in status.splitlines() if x.startswith("VmRSS")).split()[1]) / 1024
+
+
+def sse(server: Served, run: Run, query: str = "") -> str:
+    return f"{server.url}/api/sse/progress/{run.id}{query}"
+
+
+def raw(port: int, line: str, host: str = "localhost", extra: bytes = b"") -> bytes:
+    """What comes back for a request written by hand."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
+        head = f"{line}\r\nHost: {host}\r\nConnection: close\r\n"
+        peer.sendall(head.encode() + extra + b"\r\n")
+        answer = b""
+        while chunk := peer.recv(65536):
+            answer += chunk
+        return answer

@@ -18,7 +18,7 @@ from tests.serving import Run, free_port, served, serving_process
 from vidgen.errors import InputError, SetupError
 from vidgen.events import Envelope
 from vidgen.paths import Home
-from vidgen.progress import client as client_module
+from vidgen.progress import follower as follower_module
 from vidgen.progress.client import Follower, Link, Told, exit_code, watch
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
@@ -71,7 +71,7 @@ def test_without_a_name_the_run_at_work_is_watched(home: Home, run: Run) -> None
 def test_with_no_run_at_work_the_next_one_is_awaited(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "WAITING_SECONDS", 0.05)
+    monkeypatch.setattr(follower_module, "WAITING_SECONDS", 0.05)
     states: list[str] = []
     with served(home) as server:
         later(0.4, lambda: Run(home).write("log", "log"))
@@ -189,8 +189,8 @@ class Buffering(http.server.BaseHTTPRequestHandler):
 def test_long_polls_take_over_where_streams_do_not_come_through(
     home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "POLL_WAIT_SECONDS", 1)
-    monkeypatch.setattr(client_module, "POLLS_BEFORE_RETURN", 1)
+    monkeypatch.setattr(follower_module, "POLL_WAIT_SECONDS", 1)
+    monkeypatch.setattr(follower_module, "POLLS_BEFORE_RETURN", 1)
     run.write("log", count=3)
     states: list[str] = []
     with served(home) as server:
@@ -291,7 +291,7 @@ def test_what_will_never_work_is_said_at_once(home: Home) -> None:
 
 
 def test_a_server_that_was_never_there_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "FIRST_CONTACT_SECONDS", 0.05)
+    monkeypatch.setattr(follower_module, "FIRST_CONTACT_SECONDS", 0.05)
     with pytest.raises(SetupError, match="cannot be reached"):
         list(Follower(f"127.0.0.1:{free_port()}", "last", sleep=nap).events())
 
@@ -300,8 +300,8 @@ def test_back_off_has_full_jitter_and_a_cap() -> None:
     slept: list[float] = []
     follower = Follower("host", sleep=slept.append, chance=lambda: 0.5)
     for _ in range(8):
-        follower._back_off(client_module.Lost("x"), 0.0)
-    follower._back_off(client_module.Lost("x", retry_after=60.0), 0.0)
+        follower._back_off(follower_module.Lost("x"), 0.0)
+    follower._back_off(follower_module.Lost("x", retry_after=60.0), 0.0)
     assert slept == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0, 60.0]
 
 

@@ -1,225 +1,191 @@
-"""What a user can cause: a clear error, the right exit code, nothing lost, nothing half made."""
+"""What must not bring the server down, and what nobody may lose by it."""
 
+import asyncio
+import contextlib
 import os
-import re
 import signal
+import socket
 import subprocess
+import sys
+import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
+import httpx
 import pytest
-import soundfile
-from numpy.typing import NDArray
-from PIL import Image
 
-from tests.cli import Ran, command, environment, events, vidgen
-from vidgen import demo
+from tests.serving import (
+    Run,
+    free_port,
+    raw,
+    resident_mb,
+    served,
+    serving_process,
+    sse,
+    stream,
+)
 from vidgen.paths import Home
-from vidgen.progress.store import list_tasks, summarise
 
-pytestmark = [pytest.mark.models, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return demo.voice(tmp_path_factory.mktemp("voice") / "voice.wav", "Mama may buy a map.")
+TOKEN = "a-token-of-enough-letters-for-a-test"
 
 
 @pytest.fixture
-def photo(demo_photo: Path) -> Path:
-    return demo_photo
+def run(home: Home) -> Run:
+    return Run(home, request={"inputs": {"photo": {"path": "/home/x/anna.jpg"}}})
 
 
-Samples = NDArray[np.float64]
+def test_a_huge_head_is_refused(home: Home) -> None:
+    with served(home) as server:
+        answer = raw(server.port, "GET / HTTP/1.1", extra=b"X: " + b"a" * 65536 + b"\r\n")
+        assert answer.startswith(b"HTTP/1.1 431 ")
+        assert httpx.get(f"{server.url}/healthz").status_code == 200
 
 
-def sound(folder: Path, samples: Samples) -> Path:
-    file = folder / "sound.wav"
-    soundfile.write(file, samples, 16000)
-    return file
+def test_a_head_that_never_ends_is_cut(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vidgen.progress.protocol.HEAD_SECONDS", 0.3)
+    with served(home) as server, socket.create_connection(("127.0.0.1", server.port), 5) as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: loc")
+        with contextlib.suppress(ConnectionResetError):
+            assert peer.recv(100) == b""
 
 
-def tone(seconds: float) -> Samples:
-    return np.asarray(0.3 * np.sin(np.arange(int(16000 * seconds)) * 0.1), np.float64)
+@pytest.mark.parametrize(
+    "content", [b"\x16\x03\x01\x02\x00", b"\0" * 100, b"GET\r\n\r\n", b"\xff\xfe", os.urandom(4096)]
+)
+def test_garbage_on_the_socket_does_no_harm(home: Home, content: bytes) -> None:
+    with served(home) as server:
+        with socket.create_connection(("127.0.0.1", server.port), 5) as peer:
+            peer.sendall(content)
+            peer.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionResetError):
+                while peer.recv(65536):
+                    pass
+        assert httpx.get(f"{server.url}/healthz").status_code == 200
 
 
-def grey(folder: Path, width: int, height: int) -> Path:
-    file = folder / "grey.png"
-    Image.new("RGB", (width, height), "grey").save(file)
-    return file
+def test_a_thousand_half_open_connections(home: Home, run: Run) -> None:
+    run.write("log")
+    with serving_process(home) as server:
+        before = resident_mb(server.process.pid)
+        peers = []
+        for number in range(1000):
+            peer = socket.create_connection(("127.0.0.1", server.port))
+            if number % 2:
+                peer.sendall(b"GET / HTTP/1.1\r\nHo")
+            peers.append(peer)
+        began = time.perf_counter()
+        with stream(sse(server, run)) as events:
+            assert events.take(1)[0][1]["seq"] == 1
+        assert time.perf_counter() - began < 1
+        assert resident_mb(server.process.pid) - before < 20
+        for peer in peers:
+            peer.close()
 
 
-def text(folder: Path, name: str) -> Path:
-    file = folder / name
-    file.write_text("this is neither a photo nor a voice\n" * 20)
-    return file
+def test_a_killed_server_loses_and_repeats_nothing(home: Home, run: Run) -> None:
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.wait(0.005):
+            run.write("progress_update")
+        run.write("complete")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    got: list[int] = []
+    last_id = ""
+    with serving_process(home) as server:
+        for _ in range(3):
+            with (
+                contextlib.suppress(httpx.HTTPError),
+                stream(sse(server, run), {"Last-Event-ID": last_id} if last_id else {}) as events,
+            ):
+                for event_id, event in events:
+                    last_id = event_id
+                    got.append(event["seq"])
+                    if len(got) % 60 == 0:
+                        server.kill()
+            server.start()
+        stop.set()
+        writer.join()
+        with stream(sse(server, run), {"Last-Event-ID": last_id}) as events:
+            got += events.seqs()
+    assert got == list(range(1, run.seq + 1))
 
 
-def cut(folder: Path, photo: Path) -> Path:
-    file = folder / "cut.jpg"
-    Image.open(photo).convert("RGB").save(file)
-    file.write_bytes(file.read_bytes()[:9000])
-    return file
+def test_the_server_ends_in_two_seconds_and_says_when_to_come_back(home: Home, run: Run) -> None:
+    run.write("log")
+    with serving_process(home) as server, stream(sse(server, run)) as events:
+        events.take(1)
+        began = time.perf_counter()
+        server.process.send_signal(signal.SIGTERM)
+        assert list(events) == []
+        assert 1000 <= (events.decoder.retry_ms or 0) <= 10_000
+        server.process.wait(5)
+        assert time.perf_counter() - began < 2
 
 
-Made = tuple[object, ...]
-CASES: dict[str, tuple[Callable[[Path, Path, Path], Made], str]] = {
-    "no face": (lambda d, p, v: (grey(d, 400, 400), v), "face"),
-    "nobody of that number": (lambda d, p, v: (p, v, "--person", 7), "7"),
-    "a tiny photo": (lambda d, p, v: (grey(d, 100, 100), v), "too small"),
-    "a cut JPEG": (lambda d, p, v: (cut(d, p), v), "damaged|cut off"),
-    "a fake JPEG": (lambda d, p, v: (text(d, "fake.jpg"), v), "photo"),
-    "no photo": (lambda d, p, v: (d / "none.jpg", v), "no file"),
-    "a folder": (lambda d, p, v: (d, v), "folder"),
-    "text called wav": (lambda d, p, v: (p, text(d, "text.wav")), "voice|sound|audio"),
-    "no voice": (lambda d, p, v: (p, d / "none.wav"), "no file"),
-    "a silent voice": (lambda d, p, v: (p, sound(d, 0 * tone(2))), "silent"),
-    "a short voice": (lambda d, p, v: (p, sound(d, tone(0.2))), "0.3|short"),
-    "a long voice": (lambda d, p, v: (p, sound(d, tone(5)), "--max-seconds", 4), "4|long"),
-    "no output folder": (lambda d, p, v: (p, v, "-o", d / "none" / "film.mp4"), "does not exist"),
-    "an unknown ending": (lambda d, p, v: (p, v, "-o", d / "film.avi"), "avi"),
-    "a bad colour": (lambda d, p, v: (p, v, "--background", "#12"), "colour"),
-    "a missing background": (lambda d, p, v: (p, v, "--background", d / "no.png"), "no.png"),
-    "transparent mp4": (lambda d, p, v: (p, v, "--background", "transparent"), "transparent"),
-    "an unknown device": (lambda d, p, v: (p, v, "--device", "tpu"), "tpu"),
-}
+def test_a_clock_that_goes_back_changes_nothing(home: Home, run: Run) -> None:
+    late = run.line(1, "log").replace(b"2026-11-20", b"2031-01-01")
+    run.raw(late + run.line(2, "complete"))
+    with served(home) as server, stream(sse(server, run)) as events:
+        assert events.seqs() == [1, 2]
 
 
-def assert_plain(ran: Ran, says: str) -> None:
-    """Two plain lines, in words, and not one of a traceback."""
-    assert "Traceback" not in ran.err
-    assert re.search(rf"^vidgen: .*({says})", ran.err, re.MULTILINE), ran.err
-    lines = ran.err.splitlines()
-    at = next(i for i, line in enumerate(lines) if line.startswith("vidgen: "))
-    assert lines[at + 1].startswith("        "), "no word on what to do"
-    assert ran.out == ""
+def test_a_taken_port_is_told(home: Home) -> None:
+    from vidgen.errors import SetupError
+    from vidgen.progress.app import Rules
+    from vidgen.progress.server import serve
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(SetupError, match=f"Port {port} of 127.0.0.1 cannot be opened"):
+            serve(home, Rules(port=port))
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_bad_input_is_told_and_leaves_nothing(
-    home_with_models: Home, tmp_path: Path, photo: Path, voice: Path, name: str
-) -> None:
-    make, says = CASES[name]
-    inputs, here = tmp_path / "inputs", tmp_path / "here"
-    inputs.mkdir()
-    here.mkdir()
-    ran = vidgen(home_with_models, "run", *make(inputs, photo, voice), "--height", 256, cwd=here)
-    assert ran.code == 2, ran.err
-    assert_plain(ran, says)
-    assert list(here.iterdir()) == []
-
-
-@pytest.mark.parametrize("place", ["/sys/kernel", "/proc/self"])  # root may not write there either
-def test_an_output_folder_that_cannot_be_written(
-    home_with_models: Home, photo: Path, voice: Path, place: str
-) -> None:
-    folder = Path(place)
-    ran = vidgen(home_with_models, "run", photo, voice, "-o", folder / "film.mp4")
-    assert ran.code == 2, ran.err
-    assert "Traceback" not in ran.err
-
-
-def test_an_existing_output_is_left_alone_unless_forced(
-    home_with_models: Home, tmp_path: Path, photo: Path, voice: Path
-) -> None:
-    film = tmp_path / "film.mp4"
-    film.write_bytes(b"mine")
-    arguments = ("run", photo, voice, "-o", film, "--height", 256)
-    ran = vidgen(home_with_models, *arguments)
-    assert (ran.code, film.read_bytes()) == (0, b"mine")
-    assert ran.out == f"{tmp_path / 'film-2.mp4'}\n"
-    forced = vidgen(home_with_models, *arguments, "--force")
-    assert forced.code == 0
-    assert film.stat().st_size > 1000
-
-
-def wait_for(home: Home, stage: str, process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        for task in list_tasks(home):
-            if any(event.data.get("stage") == stage for event in events(home, 0)) and task:
-                return
-        time.sleep(0.02)
-    raise AssertionError(f"the run never came to {stage}")
-
-
-def started(home: Home, *arguments: object) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        command(*arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(home),
-        start_new_session=True,
+def test_the_server_loads_nothing_of_the_pipeline(home: Home) -> None:
+    code = (
+        "import sys\n"
+        "from vidgen.progress.app import Application, Rules\n"
+        "import vidgen.progress.server\n"
+        "heavy = {'torch', 'cv2', 'av', 'numpy', 'scipy', 'parselmouth', 'PIL', 'rich', 'typer'}\n"
+        "stages = {n for n in sys.modules if n.startswith(('vidgen.stages', 'vidgen.renderers'))}\n"
+        "print(sorted((heavy & set(sys.modules)) | stages))"
     )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("stage", ["initialized", "birefnet_removal", "rendering"])
-def test_a_cancelled_run_says_so_and_can_be_taken_up(
-    home_with_models: Home,
-    tmp_path: Path,
-    photo: Path,
-    voice: Path,
-    number: signal.Signals,
-    stage: str,
+def test_no_more_than_one_reading_for_many_watchers(home: Home, run: Run) -> None:
+    """Each event is read and parsed once, whoever watches."""
+    run.write("log")
+    with served(home) as server, contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(stream(sse(server, run))) for _ in range(10)]
+        run.write("log", count=50)
+        run.write("complete")
+        for events in streams:
+            assert events.seqs() == list(range(1, 53))
+        assert server.app.hub.events_read == 52
+
+
+def test_polling_serves_as_well_as_inotify(
+    home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film = tmp_path / "out" / "film.mp4"
-    film.parent.mkdir()
-    with started(home_with_models, "run", photo, voice, "-o", film, "--height", 512) as process:
-        wait_for(home_with_models, stage, process)
-        os.killpg(process.pid, number)
-        out, err = process.communicate(timeout=20)
-    assert process.returncode == 130, err
-    assert out == ""
-    assert "Traceback" not in err
-    assert list(film.parent.iterdir()) == []
-    last = events(home_with_models)[-1]
-    assert last.event_type == "cancelled"
-    command = str(last.data["resume_command"])
-    assert command or stage == "initialized"  # before request.json there is nothing to take up
-    if not command:
-        return
-    resumed = vidgen(home_with_models, *command.split()[1:])
-    assert resumed.code == 0, resumed.err
-    assert film.stat().st_size > 10_000
-    seqs = [event.seq for event in events(home_with_models)]
-    assert seqs == list(range(1, len(seqs) + 1))
+    from vidgen.progress.notify import Polling
+
+    monkeypatch.setattr("vidgen.progress.hub.notifier", lambda _, loop: Polling(loop))
+    with served(home) as server, stream(sse(server, run)) as events:
+        threading.Timer(0.2, run.write, ["log", "complete"]).start()
+        assert events.seqs() == [1, 2]
 
 
-def test_two_runs_at_once_wait_for_one_another(
-    home_with_models: Home, tmp_path: Path, photo: Path, voice: Path
-) -> None:
-    arguments = ("run", photo, voice, "--height", 512, "--fresh")
-    first = started(home_with_models, *arguments, "-o", tmp_path / "a.mp4")
-    with first:
-        wait_for(home_with_models, "rendering", first)
-        holder = list_tasks(home_with_models)[0].task_id
-        second = vidgen(home_with_models, *arguments, "-o", tmp_path / "b.mp4")
-        assert first.wait(60) == 0
-    assert second.code == 0, second.err
-    queued = [event for event in events(home_with_models) if event.data["stage"] == "queued"]
-    assert queued[0].data["metadata"] == {"behind": holder[:8]}
-    assert (tmp_path / "a.mp4").is_file()
-    assert (tmp_path / "b.mp4").is_file()
+def test_a_free_port_is_found() -> None:
+    assert asyncio.run(_can_listen(free_port()))
 
 
-def test_a_killed_run_is_interrupted_and_says_how_to_go_on(
-    home_with_models: Home, tmp_path: Path, photo: Path, voice: Path
-) -> None:
-    with started(
-        home_with_models, "run", photo, voice, "-o", tmp_path / "film.mp4", "--height", 512
-    ) as process:
-        wait_for(home_with_models, "rendering", process)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=20)
-    (task,) = list_tasks(home_with_models)
-    summary = summarise(task.folder)
-    assert summary is not None
-    assert summary.state == "interrupted"
-    told = vidgen(home_with_models, "history", task.task_id[:8])
-    assert f"vidgen resume {task.task_id[:8]}" in told.out
-    assert vidgen(home_with_models, "resume", task.task_id[:8]).code == 0
-    assert (tmp_path / "film.mp4").is_file()
+async def _can_listen(port: int) -> bool:
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", port)
+    server.close()
+    await server.wait_closed()
+    return True

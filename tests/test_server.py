@@ -1,14 +1,8 @@
-"""The server over real sockets: every path, resuming, limits, and what must not bring it down."""
+"""The server over real sockets: every path, and resuming on each."""
 
-import asyncio
-import contextlib
 import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -20,18 +14,16 @@ import pytest
 
 from tests.serving import (
     Run,
-    Served,
-    free_port,
-    resident_mb,
+    raw,
     served,
-    serving_process,
+    sse,
     stream,
     wait_until,
 )
 from vidgen.paths import Home
 from vidgen.progress import watcher as watcher_module
 
-TOKEN = "a-token-of-enough-letters-for-a-test"  # of a test
+TOKEN = "a-token-of-enough-letters-for-a-test"
 
 
 @pytest.fixture
@@ -39,15 +31,8 @@ def run(home: Home) -> Run:
     return Run(home, request={"inputs": {"photo": {"path": "/home/x/anna.jpg"}}})
 
 
-def sse(server: Served, run: Run, query: str = "") -> str:
-    return f"{server.url}/api/sse/progress/{run.id}{query}"
-
-
 def types(events: list[tuple[str, dict[str, Any]]]) -> list[str]:
     return [event["event_type"] for _, event in events]
-
-
-# Streams
 
 
 def test_a_stream_tells_what_was_and_what_comes_and_then_ends(home: Home, run: Run) -> None:
@@ -252,9 +237,6 @@ def test_the_stream_of_all_tells_of_new_tasks_and_resumes_without_loss(home: Hom
             assert sorted(rest) == sorted([(running.id, 2), (missed.id, 201), (missed.id, 202)])
 
 
-# Plain requests
-
-
 def test_the_list_names_every_task(home: Home, run: Run) -> None:
     run.write("progress_update")
     done = Run(home)
@@ -432,370 +414,3 @@ def test_health_and_figures(home: Home, run: Run) -> None:
     assert "vidgen_watchers 1\n" in figures.text
     assert "vidgen_events_read_total 3\n" in figures.text
     assert 'vidgen_open_logs{state="running"} 1\n' in figures.text
-
-
-# Who may come in
-
-
-@pytest.fixture
-def locked(home: Home) -> Any:
-    with served(home, token=TOKEN) as server:
-        yield server
-
-
-def test_without_the_token_nothing_is_told(locked: Served) -> None:
-    for path in ("/api/tasks", "/metrics", "/api/sse/progress"):
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}):
-            answer = httpx.get(locked.url + path, headers=headers)
-            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
-    assert httpx.get(f"{locked.url}/healthz").status_code == 200
-
-
-def test_the_token_lets_in(locked: Served) -> None:
-    answer = httpx.get(f"{locked.url}/api/tasks", headers={"Authorization": f"Bearer {TOKEN}"})
-    assert answer.status_code == 200
-
-
-def test_a_token_in_the_address_is_changed_for_a_cookie_at_once(locked: Served) -> None:
-    with httpx.Client(base_url=locked.url) as browser:
-        answer = browser.get(f"/api/tasks?limit=5&token={TOKEN}")
-        assert (answer.status_code, answer.headers["location"]) == (303, "/api/tasks?limit=5")
-        cookie = answer.headers["set-cookie"]
-        assert "HttpOnly" in cookie
-        assert "SameSite=Lax" in cookie
-        assert TOKEN not in cookie
-        assert browser.get("/api/tasks").status_code == 200
-        assert browser.get("/api/tasks?token=wrong-and-long-enough").status_code == 200
-
-
-def test_a_wrong_token_in_the_address_is_refused(locked: Served) -> None:
-    answer = httpx.get(f"{locked.url}/api/tasks?token=wrong-and-long-enough")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "wrong_token")
-
-
-def test_the_page_changes_the_token_for_a_cookie(locked: Served) -> None:
-    with httpx.Client(base_url=locked.url) as browser:
-        assert browser.post("/api/session").status_code == 401
-        answer = browser.post("/api/session", headers={"Authorization": f"Bearer {TOKEN}"})
-        assert answer.status_code == 204
-        assert browser.get("/api/tasks").status_code == 200
-
-
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "", "localhost.evil.example"])
-def test_another_host_name_is_refused(home: Home, host: str) -> None:
-    with served(home) as server:
-        answer = raw(server.port, "GET /api/tasks HTTP/1.1", host=host)
-    assert b" 421 " in answer.split(b"\r\n")[0]
-
-
-@pytest.mark.parametrize(
-    "host", ["localhost", "127.0.0.1:99", "[::1]:80", "192.168.1.7", "box.example"]
-)
-def test_own_names_and_addresses_are_answered(home: Home, host: str) -> None:
-    with served(home, host_names=("box.example",)) as server:
-        answer = raw(server.port, "GET /api/tasks HTTP/1.1", host=host)
-    assert b" 200 " in answer.split(b"\r\n")[0]
-
-
-def test_other_sites_are_refused_and_get_no_cors(home: Home) -> None:
-    with served(home, origins=("https://app.example",)) as server:
-        url = f"{server.url}/api/tasks"
-        assert httpx.get(url, headers={"Origin": "https://evil.example"}).status_code == 403
-        assert httpx.get(url, headers={"Origin": "null"}).status_code == 403
-        own = httpx.get(url, headers={"Origin": server.url})
-        asked = httpx.get(url, headers={"Origin": "https://app.example"})
-    assert (own.status_code, asked.status_code) == (200, 200)
-    assert "access-control-allow-origin" not in own.headers
-    assert asked.headers["access-control-allow-origin"] == "https://app.example"
-
-
-def test_answers_are_hardened(home: Home) -> None:
-    with served(home) as server:
-        for path in ("/", "/api/tasks", "/nothing"):
-            headers = httpx.get(server.url + path).headers
-            assert headers["content-security-policy"].startswith("default-src 'none'; ")
-            assert headers["x-content-type-options"] == "nosniff"
-            assert headers["x-frame-options"] == "DENY"
-            assert "server" not in headers
-
-
-def test_a_bug_tells_no_path_and_no_trace(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any) -> Any:
-        raise RuntimeError("/secret/path")
-
-    with served(home) as server:
-        monkeypatch.setattr(server.app.listing, "page", broken)
-        answer = httpx.get(f"{server.url}/api/tasks")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "bug")
-    assert "secret" not in answer.text
-
-
-# Limits
-
-
-def test_too_many_streams_are_told_when_to_come_back(home: Home, run: Run) -> None:
-    run.write("log")
-    with served(home, max_watchers=3, per_address=2) as server, contextlib.ExitStack() as stack:
-        streams = [stack.enter_context(stream(sse(server, run))) for _ in range(2)]
-        for events in streams:
-            events.take(1)
-        answer = httpx.get(sse(server, run))
-        assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
-    with served(home, max_watchers=1) as server, stream(sse(server, run)) as events:
-        events.take(1)
-        answer = httpx.get(sse(server, run))
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-
-
-def test_a_place_is_free_again_when_its_watcher_has_gone(home: Home, run: Run) -> None:
-    run.write("log")
-    with served(home, max_watchers=1) as server:
-        for _ in range(3):
-            wait_until(lambda: server.app.hub.watcher_count == 0)
-            with stream(sse(server, run)) as events:
-                assert events.take(1)[0][1]["seq"] == 1
-
-
-def test_a_thousand_resets_leave_no_place_taken(home: Home, run: Run) -> None:
-    run.write("log")
-    request = f"GET /api/sse/progress/{run.id} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-    with served(home, max_watchers=5, per_address=5) as server:
-        for number in range(1000):
-            with socket.create_connection(("127.0.0.1", server.port)) as peer:
-                peer.setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0])
-                )
-                peer.sendall(request)
-                if number % 3 == 0:
-                    peer.recv(10)
-        wait_until(lambda: server.app.hub.watcher_count == 0)
-        with stream(sse(server, run)) as events:
-            assert events.take(1)[0][1]["seq"] == 1
-
-
-def test_a_reader_that_stops_is_cut_and_memory_stays(
-    home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watcher_module, "STALL_SECONDS", 0.5)
-    with served(home) as server:
-        before = resident_mb(os.getpid())
-        slow = socket.create_connection(("127.0.0.1", server.port))
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        slow.sendall(f"GET /api/sse/progress/{run.id} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        slow.recv(1)
-        with stream(sse(server, run)) as events:
-            for _ in range(60):
-                run.write("log", count=20, text="x" * 5000)  # 6 MB in all
-                events.take(20)
-            wait_until(lambda: server.app.hub.cuts == 1)
-            assert server.app.hub.watcher_count == 1  # the other one is still here
-        assert resident_mb(os.getpid()) - before < 40
-        slow.close()
-
-
-def test_a_slow_watcher_gets_the_newest_snapshots_and_every_other_event(
-    home: Home, run: Run
-) -> None:
-    run.write("log")
-    with served(home) as server:
-        peer = socket.create_connection(("127.0.0.1", server.port))
-        peer.sendall(f"GET /api/sse/progress/{run.id} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
-        wait_until(lambda: server.app.hub.watcher_count == 1)
-        for _ in range(200):  # far more than the socket's buffers take, while nobody reads
-            run.write("progress_update", count=19, filler="x" * 3000)
-            run.write("log")
-            time.sleep(0.002)
-        run.write("complete")
-        content = b""
-        while chunk := peer.recv(1 << 16):
-            content += chunk
-        peer.close()
-    events = [json.loads(line[6:]) for line in content.split(b"\n") if line.startswith(b"data: ")]
-    seqs = [event["seq"] for event in events]
-    kept = [event["seq"] for event in events if event["event_type"] != "progress_update"]
-    assert seqs == sorted(set(seqs))
-    assert kept == [1, *range(21, 4002, 20), 4002]
-    assert len(seqs) < 3500
-
-
-# Faults
-
-
-def raw(port: int, line: str, host: str = "localhost", extra: bytes = b"") -> bytes:
-    """What comes back for a request written by hand."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
-        head = f"{line}\r\nHost: {host}\r\nConnection: close\r\n"
-        peer.sendall(head.encode() + extra + b"\r\n")
-        answer = b""
-        while chunk := peer.recv(65536):
-            answer += chunk
-        return answer
-
-
-def test_a_huge_head_is_refused(home: Home) -> None:
-    with served(home) as server:
-        answer = raw(server.port, "GET / HTTP/1.1", extra=b"X: " + b"a" * 65536 + b"\r\n")
-        assert answer.startswith(b"HTTP/1.1 431 ")
-        assert httpx.get(f"{server.url}/healthz").status_code == 200
-
-
-def test_a_head_that_never_ends_is_cut(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vidgen.progress.protocol.HEAD_SECONDS", 0.3)
-    with served(home) as server, socket.create_connection(("127.0.0.1", server.port), 5) as peer:
-        peer.sendall(b"GET / HTTP/1.1\r\nHost: loc")
-        with contextlib.suppress(ConnectionResetError):
-            assert peer.recv(100) == b""
-
-
-@pytest.mark.parametrize(
-    "content", [b"\x16\x03\x01\x02\x00", b"\0" * 100, b"GET\r\n\r\n", b"\xff\xfe", os.urandom(4096)]
-)
-def test_garbage_on_the_socket_does_no_harm(home: Home, content: bytes) -> None:
-    with served(home) as server:
-        with socket.create_connection(("127.0.0.1", server.port), 5) as peer:
-            peer.sendall(content)
-            peer.shutdown(socket.SHUT_WR)
-            with contextlib.suppress(ConnectionResetError):
-                while peer.recv(65536):
-                    pass
-        assert httpx.get(f"{server.url}/healthz").status_code == 200
-
-
-def test_a_thousand_half_open_connections(home: Home, run: Run) -> None:
-    run.write("log")
-    with serving_process(home) as server:
-        before = resident_mb(server.process.pid)
-        peers = []
-        for number in range(1000):
-            peer = socket.create_connection(("127.0.0.1", server.port))
-            if number % 2:
-                peer.sendall(b"GET / HTTP/1.1\r\nHo")
-            peers.append(peer)
-        began = time.perf_counter()
-        with stream(sse(server, run)) as events:
-            assert events.take(1)[0][1]["seq"] == 1
-        assert time.perf_counter() - began < 1
-        assert resident_mb(server.process.pid) - before < 20
-        for peer in peers:
-            peer.close()
-
-
-def test_a_killed_server_loses_and_repeats_nothing(home: Home, run: Run) -> None:
-    stop = threading.Event()
-
-    def write() -> None:
-        while not stop.wait(0.005):
-            run.write("progress_update")
-        run.write("complete")
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    got: list[int] = []
-    last_id = ""
-    with serving_process(home) as server:
-        for _ in range(3):
-            with (
-                contextlib.suppress(httpx.HTTPError),
-                stream(sse(server, run), {"Last-Event-ID": last_id} if last_id else {}) as events,
-            ):
-                for event_id, event in events:
-                    last_id = event_id
-                    got.append(event["seq"])
-                    if len(got) % 60 == 0:
-                        server.kill()
-            server.start()
-        stop.set()
-        writer.join()
-        with stream(sse(server, run), {"Last-Event-ID": last_id}) as events:
-            got += events.seqs()
-    assert got == list(range(1, run.seq + 1))
-
-
-def test_the_server_ends_in_two_seconds_and_says_when_to_come_back(home: Home, run: Run) -> None:
-    run.write("log")
-    with serving_process(home) as server, stream(sse(server, run)) as events:
-        events.take(1)
-        began = time.perf_counter()
-        server.process.send_signal(signal.SIGTERM)
-        assert list(events) == []
-        assert 1000 <= (events.decoder.retry_ms or 0) <= 10_000
-        server.process.wait(5)
-        assert time.perf_counter() - began < 2
-
-
-def test_a_clock_that_goes_back_changes_nothing(home: Home, run: Run) -> None:
-    late = run.line(1, "log").replace(b"2026-11-20", b"2031-01-01")
-    run.raw(late + run.line(2, "complete"))
-    with served(home) as server, stream(sse(server, run)) as events:
-        assert events.seqs() == [1, 2]
-
-
-def test_a_taken_port_is_told(home: Home) -> None:
-    from vidgen.errors import SetupError
-    from vidgen.progress.app import Rules
-    from vidgen.progress.server import serve
-
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        with pytest.raises(SetupError, match=f"Port {port} of 127.0.0.1 cannot be opened"):
-            serve(home, Rules(port=port))
-
-
-def test_the_server_loads_nothing_of_the_pipeline(home: Home) -> None:
-    code = (
-        "import sys\n"
-        "from vidgen.progress.app import Application, Rules\n"
-        "import vidgen.progress.server\n"
-        "heavy = {'torch', 'cv2', 'av', 'numpy', 'scipy', 'parselmouth', 'PIL', 'rich', 'typer'}\n"
-        "stages = {n for n in sys.modules if n.startswith(('vidgen.stages', 'vidgen.renderers'))}\n"
-        "print(sorted((heavy & set(sys.modules)) | stages))"
-    )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
-
-
-def test_no_more_than_one_reading_for_many_watchers(home: Home, run: Run) -> None:
-    """Each event is read and parsed once, whoever watches."""
-    run.write("log")
-    with served(home) as server, contextlib.ExitStack() as stack:
-        streams = [stack.enter_context(stream(sse(server, run))) for _ in range(10)]
-        run.write("log", count=50)
-        run.write("complete")
-        for events in streams:
-            assert events.seqs() == list(range(1, 53))
-        assert server.app.hub.events_read == 52
-
-
-def test_polling_serves_as_well_as_inotify(
-    home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from vidgen.progress.notify import Polling
-
-    monkeypatch.setattr("vidgen.progress.hub.notifier", lambda _, loop: Polling(loop))
-    with served(home) as server, stream(sse(server, run)) as events:
-        threading.Timer(0.2, run.write, ["log", "complete"]).start()
-        assert events.seqs() == [1, 2]
-
-
-def test_a_free_port_is_found() -> None:
-    assert asyncio.run(_can_listen(free_port()))
-
-
-async def _can_listen(port: int) -> bool:
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", port)
-    server.close()
-    await server.wait_closed()
-    return True
-
-
-def test_no_log_ever_holds_the_token(home: Home, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("DEBUG")
-    with served(home, token=TOKEN) as server:
-        for path in ("/", "/api/tasks", "/api/sse/progress", "/nothing"):
-            httpx.get(f"{server.url}{path}?token={TOKEN}")
-            httpx.get(f"{server.url}{path}", headers={"Authorization": f"Bearer {TOKEN}"[:-1]})
-        raw(server.port, f"GET /?token={TOKEN}\x00 HTTP/1.1")
-    server_said = [r.getMessage() for r in caplog.records if not r.name.startswith("http")]
-    assert not any(TOKEN[:-1] in message for message in server_said)

@@ -44,6 +44,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdo
 ModelName = Annotated[
     str, typer.Argument(help="A model's name, a set, or all.", metavar="NAME|SET")
 ]
+Notify = Annotated[bool, typer.Option("--notify", help="Ring or notify at the end.")]
 Task = Annotated[
     str, typer.Argument(help="A run's id; its first characters do, or: last.", metavar="TASK")
 ]
@@ -143,6 +144,7 @@ def run(
     output: Output = None,
     progress: Mode = "auto",
     as_json: Json = False,
+    notify: Notify = False,
     task_id: Annotated[str, typer.Option("--task-id", hidden=True, callback=_uuid)] = "",
     **options: Any,
 ) -> None:
@@ -155,7 +157,7 @@ def run(
     def make(compose: Any, views: Any) -> "Result":
         return compose.create(home, request, views, task_id)  # type: ignore[no-any-return]  # a module
 
-    _shown(make, title, progress, as_json)
+    _shown(make, title, progress, as_json, notify)
 
 
 @app.command(rich_help_panel=MAKE)
@@ -165,6 +167,7 @@ def demo(
     output: Output = None,
     progress: Mode = "auto",
     as_json: Json = False,
+    notify: Notify = False,
     **options: Any,
 ) -> None:
     """Make a video from a portrait and a voice that vidgen brings along."""
@@ -173,7 +176,7 @@ def demo(
     def make(compose: Any, views: Any) -> "Result":
         return compose.demo(home, output, settings, views)  # type: ignore[no-any-return]  # a module
 
-    _shown(make, "", progress, as_json)
+    _shown(make, "", progress, as_json, notify)
 
 
 @app.command(rich_help_panel=MAKE)
@@ -186,19 +189,31 @@ def resume(task: Task, progress: Mode = "auto", as_json: Json = False) -> None:
     _shown(lambda compose, views: compose.resume(home, folder, views), "", progress, as_json)
 
 
-def _shown(make: Callable[[Any, Any], "Result"], title: str, progress: str, as_json: bool) -> None:
+def _shown(
+    make: Callable[[Any, Any], "Result"],
+    title: str,
+    progress: str,
+    as_json: bool,
+    notify: bool = False,
+) -> None:
     """Show a run while it is made, then print what was made."""
     from vidgen.interrupts import orderly
     from vidgen.progress.views import shown
 
-    with orderly(), shown(progress, title=title) as views:
+    with orderly(), shown(progress, title=title, notify=notify) as views:
         from vidgen import compose  # after the first paint: it takes a while
 
         result = make(compose, views)
     if as_json:
         show(result)
-    elif progress != "rawjson":
+    elif progress != "rawjson" and not _has_seen(progress):
         typer.echo(result.video)
+
+
+def _has_seen(progress: str) -> bool:
+    """Whether the live view has just shown the path on the screen that stdout goes to."""
+    is_live = progress in ("auto", "tty") and sys.stderr.isatty()
+    return is_live and sys.stdout.isatty()
 
 
 # --- watch
@@ -278,13 +293,14 @@ def clean(
     """Remove what is old: work folders after a day, runs after a month."""
     from vidgen.progress import cleaning
     from vidgen.settings import keeping
+    from vidgen.tables import cleaned_lines
 
     hours, days = keeping("keep_work_hours"), keeping("keep_history_days")
     cleaned = cleaning.clean(Home.default(), days, hours, keep_resumable=not everything)
     if as_json:
         show(cleaned)
     else:
-        typer.echo(cleaning.sentence(cleaned))
+        typer.echo("\n".join(cleaned_lines(cleaned)))
 
 
 @models_app.command("list")

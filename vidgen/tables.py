@@ -1,4 +1,4 @@
-"""What commands print about models: tables and lines on stdout, downloads on stderr."""
+"""What commands print about what is kept: tables and lines on stdout, downloads on stderr."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +9,9 @@ from rich.table import Table
 
 from vidgen.catalog import Model, Removed, Shelved, Told
 from vidgen.fetch import Pulled
+from vidgen.messages import say
+from vidgen.progress.cleaning import Cleaned
+from vidgen.progress.views import user_language
 
 STATES = {"ready": "[green]ready[/]", "missing": "[dim]missing[/]", "wrong": "[red]wrong[/]"}
 
@@ -38,6 +41,18 @@ def removed_lines(removed: Sequence[Removed]) -> None:
     for one in removed:
         note = " (another program's cache keeps it)" if one.still_cached else ""
         Console(soft_wrap=True).print(f"{one.model.name}  removed, {size_text(one.bytes)}{note}")
+
+
+def cleaned_lines(done: Cleaned) -> list[str]:
+    """What `vidgen clean` did, in the user's language."""
+    language = user_language()
+    freed = {"size": size_text(done.freed_bytes) if done.freed_bytes else "0 MB"}
+    counts = {"runs": done.runs, "folders": done.work_folders}
+    lines = [say("history.cleaned", {**freed, **counts}, language)]
+    if done.kept_resumable:
+        kept = {"runs": done.kept_resumable, "size": size_text(done.resumable_bytes)}
+        lines.append(say("history.kept_resumable", kept, language))
+    return lines
 
 
 def size_text(size: int) -> str:

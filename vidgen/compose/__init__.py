@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,8 +152,7 @@ def _conduct(job: Job, emit: Emit) -> Result:
     with _alone(job, chosen.device, emit):
         work = _run(job, steps, chosen.device, Work(photo, speech), emit)
     video, took = work.get(Video), time.monotonic() - began
-    quality = _judged(job, work, emit)
-    metadata = {**video.metadata, **quality, "took_seconds": round(took, 2)}
+    metadata = {**video.metadata, "took_seconds": round(took, 2)}
     emit(Completed(str(video.path), took, metadata))
     return Result(job.task.task_id, video.path, video.poster, video.seconds, took, metadata)
 
@@ -239,22 +238,6 @@ def _run(job: Job, steps: Sequence[Step], where: str, work: "Work", emit: Emit) 
     work = work.plus(Folder(job.task.work, job.task.previews))
     with Sampler(emit, where):
         return pipeline.run(steps, work, emit, keeper, device=where)
-
-
-def _judged(job: Job, work: "Work", emit: Emit) -> Mapping[str, Any]:
-    """Look at the film as a viewer would; a mouth that does not follow the voice is said."""
-    from vidgen.quality import judge
-    from vidgen.work import Subject, Video
-
-    try:
-        video, face = work.get(Video).path, work.get(Subject).face
-        found = asdict(judge(video, job.shelf.path("face_landmark"), face=face))
-    except Exception as error:  # the video is there: a second look must not cost the run its end
-        emit(Log("WARNING", "quality.not_judged", {"reason": f"{type(error).__name__}: {error}"}))
-        return {}
-    if found["follows_voice"] is False:
-        emit(Log("WARNING", "quality.not_following", found))
-    return {"quality": found}
 
 
 def _demo_request(

@@ -1,15 +1,16 @@
 """The stages of one run, made of the models that its plan names."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from vidgen import catalog, device, plan
 from vidgen.catalog import Catalog
 from vidgen.compose.keys import Keys
 from vidgen.device import Network
-from vidgen.events import Emit
+from vidgen.events import Emit, Log
 from vidgen.paths import Home, TaskFolder
 from vidgen.pipeline import Step
 from vidgen.plan import Plan
@@ -19,7 +20,7 @@ from vidgen.settings import Options
 if TYPE_CHECKING:  # numpy and more is behind these
     from vidgen.renderers.base import Look, Renderer
     from vidgen.renderers.did.key import Account
-    from vidgen.work import Photo, Speech
+    from vidgen.work import Photo, Speech, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,22 @@ class Assembly:
             *self._drawing(keys.film),
             Step(finalize),
         ]
+
+    def _judge(self, video: Path, work: "Work", emit: Emit) -> Mapping[str, Any]:
+        """A mouth that does not follow the voice is said."""
+        from vidgen.quality import judge
+        from vidgen.work import Subject
+
+        try:
+            face = work.get(Subject).face
+            found = asdict(judge(video, self.shelf.path("face_landmark"), face=face))
+        except Exception as error:  # the video is there: a second look must not cost the run
+            reason = f"{type(error).__name__}: {error}"
+            emit(Log("WARNING", "quality.not_judged", {"reason": reason}))
+            return {}
+        if found["follows_voice"] is False:
+            emit(Log("WARNING", "quality.not_following", found))
+        return {"quality": found}
 
     def _faces(self) -> Any:
         from vidgen.faces import FaceDetector, LandmarkNet

@@ -3,7 +3,7 @@
 Draws nothing and encodes no picture; what a file format needs is `media`'s.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,10 @@ from vidgen.work import Film, Notes, Speech, Video, Work
 
 # A film and its voice may differ by this much before it is an error; more than a frame is said.
 _TOLERATED_SECONDS: Final = 0.5
+
+
+# Looks at the finished file as a viewer would: (file, shelf, emit) → what the run tells of it.
+Judge = Callable[[Path, Work, Emit], Mapping[str, Any]]
 
 
 class Finalize:
@@ -31,15 +35,17 @@ class Finalize:
         task_id: str = "",
         title: str = "",
         force: bool = False,
+        judge: Judge | None = None,
     ) -> None:
         """`force` puts the video in the place of an existing file; `title` is the file's own
-        title, the name of the file if empty.
+        title, the name of the file if empty; `judge` looks at the file when it is in place.
         """
         self.target = target
         self.format = format
         self.task_id = task_id
         self.title = title
         self.force = force
+        self.judge = judge
 
     def run(self, work: Work, emit: Emit) -> Work:
         """Raises RenderError when the result is not what it must be, SetupError for a full disk,
@@ -60,6 +66,8 @@ class Finalize:
             size = temporary.stat().st_size
         poster = self._poster(film, target, emit)
         values = _values(found, target, poster, size)
+        if self.judge:
+            values |= self.judge(target, work, emit)
         video = Video(target, poster, found.video_seconds, {**film.metadata, **values})
         work_done = {"work": film.frame_count, "work_unit": "frames"}
         return work.plus(video, Notes({**values, **work_done}, "finalize.done"))

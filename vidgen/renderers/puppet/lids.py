@@ -80,7 +80,7 @@ class Lids:
         off = (edge - self.v) / self.width
         inner = np.clip(1 - self.share**4, 0, 1)
         shade = 1 - 0.10 * shut * np.exp(-((off / 0.08) ** 2))
-        shade *= 1 - 0.34 * shut**2 * inner * np.exp(-((off / 0.022) ** 2))
+        shade *= 1 - 0.42 * shut**2 * inner * np.exp(-((off / 0.022) ** 2))
         return np.asarray(shade)
 
     def _at(self, picture: Pixels, by: Array) -> Pixels:

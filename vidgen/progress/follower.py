@@ -1,0 +1,308 @@
+"""Follow one run on one host: server-sent events, long polls where those do not come through.
+
+Every event is answered once, over any number of connections. Several hosts are `client`'s business.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+import orjson
+
+from vidgen.errors import InputError, SetupError
+from vidgen.events import Envelope
+from vidgen.progress.sse import Decoder, ServerEvent
+
+SILENCE_SECONDS: Final = 45.0  # three heartbeats missed: the line is dead
+CONNECT_SECONDS: Final = 10.0
+BASE_SECONDS: Final = 1.0
+CAP_SECONDS: Final = 30.0
+FIRST_CONTACT_SECONDS: Final = 10.0  # a server that was never reached is given up after this
+POLL_WAIT_SECONDS: Final = 25
+POLLS_BEFORE_RETURN: Final = 12  # long polls, then server-sent events are tried again
+STREAM_TRIES: Final = 2  # streams without a byte, then long polls are tried
+WAITING_SECONDS: Final = 2.0  # between two looks for a run
+_UNSTORED: Final = frozenset({"heartbeat", "connected", "subscribed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How the line to a host is: `state` is connected, lost, polling or waiting (for a run)."""
+
+    host: str
+    state: str
+    detail: str = ""
+
+
+OnLink = Callable[[Link], None]
+
+
+class Lost(Exception):  # noqa: N818  # what happened to the line; mended by trying again
+    """The line broke, or the server was not able to answer."""
+
+    def __init__(self, detail: str, retry_after: float = 0.0) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class Follower:
+    """One run on one host: every event once, in order, over any number of connections.
+
+    `sleep` and `chance` (0–1, for the back-off) are seams for tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        task: str = "",
+        token: str = "",
+        certificate: Path | None = None,
+        on_link: OnLink = lambda _: None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.base = _base(url)
+        self.host = urlsplit(self.base).netloc
+        self._wanted = task
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._certificate = certificate
+        self._on_link = on_link
+        self._sleep = sleep
+        self._chance = chance
+        self._epoch, self._seq = "", 0
+        self._base_wait = BASE_SECONDS
+        self._failures = 0
+        self._was_reached = False
+        self._silent_streams = 0
+        self._is_over = False
+
+    @property
+    def cursor(self) -> str:
+        """Where a stream would go on."""
+        return f"{self._epoch}-{self._seq}" if self._epoch else ""
+
+    def events(self) -> Iterator[Envelope]:
+        """Until the run has ended. Raises InputError or SetupError when the host refuses."""
+        verify: Any = str(self._certificate) if self._certificate else True
+        timeout = httpx.Timeout(CONNECT_SECONDS, read=SILENCE_SECONDS)
+        with httpx.Client(headers=self._headers, timeout=timeout, verify=verify) as client:
+            began = time.monotonic()
+            while not self._is_over:
+                try:
+                    yield from self._once(client)
+                except (httpx.TransportError, Lost, ValueError) as error:
+                    self._back_off(error, time.monotonic() - began)
+
+    def _once(self, client: httpx.Client) -> Iterator[Envelope]:
+        """One connection, or a few polls."""
+        task_id = self._find(client)
+        if self._silent_streams < STREAM_TRIES:
+            yield from self._streamed(client, task_id)
+        else:
+            self._on_link(Link(self.host, "polling"))
+            for _ in range(POLLS_BEFORE_RETURN):
+                if self._is_over:
+                    return
+                yield from self._polled(client, task_id)
+            self._silent_streams = 0
+
+    # Which run
+
+    def _find(self, client: httpx.Client) -> str:
+        """The id of the wanted task; waits for one when none is at work."""
+        if len(self._wanted) == 36:
+            return self._wanted
+        while True:
+            tasks = self._json(client, "/api/tasks", {"limit": "500"})["tasks"]
+            self._reached()
+            found = _chosen(tasks, self._wanted)
+            if found:
+                self._wanted = found
+                return found
+            if self._wanted:
+                raise _unknown(self._wanted, self.host)
+            self._on_link(Link(self.host, "waiting"))
+            self._sleep(WAITING_SECONDS)
+
+    # Server-sent events
+
+    def _streamed(self, client: httpx.Client, task_id: str) -> Iterator[Envelope]:
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if self.cursor:
+            headers["Last-Event-ID"] = self.cursor
+        decoder = Decoder()
+        self._silent_streams += 1
+        url = f"{self.base}/api/sse/progress/{task_id}"
+        with client.stream("GET", url, headers=headers) as response:
+            if response.status_code == 204:
+                self._is_over = True
+                return
+            self._check(response)
+            if not response.headers.get("content-type", "").startswith("text/event-stream"):
+                raise Lost("no event stream")
+            for chunk in response.iter_raw():
+                self._silent_streams = 0
+                self._reached()
+                for event in decoder.feed(chunk):
+                    yield from self._taken(client, task_id, event)
+                    if self._is_over:
+                        return
+                if decoder.retry_ms is not None:
+                    self._base_wait = min(decoder.retry_ms / 1000, CAP_SECONDS)
+        raise Lost("the stream ended")
+
+    def _taken(self, client: httpx.Client, task_id: str, event: ServerEvent) -> Iterator[Envelope]:
+        envelope = Envelope.from_wire(event.data)
+        epoch = event.last_event_id.partition("-")[0]
+        if envelope.event_type == "reset":
+            yield from self._refreshed(client, task_id, epoch)
+        else:
+            yield from self._accepted(envelope, epoch)
+
+    def _accepted(self, envelope: Envelope, epoch: str) -> Iterator[Envelope]:
+        """The event, unless it was answered before."""
+        if envelope.event_type in _UNSTORED:
+            return
+        if envelope.event_type in ("interrupted", "deleted"):
+            self._is_over = True
+            yield envelope
+            return
+        if epoch != self._epoch:
+            self._epoch, self._seq = epoch, 0
+        if envelope.seq > self._seq:
+            self._seq = envelope.seq
+            self._is_over = envelope.is_terminal
+            yield envelope
+
+    def _refreshed(self, client: httpx.Client, task_id: str, epoch: str) -> Iterator[Envelope]:
+        """After a reset the whole history is asked for: a snapshot would leave holes."""
+        history = self._json(client, f"/api/ws/progress/{task_id}/history")["events"]
+        if not history or epoch != self._epoch or history[-1]["seq"] < self._seq:
+            self._epoch, self._seq = epoch, 0
+        for value in history:
+            yield from self._accepted(Envelope.from_wire(orjson.dumps(value)), epoch)
+
+    # Long polls
+
+    def _polled(self, client: httpx.Client, task_id: str) -> Iterator[Envelope]:
+        params = {"wait": str(POLL_WAIT_SECONDS), **({"after": self.cursor} if self.cursor else {})}
+        said = self._json(client, f"/api/tasks/{task_id}/events", params)
+        self._reached()
+        epoch = said["cursor"].partition("-")[0]
+        if said["reset"] is not None:
+            yield from self._refreshed(client, task_id, epoch)
+        for value in said["events"]:
+            yield from self._accepted(Envelope.from_wire(orjson.dumps(value)), epoch)
+        if said["ended"] and not said["more"]:
+            self._is_over = True
+        elif said["state"] == "interrupted":
+            yield from self._accepted(_interrupted(task_id, self._seq), epoch)
+
+    # The line
+
+    def _json(
+        self, client: httpx.Client, path: str, params: Mapping[str, str] | None = None
+    ) -> Any:
+        response = client.get(self.base + path, params=params)
+        self._check(response)
+        return orjson.loads(response.content)
+
+    def _check(self, response: httpx.Response) -> None:
+        """Raises Lost for what may pass, VidgenError for what will not."""
+        status = response.status_code
+        if status == 200:
+            return
+        if status == 401:
+            raise InputError(
+                "{host} asks for a token.",
+                hint="Give the one that the server printed: --token, or VIDGEN_TOKEN.",
+                code="page.watch_token",
+                host=self.host,
+            )
+        if status == 404:
+            raise _unknown(self._wanted or "?", self.host)
+        if status in (408, 425, 429) or status >= 500:
+            raise Lost(f"HTTP {status}", _seconds(response.headers.get("retry-after", "")))
+        raise InputError(
+            "{host} refuses to be watched (HTTP {status}).",
+            hint="Check the address; a server behind a name needs --allow-host with that name.",
+            code="page.watch_refused",
+            host=self.host,
+            status=status,
+        )
+
+    def _reached(self) -> None:
+        if self._failures or not self._was_reached:
+            self._on_link(Link(self.host, "connected"))
+        self._was_reached, self._failures = True, 0
+
+    def _back_off(self, error: Exception, waited: float) -> None:
+        """Wait with full jitter: all who lost the same server must not come back at once."""
+        if not self._was_reached and waited > FIRST_CONTACT_SECONDS:
+            raise SetupError(
+                "{host} cannot be reached: {reason}.",
+                hint="Check the address, and that `vidgen serve-progress` runs there.",
+                code="page.watch_unreachable",
+                host=self.host,
+                reason=str(error) or type(error).__name__,
+            ) from error
+        self._on_link(Link(self.host, "lost", str(error) or type(error).__name__))
+        most = min(CAP_SECONDS, self._base_wait * 2 ** min(self._failures, 10))
+        self._failures += 1
+        at_least = error.retry_after if isinstance(error, Lost) else 0.0
+        self._sleep(max(at_least, most * self._chance()))
+
+
+def _base(url: str) -> str:
+    """scheme://host:port of whatever a person pastes."""
+    parts = urlsplit(url if "//" in url else f"http://{url}")
+    try:
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname)
+        port = parts.port
+    except ValueError:
+        is_good, port = False, None
+    if not is_good:
+        raise InputError(
+            "{url} is no address of a server.",
+            hint="It looks like http://host:55433.",
+            code="page.watch_address",
+            url=url,
+        )
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
+
+
+def _chosen(tasks: Sequence[Mapping[str, Any]], wanted: str) -> str:
+    if wanted == "last":
+        return str(tasks[0]["task_id"]) if tasks else ""
+    if wanted:
+        found = [str(t["task_id"]) for t in tasks if str(t["task_id"]).startswith(wanted)]
+        return found[0] if len(found) == 1 else ""
+    live = ("running", "queued")
+    return next((str(t["task_id"]) for t in tasks if t["state"] in live), "")
+
+
+def _unknown(task: str, host: str) -> InputError:
+    return InputError(
+        "{host} has no single run {task}.",
+        hint="Its page lists the runs; the first letters of an id are enough when they are unique.",
+        code="page.watch_unknown",
+        host=host,
+        task=task,
+    )
+
+
+def _interrupted(task_id: str, seq: int) -> Envelope:
+    data = {"stage": "interrupted", "progress": 0.0, "message": "Interrupted",
+            "message_code": "stage.interrupted", "metadata": {}}  # fmt: skip
+    return Envelope(task_id, seq, "interrupted", "", data)
+
+
+def _seconds(text: str) -> float:
+    return min(float(text), 300.0) if text.isascii() and text.isdigit() else 0.0

@@ -20,18 +20,24 @@ RATE = 16000
 
 
 def speaker(
-    photo: Path, model_path: Callable[[str], Path], size: int = 256, share: float = 0.42
+    photo: Path,
+    model_path: Callable[[str], Path],
+    size: int = 256,
+    share: float = 0.42,
+    width: int = 0,
 ) -> Subject:
-    """The face of `photo` in a square of `size`, `share` of it high, its middle at .47."""
+    """The face of `photo` in a frame `size` high, and `width` wide if not a square: `share` of
+    it high, its middle at .47."""
+    width = width or size
     rgb = open_photo(photo).rgb
     face = FaceDetector(model_path("centerface")).detect(rgb, 0.5)[0]
     found = LandmarkNet(model_path("face_landmark")).find(rgb, face.box, face.roll)
     assert found is not None
     scale = share * size / found.height
     x, y = found.centre
-    matrix = np.array([[scale, 0, size / 2 - scale * x], [0, scale, 0.47 * size - scale * y]])
+    matrix = np.array([[scale, 0, width / 2 - scale * x], [0, scale, 0.47 * size - scale * y]])
     edge = cv2.BORDER_REFLECT_101
-    frame = cv2.warpAffine(rgb, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=edge)
+    frame = cv2.warpAffine(rgb, matrix, (width, size), flags=cv2.INTER_CUBIC, borderMode=edge)
     points = found.points.copy()
     points[:, :2] = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
     points[:, 2] *= scale

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import socket
+import threading
 import time
 from typing import Any
 
@@ -175,7 +176,13 @@ def test_a_thousand_resets_leave_no_place_taken(home: Home, run: Run) -> None:
             assert events.take(1)[0][1]["seq"] == 1
 
 
-def test_a_reader_that_stops_is_cut_and_memory_stays(
+def _one_byte_at_a_time(peer: socket.socket, stop: threading.Event) -> None:
+    with contextlib.suppress(OSError):
+        while not stop.wait(0.1) and peer.recv(1):
+            pass
+
+
+def test_a_reader_of_a_byte_at_a_time_is_cut_and_memory_stays(
     home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watcher_module, "STALL_SECONDS", 0.5)
@@ -185,6 +192,9 @@ def test_a_reader_that_stops_is_cut_and_memory_stays(
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.sendall(f"GET /api/sse/progress/{run.id} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         slow.recv(1)
+        stop = threading.Event()
+        reading = threading.Thread(target=_one_byte_at_a_time, args=(slow, stop))
+        reading.start()
         with stream(sse(server, run)) as events:
             for _ in range(60):
                 run.write("log", count=20, text="x" * 5000)  # 6 MB in all
@@ -192,6 +202,8 @@ def test_a_reader_that_stops_is_cut_and_memory_stays(
             wait_until(lambda: server.app.hub.cuts == 1)
             assert server.app.hub.watcher_count == 1  # the other one is still here
         assert resident_mb(os.getpid()) - before < 40
+        stop.set()
+        reading.join()
         slow.close()
 
 

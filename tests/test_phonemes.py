@@ -1,4 +1,4 @@
-"""From words to lips: how they are spoken, where they are found in another voice, what each does."""
+"""From words to lips: how they are spoken, where another voice says them, what each does."""
 
 from functools import cache
 from itertools import pairwise

@@ -229,3 +229,26 @@ def test_the_frames_of_a_batch_do_not_touch_each_other(made: Figure) -> None:
     loop.draw(made, replace(wide), 1, second)
     loop.draw(made, wide, 2, second)
     assert np.array_equal(first, second)
+
+
+def test_glasses_are_noticed_and_their_frame_does_not_rise_with_the_brows(
+    subject: Subject,
+) -> None:
+    frame = subject.frame.copy()
+    points = subject.landmarks[:, :2]
+    rims = []
+    for outer, inner in ((33, 133), (263, 362)):
+        middle, wide = (
+            (points[outer] + points[inner]) / 2,
+            np.hypot(*(points[outer] - points[inner])),
+        )
+        rims.append((tuple(middle.round().astype(int)), (int(0.8 * wide), int(0.6 * wide))))
+    for middle, axes in rims:
+        cv2.ellipse(frame, middle, axes, 0, 0, 360, (20, 18, 16), 2)
+    ends = [tuple(points[point].round().astype(int)) for point in (133, 362)]
+    cv2.line(frame, ends[0], ends[1], (20, 18, 16), 2)
+    wearing = replace(subject, frame=frame)
+    made, bare = (figure.build(one, cut(one)) for one in (wearing, subject))
+    assert (made.light.glasses, bare.light.glasses) == (True, False)
+    lifted = [np.abs(one.bases.upper[-1]).max() for one in (made, bare)]
+    assert lifted[0] < 0.5 * lifted[1]

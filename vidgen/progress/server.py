@@ -8,6 +8,7 @@ import gc
 import logging
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from vidgen.progress.protocol import Http, WebSocket
 __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "Listening", "Rules", "serve"]
 
 BACKLOG: Final = 2048
+SPARE_FILES: Final = 2048  # beside the watchers: logs, short requests, half-open connections
 PING_SECONDS: Final = 30.0
 PONG_SECONDS: Final = 30.0  # after a ping: a peer is cut 60 s after its last pong
 SOCKET_MESSAGE_BYTES: Final = 64 * 1024
@@ -54,6 +56,7 @@ def serve(
     Beyond loopback a token is made when none is given. Raises InputError or SetupError.
     """
     rules = _secured(rules)
+    _allow_files(rules.max_watchers + SPARE_FILES)
     with bound(rules.host, rules.port) as listener:
         rules = replace(rules, port=listener.getsockname()[1])
         server = Server(Application(home, rules), tls_cert, tls_key)
@@ -76,6 +79,18 @@ def _load_certificate(server: "Server") -> None:
             code="page.bad_certificate",
             reason=error.strerror or str(error) if isinstance(error, OSError) else str(error),
         ) from error
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise this process's limit of open files (often 1,024) as far as it is allowed to."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and most > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _secured(rules: Rules) -> Rules:

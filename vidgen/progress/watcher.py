@@ -45,8 +45,8 @@ class Watcher:
     `progress_update` and `resource` instead of all of them, and every other event.
     """
 
-    __slots__ = ("_connection", "_is_busy", "_pump", "_send", "_targets", "_told", "_voided",
-                 "is_closed", "positions", "was_cut")  # fmt: skip
+    __slots__ = ("_connection", "_is_busy", "_is_slow", "_pump", "_send", "_targets", "_told",
+                 "_voided", "is_closed", "positions", "was_cut")  # fmt: skip
     shares: ClassVar = True  # watchers of this kind at the same place get the same bytes
 
     def __init__(self, send: Send, connection: Connection | None) -> None:
@@ -56,6 +56,7 @@ class Watcher:
         self._send = send
         self._connection = connection
         self._is_busy = True  # until the first replay is over
+        self._is_slow = False  # its socket was full since it last had everything
         # What was there when it came is replayed in full: up to these events.
         self._targets: Mapping[Tail, int] = _NOTHING
         self._voided: frozenset[Tail] = frozenset()  # logs whose position is void: a reset is due
@@ -112,6 +113,7 @@ class Watcher:
             return
         for message, seq in batch:
             if not self._send_now(message):
+                self._is_slow = True
                 self.resume()
                 return
             self.positions[tail] = seq
@@ -174,7 +176,7 @@ class Watcher:
             raise
         except Exception:  # the connection has just gone
             self.is_closed = True
-        self._is_busy, self._targets = False, _NOTHING
+        self._is_busy, self._is_slow, self._targets = False, False, _NOTHING
         for tail in tuple(self.positions):
             if tail.has_ended:
                 self.ended(tail)
@@ -219,6 +221,8 @@ class Watcher:
         places = tail.after(position)
         if position < target:
             return range(places.start, tail.after(target).start)
+        if not self._is_slow:
+            return places
         fresh = tail.without_stale(places)
         if tail.size(fresh) > BACKLOG_BYTES:
             raise Cut
@@ -229,7 +233,9 @@ class Watcher:
         await self._patiently(self.note(tail, event_type, data))
 
     async def _patiently(self, message: Message) -> None:
-        await self._wait_for(lambda: self._send(message))
+        if not self._send_now(message):
+            self._is_slow = True
+            await self._wait_for(lambda: self._send(message))
 
     async def _wait_for(self, act: Callable[[], Awaitable[None]]) -> None:
         """Wait for the socket as long as it takes anything. Raises Cut when it does not."""

@@ -106,6 +106,8 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     skin &= _is_bright(still, skin)
     smooth = _lit(_skin(still, skin, 0.05 * width * scale / 2), light.skin)
     detail = _texture(still, eye, u, v, lower, scale)
+    if light.glasses:  # what lies below the eye is their rim
+        detail = np.zeros_like(detail)
     reach = 2 * max(1, round(0.03 * width * scale)) + 1
     return Lids(
         still=still,

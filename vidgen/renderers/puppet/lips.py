@@ -84,7 +84,8 @@ def _bright_corners(picture: Pixels, face: Face, u: Array, v: Array) -> Pixels:
     h = face.height
     near = np.abs(v - face.middle_line(u)) < 0.045 * h
     share = np.abs(face.across(u))
-    near &= (share > 0.62) & (share < 1.22)
+    beside = np.maximum(-u - face.left, u - face.right) / ((face.left + face.right) / 2)
+    near &= (share > 0.62) & (beside < 0.22)
     luma = picture.astype(np.float32) @ LUMA
     usual = cv2.medianBlur(luma.astype(np.uint8), 2 * round(0.06 * h) + 1)
     dark = (near & (luma < 0.86 * usual)).astype(np.uint8)

@@ -21,7 +21,7 @@ from vidgen.work import Box, Pixels
 
 TOUCH: Final = 0.010  # Hf: gap at which the line between the lips is gone
 CLING: Final = 0.005  # Hf: narrower gaps show nothing, or a dark hairline is left in the corners
-WIDE: Final = 1.25  # half mouths to each side that are drawn
+BESIDE: Final = 0.25  # half mouths beside the corners that are drawn
 ABOVE: Final = 0.055  # Hf above and below the lips
 BELOW: Final = 0.135
 
@@ -193,7 +193,8 @@ def _cover(face: Face, around: Box, box: Box, alpha: Pixels) -> Array:
 
 def _box(face: Face, width: int, height: int) -> Box:
     """Frame pixels round the mouth, inside the frame."""
-    u = np.array([-WIDE * face.left, WIDE * face.right], np.float32)
+    beside = BESIDE * (face.left + face.right) / 2
+    u = np.array([-face.left - beside, face.right + beside], np.float32)
     v = np.array(
         [face.upper.v.min() - ABOVE * face.height, face.lower.v.max() + BELOW * face.height],
         np.float32,

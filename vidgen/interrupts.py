@@ -13,15 +13,23 @@ EXIT_CODE: Final = 130
 SIGNALS: Final = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-_SHOW_CURSOR: Final = b"\x1b[?25h\x1b[?2026l\r\n"
+_END_FRAME: Final = "\x1b[?2026l"
+
+_parting = ""
+
+
+def parting_words(codes: str) -> None:
+    """What gives the terminal back when the program is left at once; empty when nothing must."""
+    global _parting  # noqa: PLW0603  # there is one terminal, and a signal handler has no arguments
+    _parting = codes
 
 
 @contextmanager
 def orderly() -> Iterator[None]:
     """Turn the first signal into KeyboardInterrupt, so that everything in a `with` is closed.
 
-    The second leaves at once, with the terminal's cursor back. Outside the main thread, where
-    Python allows no handlers, nothing changes.
+    The second, or Ctrl-\\, leaves at once, with the terminal as it was found. Outside the main
+    thread, where Python allows no handlers, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -36,6 +44,8 @@ def orderly() -> Iterator[None]:
         raise KeyboardInterrupt
 
     before: dict[int, Any] = {number: signal.signal(number, handle) for number in SIGNALS}
+    if hasattr(signal, "SIGQUIT"):
+        before[signal.SIGQUIT] = signal.signal(signal.SIGQUIT, _quit)
     try:
         yield
     finally:
@@ -45,6 +55,18 @@ def orderly() -> Iterator[None]:
 
 def _leave() -> None:
     """The store is safe at every moment, so leaving costs nothing that was told as done."""
-    if sys.stderr.isatty():
-        os.write(sys.stderr.fileno(), _SHOW_CURSOR)
+    _part()
     os._exit(EXIT_CODE)
+
+
+def _quit(number: int, _frame: FrameType | None) -> None:
+    """Ctrl-\\ keeps its meaning, a core dump where those are on."""
+    _part()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def _part() -> None:
+    """Past every stream: a drawing thread may hold its lock, or be blocked in it."""
+    if _parting and sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), f"{_END_FRAME}{_parting}\r\n".encode())

@@ -4,7 +4,7 @@ from vidgen.media.film import FilmWriter
 from vidgen.media.formats import ENCODINGS, Encoding, Sound, encoding_for, hardware_codec
 from vidgen.media.mux import Probe, decoded, first_frame, join, probe, write_poster
 from vidgen.media.pieces import Pieces, Span, spans
-from vidgen.media.previews import Previews, save_preview
+from vidgen.media.previews import Previews, save_cutout, save_preview, tell_cutout
 from vidgen.media.target import check_output, landing, unused_name
 from vidgen.media.voice import flaws, read_speech
 
@@ -27,8 +27,10 @@ __all__ = [
     "landing",
     "probe",
     "read_speech",
+    "save_cutout",
     "save_preview",
     "spans",
+    "tell_cutout",
     "unused_name",
     "write_poster",
 ]

@@ -124,6 +124,7 @@ class _Throttle:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._sent: dict[str, float] = {}  # stage -> when its last progress went out, seconds
+        self._code: dict[str, str] = {}  # stage -> the sentence it said
         self._held: dict[str, StageProgress] = {}
 
     def let_through(self, event: Event) -> list[Event]:
@@ -145,7 +146,11 @@ class _Throttle:
         if not self._held:
             return []
         latest = now - SNAPSHOT_SECONDS
-        due = [stage for stage in self._held if self._sent.get(stage, latest) <= latest]
+        due = [
+            stage
+            for stage, held in self._held.items()
+            if self._sent.get(stage, latest) <= latest or self._code[stage] != held.code
+        ]
         for stage in due:
-            self._sent[stage] = now
+            self._sent[stage], self._code[stage] = now, self._held[stage].code
         return [self._held.pop(stage) for stage in due]

@@ -21,6 +21,7 @@ from vidgen.progress.watcher import Shared, Watcher
 HEARTBEAT_SECONDS: Final = 15
 SILENT_SECONDS: Final = 3.0  # a living run tells its resources every 2 s
 IDLE_SECONDS: Final = 60.0  # a log that nobody watches is closed after this
+AT_ONCE: Final = 10  # watchers that are written to before the sockets get it
 OPEN_LOGS: Final = 256  # so is the one longest unused when there are more
 
 
@@ -139,9 +140,17 @@ class Hub:
         self._wake(log)
 
     def _publish(self, log: _Log) -> None:
-        shared = Shared(log.tail)
-        for watcher in tuple(log.watchers):
-            watcher.push(log.tail, shared)
+        self._fan_out(log.tail, Shared(log.tail), tuple(log.watchers), 0)
+
+    def _fan_out(
+        self, tail: Tail, shared: Shared, watchers: tuple[Watcher, ...], begin: int
+    ) -> None:
+        """Push to some, then let the loop turn: uvloop sends only then what was written."""
+        for watcher in watchers[begin : begin + AT_ONCE]:
+            watcher.push(tail, shared)
+        if begin + AT_ONCE < len(watchers):
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._fan_out, tail, shared, watchers, begin + AT_ONCE)
 
     def _wake(self, log: _Log) -> None:
         for future in log.waiting:

@@ -14,6 +14,7 @@ from vidgen.progress.state import RunState, StageState
 from vidgen.progress.words import (
     clock_time,
     counted,
+    doing,
     duration,
     harmless,
     label,
@@ -27,6 +28,7 @@ from vidgen.progress.words import (
 WIDEST: Final = 100  # wider bars say no more
 NARROW: Final = 60  # below: one column less, no notes, no bars inside stages
 FULL_HEIGHT: Final = 16  # from here on there is room for a heading and blank lines
+ROOM_BESIDE: Final = 24  # cells beside a picture for what it shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +137,18 @@ def _heading(state: RunState, page: Page) -> Line:
 
 
 def _stage(row: StageState, state: RunState, page: Page, now: float) -> Line:
-    name = stage_name(row.name, page.language)
+    name = doing(row.progress, page.language) if row.mark == "running" and row.progress else ""
+    name = name or stage_name(row.name, page.language)
     column = max(cell_len(stage_name(n, page.language)) for n in state.stages)
     sign = getattr(page.glyphs, _sign(row.mark))
     style = {"running": "bold", "waiting": "dim", "skipped": "dim"}.get(row.mark, "")
     head = [Span(sign + " ", STYLES[row.mark]), Span(name, style)]
     if row.mark == "waiting":
         return _spread(head, [], page)
-    gap = Span(" " * (column - cell_len(name) + 2))
+    gap = Span(" " * (max(0, column - cell_len(name)) + 2))
     if row.mark == "running":
+        if row.name == "queued":
+            return _queued(row, state, head, gap, page, now)
         return _running(row, head, gap, page, now)
     took = Span(_took(row, page), "dim")
     note = _note(row, page)
@@ -165,6 +170,24 @@ def _note(row: StageState, page: Page) -> str:
     if page.is_narrow or row.said.get("message_code") == f"stage.{row.name}":
         return ""
     return sentence(row.said, page.language)
+
+
+def _queued(
+    row: StageState, state: RunState, head: list[Span], gap: Span, page: Page, now: float
+) -> Line:
+    where = [] if page.is_narrow else [gap, Span(_place(state, page), "dim")]
+    return _spread([*head, *where], [Span(clock_time(now - row.began), "dim")], page)
+
+
+def _place(state: RunState, page: Page) -> str:
+    """Behind whom the run waits, and in which place; empty while nobody knows."""
+    said = state.stages["queued"].said.get("metadata") or {}
+    behind, parts = harmless(str(said.get("behind", "?"))), []
+    if behind != "?":
+        parts.append(label("behind", page.language, task=behind))
+    if state.position:
+        parts.append(label("place", page.language, position=state.position))
+    return f" {page.glyphs.dot} ".join(parts)
 
 
 def _running(row: StageState, head: list[Span], gap: Span, page: Page, now: float) -> Line:
@@ -204,6 +227,8 @@ def _overall(state: RunState, page: Page, now: float) -> Line:
 
 
 def _eta(state: RunState, page: Page, now: float) -> str:
+    if (row := state.running) and row.name == "queued":  # nobody knows how long the others take
+        return _place(state, page) if page.is_narrow else ""
     left = remaining(state.eta.at(now), state.upper.at(now), page.language)
     if not left and state.eta_basis == "learning":
         return label("learning", page.language)
@@ -217,8 +242,8 @@ def _details(state: RunState, page: Page, now: float) -> list[tuple[int, Line]]:
         parts = [_eta(state, page, now), clock_time(state.elapsed())]
         return [(2, _row(parts, page, "")), (5, _row(_machine(state, page), page))]
     lines = [(2, _row([elapsed, *_machine(state, page)], page))]
-    if path := str(state.preview.get("path", "")):
-        lines.append((7, _link(label("preview", page.language), path, page)))
+    if state.preview.get("path"):
+        lines.append((7, preview_link(state.preview, page)))
     return lines
 
 
@@ -273,6 +298,22 @@ def message(data: Mapping[str, Any], page: Page) -> list[Line]:
         "WARNING": (page.glyphs.warning, "bold yellow"),
     }.get(level, (page.glyphs.info, "cyan"))
     return _paragraph(sign, style, sentence(data, page.language), "", page)
+
+
+def beside(data: Mapping[str, Any], page: Page) -> list[Line]:
+    """What a picture shows, and its file: the lines beside a preview."""
+    name, path = str(data.get("name", "")), str(data.get("path", ""))
+    percent = name.removeprefix("rendering-")
+    about = label("cutout", page.language) if name == "cutout" else harmless(name)
+    if percent.isdigit():
+        about = label("frame_at", page.language, percent=percent)
+    file = Span(harmless(Path(path).name), "dim", _uri(path))
+    room, cut = ROOM_BESIDE - 2, page.glyphs.cut
+    return [tuple(_cropped([span], room, cut)) for span in (Span(about, "dim"), file)]
+
+
+def preview_link(data: Mapping[str, Any], page: Page) -> Line:
+    return _fitted(_link(label("preview", page.language), str(data.get("path", "")), page), page)
 
 
 def summary(state: RunState, page: Page, *, says_errors: bool) -> list[Line]:

@@ -9,28 +9,45 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any, Final, TextIO
 
 from vidgen.events import Envelope
+from vidgen.progress import inline
 from vidgen.progress import terminal as codes
-from vidgen.progress.layout import ASCII, UNICODE, Line, Page, Span, draw, message, summary
-from vidgen.progress.state import RunState
+from vidgen.progress.layout import (
+    ASCII,
+    ROOM_BESIDE,
+    UNICODE,
+    Line,
+    Page,
+    Span,
+    beside,
+    draw,
+    message,
+    preview_link,
+    summary,
+)
+from vidgen.progress.state import POSITION, RunState
 from vidgen.progress.terminal import Abilities, Terminal, abilities
-from vidgen.progress.words import harmless, stage_name
+from vidgen.progress.words import doing, harmless, stage_name
 
 FRAME_SECONDS: Final = 0.1  # at most ten pictures a second
 REST_SECONDS: Final = 0.5  # the clock on the screen goes on when nothing happens
 LEAVE_SECONDS: Final = 1.0  # a terminal that blocks must not keep the run from ending
 LEAST_HEIGHT_FOR_NOTES: Final = 16  # below, only warnings and errors are worth the lines
+LEAST_PICTURE: Final = 6  # rows; a face is not recognised in fewer
+MOST_PICTURE: Final = 14  # rows
 
 
 class Live:
     """A sink and a context manager; the first picture is there when `with` is entered.
 
     `title` names the inputs. `says_errors` when nobody else tells the run's error (`watch`,
-    `replay`). `clock` may run fast, for replays. The view never raises because of its terminal.
+    `replay`). `preview` is one of inline.CHOICES. `clock` may run fast, for replays. The view never
+    raises because of its terminal.
     """
 
     def __init__(
@@ -41,18 +58,23 @@ class Live:
         title: str = "",
         says_errors: bool = False,
         notify: bool = False,
+        preview: str = "link",
+        environ: Mapping[str, str] = os.environ,
         can: Abilities | None = None,
         size: Callable[[], tuple[int, int]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._terminal = Terminal(stream, size)
-        self._can = can or abilities(stream)
+        self._can = can or abilities(stream, environ)
+        self._cell = self._terminal.cell()
+        self._way = inline.way(preview, self._can, self._cell, environ)
+        self._ignores_previews = preview == "off"
         self._language, self._title = language, title
         self._says_errors, self._notify = says_errors, notify
         self._clock = clock
         self._state = RunState(clock)
-        self._messages: list[dict[str, Any]] = []
-        self._lock = threading.Lock()  # guards the state and the messages
+        self._untold: list[Envelope] = []
+        self._lock = threading.Lock()  # guards the state and what is untold
         self._wake, self._closing = threading.Event(), threading.Event()
         self._suspend = threading.Event()
         self._shown: list[str] = []
@@ -81,10 +103,14 @@ class Live:
     def __call__(self, envelope: Envelope) -> None:
         if self._trouble:
             raise self._trouble
+        is_preview = envelope.event_type == "preview"
+        if is_preview and self._ignores_previews:
+            return
         with self._lock:
-            self._state.take(envelope)
-            if envelope.event_type == "log":
-                self._messages.append(dict(envelope.data))
+            if not (is_preview and self._way):
+                self._state.take(envelope)
+            if envelope.event_type == "log" or (is_preview and self._way):
+                self._untold.append(envelope)
         self._wake.set()
 
     def interrupted(self) -> None:
@@ -121,32 +147,54 @@ class Live:
         """Draw what changed since the last picture."""
         page = self._page()
         with self._lock:
-            messages, self._messages = self._messages, []
+            untold, self._untold = self._untold, []
             lines = draw(self._state, page, self._clock())
             percent, stage = self._state.percent, self._state.running
-        name = stage_name(stage.name, self._language) if stage else ""
-        self._paint(self._told(messages, page), lines, page, park=True)
-        self._dress(percent, name)
+        self._paint(self._told(untold, page, len(lines)), lines, page, park=True)
+        self._dress(percent, doing(stage.progress or stage.said, self._language) if stage else "")
 
     def _last_frame(self) -> None:
         page = self._page()
         with self._lock:
-            messages, self._messages = self._messages, []
+            untold, self._untold = self._untold, []
             lines = summary(self._state, page, says_errors=self._says_errors)
             end = self._state.end
-        self._paint(self._told(messages, page), lines, page, park=False)
+        self._paint(self._told(untold, page, len(lines)), lines, page, park=False)
         if self._notify and end is not None:
             text = stage_name(
                 "failed" if end.event_type == "error" else end.event_type, self._language
             )
             self._terminal.write(codes.notification(text))
 
-    def _told(self, messages: list[dict[str, Any]], page: Page) -> list[Line]:
-        roomy = page.height >= LEAST_HEIGHT_FOR_NOTES
-        told = (m for m in messages if roomy or m.get("level") != "INFO")
-        return [line for data in told for line in message(data, page)]
+    def _told(self, untold: list[Envelope], page: Page, taken: int) -> list[str]:
+        """Rows that stay above the picture of the run, which takes `taken` rows."""
+        rows: list[str] = []
+        for event in untold:
+            if event.event_type == "preview":
+                rows += self._picture(event.data, page, page.height - 2 - taken)
+            elif _is_worth_telling(event.data, page):
+                rows += [self._rendered(line) for line in message(event.data, page)]
+        return rows
 
-    def _paint(self, above: list[Line], lines: list[Line], page: Page, *, park: bool) -> None:
+    def _picture(self, data: Mapping[str, Any], page: Page, room: int) -> list[str]:
+        """A preview in at most `room` rows; its link where it cannot be shown."""
+        if not page.is_roomy:
+            return []
+        shown = None
+        if self._way and room >= LEAST_PICTURE:
+            most = (page.inner - page.margin - ROOM_BESIDE, min(room, MOST_PICTURE))
+            path = Path(str(data.get("path", "")))
+            shown = inline.shown(path, self._way, most, self._cell, self._can.colours)
+        if shown is None:
+            return [self._rendered(preview_link(data, page))]
+        said = [self._rendered(line) for line in beside(data, page)]
+        rows = [
+            " " * page.margin + row + (f"  {words}" if words else "")
+            for row, words in zip_longest(shown.rows, said[: len(shown.rows)], fillvalue="")
+        ]
+        return [*rows[:-1], rows[-1] + shown.overlay(page.margin)]
+
+    def _paint(self, above: list[str], lines: list[Line], page: Page, *, park: bool) -> None:
         size = (page.width, page.height)
         rows = [self._rendered(line) for line in lines]
         old = self._shown
@@ -156,8 +204,7 @@ class Live:
         out = [codes.BEGIN_FRAME]
         if fresh:
             # Line by line: clearing a whole screen at once makes tmux keep a copy of it.
-            above_rows = [self._rendered(line) for line in above]
-            out.append("\n".join(row + codes.CLEAR_RIGHT for row in [*above_rows, *rows]))
+            out.append("\n".join(row + codes.CLEAR_RIGHT for row in [*above, *rows]))
             out.append(codes.CLEAR_BELOW)
         else:
             news = zip_longest(rows, old)
@@ -221,3 +268,11 @@ class Live:
         if self._catches:
             signal.signal(signal.SIGTSTP, signal.SIG_DFL)
             self._catches = False
+
+
+def _is_worth_telling(data: Mapping[str, Any], page: Page) -> bool:
+    """The place in the queue stands in the picture; small windows keep their rows for warnings."""
+    is_note = data.get("level") == "INFO"
+    return data.get("message_code") != POSITION and not (
+        is_note and page.height < LEAST_HEIGHT_FOR_NOTES
+    )

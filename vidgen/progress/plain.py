@@ -11,6 +11,7 @@ from vidgen.progress.state import is_start, seconds_of
 from vidgen.progress.words import (
     clock_time,
     counted,
+    doing,
     duration,
     harmless,
     label,
@@ -31,7 +32,8 @@ class Plain:
     those of the events, so a stored run reads as it was.
 
     A stream that is gone (a closed pipe, a full disk) ends the talking, never the run.
-    `says_errors=False` when somebody else tells the run's error.
+    `says_errors=False` when somebody else tells the run's error, `previews=False` when nobody
+    wants to know of pictures.
     """
 
     def __init__(
@@ -40,14 +42,17 @@ class Plain:
         language: str = "en",
         *,
         says_errors: bool = True,
+        previews: bool = True,
     ) -> None:
         self._stream: TextIO | None = stream
         self._language = language
         self._says_errors = says_errors
+        self._previews = previews
         self._began: float | None = None  # seconds since 1970, like `_now`
         self._now = 0.0
         self._told_share = 0.0
         self._told_at = 0.0
+        self._doing = ""  # what the stage was at when it was last told
 
     def __enter__(self) -> "Plain":
         return self
@@ -70,7 +75,7 @@ class Plain:
                 return self._progress(data)
             case "log":
                 return [f"{data.get('level', 'INFO')}: {sentence(data, self._language)}"]
-            case "preview":
+            case "preview" if self._previews:
                 return [f"{label('preview', self._language)}: {data.get('path', '')}"]
             case "error" if self._says_errors:
                 hint = str(data.get("hint") or "")
@@ -88,7 +93,8 @@ class Plain:
         self._told_share, self._told_at = 0.0, self._now
         name = stage_name(str(data.get("stage")), self._language)
         if data.get("status") == "started":
-            return [f"{name} ..."]
+            self._doing = doing(data, self._language)
+            return [f"{self._doing} ..."]
         outcome = label(str(data.get("status", "completed")), self._language)
         took = duration(float(data.get("duration_seconds", 0)), self._language)
         said = sentence(data, self._language)
@@ -96,11 +102,13 @@ class Plain:
 
     def _progress(self, data: Data) -> list[str]:
         share, now = float(data.get("stage_progress", 0)), self._now
-        if share - self._told_share < LEAST_SHARE and now - self._told_at < LEAST_SECONDS:
+        at = doing(data, self._language)
+        is_due = share - self._told_share >= LEAST_SHARE or now - self._told_at >= LEAST_SECONDS
+        if at == self._doing and not is_due:
             return []
-        self._told_share, self._told_at = share, now
+        self._told_share, self._told_at, self._doing = share, now, at
         parts = (
-            f"{stage_name(str(data.get('stage')), self._language)}: {share:.0%}",
+            f"{at}: {share:.0%}",
             counted(data, self._language),
             speed(data, self._language),
             remaining(data.get("eta_seconds"), data.get("eta_upper_seconds"), self._language),

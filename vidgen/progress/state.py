@@ -22,6 +22,7 @@ LOCAL_PLAN: Final = (
     "finalizing",
 )
 CLOUD_PLAN: Final = (*LOCAL_PLAN[:3], "d_id_upload", "d_id_processing", "finalizing")
+POSITION: Final = "run.position"  # the code of the log that tells the place in the queue
 QUIET_STAGES: Final = frozenset({"initialized", "complete", "failed", "cancelled"})
 
 
@@ -48,6 +49,7 @@ class RunState:
         self.percent = 0.0
         self.resource: Mapping[str, Any] = {}
         self.preview: Mapping[str, Any] = {}
+        self.position = 0  # in the queue for the device; 0 is unknown
         self.end: Envelope | None = None
         self.eta, self.upper = Countdown(), Countdown()
         self.eta_basis = ""
@@ -76,7 +78,9 @@ class RunState:
             case "stage_update":
                 self._stage(data)
             case "progress_update":
-                self._row(data).progress = data
+                self._progress(data)
+            case "log" if data.get("message_code") == POSITION:
+                self.position = int(_number((data.get("metadata") or {}).get("position")) or 0)
             case "resource":
                 self.resource = data
             case "preview":
@@ -101,7 +105,7 @@ class RunState:
             self.request = {**self.request, **(data.get("metadata") or {})}
             if self.request.get("renderer") == "d-id":
                 self._plan(CLOUD_PLAN)
-        if data.get("stage") in QUIET_STAGES:
+        if data.get("stage") in QUIET_STAGES and data.get("stage") not in self.stages:
             return
         row = self._row(data)
         row.said = data
@@ -116,12 +120,19 @@ class RunState:
             )
             row.seconds = _number(data.get("duration_seconds")) or 0.0
 
+    def _progress(self, data: Mapping[str, Any]) -> None:
+        row = self._row(data)
+        if row.mark == "waiting":  # a quiet stage is worth a row when it fetches models
+            row.mark, row.began = "running", self._seen
+        row.progress = data
+
     def _row(self, data: Mapping[str, Any]) -> StageState:
         name = str(data.get("stage", ""))
         if name not in self.stages and name.startswith("d_id_"):
             self._plan(CLOUD_PLAN)
-        if name == "queued" and name not in self.stages:
-            self.stages = {name: StageState(name), **self.stages}
+        if name in ("initialized", "queued") and name not in self.stages:
+            before = {n: row for n, row in self.stages.items() if n == "initialized"}
+            self.stages = {**before, name: StageState(name), **self.stages}
         return self.stages.setdefault(name, StageState(name))
 
     def _plan(self, names: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ never raises: it is then `gone`, and the work goes on.
 import atexit
 import contextlib
 import os
+import struct
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from typing import Final, TextIO
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
+
+from vidgen import interrupts
 
 ESC: Final = "\x1b"
 HIDE_CURSOR, SHOW_CURSOR = f"{ESC}[?25l", f"{ESC}[?25h"
@@ -136,6 +139,18 @@ class Terminal:
                 return size.columns, size.lines
         return 80, 24
 
+    def cell(self) -> tuple[int, int] | None:
+        """A cell's width and height in pixels where the system knows them; asks no terminal."""
+        try:
+            import fcntl
+            import termios
+
+            told = fcntl.ioctl(self._stream.fileno(), termios.TIOCGWINSZ, bytes(8))
+        except (ImportError, OSError, ValueError):
+            return None
+        lines, columns, width, height = struct.unpack("4H", told)
+        return (width // columns, height // lines) if min(lines, columns, width, height) else None
+
     def is_ours(self) -> bool:
         """Whether we are in the foreground: a job sent to the background must not draw."""
         try:
@@ -156,10 +171,12 @@ class Terminal:
         """Send codes that alter the terminal, and promise what undoes them."""
         self._restore = restore
         atexit.register(self.undo)
+        interrupts.parting_words(restore)
         self.write(codes)
 
     def undo(self) -> None:
         codes, self._restore = self._restore, ""
         atexit.unregister(self.undo)
+        interrupts.parting_words("")
         if codes:
             self.write(codes)

@@ -32,11 +32,21 @@ def user_language() -> str:
 
 @contextmanager
 def shown(
-    mode: str | None = None, *, title: str = "", says_errors: bool = False, notify: bool = False
+    mode: str | None = None,
+    *,
+    title: str = "",
+    says_errors: bool = False,
+    notify: bool = False,
+    preview: str = "auto",
 ) -> Iterator[list[Sink]]:
     """The views of a run on this process's own streams, in the user's language, opened."""
     with choose(
-        mode, language=user_language(), title=title, says_errors=says_errors, notify=notify
+        mode,
+        language=user_language(),
+        title=title,
+        says_errors=says_errors,
+        notify=notify,
+        preview=preview,
     ) as view:
         yield [view]
 
@@ -48,6 +58,7 @@ def choose(
     title: str = "",
     says_errors: bool = False,
     notify: bool = False,
+    preview: str = "link",
     clock: Callable[[], float] = time.monotonic,
     stderr: TextIO | None = None,
     stdout: BinaryIO | None = None,
@@ -55,20 +66,30 @@ def choose(
 ) -> View:
     """The view for `mode`, else for $VIDGEN_PROGRESS, else for what stderr is.
 
-    `title` names the run's inputs. `says_errors` when nobody else tells the run's error. `clock`
-    may run fast, for replays. Raises InputError for an unknown mode, and for tty off a terminal.
+    `title` names the run's inputs. `says_errors` when nobody else tells the run's error. `preview`
+    is auto, inline, link or off; pictures inside are for runs of this machine, since a remote
+    run must not name files to open here. `clock` may run fast, for replays. Raises InputError for
+    an unknown mode, and for tty off a terminal.
     """
     stream = stderr or sys.stderr
     mode = resolved(mode, stream, environ)
     if mode == "tty":
         from vidgen.progress.live import Live
 
-        errors = says_errors
-        return Live(stream, language, title=title, says_errors=errors, notify=notify, clock=clock)
+        return Live(
+            stream,
+            language,
+            title=title,
+            says_errors=says_errors,
+            notify=notify,
+            preview=preview,
+            environ=environ,
+            clock=clock,
+        )
     from vidgen.progress.plain import Plain, Quiet, RawJson
 
     if mode == "plain":
-        return Plain(stream, language, says_errors=says_errors)
+        return Plain(stream, language, says_errors=says_errors, previews=preview != "off")
     return RawJson(stdout or sys.stdout.buffer) if mode == "rawjson" else Quiet()
 
 

@@ -105,7 +105,7 @@ class Watcher:
 
     def push(self, tail: Tail, shared: "Shared") -> None:
         """New events are in the log. Called for each watcher, 15,000 times a second."""
-        if self._is_busy or self.is_closed:
+        if self._is_busy or self.is_closed or tail not in self.positions:
             return
         batch = shared.batch(self, self.positions[tail])
         if batch is None:

@@ -30,6 +30,13 @@ def sentence(data: Mapping[str, Any], language: str) -> str:
     return harmless(say(code, data.get("metadata"), language, otherwise=otherwise))
 
 
+def doing(data: Mapping[str, Any], language: str) -> str:
+    """What a stage is at: the event's own sentence, else the stage's name."""
+    stage, code = str(data.get("stage", "")), str(data.get("message_code", ""))
+    own = sentence(data, language) if code not in ("", f"stage.{stage}") else ""
+    return own or stage_name(stage, language)
+
+
 def label(key: str, language: str, **values: Any) -> str:
     """A word of the view's own, from the table `live`."""
     return say(f"live.{key}", values, language)

@@ -67,6 +67,8 @@ class Finalize:
         poster = self._poster(film, target, emit)
         values = _values(found, target, poster, size)
         if self.judge:
+            frames = film.frame_count
+            emit(StageProgress(self.name, frames, frames, "frames", "finalize.judging"))
             values |= self.judge(target, work, emit)
         video = Video(target, poster, found.video_seconds, {**film.metadata, **values})
         work_done = {"work": film.frame_count, "work_unit": "frames"}

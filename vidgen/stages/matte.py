@@ -14,11 +14,12 @@ import numpy as np
 from vidgen.errors import InputError
 from vidgen.events import Emit, Log, StageProgress
 from vidgen.faces import CHIN, FOREHEAD
+from vidgen.media import tell_cutout
 from vidgen.photo import open_photo
 from vidgen.settings import Options
 from vidgen.stages.edges import foreground_colours, refined, smoothed
 from vidgen.stages.filling import filled, out_of_focus
-from vidgen.work import Box, Cutout, Floats, Notes, Pixels, Subject, Work
+from vidgen.work import Box, Cutout, Floats, Folder, Notes, Pixels, Subject, Work
 
 NAME: Final = "birefnet_removal"
 HOLE: Final = 0.05  # Hf; how far beyond the matte the old background is not trusted
@@ -82,6 +83,8 @@ class Matte:
             self.model.release()
         emit(StageProgress(NAME, 2, 3, "steps"))
         cutout = self._cutout(subject, matte, wanted)
+        if work.has(Folder):  # without one nobody watches
+            tell_cutout(cutout, work.get(Folder).previews, emit)
         emit(StageProgress(NAME, 3, 3, "steps"))
         height, width = matte.shape
         notes = {

@@ -1,8 +1,8 @@
 """Words spoken by the eSpeak inside Praat: the sound and when each phoneme comes in it.
 
-eSpeak keeps a clock through a process: what it says again differs by a millisecond or so, and is
-the same only for the same calls in the same order. Only speaks; what a phoneme does to the mouth is `visemes`' business, where it falls in the real
-voice that of `align`.
+Only speaks; what a phoneme does to the mouth is `visemes`' business, where it falls in the real
+voice that of `align`. eSpeak keeps a clock through a process: what it says again differs by a
+millisecond or so, and is the same only for the same calls in the same order.
 """
 
 import re

@@ -10,7 +10,7 @@ from benchmarks.voices import TEXTS, Voice, voice, with_noise, with_reverb
 from vidgen.errors import InputError
 from vidgen.renderers.puppet.align import aligned
 from vidgen.renderers.puppet.coarticulation import blended, shut
-from vidgen.renderers.puppet.espeak import Phone, pieces, spoken
+from vidgen.renderers.puppet.espeak import Phone, pieces, spoken, spoken_alone
 from vidgen.renderers.puppet.languages import LANGUAGES, praat_name
 from vidgen.renderers.puppet.phonemes import from_words
 from vidgen.renderers.puppet.sound import listen
@@ -196,3 +196,11 @@ def test_a_voice_laid_beside_itself_is_itself() -> None:
     found = aligned(sound, sound)
     assert found.cost < 0.05
     assert np.abs(found.path - np.arange(len(found.path)))[sound.loud > 0.1].max() <= 2
+
+
+def test_the_same_words_are_the_same_sound_however_much_was_said_before() -> None:
+    first = spoken_alone("Mama may buy a map.", "en-gb", "Male1", 175)
+    again = spoken_alone("Mama may buy a map.", "en-gb", "Male1", 175)
+    assert first.phones == again.phones
+    assert (first.samples == again.samples).all()
+    assert "".join(phone.ipa for phone in first.phones if phone.ipa).startswith("m")

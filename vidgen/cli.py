@@ -45,6 +45,10 @@ ModelName = Annotated[
     str, typer.Argument(help="A model's name, a set, or all.", metavar="NAME|SET")
 ]
 Notify = Annotated[bool, typer.Option("--notify", help="Ring or notify at the end.")]
+Preview = Annotated[
+    Literal["auto", "inline", "link", "off"],
+    typer.Option("--preview", help="Pictures in the terminal, links to them, or neither."),
+]
 Task = Annotated[
     str, typer.Argument(help="A run's id; its first characters do, or: last.", metavar="TASK")
 ]
@@ -145,6 +149,7 @@ def run(
     progress: Mode = "auto",
     as_json: Json = False,
     notify: Notify = False,
+    preview: Preview = "auto",
     task_id: Annotated[str, typer.Option("--task-id", hidden=True, callback=_uuid)] = "",
     **options: Any,
 ) -> None:
@@ -157,7 +162,7 @@ def run(
     def make(compose: Any, views: Any) -> "Result":
         return compose.create(home, request, views, task_id)  # type: ignore[no-any-return]  # a module
 
-    _shown(make, title, progress, as_json, notify)
+    _shown(make, title, progress, as_json, notify, preview)
 
 
 @app.command(rich_help_panel=MAKE)
@@ -168,6 +173,7 @@ def demo(
     progress: Mode = "auto",
     as_json: Json = False,
     notify: Notify = False,
+    preview: Preview = "auto",
     **options: Any,
 ) -> None:
     """Make a video from a portrait and a voice that vidgen brings along."""
@@ -176,17 +182,27 @@ def demo(
     def make(compose: Any, views: Any) -> "Result":
         return compose.demo(home, output, settings, views)  # type: ignore[no-any-return]  # a module
 
-    _shown(make, "", progress, as_json, notify)
+    _shown(make, "", progress, as_json, notify, preview)
 
 
 @app.command(rich_help_panel=MAKE)
-def resume(task: Task, progress: Mode = "auto", as_json: Json = False) -> None:
+def resume(
+    task: Task,
+    progress: Mode = "auto",
+    as_json: Json = False,
+    notify: Notify = False,
+    preview: Preview = "auto",
+) -> None:
     """Take up a run that was cancelled, failed or broke off."""
     from vidgen.progress.store import find_task
 
     home = Home.default()
     folder = find_task(home, task)
-    _shown(lambda compose, views: compose.resume(home, folder, views), "", progress, as_json)
+
+    def make(compose: Any, views: Any) -> "Result":
+        return compose.resume(home, folder, views)  # type: ignore[no-any-return]  # a module
+
+    _shown(make, "", progress, as_json, notify, preview)
 
 
 def _shown(
@@ -194,13 +210,14 @@ def _shown(
     title: str,
     progress: str,
     as_json: bool,
-    notify: bool = False,
+    notify: bool,
+    preview: str,
 ) -> None:
     """Show a run while it is made, then print what was made."""
     from vidgen.interrupts import orderly
     from vidgen.progress.views import shown
 
-    with orderly(), shown(progress, title=title, notify=notify) as views:
+    with orderly(), shown(progress, title=title, notify=notify, preview=preview) as views:
         from vidgen import compose  # after the first paint: it takes a while
 
         result = make(compose, views)

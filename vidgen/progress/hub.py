@@ -21,7 +21,7 @@ from vidgen.progress.watcher import Shared, Watcher
 HEARTBEAT_SECONDS: Final = 15
 SILENT_SECONDS: Final = 3.0  # a living run tells its resources every 2 s
 IDLE_SECONDS: Final = 60.0  # a log that nobody watches is closed after this
-AT_ONCE: Final = 10  # watchers that are written to before the sockets get it
+AT_ONCE: Final = 16  # watchers that are written to before the sockets get it
 OPEN_LOGS: Final = 256  # so is the one longest unused when there are more
 
 

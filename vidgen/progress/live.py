@@ -171,7 +171,7 @@ class Live:
         rows: list[str] = []
         for event in untold:
             if event.event_type == "preview":
-                rows += self._picture(event.data, page, page.height - 2 - taken)
+                rows += self._picture(event.data, page, page.height - 3 - taken)
             elif _is_worth_telling(event.data, page):
                 rows += [self._rendered(line) for line in message(event.data, page)]
         return rows
@@ -192,7 +192,7 @@ class Live:
             " " * page.margin + row + (f"  {words}" if words else "")
             for row, words in zip_longest(shown.rows, said[: len(shown.rows)], fillvalue="")
         ]
-        return [*rows[:-1], rows[-1] + shown.overlay(page.margin)]
+        return ["", *rows[:-1], rows[-1] + shown.overlay(page.margin)]
 
     def _paint(self, above: list[str], lines: list[Line], page: Page, *, park: bool) -> None:
         size = (page.width, page.height)

@@ -2,10 +2,14 @@
 
 Only speaks; what a phoneme does to the mouth is `visemes`' business, where it falls in the real
 voice that of `align`. eSpeak keeps a clock through a process: what it says again differs by a
-millisecond or so, and is the same only for the same calls in the same order.
+millisecond or so. `spoken_alone` therefore asks a process of its own, which always says the same.
 """
 
+import io
+import json
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,6 +45,32 @@ class Spoken:
     @property
     def seconds(self) -> float:
         return len(self.samples) / SAMPLE_RATE
+
+
+def spoken_alone(text: str, language: str, voice: str, words_per_minute: int) -> Spoken:
+    """`spoken` in a process of its own: the same words are the same sound, run after run.
+
+    A film that is taken up again must have the lips that it began with.
+    """
+    asked = json.dumps([text, language, voice, words_per_minute]).encode()
+    command = [sys.executable, "-m", "vidgen.renderers.puppet.espeak"]
+    done = subprocess.run(command, input=asked, stdout=subprocess.PIPE, check=True)  # noqa: S603  # ourselves
+    with np.load(io.BytesIO(done.stdout), allow_pickle=False) as told:
+        times, ipa = told["times"], told["ipa"]
+        phones = tuple(
+            Phone(float(start), float(end), str(sign))
+            for (start, end), sign in zip(times, ipa, strict=True)
+        )
+        return Spoken(told["samples"], phones)
+
+
+def _answer() -> None:
+    """What the process of `spoken_alone` does."""
+    text, language, voice, words_per_minute = json.load(sys.stdin)
+    made = spoken(text, language, voice, words_per_minute)
+    times = np.array([(phone.start, phone.end) for phone in made.phones]).reshape(-1, 2)
+    ipa = np.array([phone.ipa for phone in made.phones], dtype=np.str_)
+    np.savez(sys.stdout.buffer, samples=made.samples, times=times, ipa=ipa)
 
 
 def spoken(
@@ -158,3 +188,7 @@ def _closure(level: Floats, burst: float, earliest: float) -> float:
         index -= 1
     begin = (index + 1) / 200
     return begin if burst - begin >= 0.015 else burst
+
+
+if __name__ == "__main__":
+    _answer()

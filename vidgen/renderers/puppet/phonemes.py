@@ -11,7 +11,7 @@ import numpy as np
 
 from vidgen.renderers.puppet.align import Alignment, Path, aligned
 from vidgen.renderers.puppet.curves import RATE
-from vidgen.renderers.puppet.espeak import Phone, Spoken, spoken
+from vidgen.renderers.puppet.espeak import Phone, Spoken, spoken_alone
 from vidgen.renderers.puppet.languages import praat_name
 from vidgen.renderers.puppet.sound import SAMPLE_RATE, Sound, listen
 
@@ -44,7 +44,7 @@ def from_words(sound: Sound, text: str, language: str) -> Words:
     said = _talk(sound)
     if said < 0.15 or len(text) > MOST_PER_SECOND * sound.seconds + 20:
         return Words((), note="puppet.text_misfit")
-    synthetic = spoken(text, language, _voice(sound), USUAL_RATE)
+    synthetic = spoken_alone(text, language, _voice(sound), USUAL_RATE)
     if synthetic.seconds < 0.15:
         return Words((), note="puppet.text_unspoken")
     heard = listen(synthetic.samples, SAMPLE_RATE, tones=False)
@@ -52,7 +52,7 @@ def from_words(sound: Sound, text: str, language: str) -> Words:
     if not SLOWEST < ratio < FASTEST:
         return Words((), note="puppet.text_misfit")
     if abs(ratio - 1) > LIKE:
-        synthetic = spoken(text, language, _voice(sound), _rate(ratio))
+        synthetic = spoken_alone(text, language, _voice(sound), _rate(ratio))
         heard = listen(synthetic.samples, SAMPLE_RATE, tones=False)
     alignment = aligned(sound, heard)
     if alignment.cost > WORST_COST:

@@ -213,6 +213,13 @@ def test_at_most_ten_snapshots_a_second_and_the_last_is_never_lost(
     assert (seen[-2].data["done"], seen[-1].data["status"]) == (1000, "completed")
 
 
+def test_a_new_sentence_is_not_held_back(emit: Emit, seen: list[Envelope]) -> None:
+    for code in ("", "", "finalize.judging", "finalize.judging", ""):
+        emit(StageProgress("finalizing", 9, 9, "frames", code))
+    codes = [event.data["message_code"] for event in seen]
+    assert codes == ["stage.finalizing", "finalize.judging", "stage.finalizing"]
+
+
 def test_a_held_snapshot_goes_out_with_the_next_event_of_any_kind(
     world: World, emit: Emit, seen: list[Envelope]
 ) -> None:

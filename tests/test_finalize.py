@@ -11,7 +11,7 @@ from PIL import Image
 from tests.fake_renderer import SIZE, FakeRenderer, lag_seconds, number_in, picture, shelf
 from vidgen import __version__
 from vidgen.errors import InputError, RenderError
-from vidgen.events import Event, Log, StageProgress
+from vidgen.events import Emit, Event, Log, StageProgress
 from vidgen.media import probe, read_speech
 from vidgen.renderers.base import Look
 from vidgen.stages.finalize import Finalize
@@ -91,6 +91,21 @@ def test_the_video_is_whole_and_says_what_it_is(
     )
     assert heard == [StageProgress("finalizing", n, 36, "frames") for n in range(1, 37)]
     assert set(names(tmp_path)) == {target.name, "me.poster.png"}
+
+
+def test_it_says_that_it_looks_at_the_film_before_it_does(tmp_path: Path) -> None:
+    heard: list[Event] = []
+
+    def judge(video: Path, work: Work, emit: Emit) -> dict[str, object]:
+        emit(Log("INFO", f"looking at {video.name}"))
+        return {"offset_ms": 3}
+
+    work = Finalize(tmp_path / "me.mp4", judge=judge).run(rendered(tmp_path), heard.append)
+    assert heard[-2:] == [
+        StageProgress("finalizing", 36, 36, "frames", "finalize.judging"),
+        Log("INFO", "looking at me.mp4"),
+    ]
+    assert work.get(Notes).values["offset_ms"] == 3
 
 
 @pytest.mark.parametrize("transparent", [False, True])

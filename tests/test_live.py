@@ -10,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from vidgen.events import Envelope
+from vidgen.messages import catalogue, say
 from vidgen.progress.layout import ASCII, Page, cut_path, draw, message, summary, wrapped
 from vidgen.progress.live import Live
 from vidgen.progress.state import RunState
@@ -322,6 +323,127 @@ def test_the_cloud_has_its_own_stages(script: Script, clock: Clock) -> None:
 def test_waiting_for_the_device_is_a_row_of_its_own(script: Script, clock: Clock) -> None:
     state = state_of(iter([script.stage(0.0, "queued", "started", progress=0.0)]), clock)
     assert text(draw(state, Page(60, 12), clock()))[0].startswith("▸ Waiting for the device")
+
+
+@pytest.mark.parametrize(
+    ("language", "size", "row", "said"),
+    [
+        ("en", (80, 24), 3, "behind run 1a2b3c4d · number 2 in line"),
+        ("ja", (80, 24), 3, "実行 1a2b3c4d の後 · 待ち順 2 番目"),
+        ("zh", (80, 24), 3, "前面是任务 1a2b3c4d · 排第 2 位"),
+        ("en", (40, 10), 8, "behind run 1a2b3c4d · number 2 in line"),
+        ("ja", (40, 10), 8, "実行 1a2b3c4d の後 · 待ち順 2 番目"),
+        ("zh", (40, 10), 8, "前面是任务 1a2b3c4d · 排第 2 位"),
+    ],
+)
+def test_who_waits_sees_behind_whom_and_in_which_place(
+    script: Script, clock: Clock, language: str, size: tuple[int, int], row: int, said: str
+) -> None:
+    window = Window(*size)
+    with view(window, clock, language=language) as live:
+        behind = {"message_code": "run.queued", "metadata": {"behind": "1a2b3c4d"}}
+        live(script.stage(0.0, "queued", "started", progress=0.0, **behind))
+        for place in (3, 2):
+            told = {"message_code": "run.position", "metadata": {"position": place}}
+            live(script(1.0, "log", level="INFO", progress=0.0, **told))
+            live._frame()
+        rows = window.shown()
+    assert said in rows[row]
+    assert all(len(shown) < size[0] for shown in rows)
+    assert window.scrolled == 0
+    assert "".join(rows).count("2 ") == 1  # nowhere else, and the older place nowhere
+    assert "3 番" not in "".join(rows)
+
+
+def test_no_time_is_foretold_to_who_waits(script: Script, clock: Clock) -> None:
+    known = {"eta_seconds": 5.0, "eta_upper_seconds": 6.0, "progress": 0.0}
+    state = state_of(iter([script.stage(0.0, "queued", "started", **known)]), clock)
+    clock.seconds += 60
+    for page in (Page(80, 24), Page(40, 10)):
+        assert "nearly there" not in "".join(text(draw(state, page, clock())))
+
+
+def test_fetching_models_is_a_row_that_says_what_is_fetched(script: Script, clock: Clock) -> None:
+    fetching = {
+        "message": "Fetching centerface",
+        "message_code": "models.fetching",
+        "stage_progress": 0.5,
+        "done": 3_650_000,
+        "total": 7_300_000,
+        "unit": "bytes",
+        "rate": 2.5e6,
+    }
+    events = [
+        script.stage(0.0, "initialized", "started", progress=0.0),
+        script(1.0, "progress_update", stage="initialized", progress=0.0, **fetching),
+    ]
+    state = state_of(iter(events), clock)
+    bar = "━━━━━━━━━━╸━━━━━━━━━━"
+    assert text(draw(state, Page(80, 24), clock()))[3] == (
+        f"  ▸ Fetching centerface      {bar}  3.6/7.3 MB  2.5 MB/s   0:00"
+    )
+    assert text(draw(state, Page(40, 10), clock()))[0] == "▸ Fetching centerface        3.6/7.3 MB"
+    state.take(script.stage(9.0, "initialized", "completed", progress=0.0, duration_seconds=9.0))
+    rows = text(draw(state, Page(80, 24), clock()))
+    assert rows[3].startswith("  ✓ Ready to start")
+    assert rows[4] == "  · Finding the speaker"
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "▸ Looking at the finished film"),
+        ("ja", "▸ 完成した映像を確認中"),
+        ("zh", "▸ 正在检查完成的影片"),
+    ],
+)
+def test_what_a_stage_is_at_takes_the_place_of_its_name(
+    script: Script, clock: Clock, language: str, words: str
+) -> None:
+    judging = {"message_code": "finalize.judging", "stage_progress": 1.0, "unit": "frames"}
+    events = [
+        *script.until_drawing(),
+        script.stage(8.0, "finalizing", "started", progress=80.0),
+        script(9.0, "progress_update", stage="finalizing", progress=99.0, done=275, total=275,
+               **judging),
+    ]  # fmt: skip
+    window = Window(40, 10)
+    with view(window, clock, language=language) as live:
+        for event in events:
+            live(event)
+        live._frame()
+        rows = window.shown()
+    assert any(row.startswith(words) and row.endswith("275/275") for row in rows)
+
+
+LONG = {
+    "reason": "Kein Speicherplatz mehr auf dem Gerät: '/media/" + "langer-ordner/" * 12 + "f.mp4'",
+    "name": "とても長い名前の動画ファイル" * 5 + ".mp4",
+    "command": "vidgen models pull full",
+}
+
+
+@pytest.mark.parametrize("language", ["en", "ja", "zh"])
+@pytest.mark.parametrize("size", [(40, 10), (80, 24)])
+def test_no_warning_ever_wraps_or_breaks_the_picture(
+    script: Script, clock: Clock, language: str, size: tuple[int, int]
+) -> None:
+    window = Window(*size)
+    with view(window, clock, language=language) as live:
+        for event in script.until_drawing():
+            live(event)
+        for code in catalogue("en"):
+            if code.split(".")[0] in ("page", "live", "stage"):
+                continue
+            said = {"level": "WARNING", "message_code": code, "message": say(code, LONG)}
+            live(script(7.2, "log", progress=69.0, metadata=LONG, **said))
+            live._frame()
+            run = text(draw(live._state, live._page(), clock()))
+            shown = window.shown()
+            if not window.scrolled:
+                shown = shown[: max(at for at, row in enumerate(shown) if row) + 1]
+            assert shown[-len(run) :] == run
+    assert all(cell_len(row) < size[0] for row in _everything(window))
 
 
 def test_messages_are_wrapped_with_their_sign(script: Script) -> None:

@@ -93,6 +93,42 @@ def test_a_line_per_five_percent_or_five_seconds(script: Script) -> None:
     assert shares == ["5%", "10%", "15%", "20%", "20%", "20%"]
 
 
+def test_who_waits_is_told_behind_whom_and_in_which_place(script: Script) -> None:
+    behind = {"message": "Waiting behind run x", "message_code": "run.queued"}
+    place = {"message": "Number 2 in the queue", "message_code": "run.position"}
+    assert lines_of(
+        [
+            script(0.0, "stage_update", stage="queued", status="started", **behind),
+            script(0.1, "log", level="INFO", **place),
+            script(4.0, "stage_update", stage="queued", status="completed", duration_seconds=4.0),
+        ]
+    ) == [
+        "[0:00] Waiting behind run x ...",
+        "[0:00] INFO: Number 2 in the queue",
+        "[0:04] Waiting for the device: done (4.0 s)",
+    ]
+
+
+def test_a_stage_that_turns_to_something_else_says_so(script: Script) -> None:
+    frames: dict[str, Any] = {"stage": "finalizing", "message_code": "stage.finalizing"}
+    judging = {"message": "Looking at the finished film", "message_code": "finalize.judging"}
+    events = [
+        script(0.0, "stage_update", status="started", **frames),
+        script.frames(0.1, 100, **frames),
+        script.frames(0.2, 100, **(frames | judging)),
+        script.frames(0.3, 100, **(frames | judging)),
+    ]
+    assert [line.split("] ")[1] for line in lines_of(events)] == [
+        "Finishing the video ...",
+        "Finishing the video: 100%, 100/100 frames",
+        "Looking at the finished film: 100%, 100/100 frames",
+    ]
+
+
+def test_previews_are_not_mentioned_to_who_wants_none(script: Script) -> None:
+    assert lines_of([script(0.0, "preview", path="/p/cutout.png")], previews=False) == []
+
+
 def test_each_stage_counts_its_own_five_percent(script: Script) -> None:
     events = [
         script(0.0, "stage_update", status="started"),

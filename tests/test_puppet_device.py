@@ -8,7 +8,8 @@ import pytest
 
 from tests.puppet_support import asked, cut, drawn, speaker, voice
 from vidgen.renderers.base import Look
-from vidgen.renderers.puppet import Puppet, cuda, figure
+from vidgen.renderers.puppet import Puppet, cuda, figure, loop
+from vidgen.renderers.puppet.painted import Patch
 from vidgen.work import Subject
 
 torch = pytest.importorskip("torch", reason="torch is in the extra vidgen[gpu]")
@@ -38,6 +39,24 @@ def test_both_paths_agree(subject: Subject, behind: str) -> None:
     batch = [cuda.prepared(made, plan, index) for index in range(len(FRAMES))]
     for one, frame in zip(canvas.draw(batch, layout).pixels, FRAMES, strict=True):
         assert np.abs(one.astype(int) - drawn(made, **frame)).mean() <= 1.5
+
+
+@pytest.mark.parametrize("behind", ["photo", "green", "nothing"])
+def test_both_paths_lay_the_same_patch(subject: Subject, behind: str) -> None:
+    made = figure.build(subject, cut(subject, behind))
+    left, top, right, bottom = subject.face
+    noise = np.random.default_rng(5).integers(0, 255, (2 * (bottom - top), 2 * (right - left), 4))
+    patch = Patch(subject.face, noise.astype(np.uint8))
+    turned = asked(FRAMES[-1])
+    on_cpu = np.empty((*subject.frame.shape[:2], 4 if behind == "nothing" else 3), np.uint8)
+    loop.draw(made, turned, 0, on_cpu, patch)
+    canvas = cuda.Canvas(made, "cpu")
+    layout = "rgba" if behind == "nothing" else "rgb24"
+    (by_torch,) = canvas.draw([cuda.prepared(made, turned, 0, patch)], layout).pixels
+    inner = slice(top + 20, bottom - 20), slice(left + 20, right - 20)
+    assert np.abs(by_torch[inner].astype(int) - on_cpu[inner]).mean() <= 1.5
+    bare = np.abs(drawn(made, **FRAMES[-1])[inner].astype(int) - on_cpu[inner])
+    assert bare[..., :3].mean() > 20  # the patch is there
 
 
 def test_yuv_is_bt709_in_limited_range(subject: Subject) -> None:

@@ -195,7 +195,7 @@ def _tail_of_60(folder: Path) -> Tail:
 @pytest.mark.parametrize("kind", [Inotify, Polling])
 def test_a_change_is_noticed(run: Run, kind: type[Inotify] | type[Polling]) -> None:
     if kind is Inotify:
-        pytest.importorskip("inotify_simple", reason="the inotify package is for Linux")
+        pytest.importorskip("inotify_simple", reason="inotify_simple is not installed")
 
     async def scenario() -> list[str]:
         heard: list[str] = []
@@ -219,7 +219,7 @@ def test_a_folder_that_is_not_there_cannot_be_listened_to(
     home: Home, kind: type[Inotify] | type[Polling]
 ) -> None:
     if kind is Inotify:
-        pytest.importorskip("inotify_simple", reason="the inotify package is for Linux")
+        pytest.importorskip("inotify_simple", reason="inotify_simple is not installed")
 
     async def scenario() -> None:
         notifier = kind(asyncio.get_running_loop())

@@ -45,10 +45,23 @@ print("the result")
 class Window:
     """A program in a pseudo-terminal, and what its window shows."""
 
-    def __init__(self, columns: int, lines: int, mode: str = "tty", frames: int = 60) -> None:
-        environ = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "PATH": os.environ["PATH"]}
+    def __init__(
+        self,
+        columns: int,
+        lines: int,
+        mode: str = "tty",
+        frames: int = 60,
+        *,
+        program: list[str] | None = None,
+        environ: dict[str, str] | None = None,
+    ) -> None:
+        """`program` is another one with its arguments; `environ` is the terminal's."""
+        usual = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "PATH": os.environ["PATH"]}
         self.child = pexpect.spawn(
-            sys.executable, ["-c", RUN, mode, str(frames)], dimensions=(lines, columns), env=environ
+            sys.executable,
+            ["-c", *(program or [RUN, mode, str(frames)])],
+            dimensions=(lines, columns),
+            env=usual | (environ or {}),
         )
         self.screen = pyte.HistoryScreen(columns, lines, history=500)
         self._stream = pyte.ByteStream(self.screen)

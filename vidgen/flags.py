@@ -1,18 +1,21 @@
-"""The options of `settings` as command-line flags, made from the one table there.
+"""The options of `settings` as command-line flags, made from the tables there.
 
-Typer reads a function's signature; `with_options` gives a command the signature that the
-`Options` dataclass describes, so that no option is written down twice.
+Typer reads a function's signature; `with_flags` gives a command the signature that the
+dataclasses describe, so that no option is written down twice.
 """
 
 import dataclasses
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import typer
 
-from vidgen.settings import Options, Setting, Source, environment_name
+from vidgen.settings import Setting, Source, environment_name
+
+Command = Callable[..., None]
+T = TypeVar("T")
 
 _SOURCES: Final[Mapping[str, Source]] = {
     "COMMANDLINE": "flag",
@@ -21,19 +24,30 @@ _SOURCES: Final[Mapping[str, Source]] = {
 }
 
 
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give `command` a flag for every field of `Options`; it gets them in its `**options`."""
-    plain = inspect.signature(command, eval_str=True)
-    own = [p for p in plain.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    parameters = own + [_flag(field) for field in dataclasses.fields(Options)]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # PEP 362
-    command.__annotations__ = {p.name: p.annotation for p in parameters}
-    return command
+def with_flags(*tables: type) -> Callable[[Command], Command]:
+    """Give a command a flag for every field of these dataclasses; it gets them in `**flags`."""
+
+    def dressed(command: Command) -> Command:
+        plain = inspect.signature(command, eval_str=True)
+        own = [p for p in plain.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        parameters = own + [
+            _flag(table, field) for table in tables for field in dataclasses.fields(table)
+        ]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # PEP 362
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        return command
+
+    return dressed
 
 
-def _flag(option: "dataclasses.Field[Any]") -> inspect.Parameter:
+def taken(table: type[T], flags: dict[str, Any]) -> T:
+    """The value of one of the dataclasses, its flags taken out of `flags`."""
+    return table(**{field.name: flags.pop(field.name) for field in dataclasses.fields(table)})  # type: ignore[arg-type]  # it is a dataclass
+
+
+def _flag(table: type, option: "dataclasses.Field[Any]") -> inspect.Parameter:
     about = option.metadata
-    kind = typing.get_type_hints(Options)[option.name]
+    kind = typing.get_type_hints(table)[option.name]
     limits = {
         name: about[key]
         for name, key in (("min", "least"), ("max", "most"))

@@ -49,12 +49,13 @@ def option(
     )
 
 
-FACE, VOICE, MOTION, PICTURE, RUN = (
+FACE, VOICE, MOTION, PICTURE, RUN, SHOWN = (
     "Who speaks",
     "The voice",
     "How they move",
     "The picture",
     "The run",
+    "How it is shown",
 )
 
 
@@ -236,6 +237,32 @@ def check(options: Options) -> None:
             hint="Add --format webm for the web, or --format mov for video editors.",
             code="option.transparent_mp4",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """How a run is shown to whoever started it; the film does not depend on it."""
+
+    progress: str = option(
+        "auto",
+        "A live view, plain lines, bare events, or nothing; auto takes what fits.",
+        panel=SHOWN,
+        choices=("auto", "tty", "plain", "rawjson", "quiet"),
+    )
+    preview: str = option(
+        "auto",
+        "Pictures in the terminal, links to them, or neither.",
+        panel=SHOWN,
+        choices=("auto", "inline", "link", "off"),
+    )
+    serve: str | None = option(
+        None,
+        "Let others watch meanwhile: a web page and more, at http://127.0.0.1:55433.",
+        panel=SHOWN,
+        metavar="[=HOST:PORT]",
+    )
+    notify: bool = option(False, "Ring or notify at the end.", panel=SHOWN)
+    json: bool = option(False, "Print the result as one JSON object on stdout.", panel=SHOWN)
 
 
 def background_kind(options: Options) -> str:

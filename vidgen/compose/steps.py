@@ -152,7 +152,7 @@ class Assembly:
         shapes = rows["sd_vae"].params, rows["whisper_tiny"].params
         files = Files(unet, config, vae, whisper, *shapes)
         talker = MuseTalk(files, self.plan.device, self.emit)
-        return talker, (talker,)
+        return Puppet(self.plan.device, name="musetalk", face=talker), (talker,)
 
 
 def look(options: Options) -> "Look":

@@ -162,7 +162,8 @@ def _iterm(picture: "Image.Image", columns: int, rows: int) -> str:
 
 def _sixel(picture: "Image.Image", _columns: int, _rows: int) -> str:
     """DEC STD 070, chapter 5: bands of six rows, one pass for each colour in a band."""
-    width, height = picture.size
+    width, height = picture.width, max(6, picture.height // 6 * 6)  # no band below the last row
+    picture = picture.crop((0, 0, width, height))
     reduced = picture.convert("RGB").quantize(SIXEL_COLOURS)
     palette = reduced.getpalette() or []
     reduced.paste(NOTHING, (0, 0), picture.getchannel("A").point(lambda a: 255 * (a < 128)))

@@ -179,6 +179,10 @@ def _queued(
     return _spread([*head, *where], [Span(clock_time(now - row.began), "dim")], page)
 
 
+def _is_queued(state: RunState) -> bool:
+    return state.running is not None and state.running.name == "queued"
+
+
 def _place(state: RunState, page: Page) -> str:
     """Behind whom the run waits, and in which place; empty while nobody knows."""
     said = state.stages["queued"].said.get("metadata") or {}
@@ -227,7 +231,7 @@ def _overall(state: RunState, page: Page, now: float) -> Line:
 
 
 def _eta(state: RunState, page: Page, now: float) -> str:
-    if (row := state.running) and row.name == "queued":  # nobody knows how long the others take
+    if _is_queued(state):  # nobody knows how long the others take
         return _place(state, page) if page.is_narrow else ""
     left = remaining(state.eta.at(now), state.upper.at(now), page.language)
     if not left and state.eta_basis == "learning":
@@ -239,8 +243,9 @@ def _details(state: RunState, page: Page, now: float) -> list[tuple[int, Line]]:
     """(rank, line) of what stands under the bar: time, machine, preview."""
     elapsed = label("elapsed", page.language, time=clock_time(state.elapsed()))
     if page.is_narrow:
-        parts = [_eta(state, page, now), clock_time(state.elapsed())]
-        return [(2, _row(parts, page, "")), (5, _row(_machine(state, page), page))]
+        waited = "" if _is_queued(state) else clock_time(state.elapsed())  # its row has it
+        left = _row([_eta(state, page, now), waited], page, "")
+        return [(2, left), (5, _row(_machine(state, page), page))]
     lines = [(2, _row([elapsed, *_machine(state, page)], page))]
     if state.preview.get("path"):
         lines.append((7, preview_link(state.preview, page)))

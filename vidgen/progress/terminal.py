@@ -94,8 +94,8 @@ def knows_taskbar(environ: Mapping[str, str] = os.environ) -> bool:
     return major.isdigit() and int(major) >= 48
 
 
-def taskbar(percent: float, *, failed: bool = False) -> str:
-    return f"{ESC}]9;4;{2 if failed else 1};{min(100, max(0, round(percent)))}{ESC}\\"
+def taskbar(percent: float) -> str:
+    return f"{ESC}]9;4;1;{min(100, max(0, round(percent)))}{ESC}\\"
 
 
 def title(text: str) -> str:

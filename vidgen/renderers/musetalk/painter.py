@@ -20,6 +20,7 @@ from vidgen.work import Box, Floats, Pixels
 
 COMPILE_SECONDS: Final = 90.0  # what `torch.compile` of the two networks costs, about
 COMPILE_SAVES: Final = 0.25  # of the time of each batch, about
+LAID: Final = 4  # patches handed out together: a group's at once would be hundreds of megabytes
 
 
 class Drawer(Protocol):
@@ -70,7 +71,9 @@ class Painter:
             faces = waiting.result()
             waiting = None if following is None else self._ordered(following)
             self._last = (start, faces)
-            yield self._laid(faces[max(0, first - start) : last - start])
+            wanted = faces[max(0, first - start) : last - start]
+            for at in range(0, len(wanted), LAID):
+                yield self._laid(wanted[at : at + LAID])
 
     def seconds_per_frame(self) -> float:
         """Measured on the first group, twice: the first time pays for everything being new."""

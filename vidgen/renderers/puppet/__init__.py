@@ -1,17 +1,18 @@
 """The puppet: one photo speaks, with no network but the landmarks'. The renderer's front door.
 
 `controls` and `motion` read the voice, `plan` turns them into weights, `figure` holds what is
-worked out once for a speaker, `loop` and `cuda` draw.
+worked out once for a speaker, `loop` and `cuda` draw. Another renderer may paint the mouth: the
+puppet then moves the head that wears it.
 """
 
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from vidgen.renderers.base import Look
+from vidgen.renderers.base import FacePainter, FaceSource, Look
 from vidgen.work import Cutout, Frames, Speech, Subject
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from vidgen.renderers.puppet.plan import Plan
 
 MOST_WORKERS: Final = 8
+FINE: Final = 2  # pixels that a painter gives for one of the frame: turned, they stay sharp
 Draw = Callable[[int, int], Iterator[Frames]]
 
 
@@ -26,17 +28,22 @@ Draw = Callable[[int, int], Iterator[Frames]]
 class Puppet:
     """A `Renderer` that warps the photo itself: faster than real time on two cores, no weights.
 
-    `device` is "cpu" (numpy and OpenCV alone) or torch's name of a device ("cuda:0").
+    `device` is "cpu" (numpy and OpenCV alone) or torch's name of a device ("cuda:0"). With a
+    `face` the lower face is not warped but painted, and laid on the moving head.
     """
 
     device: str = "cpu"
     name: str = "puppet"
+    face: FaceSource | None = None
 
     @contextmanager
     def perform(
         self, subject: Subject, cutout: Cutout, speech: Speech, look: Look
     ) -> Iterator["Act"]:
-        """The film of `speech`. Raises nothing of its own: detection has refused bad faces."""
+        """The film of `speech`. Raises nothing of its own: detection has refused bad faces.
+
+        What `face` raises goes through.
+        """
         from vidgen.renderers.puppet import figure, plan
         from vidgen.renderers.puppet.controls import controls
         from vidgen.renderers.puppet.motion import motion
@@ -46,24 +53,34 @@ class Puppet:
         made = figure.build(subject, cutout)
         count = plan.frame_count(speech, look.fps)
         wanted = plan.plan(made.face, mouth, head, look, count)
-        metadata = {
-            "device": self.device,
-            "seed": look.seed,
-            "blinks": len(head.blinks),
-            "closures_from": mouth.source,
-            "own_teeth": made.mouth.inside.own_teeth,
-        }
-        with _workers() as pool:
-            yield Act(count, metadata, self._drawing(made, wanted, pool))
+        metadata = {"device": self.device, "seed": look.seed, "blinks": len(head.blinks)}
+        with self._painter(subject, cutout, speech, look) as painter, _workers() as pool:
+            if painter is None:
+                metadata["closures_from"] = mouth.source
+                metadata["own_teeth"] = made.mouth.inside.own_teeth
+            else:
+                wanted = plan.without_mouth(wanted)
+                metadata.update(painter.metadata)
+            yield Act(count, metadata, self._drawing(made, wanted, pool, painter))
 
-    def _drawing(self, made: "Figure", wanted: "Plan", pool: ThreadPoolExecutor) -> Draw:
+    def _painter(
+        self, subject: Subject, cutout: Cutout, speech: Speech, look: Look
+    ) -> AbstractContextManager[FacePainter | None]:
+        """Who paints the mouth, if not the puppet."""
+        if self.face is None or look.mouth == 0:
+            return nullcontext()
+        return self.face.paint(subject, cutout, speech, look, FINE)
+
+    def _drawing(
+        self, made: "Figure", wanted: "Plan", pool: ThreadPoolExecutor, painter: FacePainter | None
+    ) -> Draw:
         """How frames are drawn on this device."""
         from vidgen.renderers.puppet import cuda, loop
 
         if self.device == "cpu":
-            return lambda first, last: loop.frames(made, wanted, first, last, pool)
+            return lambda first, last: loop.frames(made, wanted, first, last, pool, painter)
         canvas = cuda.Canvas(made, self.device)
-        return lambda first, last: cuda.frames(canvas, wanted, first, last, pool)
+        return lambda first, last: cuda.frames(canvas, wanted, first, last, pool, painter)
 
 
 @dataclass(frozen=True, slots=True)

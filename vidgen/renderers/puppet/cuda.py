@@ -9,13 +9,16 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
 
+from vidgen.renderers.base import FacePainter
 from vidgen.renderers.puppet.figure import Figure, into
 from vidgen.renderers.puppet.grid import Array
 from vidgen.renderers.puppet.overlay import Overlay, overlays
+from vidgen.renderers.puppet.painted import Patch, patches
 from vidgen.renderers.puppet.plan import Plan
 from vidgen.work import Frames
 
@@ -140,22 +143,30 @@ def _yuv(colours: Any) -> Any:
 
 
 def frames(
-    canvas: Canvas, plan: Plan, first: int, last: int, workers: ThreadPoolExecutor
+    canvas: Canvas,
+    plan: Plan,
+    first: int,
+    last: int,
+    workers: ThreadPoolExecutor,
+    painter: FacePainter | None = None,
 ) -> Iterator[Frames]:
     """Frames first..last-1; the next batch is prepared while the device draws one."""
     layout = "rgba" if canvas.behind is None else "yuv420p"
     waiting: deque[list[Future[Prepared]]] = deque()
+    painted = patches(painter, first, last)
     for start in range(first, last, BATCH):
-        indices = range(start, min(start + BATCH, last))
-        waiting.append([workers.submit(prepared, canvas.figure, plan, index) for index in indices])
+        few = enumerate(islice(painted, BATCH), start)
+        waiting.append(
+            [workers.submit(prepared, canvas.figure, plan, index, patch) for index, patch in few]
+        )
         if len(waiting) > 1:
             yield canvas.draw([frame.result() for frame in waiting.popleft()], layout)
     while waiting:
         yield canvas.draw([frame.result() for frame in waiting.popleft()], layout)
 
 
-def prepared(figure: Figure, plan: Plan, index: int) -> Prepared:
+def prepared(figure: Figure, plan: Plan, index: int, patch: Patch | None = None) -> Prepared:
     """Fields and overlays of one frame."""
     fields = figure.fields(plan.weights[index], plan.turns[index])
     maps = into(fields.whole, figure.layer.box)
-    return Prepared(maps.astype(np.float32), tuple(overlays(figure, plan, index, fields)))
+    return Prepared(maps.astype(np.float32), tuple(overlays(figure, plan, index, fields, patch)))

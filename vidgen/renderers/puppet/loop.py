@@ -7,14 +7,17 @@ threads are left out of it. No frame depends on another.
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Final
 
 import numpy as np
 
+from vidgen.renderers.base import FacePainter
 from vidgen.renderers.puppet.figure import Figure, into
 from vidgen.renderers.puppet.grid import Array, enlarged
 from vidgen.renderers.puppet.layer import Strip, over
 from vidgen.renderers.puppet.overlay import overlays
+from vidgen.renderers.puppet.painted import Patch, patches
 from vidgen.renderers.puppet.plan import Plan
 from vidgen.work import Frames, Pixels
 
@@ -23,28 +26,36 @@ AHEAD: Final = 4  # batches drawn before they are asked for
 
 
 def frames(
-    figure: Figure, plan: Plan, first: int, last: int, workers: ThreadPoolExecutor
+    figure: Figure,
+    plan: Plan,
+    first: int,
+    last: int,
+    workers: ThreadPoolExecutor,
+    painter: FacePainter | None = None,
 ) -> Iterator[Frames]:
     """Frames first..last-1 in batches, a few of them being drawn ahead."""
     waiting: deque[Future[Frames]] = deque()
+    painted = patches(painter, first, last)
     for start in range(first, last, BATCH):
-        waiting.append(workers.submit(_batch, figure, plan, start, min(start + BATCH, last)))
+        few = list(islice(painted, BATCH))
+        waiting.append(workers.submit(_batch, figure, plan, start, few))
         if len(waiting) > AHEAD:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
 
 
-def _batch(figure: Figure, plan: Plan, first: int, last: int) -> Frames:
+def _batch(figure: Figure, plan: Plan, first: int, painted: list[Patch | None]) -> Frames:
+    """One frame for each of `painted`."""
     width, height = figure.size
     has_alpha = figure.layer.background is None
-    pixels = np.empty((last - first, height, width, 4 if has_alpha else 3), np.uint8)
-    for index in range(first, last):
-        draw(figure, plan, index, pixels[index - first])
+    pixels = np.empty((len(painted), height, width, 4 if has_alpha else 3), np.uint8)
+    for index, (out, patch) in enumerate(zip(pixels, painted, strict=True), first):
+        draw(figure, plan, index, out, patch)
     return Frames(pixels, "rgba" if has_alpha else "rgb24")
 
 
-def draw(figure: Figure, plan: Plan, index: int, out: Pixels) -> None:
+def draw(figure: Figure, plan: Plan, index: int, out: Pixels, patch: Patch | None = None) -> None:
     """Draw frame `index` into `out`, (H, W, 3) or, without a background, (H, W, 4)."""
     import cv2
 
@@ -54,7 +65,7 @@ def draw(figure: Figure, plan: Plan, index: int, out: Pixels) -> None:
     maps = into(fields.whole, figure.layer.box)
     for strip in figure.layer.strips:
         _draw_strip(figure, strip, maps, out)
-    for part in overlays(figure, plan, index, fields):
+    for part in overlays(figure, plan, index, fields, patch):
         left, top, right, bottom = part.box
         under = out[top:bottom, left:right, :3]
         under[:] = cv2.blendLinear(

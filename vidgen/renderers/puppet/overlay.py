@@ -11,6 +11,7 @@ import numpy as np
 from vidgen.renderers.puppet import mouth
 from vidgen.renderers.puppet.figure import Fields, Figure, into
 from vidgen.renderers.puppet.grid import Array, enlarged, looked_up
+from vidgen.renderers.puppet.painted import Patch
 from vidgen.renderers.puppet.plan import Plan
 from vidgen.work import Box, Pixels
 
@@ -26,13 +27,16 @@ class Overlay:
     cover: Array  # (h, w) float32, 0–1
 
 
-def overlays(figure: Figure, plan: Plan, index: int, fields: Fields) -> Iterator[Overlay]:
-    """What frame `index` lays over the warped photo: eyes that look or blink, then the mouth."""
+def overlays(
+    figure: Figure, plan: Plan, index: int, fields: Fields, patch: Patch | None = None
+) -> Iterator[Overlay]:
+    """What frame `index` lays over the warped photo: eyes that look or blink, then the mouth,
+    its own or another's `patch`."""
     (x, y), shut = plan.gaze[index], plan.lids[index]
     if abs(x) + abs(y) + shut > STILL:
         for eye in figure.eyes:
-            patch, box = eye.draw(float(x), float(y), float(shut))
-            yield _laid(figure, patch, box, fields.whole)
+            picture, box = eye.draw(float(x), float(y), float(shut))
+            yield _laid(figure, picture, box, fields.whole)
     weights = plan.weights[index]
     if weights[:-1].any():  # else it is the photo's own mouth
         both = fields.upper, fields.lower
@@ -41,24 +45,60 @@ def overlays(figure: Figure, plan: Plan, index: int, fields: Fields) -> Iterator
         )
         pixels, cover = figure.mouth.draw(view, weights, float(plan.tongue[index]))
         yield Overlay(view.box, pixels, cover)
+    if patch is not None and (wide := reached(figure, patch.box, fields.whole)):
+        yield _carried(figure, patch, wide, fields.whole)
 
 
 def _laid(figure: Figure, patch: Pixels, box: Box, field: Array) -> Overlay:
     """A patch drawn with the head at rest, where the head has it now."""
     import cv2
 
-    grid = figure.grid
-    wide = moved(figure, box, field)
-    part, rows, columns = grid.part(wide)
-    right, bottom = min(part.right, figure.size[0]), min(part.bottom, figure.size[1])
-    at = enlarged(into(field[rows, columns], box), grid.pitch)
-    at = np.ascontiguousarray(at[: bottom - part.top, : right - part.left])
+    place, at = _at_pixels(figure, moved(figure, box, field), into(field, box))
     pixels = looked_up(patch, at)
     height, width = patch.shape[:2]
     inside = cv2.inRange(at, (0.0, 0.0), (width - 1.0, height - 1.0))
-    return Overlay((part.left, part.top, right, bottom), pixels, inside.astype(np.float32) / 255)
+    return Overlay(place, pixels, inside.astype(np.float32) / 255)
+
+
+def _carried(figure: Figure, patch: Patch, wide: Box, field: Array) -> Overlay:
+    """Another's patch where the skin under it is now: both go by the same field."""
+    import cv2
+
+    place, at = _at_pixels(figure, wide, patch.into(field))
+    found = looked_up(patch.pixels, *cv2.convertMaps(at, None, cv2.CV_16SC2))
+    height, width = patch.pixels.shape[:2]
+    inside = cv2.inRange(at, (-0.5, -0.5), (width - 0.5, height - 0.5))
+    cover = cv2.multiply(cv2.extractChannel(found, 3), inside, scale=1 / 255**2, dtype=cv2.CV_32F)
+    return Overlay(place, cv2.cvtColor(found, cv2.COLOR_RGBA2RGB), np.asarray(cover))
+
+
+def _at_pixels(figure: Figure, wide: Box, field: Array) -> tuple[Box, Array]:
+    """The frame's pixels that hold `wide`, in whole cells, and `field` (h, w, 2) at them."""
+    grid = figure.grid
+    part, rows, columns = grid.part(wide)
+    right, bottom = min(part.right, figure.size[0]), min(part.bottom, figure.size[1])
+    at = enlarged(field[rows, columns], grid.pitch)
+    at = np.ascontiguousarray(at[: bottom - part.top, : right - part.left])
+    return (part.left, part.top, right, bottom), at
 
 
 def moved(figure: Figure, box: Box, field: Array) -> Box:
     """The frame pixels that may show what was in `box` with the head at rest."""
     return mouth.moved(box, figure.grid, field, figure.size, 0.02 * figure.face.height)
+
+
+def reached(figure: Figure, box: Box, field: Array) -> Box | None:
+    """The frame pixels that show any of `box`, however its parts move; None if none does."""
+    slack = 1.5 * figure.grid.pitch  # a cell, and what a cell is stretched at most
+    low, high = np.array(box[:2]) - slack, np.array(box[2:]) + slack
+    shows: Array = np.all((field > low) & (field < high), axis=-1)
+    rows, columns = np.flatnonzero(shows.any(1)), np.flatnonzero(shows.any(0))
+    if not len(rows):
+        return None
+    (left, top), (right, bottom) = figure.nodes[rows[[0, -1]], columns[[0, -1]]]
+    return (
+        int(np.clip(left, 0, figure.size[0] - 2)),
+        int(np.clip(top, 0, figure.size[1] - 2)),
+        int(np.clip(right + 1, 2, figure.size[0])),
+        int(np.clip(bottom + 1, 2, figure.size[1])),
+    )

@@ -1,6 +1,6 @@
 """What each frame asks of the figure: weights and turns, from the controls and the motion."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 from typing import Final
@@ -46,6 +46,12 @@ def plan(face: Face, controls: Controls, motion: Motion, look: Look, count: int)
         gaze=np.stack([head["gaze_x"], head["gaze_y"]], 1),
         tongue=mouth["tongue"],
     )
+
+
+def without_mouth(plan: Plan) -> Plan:
+    """The same head, eyes and brows, with the mouth and the jaw as in the photo."""
+    weights = np.where([name == "brows" for name in WEIGHTS], plan.weights, 0)
+    return replace(plan, weights=weights.astype(np.float32))
 
 
 def frame_count(speech: Speech, fps: Fraction) -> int:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rich.cells import cell_len, chop_cells, set_cell_size
+from rich.cells import cell_len
 
+from vidgen.progress.fitting import Line, Span, cropped, cut_path, wrapped
 from vidgen.progress.state import RunState, StageState
 from vidgen.progress.words import (
     clock_time,
@@ -29,18 +30,6 @@ WIDEST: Final = 100  # wider bars say no more
 NARROW: Final = 60  # below: one column less, no notes, no bars inside stages
 FULL_HEIGHT: Final = 16  # from here on there is room for a heading and blank lines
 ROOM_BESIDE: Final = 24  # cells beside a picture for what it shows
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Some text in one style, perhaps a link."""
-
-    text: str
-    style: str = ""
-    link: str = ""
-
-
-Line = tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +185,8 @@ def _place(state: RunState, page: Page) -> str:
 
 def _running(row: StageState, head: list[Span], gap: Span, page: Page, now: float) -> Line:
     data, language = row.progress, page.language
+    if _has_counted(row, page):
+        data = {}
     time = Span(clock_time(now - row.began), "dim")
     count = counted(data, "" if page.is_narrow else language)
     if page.is_narrow:
@@ -207,6 +198,13 @@ def _running(row: StageState, head: list[Span], gap: Span, page: Page, now: floa
     cells = min(24, page.inner - page.margin - used - cell_len(numbers) - 9)
     bar = _bar(float(data.get("stage_progress", 0)), cells, page) if cells >= 6 else []
     return _spread([*head, gap, *bar, Span(("  " if bar else "") + numbers)], [time], page)
+
+
+def _has_counted(row: StageState, page: Page) -> bool:
+    """Whether the stage is at something else since all it counts is done."""
+    is_full = float(row.progress.get("stage_progress", 0)) >= 1
+    own = doing(row.progress, page.language)
+    return is_full and own != stage_name(row.name, page.language)
 
 
 def _bar(share: float, cells: int, page: Page) -> list[Span]:
@@ -285,16 +283,6 @@ def _uri(path: str) -> str:
         return ""
 
 
-def cut_path(path: str, cells: int, cut: str) -> str:
-    """The path in so many cells: its beginning gives way, its name stays."""
-    if cell_len(path) <= cells:
-        return path
-    kept = path
-    while kept and cell_len(kept) > max(0, cells - 1):
-        kept = kept[1:]
-    return cut + kept
-
-
 def message(data: Mapping[str, Any], page: Page) -> list[Line]:
     """A log event as lines that stay above the picture: a sign, then the sentence, wrapped."""
     level = str(data.get("level", "INFO"))
@@ -314,7 +302,7 @@ def beside(data: Mapping[str, Any], page: Page) -> list[Line]:
         about = label("frame_at", page.language, percent=percent)
     file = Span(harmless(Path(path).name), "dim", _uri(path))
     room, cut = ROOM_BESIDE - 2, page.glyphs.cut
-    return [tuple(_cropped([span], room, cut)) for span in (Span(about, "dim"), file)]
+    return [tuple(cropped([span], room, cut)) for span in (Span(about, "dim"), file)]
 
 
 def preview_link(data: Mapping[str, Any], page: Page) -> Line:
@@ -387,28 +375,11 @@ def _paragraph(sign: str, style: str, text: str, ink: str, page: Page) -> list[L
     return [first, *((Span(left + "  "), Span(row, ink)) for row in rows[1:])]
 
 
-def wrapped(text: str, cells: int) -> list[str]:
-    """The text in rows of at most so many cells, broken between words where there are any."""
-    rows, row = [], ""
-    for word in text.split(" "):
-        joined = f"{row} {word}" if row else word
-        if cell_len(joined) <= cells:
-            row = joined
-            continue
-        if row and (cell_len(word) <= cells or word.isascii()):
-            rows.append(row)
-            joined = word
-        # A long word, or writing without spaces, is broken anywhere.
-        *full, row = chop_cells(joined, cells) or [""]
-        rows += full
-    return [*rows, row]
-
-
 def _spread(left: Sequence[Span], right: Sequence[Span], page: Page) -> Line:
     """Left part, then the right part at the right edge; the left one gives way."""
     room = page.inner - page.margin
     ends = sum(cell_len(span.text) for span in right)
-    kept = _cropped(left, room - ends - (1 if ends else 0), page.glyphs.cut)
+    kept = cropped(left, room - ends - (1 if ends else 0), page.glyphs.cut)
     used = sum(cell_len(span.text) for span in kept)
     fill = " " * (room - used - ends) if ends else ""
     return (Span(" " * page.margin), *kept, Span(fill), *right)
@@ -416,22 +387,7 @@ def _spread(left: Sequence[Span], right: Sequence[Span], page: Page) -> Line:
 
 def _fitted(line: Line, page: Page) -> Line:
     """Never wider than the page, without spaces at the end, whatever the words were."""
-    kept = _cropped(line, page.inner, page.glyphs.cut)
+    kept = cropped(line, page.inner, page.glyphs.cut)
     while kept and not kept[-1].text.strip(" "):
         kept.pop()
     return tuple(span for span in kept if span.text)
-
-
-def _cropped(spans: Sequence[Span], cells: int, cut: str) -> list[Span]:
-    if sum(cell_len(span.text) for span in spans) <= cells:
-        return list(spans)
-    kept: list[Span] = []
-    room = max(0, cells - cell_len(cut))
-    for span in spans:
-        size = cell_len(span.text)
-        if size > room:
-            text = set_cell_size(span.text, room).rstrip(" ") + cut
-            return [*kept, Span(text if cells > 0 else "", span.style, span.link)]
-        kept.append(span)
-        room -= size
-    return kept

@@ -17,13 +17,12 @@ from typing import Any, Final, TextIO
 from vidgen.events import Envelope
 from vidgen.progress import inline
 from vidgen.progress import terminal as codes
+from vidgen.progress.fitting import Line, Span
 from vidgen.progress.layout import (
     ASCII,
     ROOM_BESIDE,
     UNICODE,
-    Line,
     Page,
-    Span,
     beside,
     draw,
     message,

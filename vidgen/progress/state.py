@@ -109,6 +109,8 @@ class RunState:
             return
         row = self._row(data)
         row.said = data
+        if row.name == "queued":
+            self.position = 0
         if data.get("status") == "started":
             row.mark, row.began, row.progress = "running", self._seen, {}
         else:

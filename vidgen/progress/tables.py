@@ -14,7 +14,8 @@ from rich.text import Text
 
 from vidgen.messages import say
 from vidgen.progress.accuracy import MOMENTS
-from vidgen.progress.layout import ASCII, STYLES, UNICODE, Glyphs, cut_path
+from vidgen.progress.fitting import cut_path
+from vidgen.progress.layout import ASCII, STYLES, UNICODE, Glyphs
 from vidgen.progress.words import duration, harmless, megabytes, stage_name
 
 if TYPE_CHECKING:

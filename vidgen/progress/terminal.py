@@ -146,7 +146,7 @@ class Terminal:
             import termios
 
             told = fcntl.ioctl(self._stream.fileno(), termios.TIOCGWINSZ, bytes(8))
-        except (ImportError, OSError, ValueError):
+        except (ImportError, OSError, ValueError, AttributeError):
             return None
         lines, columns, width, height = struct.unpack("4H", told)
         return (width // columns, height // lines) if min(lines, columns, width, height) else None

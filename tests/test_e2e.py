@@ -63,6 +63,9 @@ def test_the_demo_becomes_a_film_whose_mouth_follows_the_voice(
     assert ran.code == 0, ran.err
     assert ran.json["video"] == str(film)
     assert Path(ran.json["poster"]).is_file()
+    quality = ran.json["metadata"]["quality"]
+    assert quality["follows_voice"] is True
+    assert abs(quality["offset_ms"]) <= 40
 
     speech = read_speech(home_with_models.models / "demo_photo" / "voice.wav", max_seconds=60)
     with av.open(str(film)) as container:

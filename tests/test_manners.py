@@ -2,6 +2,7 @@
 
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -59,8 +60,8 @@ KNOWN = {"WT_SESSION": "8d4f", "TERM": "xterm-256color"}
 class Program(Window):
     """The program above in a pseudo-terminal of this environment."""
 
-    def __init__(self, *arguments: str, **environ: str) -> None:
-        super().__init__(80, 24, frames=0, program=[RUN, *arguments], environ=environ)
+    def __init__(self, *arguments: str, program: str = RUN, **environ: str) -> None:
+        super().__init__(80, 24, program=[program, *arguments], environ=environ)
 
 
 def assert_left_as_found(window: Window) -> None:
@@ -142,3 +143,31 @@ def test_the_terminal_is_never_asked_anything() -> None:
         window = Program("complete", TERM=term)
         window.read()
         assert questions.search(window.raw) is None
+
+
+REPLAY = """
+from datetime import UTC, datetime, timedelta
+from vidgen.cli import main
+from vidgen.events import *
+from vidgen.paths import Home
+from vidgen.progress.broadcast import Broadcast
+from vidgen.progress.store import TaskLog
+
+home = Home.default()
+with TaskLog(home.task("550e8400-e29b-41d4-a716-446655440000")) as log:
+    now = [datetime.now(UTC)]
+    emit = Broadcast("550e8400-e29b-41d4-a716-446655440000", [], log=log, now=lambda: now[0])
+    emit(StageStarted("rendering"))
+    emit(StageProgress("rendering", 3, 10, "frames"))
+    now[0] += timedelta(seconds=9)
+    emit(Completed("/v/out.mp4", 9.0))
+main(["replay", "last"])
+"""
+
+
+def test_after_a_replay_that_is_told_to_stop(tmp_path: Path) -> None:
+    window = Program(program=REPLAY, VIDGEN_HOME=str(tmp_path), **KNOWN)
+    window.until(window.shows("3/10 frames"))
+    window.child.kill(signal.SIGTERM)
+    window.read()
+    assert_left_as_found(window)

@@ -63,6 +63,7 @@ def watch(
     progress: Mode = "auto",
 ) -> None:
     """Watch runs of other machines as if they were here."""
+    from vidgen.interrupts import orderly
     from vidgen.progress import watching
 
     urls = [word for word in where if "://" in word]
@@ -74,7 +75,8 @@ def watch(
             code="page.watch_what",
         )
     task = tasks[0] if tasks else ""
-    code = watching.show(urls, task, token=token, until=until, certificate=ca, mode=progress)
+    with orderly():
+        code = watching.show(urls, task, token=token, until=until, certificate=ca, mode=progress)
     if exit_status:
         raise typer.Exit(code)
 
@@ -134,9 +136,11 @@ def replay(
 
         serve_again(Home.default(), task, speed, Rules(port=port), told=_told)
         return
+    from vidgen.interrupts import orderly
     from vidgen.progress.replay import replay as play
 
-    play(Home.default(), task, speed, progress)
+    with orderly():  # a live view gives the terminal back on SIGTERM, too
+        play(Home.default(), task, speed, progress)
 
 
 @app.command(rich_help_panel=WATCH)

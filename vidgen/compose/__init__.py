@@ -25,7 +25,7 @@ from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.eta import Estimator
 from vidgen.progress.experience import Experience
 from vidgen.progress.past import past_runs
-from vidgen.progress.store import TaskLog
+from vidgen.progress.store import TaskLog, summarise
 from vidgen.request import Recorded, Request
 from vidgen.settings import Options, Setting
 
@@ -93,9 +93,18 @@ def _begun(
 def resume(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Result:
     """Take a run up where it ended. What was made is not made again.
 
-    Raises InputError when the run is being made, or too little of it is left.
+    Raises InputError when the run is complete, is being made, or too little of it is left.
     """
     recorded = request.read(task)
+    summary = summarise(task)
+    if summary is not None and summary.state == "complete":
+        raise InputError(
+            "The run {task} is complete: {path}",
+            hint="Another film of the same inputs: vidgen run, with another --seed perhaps.",
+            code="resume.complete",
+            task=task.task_id[:8],
+            path=str(summary.last.data.get("video_path", "")),
+        )
     with _logged(home, task, views) as emit:
         emit(StageStarted("initialized"))
         emit(Log("INFO", "run.resumed", {"task": task.task_id[:8]}))

@@ -57,6 +57,7 @@ class Assembly:
             format=options.format,
             task_id=self.task.task_id,
             force=options.force,
+            judge=self._judge,
         )
         faces, landmarks = self._faces()
         detect = Detect(faces, landmarks, options, people)

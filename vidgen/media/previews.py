@@ -57,7 +57,7 @@ class Previews:
 
 
 def tell_cutout(cutout: Cutout, folder: Path, emit: Emit) -> None:
-    """Save the speaker alone, on nothing, as `cutout.png`, and say so; about 10 ms."""
+    """Save the speaker alone, on nothing, as `cutout.png`, and say so; about 20 ms."""
     try:
         emit(save_cutout(cutout, folder / "cutout.png"))
     except Exception as error:  # a watcher's picture is never worth a run
@@ -75,7 +75,9 @@ def save_cutout(cutout: Cutout, path: Path) -> Preview:
     alpha = cv2.resize(cutout.matte, size, interpolation=cv2.INTER_AREA)
     bgra = cv2.cvtColor(colours, cv2.COLOR_RGB2BGRA)
     bgra[..., 3] = cv2.convertScaleAbs(alpha, alpha=255)
-    done, data = cv2.imencode(".png", bgra, (cv2.IMWRITE_PNG_COMPRESSION, 3))
+    # For photos runs are found fast, and what longer searches find makes the file no smaller.
+    how = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+    done, data = cv2.imencode(".png", bgra, how)
     if not done:
         raise OSError("the picture could not be made a PNG")
     return _written(data.tobytes(), path, "cutout", size)

@@ -94,7 +94,7 @@ class Mouth:
 
     def _slide(self, jaw: float) -> Array:
         """How far the lower teeth have gone, frame pixels x, y."""
-        return np.array(self.down, np.float32) * np.float32(0.93 * jaw)
+        return np.array(self.down, np.float32) * np.float32(0.87 * jaw)
 
     def _lift(self, jaw: float, tongue: float) -> Array:
         """How far the tongue has gone; raised, it stays behind as the jaw drops."""

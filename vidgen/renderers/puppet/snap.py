@@ -100,7 +100,12 @@ def _dark_until(frame: Pixels, face: Face, side: int) -> float:
     around = np.abs(rows) > 0.05 * face.height
     ratio = look[near].min(0) / np.maximum(4.0, np.median(look[around], 0))
     light = np.flatnonzero((ratio > DARK) & (shares > 1.0))
-    return float(shares[light[0]] - 0.02) if len(light) else 1.0
+    if face.is_shut:
+        return float(shares[light[0]] - 0.02) if len(light) else 1.0
+    # an open mouth's dark corner runs on into a beard or a fold: no farther than the lips do
+    lips = side * face.outer_upper.u[0 if side < 0 else -1] / half
+    found = float(shares[light[0]] - 0.02) if len(light) else float(lips)
+    return float(np.clip(found, 1.0, max(1.0, lips)))
 
 
 def _dark_line(frame: Pixels, face: Face) -> Curve:

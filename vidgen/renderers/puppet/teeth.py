@@ -40,13 +40,13 @@ def lower(face: Face, light: Light, u: Array, down: Array) -> Array:
     mm = face.height * MILLIMETRE
     across = np.abs(_flattened(face, u) / mm)
     gap, _ = _nearest(across, LOWER_GAPS)
-    edge = 0.009 * face.height + 0.3 * mm * np.exp(-((gap / 1.0) ** 2))
+    edge = -0.002 * face.height + 0.3 * mm * np.exp(-((gap / 1.0) ** 2))
     edge += 0.012 * face.height * face.across(u) ** 2
     soft = max(0.35, light.blur) * 0.8
     inside = smoothstep((down - edge) / (2 * soft) + 0.5)
     lit = 1 - 0.18 * np.exp(-((gap / 0.5) ** 2))
     lit *= np.clip(1 - 0.7 * face.across(u) ** 2, 0.1, 1)
-    return _painted(lit, inside * smoothstep((1 - np.abs(face.across(u))) / 0.2), light, 0.74)
+    return _painted(lit, inside * smoothstep((1 - np.abs(face.across(u))) / 0.2), light, 0.80)
 
 
 def _flattened(face: Face, u: Array) -> Array:

@@ -17,6 +17,7 @@ from vidgen.work import Box, Pixels
 
 EDGE_SHUT: Final = 0.009  # Hf: how far from the cut a shut photo's dark line reaches
 EDGE_OPEN: Final = 0.011  # Hf: how far teeth or shadow bleed into an open photo's lips
+WIDE: Final = 0.08  # Hf: lips farther apart belong to a mouth wide open
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def build(frame: Pixels, face: Face, box: Box, cover: Array) -> Lips:
     picture = crop(frame, box)
     if not face.is_shut:
         picture = _bright_corners(picture, face, u, v)
-    upper = _cleaned(picture, face, (x, y), above, -1.0)
+    upper = _cleaned(picture, face, (x, y), above, -1.0, _doubt(face, u))
     lower = _cleaned(picture, face, (x, y), below, 1.0)
     inside = np.clip((1.02 - np.abs(share)) / 0.15, 0, 1)
     upper = _faded(picture, upper, inside)
@@ -61,13 +62,25 @@ def build(frame: Pixels, face: Face, box: Box, cover: Array) -> Lips:
     )
 
 
-def _cleaned(picture: Pixels, face: Face, at: Any, depth: Array, down: float) -> Pixels:
+def _doubt(face: Face, u: Array) -> Array:
+    """How much farther teeth may reach into the upper lip's picture, pixels.
+
+    In a wide open mouth they stand in the lip's shade and look like it: the edge is found too low.
+    """
+    wide = smoothstep(np.asarray((face.gap / face.height - WIDE) / 0.02, np.float32))
+    spare = 0.7 * (face.upper(u) - face.outer_upper(u)) - EDGE_OPEN * face.height
+    return wide * np.clip(spare, 0, 0.018 * face.height)
+
+
+def _cleaned(
+    picture: Pixels, face: Face, at: Any, depth: Array, down: float, doubt: Array | float = 0.0
+) -> Pixels:
     """`picture` with the band at the lip's edge and all past it mirrored from the lip itself.
 
     `depth` is pixels into the lip; `down` is the lip's side: -1 above, 1 below.
     A mirror keeps the lip's texture, where inpainting drew streaks.
     """
-    edge = (EDGE_SHUT if face.is_shut else EDGE_OPEN) * face.height
+    edge = (EDGE_SHUT if face.is_shut else EDGE_OPEN) * face.height + doubt
     short = np.maximum(0, edge - depth)
     # no farther than the lip is thick: its outer edge is skin
     away = np.minimum(2 * short, short + 0.03 * face.height)

@@ -1,9 +1,11 @@
 """How well the estimator foretells runs: stored logs are lived through again, in order.
 
-    python benchmarks/eta.py [HOME]     the runs of a vidgen home, else 30 made-up ones
+    python -m benchmarks.eta [HOME …]     made-up runs, and those of vidgen homes, as a table
 
 Each run is foretold from the runs before it only. Made-up runs mix voices of 3 s to 3 min, noise
-of 12 % per stage, a machine that is 15 % slower or faster from run to run, one cold start in ten.
+of 12 % per stage, a machine that is slower or faster from run to run, one cold start in ten.
+Goal (issue 7): from the start of a run, after five runs, an error of at most 20 %, and 65 to 85 %
+of the runs within the bound.
 """
 
 import argparse
@@ -33,6 +35,9 @@ from vidgen.progress.state import seconds_of
 from vidgen.progress.store import TaskLog, list_tasks, read_events
 
 WARM_UP = 5  # runs that the estimator may learn from before it is judged
+RUNS = 30  # of a made-up home
+USUAL = 0.15  # how much slower or faster (standard deviation) a machine is from run to run
+MACHINES = {"calm": 0.05, "usual": USUAL, "busy": 0.40}
 
 
 @dataclass
@@ -79,7 +84,7 @@ def event_of(envelope: Envelope) -> Event | None:
     return StageEnded(stage, float(data["duration_seconds"]), data["status"], metadata=told)
 
 
-def made_up(home: Home, count: int, seed: int = 7) -> None:
+def made_up(home: Home, count: int, seed: int = 7, spread: float = USUAL) -> None:
     """Write `count` runs into `home` without waiting for any."""
     rng, calendar = random.Random(seed), Calendar()
     for _ in range(count):
@@ -87,15 +92,15 @@ def made_up(home: Home, count: int, seed: int = 7) -> None:
         folder = home.task(str(uuid.UUID(int=rng.getrandbits(128))))
         with TaskLog(folder) as log:
             emit = Broadcast(folder.task_id, log=log, clock=calendar.clock, now=calendar.now)
-            for event, seconds in _a_run(rng):
+            for event, seconds in _a_run(rng, spread):
                 calendar.seconds += seconds
                 emit(event)
 
 
-def _a_run(rng: random.Random) -> Iterator[tuple[Event, float]]:
+def _a_run(rng: random.Random, spread: float) -> Iterator[tuple[Event, float]]:
     """(event, seconds before it)."""
     voice = min(180.0, max(3.0, rng.lognormvariate(2.7, 0.9)))
-    frames, pace = int(voice * 25), rng.lognormvariate(0, 0.15)
+    frames, pace = int(voice * 25), rng.lognormvariate(0, spread)
     cold = 3.0 if rng.random() < 0.1 else 0.3
 
     def noisy(seconds: float) -> float:
@@ -111,17 +116,22 @@ def _a_run(rng: random.Random) -> Iterator[tuple[Event, float]]:
         yield StageEnded(stage, took + cold, metadata=told), took + cold
     yield StageStarted("prosody_adjustment"), 0.02
     yield StageEnded("prosody_adjustment", 0.01, "skipped"), 0.01
-    yield StageStarted("rendering"), 0.02
-    took = noisy(0.5 + frames * 0.021)
+    yield from _counted("rendering", frames, noisy(1.5), noisy(frames * 0.02), 0.0)
+    yield from _counted("finalizing", frames, 0.02, noisy(frames * 0.002), noisy(1.2))
+    yield Completed("/out.mp4", voice), 0.02
+
+
+def _counted(
+    stage: str, frames: int, ready: float, work: float, closing: float
+) -> Iterator[tuple[Event, float]]:
+    """A stage that gets ready, counts its frames, and goes on for a while (seconds)."""
+    yield StageStarted(stage), 0.02
     steps = max(5, min(400, frames // 5))
     for step in range(1, steps + 1):
-        yield StageProgress("rendering", step * frames / steps, frames, "frames"), took / steps
+        since = work / (steps - 1) if step > 1 else ready
+        yield StageProgress(stage, step * frames / steps, frames, "frames"), since
     told = {"work": frames, "work_unit": "frames"}
-    yield StageEnded("rendering", took, metadata=told), 0.0
-    yield StageStarted("finalizing"), 0.02
-    took = noisy(0.4 + frames * 0.001)
-    yield StageEnded("finalizing", took, metadata=told), took
-    yield Completed("/out.mp4", voice), 0.02
+    yield StageEnded(stage, ready + work + closing, metadata=told), closing
 
 
 def judged(home: Home) -> list[Forecast]:
@@ -140,27 +150,43 @@ def judged(home: Home) -> list[Forecast]:
     return forecasts
 
 
+def row(name: str, forecasts: Sequence[Forecast]) -> str:
+    """A line of the table."""
+    found = accuracy(forecasts)
+    errors = [_percent(error) for error in found.mape]
+    cells = [name, str(found.runs), *errors, _percent(found.coverage), f"{found.jumps_per_run:.2f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+def invented(spread: float, homes: int) -> list[Forecast]:
+    """Forecasts of several made-up homes, each without its first runs."""
+    forecasts: list[Forecast] = []
+    for seed in range(homes):
+        with tempfile.TemporaryDirectory() as folder:
+            made_up(Home(Path(folder)), RUNS, seed, spread)
+            forecasts += judged(Home(Path(folder)))[WARM_UP:]
+    return forecasts
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("home", nargs="?", type=Path)
-    parser.add_argument("--runs", type=int, default=30, help="made-up runs")
-    parser.add_argument("--seeds", type=int, default=1, help="made-up homes")
+    parser.add_argument("homes", nargs="*", type=Path, metavar="HOME")
+    parser.add_argument("--seeds", type=int, default=6, help="made-up homes of each kind")
     wanted = parser.parse_args()
-    forecasts: list[Forecast] = []
-    if wanted.home:
-        forecasts = judged(Home(wanted.home))[WARM_UP:]
-    for seed in range(0 if wanted.home else wanted.seeds):
-        with tempfile.TemporaryDirectory() as folder:
-            made_up(Home(Path(folder)), wanted.runs, seed)
-            forecasts += judged(Home(Path(folder)))[WARM_UP:]
-    found = accuracy(forecasts)
-    print(f"{found.runs} runs, each foretold from those before it (first {WARM_UP} not judged)")
-    for share, error in zip(MOMENTS, found.mape, strict=True):
-        print(f"  error at {share:4.0%} of the time   {'-' if error is None else f'{error:.1%}'}")
-    print(
-        f"  runs within the bound     {'-' if found.coverage is None else f'{found.coverage:.0%}'}"
-    )
-    print(f"  jumps up by > 10 % a run  {found.jumps_per_run:.2f}")
+    moments = " | ".join(f"error at {_percent(share)}" for share in MOMENTS)
+    print(f"| runs | judged | {moments} | within the bound | jumps up a run |")
+    print("|---" * (4 + len(MOMENTS)) + "|")
+    for name, spread in MACHINES.items():
+        about = f"made up, {name} machine (± {_percent(spread)}), from the {WARM_UP + 1}th"
+        print(row(about, invented(spread, wanted.seeds)))
+    for folder in wanted.homes:
+        forecasts = judged(Home(folder))
+        print(row(f"{folder.name}, from the 2nd", forecasts[1:]))
+        print(row(f"{folder.name}, from the {WARM_UP + 1}th", forecasts[WARM_UP:]))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 Run it as `python -m benchmarks.serving [--quick]` on Linux. The watchers are a C program
 (`watchers.c`, compiled with the machine's `cc`); the server has core 0, writer and watchers core 1.
-What is not installed is left out of the table: `pip install sse-starlette`; Debian's packages
-`nginx` and `libnginx-mod-nchan`.
+What is not installed is left out of the table, and named: `pip install sse-starlette`; Debian's
+packages `nginx` and `libnginx-mod-nchan`. Takes about three minutes, a third with `--quick`.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -18,8 +19,9 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -46,15 +48,6 @@ class Subject:
 
 
 # The servers
-
-OURS = """
-import sys
-from pathlib import Path
-from vidgen.paths import Home
-from vidgen.progress.app import Rules
-from vidgen.progress.server import serve
-serve(Home(Path(sys.argv[1])), Rules(port=int(sys.argv[2]), max_watchers=0, per_address=0))
-"""
 
 # sse-starlette as its documentation shows it, over the same file and the same inotify
 SSE_STARLETTE = """
@@ -114,9 +107,15 @@ http {{
 
 
 @contextlib.contextmanager
-def started(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    command: list[str], port: int, environ: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process on core 0, ended at the end."""
-    process = subprocess.Popen(["taskset", "-c", "0", *command])
+    process = subprocess.Popen(
+        ["taskset", "-c", "0", *command],
+        env=os.environ | (environ or {}),
+        stderr=subprocess.DEVNULL,
+    )
     try:
         wait_until(lambda: _listens(port))
         yield process
@@ -142,8 +141,10 @@ def vidgen_server(folder: Path) -> Iterator[Subject]:
     home, port = Home(folder), free_port()
     task = home.task(str(uuid.uuid4()))
     task.root.mkdir(parents=True)
+    command = [sys.executable, "-m", "vidgen", "serve-progress", f"--port={port}",
+               "--max-watchers=0", "--per-ip=0"]  # fmt: skip
     with (
-        started([sys.executable, "-c", OURS, str(folder), str(port)], port) as process,
+        started(command, port, {"VIDGEN_HOME": str(folder)}) as process,
         TaskLog(task) as log,
     ):
         path = f"/api/sse/progress/{task.task_id}"
@@ -160,7 +161,8 @@ def sse_starlette_server(folder: Path) -> Iterator[Subject]:
     with started(command, port) as process:
         fd = os.open(log, os.O_WRONLY | os.O_APPEND)
         publish = lambda _, line: _append(fd, line)  # noqa: E731
-        yield Subject("sse-starlette", port, "/stream", [process.pid], publish)
+        name = f"sse-starlette {version('sse-starlette')}"
+        yield Subject(name, port, "/stream", [process.pid], publish)
         os.close(fd)
 
 
@@ -176,8 +178,14 @@ def nchan_server(folder: Path) -> Iterator[Subject]:
             connection.request("POST", "/publish", line.strip())
             connection.getresponse().read()
 
-        yield Subject("nchan (nginx)", port, "/stream", _children(process.pid), publish)
+        name = f"nchan (nginx {_nginx_version()})"
+        yield Subject(name, port, "/stream", _children(process.pid), publish)
         connection.close()
+
+
+def _nginx_version() -> str:
+    said = subprocess.run(["nginx", "-v"], check=True, capture_output=True, text=True).stderr
+    return said.rpartition("/")[2].split()[0]
 
 
 def _append(fd: int, line: bytes) -> None:
@@ -208,9 +216,10 @@ def event(seq: int, task_id: str = "550e8400-e29b-41d4-a716-446655440000") -> by
 
 
 def spent(pids: list[int]) -> float:
-    """Seconds of CPU, user and system."""
-    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
-    return sum(int(f[11]) + int(f[12]) for f in fields) / os.sysconf("SC_CLK_TCK")
+    """Seconds of CPU, user and system, of all their threads."""
+    threads = [thread for pid in pids for thread in Path(f"/proc/{pid}/task").iterdir()]
+    # To the nanosecond; /proc/PID/stat counts in hundredths of a second.
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def resident_kb(pids: list[int]) -> int:
@@ -295,10 +304,14 @@ HEAD = (
 
 
 def line(r: dict[str, Any], note: str = "") -> str:
+    """A row. What says nothing is left out: with few deliveries a server's CPU is its
+    housekeeping, and one connection's memory is lost in the noise."""
+    cpu = f"{r['cpu_us']:.1f}" if r["watchers"] * r["rate"] > 1000 else "–"
+    each = f"{r['kb_each']:.1f}" if r["watchers"] > 1 else "–"
     return (
         f"| {r['server']}{note} | {r['watchers']:,} | {r['rate']:,} | {r['mean_ms']:.2f} "
-        f"| {r['p50_ms']:.2f} | {r['p95_ms']:.2f} | {r['p99_ms']:.2f} | {r['cpu_us']:.1f} "
-        f"| {r['kb_each']:.1f} | {r['resident_mb']:.0f} | {r['lost']:,} | {r['out_of_order']:,} |"
+        f"| {r['p50_ms']:.2f} | {r['p95_ms']:.2f} | {r['p99_ms']:.2f} | {cpu} "
+        f"| {each} | {r['resident_mb']:.0f} | {r['lost']:,} | {r['out_of_order']:,} |"
     )
 
 
@@ -313,9 +326,23 @@ def servers() -> list[Callable[[Path], contextlib.AbstractContextManager[Subject
     found: list[Callable[[Path], contextlib.AbstractContextManager[Subject]]] = [vidgen_server]
     if find_spec("sse_starlette") and find_spec("inotify_simple"):
         found.append(sse_starlette_server)
+    else:
+        print("sse-starlette is not installed.")
     if shutil.which("nginx") and NCHAN_MODULE.exists():
         found.append(nchan_server)
+    else:
+        print("nginx and libnginx-mod-nchan are not installed.")
     return found
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    cpu = Path("/proc/cpuinfo").read_text().partition("model name")[2].partition(": ")[2]
+    return (
+        f"Linux {platform.release()}, {os.cpu_count()} × {cpu.partition(chr(10))[0]}, "
+        f"Python {platform.python_version()}, uvicorn {version('uvicorn')}, "
+        f"uvloop {version('uvloop')}; load of the machine before: {os.getloadavg()[0]:.1f}"
+    )
 
 
 def main() -> None:
@@ -326,9 +353,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
         watchers = compiled(base)
-        print(f"load of the machine before: {os.getloadavg()[0]:.1f}\n\n{HEAD}", flush=True)
+        compared = servers()
+        print(f"{machine()}; {seconds:.0f} s a line\n\n{HEAD}", flush=True)
         for number, (count, rate) in enumerate(((1, 15), (100, 15), (1000, 15))):
-            for start in servers():
+            for start in compared:
                 folder = base / f"{start.__name__}{number}"
                 folder.mkdir()
                 with start(folder) as subject:

@@ -14,7 +14,7 @@ from vidgen.renderers.did.estimate import Past
 from vidgen.renderers.did.key import Account, Key, Scheme
 from vidgen.renderers.did.patience import Patience
 from vidgen.stages.did import DidProcessing, DidUpload
-from vidgen.work import Cutout, Floats, Folder, Speech, Subject, Work
+from vidgen.work import Cutout, Floats, Folder, Photo, Speech, Subject, Work
 
 TASK = "550e8400-e29b-41d4-a716-446655440000"
 SECONDS = 1.6
@@ -69,7 +69,9 @@ def shelf(folder: Path, seconds: float = SECONDS) -> Work:
     speaker = subject()
     work = folder / TASK / "work"
     work.mkdir(parents=True, exist_ok=True)
-    return Work(speaker, cutout(speaker), speech(seconds), Folder(work, folder / TASK / "previews"))
+    photo = Photo(folder / "ann.jpg", speaker.frame, "a" * 64)
+    folders = Folder(work, folder / TASK / "previews")
+    return Work(photo, speaker, cutout(speaker), speech(seconds), folders)
 
 
 def account(url: str, scheme: Scheme = "basic", key: str = KEY, **more: Any) -> Account:

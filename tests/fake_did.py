@@ -4,20 +4,16 @@ For tests (`with FakeDid() as fake`) and by hand (`python -m tests.fake_did --he
 D-ID's OpenAPI 4.2 as far as vidgen uses it; what D-ID does not document is a switch here.
 """
 
-import argparse
 import base64
 import hashlib
 import hmac
 import json
 import math
-import signal
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -25,7 +21,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from tests.fake_did_film import FilmKind, audio_seconds, film_of, image_size
 from tests.fake_did_rules import AUDIO, FILE_NAME, SOURCE, bad_audio, bad_image, bad_keys, part_of
-from tests.fake_did_wire import FAULTS, Answer, Fault, problem, send
+from tests.fake_did_wire import FAULTS, Answer, Fault, Server, problem
 
 KEY: Final = "ZmFrZUBleGFtcGxlLm9yZw:a-secret-of-22-letters"
 OWNER: Final = "google-oauth2|1099"
@@ -71,7 +67,7 @@ class FakeDid:
         self.store.mkdir(parents=True, exist_ok=True)
         self.lock = threading.RLock()
         self._load()
-        self._server = _Server(("127.0.0.1", port), self)
+        self._server = Server(("127.0.0.1", port), self.answer)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True
         )
@@ -157,8 +153,7 @@ class FakeDid:
             return problem(401, "AuthorizationError", "user unauthenticated")
         kind, _, its_id = path.strip("/").partition("/")
         if (method, path) == ("GET", "/credits"):
-            left = self.switches.credits - self.charged
-            return Answer(200, {"credits": [], "remaining": left, "total": self.switches.credits})
+            return Answer(200, self._credits())
         if (method, path) == ("POST", "/talks"):
             return self._create(headers, body)
         if (method, path) == ("GET", "/talks"):
@@ -173,6 +168,13 @@ class FakeDid:
             return self._delete_upload(kind, its_id)
         text = "API documentation is available at https://docs.d-id.com"
         return problem(405, "MethodNotAllowedError", text)
+
+    def _credits(self) -> dict[str, Any]:
+        total = self.switches.credits
+        sums = {"remaining": total - self.charged, "total": total}
+        dates = dict.fromkeys(("created_at", "modified_at"), "2026-03-12T11:06:27.652Z")
+        one = {"owner_id": OWNER, **dates, **sums, "expire_at": "2027-03-12T00:00:00.000Z"}
+        return {"credits": [one] if total else [], **sums}
 
     def _is_authorised(self, header: str) -> bool:
         encoded = base64.b64encode(self.key.encode()).decode()
@@ -264,13 +266,14 @@ class FakeDid:
 
     def _status(self, talk: Mapping[str, Any]) -> str:
         switches = self.switches
-        if switches.seconds:
-            part = (time.time() - talk["at"]) / switches.seconds
-            return "created" if part < 0.5 else "started" if part < 1 else switches.outcome
-        looks = talk["looks"]
         odd = [switches.odd_status] if switches.odd_status else []
-        states = ["created"] * switches.created + odd + ["started"] * switches.started
-        return states[looks - 1] if 0 < looks <= len(states) else switches.outcome
+        if switches.seconds:
+            states = ["created", *odd, "started"]
+            now = int((time.time() - talk["at"]) / switches.seconds * len(states))
+        else:
+            states = ["created"] * switches.created + odd + ["started"] * switches.started
+            now = talk["looks"] - 1
+        return states[now] if 0 <= now < len(states) else switches.outcome
 
     def _seen(self, talk: Mapping[str, Any]) -> dict[str, Any]:
         """A talk as D-ID shows it, with everything nobody asked for."""
@@ -370,73 +373,7 @@ class FakeDid:
         (self.store / "ledger.json").write_text(json.dumps(self.ledger))
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
-    def __init__(self, address: tuple[str, int], fake: FakeDid) -> None:
-        self.fake = fake
-        super().__init__(address, _Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that was killed is the point of many tests; nothing to report."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    # Headers and body in one packet: the second of two waits 40 ms for the client's ACK.
-    wbufsize = 1 << 16
-    disable_nagle_algorithm = True
-    server: _Server
-
-    def handle_one(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length)
-        headers = dict(self.headers.items())
-        send(self, self.server.fake.answer(self.command, self.path, headers, body))
-
-    do_GET = do_POST = do_DELETE = do_HEAD = handle_one  # noqa: N815  # http.server's names
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Silent: the tests read `FakeDid.requests`."""
-
-
-def main() -> None:
-    """Serve until Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fake_did", description=__doc__)
-    parser.add_argument("--port", type=int, default=8400)
-    parser.add_argument("--key", default=KEY)
-    parser.add_argument("--credits", type=float, default=20)
-    parser.add_argument("--store", type=Path, help="keep the ledger here")
-    parser.add_argument("--seconds", type=float, default=20, help="until a talk is over")
-    parser.add_argument("--outcome", choices=("done", "error", "rejected"), default="done")
-    parser.add_argument("--expired-links", type=int, default=0)
-    parser.add_argument("--unlisted", type=int, default=0)
-    parser.add_argument(
-        "--fault",
-        action="append",
-        default=[],
-        metavar="'POST /talks=504-accepted:2'",
-        help=f"which requests fail, how and how often: {', '.join(FAULTS)}",
-    )
-    given = vars(parser.parse_args())
-    faults = given.pop("fault")
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore Ctrl-C
-        signal.signal(number, signal.default_int_handler)
-    with FakeDid(**given) as fake:
-        for fault in faults:
-            request, _, how = fault.partition("=")
-            name, _, times = how.partition(":")
-            fake.fail(request, name, int(times or 1))
-        sys.stdout.write(f"DID_BASE_URL={fake.url} DID_API_KEY={fake.key}\n")
-        sys.stdout.flush()
-        try:
-            while True:
-                time.sleep(1)
-        except KeyboardInterrupt:
-            sys.stdout.write(f"{len(fake.talks)} talks, {fake.charged:g} credits charged\n")
-
-
 if __name__ == "__main__":
+    from tests.fake_did_hand import main
+
     main()

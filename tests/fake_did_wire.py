@@ -5,9 +5,9 @@ import json
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Literal
 
 
@@ -27,6 +27,10 @@ class Fault:
     answer: Answer = field(default_factory=lambda: Answer(200))
     accepts: bool = False
     act: Literal["answer", "reset", "close", "cut", "stall"] = "answer"
+
+
+# method, path with query, headers, body -> what to send back
+Answering = Callable[[str, str, Mapping[str, str], bytes], Answer | Fault]
 
 
 def problem(status: int, kind: str, description: str, details: Any = None) -> Answer:
@@ -132,3 +136,37 @@ def _encoded(body: Any) -> tuple[bytes, str]:
     if isinstance(body, str):
         return body.encode(), "text/html"
     return (b"" if body is None else json.dumps(body).encode()), "application/json"
+
+
+class Server(ThreadingHTTPServer):
+    """Answers every request, each connection in a thread of its own."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], answer: Answering) -> None:
+        self.answer = answer
+        super().__init__(address, _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that was killed is the point of many tests; nothing to report."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Headers and body in one packet: the second of two waits 40 ms for the client's ACK.
+    wbufsize = 1 << 16
+    disable_nagle_algorithm = True
+    server: Server
+
+    def handle_one(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        headers = dict(self.headers.items())
+        send(self, self.server.answer(self.command, self.path, headers, body))
+
+    do_GET = do_POST = do_DELETE = do_HEAD = handle_one  # noqa: N815  # http.server's names
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Silent: the tests read `FakeDid.requests`."""

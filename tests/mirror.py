@@ -25,8 +25,10 @@ class Mirror:
     hold: float = 0.0  # seconds between the head and the first piece
     pause: float = 0.0  # seconds between pieces of 16 KiB
     ranges: bool = True  # else every answer is the whole file
+    validators: bool = True  # else no ETag with a body, as some stores behind a hub
     lengths: bool = True  # else no Content-Length: the end of the connection is the end
     asked: list[tuple[str, str]] = field(default_factory=list)  # GETs: path, Range
+    tokens: list[str] = field(default_factory=list)  # GETs: Authorization
     url: str = ""
 
     def etag(self, path: str) -> str:
@@ -50,6 +52,7 @@ def serving(mirror: Mirror) -> Iterator[Mirror]:
         def do_GET(self) -> None:  # http.server's name
             path = self.path.partition("?")[0]
             mirror.asked.append((path, self.headers.get("Range", "")))
+            mirror.tokens.append(self.headers.get("Authorization", ""))
             if mirror.statuses:
                 self._refuse(mirror.statuses.pop(0))
             elif path in mirror.redirects:
@@ -90,7 +93,8 @@ def serving(mirror: Mirror) -> Iterator[Mirror]:
         def _head(self, status: int, path: str, length: int, first: int = 0) -> None:
             size = len(mirror.files[path])
             self.send_response(status)
-            self.send_header("ETag", mirror.etag(path))
+            if mirror.validators or self.command == "HEAD":
+                self.send_header("ETag", mirror.etag(path))
             self.send_header("X-Repo-Commit", "0" * 40)
             if status == 206:
                 self.send_header("Content-Range", f"bytes {first}-{size - 1}/{size}")

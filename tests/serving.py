@@ -88,12 +88,14 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(home: Home, **rules: Any) -> Iterator[Served]:
-    """A real uvicorn in a thread, on a free port of loopback."""
+def served(
+    home: Home, *, tls: tuple[Path | None, Path | None] = (None, None), **rules: Any
+) -> Iterator[Served]:
+    """A real uvicorn in a thread, on a free port of loopback. `tls`: a certificate, its key."""
     listener = bound("127.0.0.1", 0)
     port = listener.getsockname()[1]
     app = Application(home, Rules(port=port, **rules))
-    server = Server(app)
+    server = Server(app, *tls)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -133,7 +135,7 @@ class ServingProcess(Served):
 
     def start(self) -> None:
         self.process = subprocess.Popen(self._arguments)
-        wait_until(lambda: _answers(self.port))
+        wait_until(lambda: answers(self.port))
 
     def kill(self) -> None:
         self.process.kill()
@@ -144,7 +146,7 @@ class ServingProcess(Served):
         self.process.wait(10)
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
     try:
         return httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
     except httpx.HTTPError:

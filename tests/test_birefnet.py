@@ -231,6 +231,30 @@ def test_too_little_memory_for_all_is_a_device_error(weights: Path, photo: Pixel
     assert (told.value.code, told.value.details["device"]) == ("device.out_of_memory", "cpu")
 
 
+def test_weights_that_do_not_fit_ahead_of_time_are_tried_again_and_then_replaced(
+    weights: Path, photo: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another stage may have had the memory when the weights were read ahead."""
+    asked: list[Path] = []
+
+    def full(file: Path, params: Any) -> Any:
+        asked.append(file)
+        if file.name == "large":
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return load_network(weights, params)
+
+    monkeypatch.setattr(birefnet, "load_network", full)
+    told: list[Event] = []
+    large, lite = Variant("large", Path("large"), TINY, 64), Variant("lite", Path("lite"), TINY, 64)
+    net = BiRefNet([large, lite], "cpu", told.append)
+    net.load()
+    assert (asked, told) == ([Path("large")], [])
+    assert net.matte(photo, (0, 0, 120, 90)).max() > 0
+    assert asked == [Path("large"), Path("large"), Path("lite")]
+    assert told == [Log("WARNING", "matte.smaller", {"model": "lite", "side": 64})]
+    assert net.model == "lite at 64"
+
+
 def test_another_runtime_error_is_a_bug_and_goes_through(weights: Path, photo: Pixels) -> None:
     class Broken(BiRefNet):
         def _forward(self, rgb: Pixels, side: int) -> Any:

@@ -122,6 +122,16 @@ def test_a_snapshot_tells_how_far_and_how_fast(
     }
 
 
+def test_a_download_tells_how_long_it_still_takes(
+    world: World, emit: Emit, seen: list[Envelope]
+) -> None:
+    for second in (0, 1, 2):
+        world.seconds = float(second)
+        emit(StageProgress("initialized", 1e6 * second, 7e6, "bytes", "models.fetching"))
+    told = [(event.data["rate"], event.data.get("transfer_eta_seconds")) for event in seen]
+    assert told == [(None, None), (None, None), (1e6, 5.0)]
+
+
 def test_the_end_of_a_stage_tells_how_long_it_got_ready(
     world: World, emit: Emit, seen: list[Envelope]
 ) -> None:
@@ -132,6 +142,24 @@ def test_the_end_of_a_stage_tells_how_long_it_got_ready(
     emit(StageStarted("finalizing"))
     emit(StageEnded("finalizing", 1.0))
     assert [event.data.get("ready_seconds") for event in seen] == [None, None, 2.5, None, None]
+
+
+def test_the_end_of_a_stage_tells_how_long_it_went_on_after_all_was_counted(
+    world: World, emit: Emit, seen: list[Envelope]
+) -> None:
+    emit(StageStarted("finalizing"))
+    emit(StageProgress("finalizing", 1, 9, "frames"))
+    world.seconds = 2.0
+    emit(StageProgress("finalizing", 9, 9, "frames"))
+    world.seconds = 3.5
+    emit(StageProgress("finalizing", 9, 9, "frames", "finalize.judging"))
+    world.seconds = 6.0
+    emit(StageEnded("finalizing", 6.0))
+    emit(StageStarted("rendering"))
+    emit(StageProgress("rendering", 1, 9, "frames"))
+    emit(StageEnded("rendering", 1.0))
+    ends = [event.data for event in seen if event.data.get("status") == "completed"]
+    assert [data.get("closing_seconds") for data in ends] == [4.0, None]
 
 
 def test_the_rate_forgets_what_is_over_three_seconds_old(

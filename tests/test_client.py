@@ -1,15 +1,19 @@
 """`watch` against real servers: cut lines, proxies that buffer, restarts, several hosts."""
 
+import gzip
 import http.server
 import json
 import os
 import select
+import shutil
 import socket
 import socketserver
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +23,9 @@ from vidgen.errors import InputError, SetupError
 from vidgen.events import Envelope
 from vidgen.paths import Home
 from vidgen.progress import follower as follower_module
+from vidgen.progress.app import Rules
 from vidgen.progress.client import Follower, Link, Told, exit_code, watch
+from vidgen.progress.server import serve
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
 
@@ -108,6 +114,40 @@ def test_a_restarted_server_loses_and_repeats_nothing(home: Home, run: Run) -> N
     writer.join()
     assert got == list(range(1, run.seq + 1))
     assert [link.state for link in links].count("lost") >= 2
+
+
+@contextmanager
+def silent_line(port: int) -> Iterator[int]:
+    """A line that carries what there is at first, and then nothing, without being closed."""
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", port)) as server:
+                server.sendall(self.request.recv(65536))
+                until = time.monotonic() + 0.4
+                while (left := until - time.monotonic()) > 0:
+                    if select.select([server], [], [], left)[0]:
+                        self.request.sendall(server.recv(65536))
+                gone.wait(10)
+
+    gone = threading.Event()
+    with relaying(Relay) as relay_port:
+        yield relay_port
+        gone.set()
+
+
+def test_a_line_that_falls_silent_is_left(
+    home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower_module, "SILENCE_SECONDS", 1.0)  # 45 in earnest
+    run.write("log", count=3)
+    links: list[str] = []
+    with served(home) as server, silent_line(server.port) as port:
+        later(0.8, run.write, "log", "complete")
+        url = f"http://127.0.0.1:{port}"
+        follower = Follower(url, run.id, on_link=lambda k: links.append(k.state), sleep=nap)
+        assert [e.seq for e in follower.events()] == [1, 2, 3, 4, 5]
+    assert links == ["connected", "lost", "connected"]
 
 
 @contextmanager
@@ -204,6 +244,39 @@ def test_long_polls_take_over_where_streams_do_not_come_through(
     assert states.count("polling") >= 2  # it went back to streams in between
 
 
+class Zipping(Buffering):
+    """A proxy that packs whatever the other side would unpack."""
+
+    def do_GET(self) -> None:
+        import httpx
+
+        url = f"http://127.0.0.1:{self.upstream}{self.path}"
+        answer = httpx.get(url, headers={"Accept-Encoding": "identity"})
+        content, kind = answer.content, answer.headers.get("content-type", "")
+        self.send_response(answer.status_code)
+        self.send_header("Content-Type", kind)
+        if "gzip" in self.headers.get("Accept-Encoding", ""):
+            content = gzip.compress(content)
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def test_a_proxy_that_packs_streams_is_kept_from_it(
+    home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.write("log", "complete")
+    links: list[str] = []
+    with served(home) as server:
+        monkeypatch.setattr(Buffering, "upstream", server.port)
+        with relaying(Zipping) as port:
+            url = f"http://127.0.0.1:{port}"
+            follower = Follower(url, run.id, on_link=lambda k: links.append(k.state), sleep=nap)
+            assert [e.seq for e in follower.events()] == [1, 2]
+    assert links == ["connected"]
+
+
 def test_a_replaced_log_is_told_as_a_whole(home: Home, run: Run) -> None:
     run.write("log", count=3)
     with served(home) as server:
@@ -279,6 +352,38 @@ def test_the_token_is_used_and_its_lack_is_said(home: Home, run: Run) -> None:
             list(watch([server.url], run.id))
 
 
+@pytest.fixture
+def pem(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1, and its key."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+               "-nodes", "-days", "2", "-subj", "/CN=box", "-addext", "subjectAltName=IP:127.0.0.1",
+               "-keyout", str(key), "-out", str(cert)]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    return cert, key
+
+
+def test_a_run_is_watched_by_https(home: Home, run: Run, pem: tuple[Path, Path]) -> None:
+    run.write("log", "complete")
+    cert, key = pem
+    with served(home, tls=pem) as server:
+        url = server.url.replace("http:", "https:")
+        assert len(list(watch([url], run.id, certificate=cert))) == 2
+        with pytest.raises(InputError, match="is not trusted here"):
+            list(watch([url], run.id))
+    for unusable in (key, cert.parent / "nothing.pem"):
+        with pytest.raises(InputError, match="cannot be used as a certificate"):
+            list(watch([url], run.id, certificate=unusable))
+
+
+def test_a_certificate_without_its_key_is_told(home: Home, pem: tuple[Path, Path]) -> None:
+    for cert, key in ((pem[0], None), (pem[1], pem[0]), (pem[0].parent / "nothing.pem", pem[1])):
+        with pytest.raises(SetupError, match="The TLS certificate or its key cannot be used"):
+            serve(home, Rules(), tls_cert=cert, tls_key=key)
+
+
 def test_what_will_never_work_is_said_at_once(home: Home) -> None:
     with served(home) as server:
         with pytest.raises(InputError, match="has no single run abc"):
@@ -329,8 +434,35 @@ def test_how_a_watch_ends() -> None:
     assert Told("h", end("x")).host == "h"
 
 
+@pytest.mark.parametrize(
+    ("content_type", "is_taken"),  # web-platform-tests eventsource/format-mime-*
+    [
+        ("text/event-stream", True),
+        ("text/event-stream;", True),
+        ("text/event-stream;bogus", True),
+        ("Text/Event-Stream; charset=utf-8", True),
+        ("text/x-bogus", False),
+        ("text/event-streamx", False),
+        ("x bogus", False),
+        ("", False),
+    ],
+)
+def test_only_an_event_stream_is_read_as_one(content_type: str, is_taken: bool) -> None:
+    assert follower_module._is_event_stream(content_type) is is_taken
+
+
+def test_the_title_is_told_and_its_lack_loses_nothing(home: Home) -> None:
+    run = Run(home, request={"title": "nightly"})
+    run.write("log", "complete")
+    with served(home) as server:
+        assert {t.title for t in watch([server.url], run.id)} == {"nightly"}
+        with cut_line(server.port, most=700) as port:  # too few bytes for the snapshot
+            follower = Follower(f"http://127.0.0.1:{port}", run.id, sleep=nap)
+            assert [e.seq for e in follower.events()] == [1, 2]
+            assert follower.title == ""
+
+
 def test_the_client_loads_no_server(home: Home) -> None:
-    import subprocess
     import sys
 
     code = (

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -210,6 +211,30 @@ def test_want_of_memory_is_told_from_other_errors(error: Exception, is_memory: b
     assert device.is_out_of_memory(error) is is_memory
 
 
+class AcceleratorError(RuntimeError):
+    """Named as torch's, for a GPU that fell off the bus."""
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MemoryError(), "device.out_of_memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "device.out_of_memory"),
+        (AcceleratorError("CUDA error: unspecified launch failure\nmore"), "device.lost"),
+    ],
+)
+def test_what_a_device_does_is_its_own_fault(error: Exception, code: str) -> None:
+    with pytest.raises(DeviceError) as told, device.blaming("cuda:0"):
+        raise error
+    assert (told.value.code, told.value.details["device"]) == (code, "cuda:0")
+    assert "\n" not in told.value.message
+
+
+def test_another_error_is_not_the_devices() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), device.blaming("cuda:0"):
+        raise RuntimeError("shapes do not fit")
+
+
 def test_the_peak_of_a_stage_is_measured() -> None:
     with device.measured("cpu") as small:
         pass
@@ -223,6 +248,39 @@ def test_the_peak_of_a_stage_is_measured() -> None:
     assert large.gpu_memory_mb is None
     if Path("/proc/self/clear_refs").exists():
         assert after.memory_mb < large.memory_mb - 150
+
+
+class Cuda:
+    """As much of torch.cuda as measuring needs; like it, it knows no device before its start."""
+
+    def __init__(self) -> None:
+        self.started = False
+        self.peak = 5_000_000_000
+
+    def is_initialized(self) -> bool:
+        return self.started
+
+    def reset_peak_memory_stats(self, device: str) -> None:
+        if not self.started:
+            raise RuntimeError("Invalid device argument 0: did you call init?")
+        self.peak = 0
+
+    def max_memory_reserved(self, device: str) -> int:
+        return self.peak if self.started else 0
+
+
+def test_a_gpus_peak_is_measured_from_before_its_first_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cuda = Cuda()
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    with device.measured("cuda:0") as unused:
+        pass
+    with device.measured("cuda:0") as first:
+        cuda.started, cuda.peak = True, 3_000_000_000
+    with device.measured("cuda:0") as second:
+        cuda.peak = max(cuda.peak, 1_000_000_000)
+    assert [peak.gpu_memory_mb for peak in (unused, first, second)] == [0.0, 3000.0, 1000.0]
 
 
 # --- loading ahead --------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import traceback
 from fractions import Fraction
 from itertools import pairwise
@@ -20,8 +21,9 @@ from vidgen.errors import Cancelled, InputError, RenderError, SetupError
 from vidgen.events import Event, StageProgress
 from vidgen.media import encoding_for, join, probe
 from vidgen.renderers.did.estimate import Past
-from vidgen.stages.did import DidUpload
-from vidgen.work import Cutout, Film, Folder, Notes, Speech, Subject
+from vidgen.stages.did import DidProcessing, DidUpload
+from vidgen.stages.finalize import Finalize
+from vidgen.work import Cutout, Film, Folder, Notes, Speech, Subject, Video
 
 HAPPY = [
     "GET /credits",
@@ -111,6 +113,15 @@ def test_a_film_that_was_damaged_on_disk_is_fetched_again_not_bought(tmp_path: P
     assert again.get(Film) == work.get(Film)
 
 
+def test_a_film_whose_work_folder_was_cleared_is_fetched_again_not_bought(tmp_path: Path) -> None:
+    with FakeDid() as fake:
+        who, patience = account(fake.url, keep=True), Clock().patience()
+        film_by(who, shelf(tmp_path), Heard(), patience)
+        shutil.rmtree(tmp_path / TASK / "work")
+        film_by(who, shelf(tmp_path), Heard(), patience)
+        assert len(fake.talks) == 1
+
+
 def test_kept_means_kept(tmp_path: Path) -> None:
     with FakeDid() as fake:
         film_by(account(fake.url, keep=True), shelf(tmp_path), Heard(), Clock().patience())
@@ -148,6 +159,18 @@ def test_whatever_film_comes_back_it_joins(
     assert probe(tmp_path / "joined.mp4").frame_count == frames
 
 
+@pytest.mark.parametrize(("format", "codec"), [("mp4", "h264"), ("mov", "h264"), ("webm", "vp9")])
+def test_the_film_goes_into_every_format(format: str, codec: str, tmp_path: Path) -> None:
+    with FakeDid() as fake:
+        who, patience = account(fake.url), Clock().patience()
+        work = DidUpload(who, TASK, patience).run(shelf(tmp_path), Heard())
+        work = DidProcessing(who, patience, format=format).run(work, Heard())
+    target = tmp_path / f"joined.{format}"
+    join(work.get(Film), work.get(Speech), target, encoding_for(format))
+    found = probe(target)
+    assert (found.video_codec, found.frame_count, found.size) == (codec, 40, (256, 320))
+
+
 def test_a_square_of_the_face_stays_square(tmp_path: Path) -> None:
     heard = Heard()
     with FakeDid() as fake:
@@ -169,6 +192,23 @@ def test_a_film_that_is_none_is_fetched_thrice_and_not_deleted_there(
         assert _plain(fake.requests).count("GET /s3/ID") == 3
         assert (len(fake.talks), fake.talks[0]["deleted"]) == (1, False)
     assert (caught.value.code, caught.value.is_retryable) == (code, True)
+
+
+@pytest.mark.parametrize(("stretch", "is_taken"), [(1.04, True), (1.06, False), (0.94, False)])
+def test_a_film_that_finalizing_would_refuse_is_not_deleted_there(
+    stretch: float, is_taken: bool, tmp_path: Path
+) -> None:
+    """Ten seconds of voice; half a second is what a finished file may be off."""
+    with FakeDid(film=FilmKind(stretch=stretch)) as fake:
+        run = (account(fake.url), shelf(tmp_path, 10.0), Heard(), Clock().patience())
+        if is_taken:
+            work = film_by(*run)
+            stage = Finalize(tmp_path / "film.mp4")
+            assert stage.run(work, lambda _: None).get(Video).path.is_file()
+        else:
+            with pytest.raises(RenderError, match="lasts"):
+                film_by(*run)
+        assert fake.talks[0]["deleted"] is is_taken
 
 
 def test_too_few_credits_are_said_before_anything_is_sent(tmp_path: Path) -> None:
@@ -216,6 +256,18 @@ def test_another_voice_is_another_video(tmp_path: Path) -> None:
     assert "did.replaced" in heard.codes
 
 
+def test_a_picture_cut_out_by_another_model_is_not_bought_again(tmp_path: Path) -> None:
+    work = shelf(tmp_path)
+    other = cutout(work.get(Subject), matte=np.full((320, 256), 0.7, np.float32))
+    with FakeDid(seconds=3600) as fake:
+        with pytest.raises(RenderError, match="not finished"):
+            film_by(account(fake.url), work, Heard(), Clock().patience(least_total=1.0))
+        fake.switches.seconds = 0
+        film = film_by(account(fake.url), work.plus(other), Heard(), Clock().patience())
+        assert len(fake.talks) == 1
+    assert film.get(Film).frame_count == 40
+
+
 def test_a_wait_that_was_too_long_is_taken_up_again(tmp_path: Path) -> None:
     with FakeDid(seconds=3600) as fake:
         who = account(fake.url)
@@ -243,6 +295,14 @@ def test_polling_grows_from_2_to_30_seconds_and_is_prompt_after_a_change(tmp_pat
     pauses = [round(after - before, 2) for before, after in pairwise(looks)]
     growing = [3.0, 4.5, 6.75, 10.12, 15.19, 22.78, 30.0, 30.0]
     assert [round(looks[0], 2), *pauses] == [2.0, *growing, 30.0, 0.0, 2.0]
+
+
+def test_a_talk_that_is_not_known_everywhere_yet_is_asked_for_soon_again(tmp_path: Path) -> None:
+    clock = Clock()
+    with FakeDid(hidden=2, created=0, started=0) as fake:
+        film_by(account(fake.url), shelf(tmp_path), Heard(), clock.patience())
+        assert len(fake.talks) == 1
+    assert clock.now == 2.0 + 3.0 + 4.5
 
 
 def test_the_bar_is_an_estimate_that_ends_only_with_the_film(tmp_path: Path) -> None:
@@ -393,10 +453,8 @@ def test_a_note_that_cannot_be_written_stops_before_the_order(tmp_path: Path) ->
     work = shelf(tmp_path)
     with FakeDid() as fake:
         ready = DidUpload(account(fake.url), TASK, Clock().patience()).run(work, Heard())
-        folder = ready.get(Folder).work
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()
+        folder = ready.get(Folder).task
+        shutil.rmtree(folder)
         folder.write_text("no folder")
         with pytest.raises(SetupError) as caught:
             film_by(account(fake.url), ready, Heard(), Clock().patience())
@@ -409,7 +467,7 @@ def test_an_unreadable_note_means_asking_the_list_not_buying(tmp_path: Path) -> 
         with pytest.raises(RenderError, match="not finished"):
             film_by(account(fake.url), shelf(tmp_path), Heard(), Clock().patience(least_total=9.0))
         fake.switches.seconds = 0
-        (tmp_path / TASK / "work" / "did.json").write_text('{"version": 1, "task')
+        (tmp_path / TASK / "did.json").write_text('{"version": 1, "task')
         heard = Heard()
         film_by(account(fake.url), shelf(tmp_path), heard, Clock().patience())
         assert len(fake.talks) == 1

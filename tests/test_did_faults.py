@@ -36,7 +36,7 @@ CLEAR: Final[Mapping[str, str]] = {
     "451-text": "did.text_moderation",
     "echo-key": "did.bad_request",
 }
-ASKED: Final = {**GOES_ON, **CLEAR, "429-long": "did.busy", "redirect": "did.refused"}
+ASKED: Final = {**GOES_ON, **CLEAR, "429-long": "did.pause", "redirect": "did.refused"}
 IMAGE: Final = {"400-bad-request": "did.bad_image", "echo-key": "did.bad_image"}
 AUDIO: Final = {"400-bad-request": "did.bad_audio", "echo-key": "did.bad_audio"}
 EXPECTED: Final[Mapping[str, Mapping[str, str]]] = {
@@ -55,7 +55,7 @@ EXPECTED: Final[Mapping[str, Mapping[str, str]]] = {
         "403": "",
         "403-stitch": "",
         "echo-key": "",
-        "429-long": "did.busy",
+        "429-long": "did.pause",
     },
     # The video is there; what stays at D-ID is only told.
     "DELETE /talks/": GOES_ON,

@@ -25,7 +25,7 @@ from vidgen.renderers.did.estimate import LAST, Past, share
 from vidgen.renderers.did.order import Order, OrderBook, Result
 from vidgen.renderers.did.patience import Patience, retry_after
 from vidgen.renderers.did.wire import Problem, Uploaded
-from vidgen.work import Pixels, Speech
+from vidgen.work import Photo, Pixels, Speech
 
 PACKAGE = Path(__file__).parent.parent / "vidgen"
 SOURCES = [*(PACKAGE / "renderers" / "did").glob("*.py"), PACKAGE / "stages" / "did.py"]
@@ -101,17 +101,18 @@ def test_the_flat_picture_mixes_by_the_matte() -> None:
     assert np.unique(uploads.flat(speaker, half)).tolist() == [125]
 
 
-def test_the_fingerprint_is_of_pixels_samples_and_settings() -> None:
-    rgb, voice = subject().frame, speech()
+def test_the_fingerprint_is_of_the_photo_the_samples_and_the_settings() -> None:
+    photo, voice = Photo(Path("ann.jpg"), subject().frame, "a" * 64), speech()
     prints = {
-        uploads.fingerprint(rgb, voice, "a"),
-        uploads.fingerprint(rgb, voice, "b"),
-        uploads.fingerprint(255 - rgb, voice, "a"),
-        uploads.fingerprint(rgb.reshape(256, 320, 3), voice, "a"),
-        uploads.fingerprint(rgb, replace(voice, samples=-voice.samples), "a"),
+        uploads.fingerprint(photo, voice, "a"),
+        uploads.fingerprint(photo, voice, "b"),
+        uploads.fingerprint(replace(photo, sha256="b" * 64), voice, "a"),
+        uploads.fingerprint(photo, replace(voice, rate=8000), "a"),
+        uploads.fingerprint(photo, replace(voice, samples=-voice.samples), "a"),
     }
     assert len(prints) == 5
-    assert uploads.fingerprint(rgb.copy(), voice, "a") in prints
+    moved = replace(photo, path=Path("elsewhere.jpg"), rgb=255 - photo.rgb)
+    assert uploads.fingerprint(moved, replace(voice, sha256="c" * 64), "a") in prints
 
 
 @pytest.mark.parametrize(
@@ -177,6 +178,7 @@ def test_a_key_is_not_pickled() -> None:
         ("1.5", 1.5),
         ("-3", 0.0),
         ("nan", 0.0),
+        ("inf", 366 * 86_400.0),
         ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0),
         ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0),
         ("soon", None),

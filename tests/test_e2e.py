@@ -131,6 +131,8 @@ def test_the_same_photo_is_not_cut_out_twice(
     assert status["yolo_detection"] == "reused"
     assert status["birefnet_removal"] == "reused"
     assert status["rendering"] == "completed"
+    (plan,) = (e for e in events(home_with_models) if e.data.get("message_code") == "run.planned")
+    assert plan.data["metadata"]["kept"] == ["yolo_detection", "birefnet_removal"]
     assert vidgen(home_with_models, *arguments, "--fresh", cwd=tmp_path).code == 0
     status = {e.data["stage"]: e.data.get("status") for e in events(home_with_models)}
     assert status["yolo_detection"] == "completed"

@@ -45,6 +45,30 @@ def test_a_killed_run_is_resumed_without_buying_again(
     assert events(home_with_models)[-1].event_type == "complete"
 
 
+def test_others_need_not_wait_while_d_id_draws(
+    home_with_models: Home, tmp_path: Path, demo_photo: Path
+) -> None:
+    home, voice = home_with_models, demo.voice(tmp_path / "voice.wav", "Mama.")
+    inputs = ("run", demo_photo, voice, "--height", 256, "-o")
+    with FakeDid(tmp_path / "did", seconds=3600) as fake:
+        waiting = subprocess.Popen(
+            command(*inputs, tmp_path / "theirs.mp4", "--renderer", "d-id"),
+            env=environment(home, DID_API_KEY=KEY, DID_BASE_URL=fake.url),
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 60
+        while not fake.talks and time.monotonic() < deadline:
+            time.sleep(0.02)
+        ours = vidgen(home, *inputs, tmp_path / "ours.mp4")
+        assert waiting.poll() is None
+        waiting.send_signal(signal.SIGINT)
+        assert waiting.wait(20) == 130
+    assert ours.code == 0, ours.err
+    assert "queued" not in [event.data["stage"] for event in events(home)]
+    said = [event.data.get("message_code") for event in events(home, 1)]
+    assert said[-2:] == ["did.left_running", "stage.cancelled"]
+
+
 def test_no_key_is_told_before_anything_is_made(
     home_with_models: Home, tmp_path: Path, demo_photo: Path
 ) -> None:

@@ -71,11 +71,20 @@ def test_models_loading_is_counted_apart_from_the_work() -> None:
     assert Experience([run]).stage_time("rendering", request(20.0)) == Foretold(4.0, 20.0)
 
 
+def test_what_follows_the_last_unit_is_counted_apart_too() -> None:
+    """Finalizing counts its frames and then looks at the film, which tells no progress."""
+    ending = time_of("finalizing", 6.0, "frames", closing_seconds=4.0)
+    run = replace(past(), stages=(ending,))
+    told = Experience([run]).stage_time("finalizing", request(20.0))
+    assert told == Foretold(0.0, 4.0, 8.0)
+
+
 @pytest.mark.parametrize(
     ("points", "expected"),
     [
         ([(10, 5.0)], (0.5, 0.0)),
-        ([(10, 7.0), (20, 12.0), (30, 17.0)], (0.6, 0.0)),  # too few for a line
+        ([(10, 7.0), (20, 12.0)], (0.575, 1.0)),  # half line, half 0.65 a unit
+        ([(10, 7.0), (20, 12.0), (30, 17.0)], (0.525, 1.5)),
         ([(10, 7.0), (20, 12.0), (30, 17.0), (40, 22.0)], (0.5, 2.0)),
         ([(10, 7.0), (20, 12.0), (30, 17.0), (40, 22.0), (50, 99.0)], (0.5, 2.0)),
         ([(10, 5.0), (11, 5.5), (12, 6.0), (13, 6.5)], (0.5, 0.0)),  # too narrow for a line
@@ -123,6 +132,28 @@ def test_sizes_fall_into_classes(height: int | None, expected: int) -> None:
 def test_reused_stages_teach_nothing() -> None:
     again = replace(past(), stages=(time_of("yolo_detection", 0.01, status="reused"),))
     assert seconds(Experience([past(), again]), "yolo_detection", request()) == 1.0
+
+
+def test_what_is_kept_from_an_earlier_run_takes_no_time() -> None:
+    known = Experience([past(10.0)])
+    kept = ["yolo_detection", "birefnet_removal"]
+    assert known.run_seconds(request(10.0, kept=kept)) == pytest.approx(10.5)
+
+
+def again(**more: Any) -> PastRun:
+    """A run of the same photo: its first stage was made before."""
+    first, *rest = past().stages
+    stages = (replace(first, status="reused", seconds=0.0), *rest)
+    return replace(past(), stages=stages, seconds=24.0, **more)
+
+
+def test_runs_of_the_same_photo_test_the_estimates_too() -> None:
+    known = Experience([past(), *[again(request=request(kept=["yolo_detection"]))] * 4])
+    assert known.typical_ratio == pytest.approx(2.0)
+
+
+def test_a_run_that_found_more_kept_than_it_knew_of_tests_nothing() -> None:
+    assert Experience([past(), *[again()] * 4]).typical_ratio == 1.0
 
 
 def test_the_bound_covers_three_runs_of_four() -> None:
@@ -195,9 +226,9 @@ def test_a_run_begins_with_what_past_runs_foretell(clock: Clock) -> None:
 def test_finished_stages_are_no_longer_counted(clock: Clock) -> None:
     made = estimator(clock, past())
     planned(made)
-    for stage in ("yolo_detection", "birefnet_removal", "prosody_adjustment"):
+    for stage, took in (("yolo_detection", 1.0), ("birefnet_removal", 1.5)):
         made(StageStarted(stage))
-        told = made(StageEnded(stage, 0.0))
+        told = made(StageEnded(stage, took))
     assert told is not None
     assert told.seconds == pytest.approx(10.5)
 
@@ -215,9 +246,9 @@ def test_a_slower_machine_is_believed_as_the_stage_goes_on(clock: Clock) -> None
         assert told is not None
         assert told.seconds is not None
         wholes.append(told.seconds + clock.seconds - 50.0)
-    # Without the two small stages, which never began here (2.5 s), and finalizing (0.5 s).
-    assert wholes[0] == pytest.approx(13.0, abs=0.9)
-    assert wholes[-1] == pytest.approx(20.0 + 3.0, abs=0.5)
+    # The three other stages (3 s), which never began here, are expected to be slow, too.
+    assert wholes[0] == pytest.approx(13.0, abs=1.4)
+    assert wholes[-1] == pytest.approx(20.0 + 3.0 * 1.8, abs=0.5)
 
 
 def test_getting_ready_longer_than_usual_leaves_the_work_as_it_was(clock: Clock) -> None:
@@ -234,6 +265,50 @@ def test_getting_ready_longer_than_usual_leaves_the_work_as_it_was(clock: Clock)
     told = made(StageProgress("rendering", 5, 250, "frames"))
     assert told is not None
     assert told.seconds == pytest.approx(10.0 * 0.98 + 0.5, abs=0.5)
+
+
+def test_a_stage_that_has_counted_all_still_needs_its_closing_time(clock: Clock) -> None:
+    ending = time_of("finalizing", 5.0, "frames", closing_seconds=4.0)
+    drawing = time_of("rendering", 10.0, "frames")
+    made = estimator(clock, replace(past(), stages=(drawing, ending)))
+    planned(made)
+    made(StageEnded("rendering", 10.0))
+    made(StageStarted("finalizing"))
+    left = []
+    for at, done in ((0.0, 1), (1.0, 250), (2.0, 250), (4.0, 250)):
+        clock.seconds = 60.0 + at
+        told = made(StageProgress("finalizing", done, 250, "frames"))
+        assert told is not None
+        assert told.seconds is not None
+        left.append(told.seconds)
+    assert left == pytest.approx([5.0, 4.0, 3.0, 1.0], abs=0.1)
+
+
+def test_a_slow_stage_makes_the_later_ones_be_expected_slow(clock: Clock) -> None:
+    """The machine has other work today: the first stages took four times as long as foretold."""
+    known = [past(), past(), past()]
+    usual, slow = estimator(clock, *known), estimator(clock, *known)
+    left = []
+    for made, took in ((usual, 1.0), (slow, 4.0)):
+        planned(made)
+        for stage, seconds in (("yolo_detection", 1.0), ("birefnet_removal", 1.5)):
+            made(StageStarted(stage))
+            told = made(StageEnded(stage, seconds * took))
+        assert told is not None
+        assert told.seconds is not None
+        left.append(told.seconds)
+    assert left[0] == pytest.approx(10.5)
+    assert 1.2 < left[1] / left[0] < 4.0
+
+
+def test_models_that_load_slowly_tell_nothing_about_the_rest(clock: Clock) -> None:
+    made = estimator(clock, past())
+    planned(made)
+    made(StageStarted("yolo_detection"))
+    clock.seconds += 31.0
+    told = made(StageEnded("yolo_detection", 31.0, metadata={"load_seconds": 30.0}))
+    assert told is not None
+    assert told.seconds == pytest.approx(12.0)
 
 
 def test_nothing_is_foretold_while_another_run_holds_the_device(clock: Clock) -> None:
@@ -304,7 +379,10 @@ def test_small_differences_are_made_up_slowly_and_large_ones_at_once() -> None:
 def test_a_countdown_never_goes_below_nothing() -> None:
     shown = Countdown()
     shown.take(2.0, 0.0)
+    assert shown.overdue(1.0) == 0.0
     assert shown.at(99.0) == 0.0
+    assert shown.overdue(99.0) == pytest.approx(97.0)
+    assert Countdown().overdue(99.0) == 0.0
 
 
 # --- reading logs
@@ -339,6 +417,7 @@ def a_run(*, resumed: bool = False, eta: float = 10.0) -> list[Envelope]:
                 "stage": "rendering",
                 "status": "completed",
                 "duration_seconds": 10.0,
+                "closing_seconds": 1.5,
                 "metadata": {
                     "backend": "puppet",
                     "device": "cpu",
@@ -369,7 +448,7 @@ def test_a_log_becomes_numbers(home: Home) -> None:
     assert run.total_seconds == pytest.approx(13.0)
     drawn, tail = run.stages
     traits = {"backend": "puppet", "device": "cpu"}
-    assert drawn == StageTime("rendering", "completed", 8.0, 2.0, traits, 250.0, "frames")
+    assert drawn == StageTime("rendering", "completed", 8.0, 2.0, traits, 250.0, "frames", 1.5)
     assert tail.stage == "complete"  # what follows the last stage
     assert tail.seconds == pytest.approx(2.0)
 

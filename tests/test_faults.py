@@ -124,6 +124,31 @@ def test_the_server_ends_in_two_seconds_and_says_when_to_come_back(home: Home, r
         assert time.perf_counter() - began < 2
 
 
+def test_a_truncated_log_is_told_by_a_reset_and_goes_on(home: Home, run: Run) -> None:
+    run.write("log", count=5)
+    with served(home) as server, stream(sse(server, run)) as events:
+        events.take(5)
+        whole = b"".join(run.folder.events.read_bytes().splitlines(keepends=True)[:3])
+        os.truncate(run.folder.events, len(whole) + 40)  # in the middle of the fourth
+        _, reset = events.take(1)[0]
+        assert (reset["event_type"], reset["seq"], reset["data"]["event_count"]) == ("reset", 3, 3)
+        os.truncate(run.folder.events, len(whole))  # as the next writer does
+        run.seq = 3
+        run.write("log", "complete")
+        assert events.seqs() == [4, 5]
+
+
+def test_a_torn_last_line_is_told_when_it_is_whole(home: Home, run: Run) -> None:
+    run.write("log")
+    line = run.line(2, "complete")
+    run.raw(line[:50])
+    with served(home) as server, stream(sse(server, run)) as events:
+        assert events.take(1)[0][1]["seq"] == 1
+        assert httpx.get(f"{server.url}/api/tasks/{run.id}").json()["last_seq"] == 1
+        run.raw(line[50:])
+        assert events.seqs() == [2]
+
+
 def test_a_clock_that_goes_back_changes_nothing(home: Home, run: Run) -> None:
     late = run.line(1, "log").replace(b"2026-11-20", b"2031-01-01")
     run.raw(late + run.line(2, "complete"))

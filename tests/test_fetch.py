@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -67,6 +68,26 @@ def test_a_file_is_fetched_once(home: Home, model: Model, mirror: Mirror) -> Non
         "tiny.pt",
     ]
     assert mirror.asked == [(PATH, "")]
+
+
+def test_a_fetched_file_is_read_once_and_then_believed(
+    home: Home, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another reading of 3.4 GB would cost the first run half a minute."""
+    read: list[Path] = []
+    real = catalog.sha256_of
+
+    def noted(file: Path) -> str:
+        read.append(file)
+        return real(file)
+
+    monkeypatch.setattr(catalog, "sha256_of", noted)
+    shelf = Catalog(home)
+    fetch.ensure(shelf, [model])
+    assert shelf.state(model) == "ready"
+    assert len(read) == 1
+    assert shelf.verify(model) == "ready"
+    assert len(read) == 2
 
 
 def test_progress_ends_at_the_whole_and_never_falls(
@@ -232,6 +253,45 @@ def test_no_space_is_said_before_the_first_byte(home: Home, model: Model, mirror
     assert mirror.asked == []
 
 
+def test_what_is_here_of_a_file_needs_no_more_space(
+    home: Home, model: Model, mirror: Mirror, disks: dict[Path, int]
+) -> None:
+    shelf = Catalog(home)
+    mirror.cuts = [200_000, 0, 0, 0]
+    refusal(shelf, model)
+    left = len(BYTES) - place.part_file(shelf, model).stat().st_size
+    disks[home.models] = place.SPARE_BYTES + left - 1
+    assert refusal_of_all(shelf, [model]).details["needed_mb"] == 1
+    disks[home.models] += 1
+    fetch.ensure(shelf, [model])
+    assert shelf.state(model) == "ready"
+
+
+@pytest.fixture
+def disks(monkeypatch: pytest.MonkeyPatch) -> dict[Path, int]:
+    """A disk of its own for each folder that a test names here: free bytes."""
+    free: dict[Path, int] = {}
+
+    def disk_of(folder: Path) -> Path | None:
+        return next((disk for disk in free if folder.is_relative_to(disk)), None)
+
+    real = shutil.disk_usage
+
+    def usage(folder: Path) -> Any:
+        disk = disk_of(Path(folder))
+        return real(folder) if disk is None else real(folder)._replace(free=free[disk])
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    monkeypatch.setattr(place, "disk_of", disk_of)
+    return free
+
+
+def refusal_of_all(shelf: Catalog, wanted: list[Model]) -> SetupError:
+    with pytest.raises(SetupError) as told:
+        fetch.ensure(shelf, wanted)
+    return told.value
+
+
 def test_a_source_of_no_known_kind_is_told(home: Home, model: Model) -> None:
     with pytest.raises(SetupError) as told:
         fetch.ensure(Catalog(home), [replace(model, source="ftp://example.invalid/x")])
@@ -350,11 +410,112 @@ def test_a_hub_file_is_fetched_once_and_shared_with_the_cache(
 
 
 @pytest.mark.gpu
+def test_the_hubs_cache_needs_the_space_and_not_our_folder(
+    home: Home, hub_model: Model, mirror: Mirror, disks: dict[Path, int], tmp_path: Path
+) -> None:
+    shelf, cache = Catalog(home), tmp_path / "hub"
+    two = [hub_model, replace(hub_model, name="other", source=f"hf:owner/name@{REVISION}/other")]
+    disks |= {home.models: 0, cache: place.SPARE_BYTES + 2 * len(BYTES) - 1}
+    error = refusal_of_all(shelf, two)  # room for one, not for both
+    assert (error.code, error.details["folder"]) == ("models.no_space", str(cache))
+    assert mirror.asked == []
+    disks[cache] += 1
+    mirror.files[f"/owner/name/resolve/{REVISION}/other"] = BYTES
+    fetch.ensure(shelf, two)
+    disks[cache] = 0  # both are in the cache: another home needs none
+    fetch.ensure(Catalog(Home(home.root / "another")), two)
+
+
+def test_without_the_extra_nothing_is_fetched_at_all(
+    home: Home, model: Model, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "find_spec", lambda _: None)
+    hub_row = replace(model, name="other", source=f"hf:owner/name@{REVISION}/other")
+    error = refusal_of_all(Catalog(home), [model, hub_row])
+    assert error.code == "models.fetch_no_extra"
+    assert error.hint == 'Install it: pip install "vidgen[gpu]"'
+    assert mirror.asked == []
+
+
+@pytest.mark.gpu
+def test_who_waits_for_a_hub_file_is_told_how_far_it_is(
+    home: Home, hub_model: Model, mirror: Mirror
+) -> None:
+    mirror.pause = 0.05
+    shelf, told = Catalog(home), [list[int](), list[int]()]
+    threads = [
+        threading.Thread(
+            target=fetch.ensure,
+            args=(shelf, [hub_model], lambda _, done, __, heard=heard: heard.append(done)),
+        )
+        for heard in told
+    ]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.1)
+    for thread in threads:
+        thread.join()
+    assert len(mirror.asked) == 1
+    assert any(0 < done < len(BYTES) for done in told[1])
+
+
+@pytest.mark.gpu
 def test_a_cut_hub_download_is_taken_up(home: Home, hub_model: Model, mirror: Mirror) -> None:
     mirror.cuts = [100_000]
     fetch.ensure(Catalog(home), [hub_model])
     assert Catalog(home).file(hub_model).read_bytes() == BYTES
     assert len(mirror.asked) == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("validators", [True, False])
+def test_a_later_run_takes_up_a_hub_download_that_an_ended_one_left(
+    home: Home, hub_model: Model, mirror: Mirror, tmp_path: Path, validators: bool
+) -> None:
+    shelf, mirror.validators = Catalog(home), validators
+
+    def interrupt(_: Model, done: int, __: int) -> None:
+        if done > 100_000:
+            raise KeyboardInterrupt
+
+    mirror.pause = 0.02
+    with pytest.raises(KeyboardInterrupt):
+        fetch.ensure(shelf, [hub_model], interrupt)
+    left = hub.bytes_so_far(hub_model)
+    assert 100_000 < left < len(BYTES)
+    assert hub.bytes_to_come(hub_model) == len(BYTES) - left
+    mirror.asked.clear()
+    fetch.ensure(shelf, [hub_model])
+    assert mirror.asked == [(HUB_PATH, f"bytes={left}-")]
+    assert shelf.file(hub_model).read_bytes() == BYTES
+    assert [file.name for file in (tmp_path / "hub").rglob("*part*")] == []
+
+
+@pytest.mark.gpu
+def test_two_homes_with_one_cache_download_once(
+    home: Home, hub_model: Model, mirror: Mirror
+) -> None:
+    mirror.pause = 0.02
+    shelves = [Catalog(home), Catalog(Home(home.root / "another"))]
+    threads = [threading.Thread(target=fetch.ensure, args=(one, [hub_model])) for one in shelves]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [shelf.state(hub_model) for shelf in shelves] == ["ready", "ready"]
+    assert mirror.asked == [(HUB_PATH, "")]
+
+
+@pytest.mark.gpu
+def test_the_hubs_token_is_for_the_hub_alone(
+    home: Home, hub_model: Model, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with serving(Mirror({"/stored": BYTES})) as store:
+        mirror.redirects[HUB_PATH] = store.url + "/stored"
+        fetch.ensure(Catalog(home), [hub_model])
+        assert mirror.tokens == ["Bearer hf_secret"]
+        assert store.tokens == [""]
 
 
 @pytest.mark.gpu

@@ -1,6 +1,7 @@
 """The finalizing stage: a right video at its place, or nothing."""
 
 import errno
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -139,6 +140,16 @@ def test_an_existing_file_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "me.poster.png").read_text() == "precious too"
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no named pipes")
+def test_what_lies_there_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "me.mp4")
+    (tmp_path / "me-2.mp4").write_text("#EXTM3U\nhttp://127.0.0.1:9/other.ts\n")
+    (tmp_path / "me-3.mp4").mkdir()
+    stage = Finalize(tmp_path / "me.mp4", task_id="550e8400")
+    video = stage.run(rendered(tmp_path), lambda event: None).get(Video)
+    assert video.path == tmp_path / "me-4.mp4"
+
+
 def test_force_replaces_it(tmp_path: Path) -> None:
     (tmp_path / "me.mp4").write_text("old")
     (tmp_path / "me.poster.png").write_text("old")
@@ -146,6 +157,24 @@ def test_force_replaces_it(tmp_path: Path) -> None:
     assert done.get(Video).path == tmp_path / "me.mp4"
     assert probe(tmp_path / "me.mp4").frame_count == 36
     assert names(tmp_path) == ["me.mp4", "me.poster.png"]
+
+
+@pytest.mark.parametrize("format", ["mp4", "webm", "mov"])
+def test_a_run_that_was_ended_just_after_landing_makes_no_second_copy(
+    tmp_path: Path, format: str
+) -> None:
+    work, target = rendered(tmp_path, format), tmp_path / f"me.{format}"
+
+    def video(task_id: str) -> Video:
+        stage = Finalize(target, format=format, task_id=task_id)
+        return stage.run(work, lambda event: None).get(Video)
+
+    first = video("550e8400")
+    assert video("550e8400") == first
+    assert names(tmp_path) == sorted([f"me.{format}", "me.poster.png"])
+    assert video("6ba7b810").path == tmp_path / f"me-2.{format}"
+    assert video("6ba7b810").path == tmp_path / f"me-2.{format}"
+    assert video("").path == tmp_path / f"me-3.{format}"
 
 
 def test_a_damaged_piece_leaves_the_old_video_in_place(tmp_path: Path) -> None:

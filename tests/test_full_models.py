@@ -124,6 +124,8 @@ def test_pull_verify_path_and_rm(home: Home, small: Small) -> None:
     removed = small.run(home, "models", "rm", "full")
     assert removed.code == 0, removed.err
     assert small.run(home, "models", "path", "sd_vae").code == 3
+    assert small.run(home, "models", "verify", "sd_vae").code == 3
+    assert small.run(home, "models", "verify").code == 0  # nobody needs all there are
 
 
 def test_a_full_run_makes_a_film(

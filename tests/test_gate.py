@@ -3,7 +3,10 @@
 import contextlib
 import json
 import os
+import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -14,6 +17,7 @@ import pytest
 from tests.serving import (
     Run,
     Served,
+    answers,
     raw,
     resident_mb,
     served,
@@ -134,6 +138,21 @@ def test_no_log_ever_holds_the_token(home: Home, caplog: pytest.LogCaptureFixtur
         raw(server.port, f"GET /?token={TOKEN}\x00 HTTP/1.1")
     server_said = [r.getMessage() for r in caplog.records if not r.name.startswith("http")]
     assert not any(TOKEN[:-1] in message for message in server_said)
+
+
+@pytest.mark.parametrize("given", [TOKEN, ""])
+def test_only_a_token_that_was_made_here_is_printed(home: Home, given: str) -> None:
+    """What a service prints ends in a log."""
+    command = [sys.executable, "-m", "vidgen", "serve-progress", "--host=0.0.0.0", "--port=0"]
+    env = os.environ | {"VIDGEN_HOME": str(home.root), "VIDGEN_TOKEN": given}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stderr is not None
+        port = int(process.stderr.readline().rstrip("/\n").rpartition(":")[2])
+        wait_until(lambda: answers(port))
+        assert httpx.get(f"http://127.0.0.1:{port}/api/tasks").status_code == 401
+        process.terminate()
+        rest = process.stderr.read()
+    assert re.fullmatch("" if given else r"Token [\w-]{43}\n", rest)
 
 
 def test_too_many_streams_are_told_when_to_come_back(home: Home, run: Run) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from vidgen.errors import InputError
 from vidgen.events import Envelope
+from vidgen.messages import say
 from vidgen.paths import Home
 from vidgen.progress import history, stats
 from vidgen.progress.canvas import Box, Dot, Picture, Stroke, Words
@@ -18,6 +19,7 @@ from vidgen.progress.cleaning import Cleaned, clean
 from vidgen.progress.history import Said, Step, timeline
 from vidgen.progress.plot import picture
 from vidgen.progress.replay import paced, replay
+from vidgen.progress.state import LOCAL_PLAN
 from vidgen.progress.store import TaskLog, read_events
 
 DAY = 86400.0
@@ -135,6 +137,7 @@ def test_a_timeline_holds_what_happened(home: Home, made: Callable[..., Path]) -
         "progress": 100.0,
         "video_path": "/videos/out.mp4",
         "resume_command": "",
+        "error": {},
     }
     assert [(s.stage, s.status, s.began, s.seconds) for s in told.steps] == [
         ("initialized", "completed", 0.0, 0.2),
@@ -149,6 +152,30 @@ def test_a_stage_that_did_not_end_ends_with_the_log(home: Home, made: Callable[.
     told = timeline(home.task("bbbb"))
     assert told.steps[-1] == Step("rendering", "unfinished", 0.3, 5.7, "", "stage.rendering")
     assert (told.run.stage, told.run.resume_command) == ("rendering", "vidgen resume bbbb")
+
+
+def test_an_ended_run_tells_what_is_left_to_do(home: Home, made: Callable[..., Path]) -> None:
+    found = stage("yolo_detection", "completed"), stage("birefnet_removal", "reused")
+    made("aaaa", COMPLETE)
+    made("bbbb", [*CANCELLED[:-1], *((5.5, "stage_update", data) for data in found), CANCELLED[-1]])
+    assert timeline(home.task("aaaa")).left == ()
+    assert timeline(home.task("bbbb")).left == ("prosody_adjustment", "rendering", "finalizing")
+
+
+def test_what_is_left_of_a_film_by_d_id_is_theirs(home: Home, made: Callable[..., Path]) -> None:
+    planned = stage("initialized", "completed", metadata={"renderer": "d-id"})
+    ended = [stage(name, "completed") for name in (*LOCAL_PLAN[:3], "d_id_upload")]
+    rows = [(1.0, "stage_update", data) for data in (planned, *ended)]
+    made("cccc", [*rows, (2.0, "stage_update", stage("d_id_processing", "started"))])
+    assert timeline(home.task("cccc")).left == ("d_id_processing", "finalizing")
+
+
+def test_a_run_that_ended_before_it_was_recorded_cannot_be_resumed(
+    home: Home, made: Callable[..., Path]
+) -> None:
+    (made("dddd", CANCELLED) / "request.json").unlink()
+    told = timeline(home.task("dddd"))
+    assert (told.run.resume_command, told.left) == ("", ())
 
 
 def test_the_pause_before_a_resume_is_left_out(home: Home, made: Callable[..., Path]) -> None:
@@ -191,6 +218,18 @@ def test_the_list_fits_its_window(
             "✓  aaaa1111  2025-11-20 12:00  12.1 s  me.jpg + hello.wav  /videos/out.mp4",
             "Continue with  vidgen resume bbbb1111",
         ]
+
+
+def test_the_list_says_why_a_run_failed(
+    home: Home, made: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made("aaaa1111", FAILED)
+    history.show(home)
+    reason = FAILED[-1][2]["message"]
+    assert reason[:12] in capsys.readouterr().out
+    history.show(home, as_json=True)
+    (run,) = orjson.loads(capsys.readouterr().out)
+    assert run["error"]["message"] == reason
 
 
 def test_an_empty_history_says_how_to_begin(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
@@ -293,6 +332,7 @@ def test_statistics_of_some_runs(home: Home, made: Callable[..., Path]) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 5])
 @pytest.mark.parametrize("language", ["en", "ja", "zh"])
+@pytest.mark.parametrize("columns", [80, 40])
 def test_statistics_can_be_printed_from_the_first_run_on(
     home: Home,
     made: Callable[..., Path],
@@ -300,15 +340,18 @@ def test_statistics_can_be_printed_from_the_first_run_on(
     monkeypatch: pytest.MonkeyPatch,
     count: int,
     language: str,
+    columns: int,
 ) -> None:
     from rich.cells import cell_len
 
     monkeypatch.setenv("VIDGEN_LANG", language)
+    monkeypatch.setenv("COLUMNS", str(columns))
     for number in range(count):
         made(f"a{number}", COMPLETE)
     stats.show(home)
     printed = capsys.readouterr().out
-    assert all(cell_len(row) <= 80 for row in printed.splitlines())
+    assert all(cell_len(row) <= columns for row in printed.splitlines())
+    assert "…" not in printed.partition(say("stats.accuracy", {"runs": count}, language))[2]
     assert ("puppet" in printed) is (count > 0)
     stats.show(home, as_json=True)
     assert orjson.loads(capsys.readouterr().out)["runs"] == count
@@ -389,10 +432,11 @@ def test_work_of_finished_runs_goes_first_then_whole_runs(
     assert not root.exists()
 
 
+@pytest.mark.parametrize("rows", [CANCELLED, FAILED, CANCELLED[:-1]], ids=["^C", "error", "-9"])
 def test_what_can_be_resumed_is_kept_unless_told_otherwise(
-    home: Home, made: Callable[..., Path]
+    home: Home, made: Callable[..., Path], rows: list[Any]
 ) -> None:
-    root = made("half", CANCELLED, work=5000)
+    root = made("half", rows, work=5000)
     kept = Cleaned(kept_resumable=1, resumable_bytes=5000)
     assert clean(home, 30, 24, now=at(2)) == kept
     assert clean(home, 30, 24, now=at(40)) == kept

@@ -14,6 +14,7 @@ from tests.serving import Run, Served, served, wait_until
 from vidgen.paths import Home
 from vidgen.progress import jobs as jobs_module
 from vidgen.progress import uploads
+from vidgen.progress.lock import is_held
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
 KEY = {"Authorization": f"Bearer {TOKEN}"}
@@ -240,4 +241,8 @@ def test_the_server_ends_while_a_run_goes_on(home: Home, seconds: list[float]) -
         wait_until(lambda: state(server, task_id)["state"] == "running")
         began = time.monotonic()
     assert time.monotonic() - began < 2
-    wait_until(lambda: b'"complete"' in home.task(task_id).events.read_bytes())
+    task = home.task(task_id)
+    wait_until(lambda: b'"complete"' in task.events.read_bytes() and not is_held(task.lock))
+    assert (task.root / "upload").exists()
+    with served(home, token=TOKEN, accepts_jobs=True):
+        assert not (task.root / "upload").exists()  # the next server tidies up

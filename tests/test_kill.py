@@ -88,4 +88,5 @@ def test_a_hundred_kills_cost_nothing_that_was_told(
         assert list(log) == list(range(1, len(log) + 1))
     assert kills >= KILLS
     assert not list(tmp_path.glob(".*")), "half a file is left"
+    assert not list(tmp_path.glob("*-2.*")), "a finished film was made a second time"
     assert len(list_tasks(home)) >= KILLS // KILLS_A_RUN

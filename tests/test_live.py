@@ -11,9 +11,11 @@ from rich.cells import cell_len
 
 from vidgen.events import Envelope
 from vidgen.messages import catalogue, say
+from vidgen.progress.ending import message, summary
 from vidgen.progress.fitting import cut_path, wrapped
-from vidgen.progress.layout import ASCII, Page, draw, message, summary
+from vidgen.progress.layout import draw
 from vidgen.progress.live import Live
+from vidgen.progress.rows import ASCII, Page
 from vidgen.progress.state import RunState
 from vidgen.progress.terminal import Abilities, Terminal, abilities, knows_taskbar, notification
 
@@ -215,10 +217,13 @@ def test_the_bar_of_the_whole_run_never_changes_its_length(script: Script, clock
 
 def test_time_goes_on_while_events_are_silent(script: Script, clock: Clock) -> None:
     state = state_of(script.until_drawing(), clock)
-    clock.seconds += 300.0
+    clock.seconds += 9.0
+    rows = text(draw(state, Page(80, 24), clock()))
+    assert any(row.endswith("nearly there") for row in rows)
+    clock.seconds += 291.0
     rows = text(draw(state, Page(80, 24), clock()))
     assert "  5:07 so far · CPU 187 % · memory 612 MB · GPU 43 % 2.1 GB" in rows
-    assert any(row.endswith("nearly there") for row in rows)
+    assert any(row.endswith("taking longer than expected") for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -291,10 +296,50 @@ def test_a_cancelled_run_says_how_to_go_on(script: Script, clock: Clock) -> None
     state = state_of(script.until_drawing(), clock)
     again = "vidgen resume 550e8400"
     state.take(script(8.0, "cancelled", stage="cancelled", progress=69.0, resume_command=again))
-    assert text(summary(state, Page(40, 10), says_errors=False)) == [
-        "Cancelled · stopped at 69 % · 0:08",
+    alone = text(summary(state, Page(40, 10), says_errors=False))
+    assert alone == ["Cancelled · stopped at 69 % · 0:08"]  # whoever tells errors says the rest
+    assert text(summary(state, Page(40, 10), says_errors=True)) == [
+        *alone,
         "Continue with  vidgen resume 550e8400",
     ]
+
+
+def test_a_run_that_failed_before_its_first_stage_ends_in_few_lines(
+    script: Script, clock: Clock
+) -> None:
+    state = state_of(iter([script.stage(0.0, "initialized", "started", progress=0.0)]), clock)
+    state.take(script(0.2, "error", stage="failed", progress=-1.0, message="No.", error_code="x"))
+    assert text(summary(state, Page(80, 24, title="a.png"), says_errors=False)) == [
+        "",
+        "  vidgen  a.png                                                    run 550e8400",
+        "",
+        "  Failed · 0:00 · run 550e8400",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("language", "hint"),
+    [("en", "Use the photo."), ("ja", catalogue("ja")["photo.missing_hint"])],
+)
+def test_what_to_do_is_said_in_the_readers_language(
+    script: Script, clock: Clock, language: str, hint: str
+) -> None:
+    state = state_of(iter([script.stage(0.0, "initialized", "started", progress=0.0)]), clock)
+    code = "photo.missing"
+    state.take(script(0.2, "error", message="No.", message_code=code, hint="Use the photo."))
+    told = text(summary(state, Page(80, 24, language=language), says_errors=True))
+    assert told[-1].strip() == hint
+
+
+@pytest.mark.parametrize(
+    ("width", "said"),
+    [(40, "about 8 s, at most 10 s · 0:07"), (26, "about 8 s · 0:07"), (20, "about 8 s · 0:07")],
+)
+def test_where_there_is_no_room_the_bound_goes_first(
+    script: Script, clock: Clock, width: int, said: str
+) -> None:
+    state = state_of(script.until_drawing(), clock)
+    assert said in text(draw(state, Page(width, 10), clock()))
 
 
 def test_a_resumed_run_begins_its_clock_anew(script: Script, clock: Clock) -> None:
@@ -331,10 +376,10 @@ def test_waiting_for_the_device_is_a_row_of_its_own(script: Script, clock: Clock
     [
         ("en", (80, 24), 3, "behind run 1a2b3c4d · number 2 in line"),
         ("ja", (80, 24), 3, "実行 1a2b3c4d の後 · 待ち順 2 番目"),
-        ("zh", (80, 24), 3, "前面是任务 1a2b3c4d · 排第 2 位"),
+        ("zh", (80, 24), 3, "前面是运行 1a2b3c4d · 排第 2 位"),
         ("en", (40, 10), 8, "behind run 1a2b3c4d · number 2 in line"),
         ("ja", (40, 10), 8, "実行 1a2b3c4d の後 · 待ち順 2 番目"),
-        ("zh", (40, 10), 8, "前面是任务 1a2b3c4d · 排第 2 位"),
+        ("zh", (40, 10), 8, "前面是运行 1a2b3c4d · 排第 2 位"),
     ],
 )
 def test_who_waits_sees_behind_whom_and_in_which_place(
@@ -386,7 +431,7 @@ def test_fetching_models_is_a_row_that_says_what_is_fetched(script: Script, cloc
     assert text(draw(state, Page(40, 10), clock()))[0] == "▸ Fetching centerface        3.6/7.3 MB"
     state.take(script.stage(9.0, "initialized", "completed", progress=0.0, duration_seconds=9.0))
     rows = text(draw(state, Page(80, 24), clock()))
-    assert rows[3].startswith("  ✓ Ready to start")
+    assert rows[3].startswith("  ✓ Getting ready")
     assert rows[4] == "  · Finding the speaker"
 
 
@@ -394,8 +439,8 @@ def test_fetching_models_is_a_row_that_says_what_is_fetched(script: Script, cloc
     ("language", "words"),
     [
         ("en", "▸ Looking at the finished film"),
-        ("ja", "▸ 完成した映像を確認中"),
-        ("zh", "▸ 正在检查完成的影片"),
+        ("ja", "▸ 完成した動画を確認中"),
+        ("zh", "▸ 正在检查完成的视频"),
     ],
 )
 def test_what_a_stage_is_at_takes_the_place_of_its_name(

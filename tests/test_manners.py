@@ -145,6 +145,23 @@ def test_the_terminal_is_never_asked_anything() -> None:
         assert questions.search(window.raw) is None
 
 
+MISSING = """
+from vidgen.cli import main
+main(["--lang", "en", "history", "nosuchrun"])
+"""
+
+
+def test_an_error_is_broken_between_words(tmp_path: Path) -> None:
+    window = Window(40, 10, program=[MISSING], environ={"VIDGEN_HOME": str(tmp_path)})
+    window.read()
+    assert [row for row in window.shown() if row] == [
+        "vidgen: There is no run nosuchrun.",
+        "        `vidgen history` lists the runs;",
+        "        the first letters of an id are",
+        "        enough.",
+    ]
+
+
 REPLAY = """
 from datetime import UTC, datetime, timedelta
 from vidgen.cli import main

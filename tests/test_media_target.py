@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vidgen.errors import InputError, SetupError, VidgenError
-from vidgen.media import check_output, landing, unused_name
+from vidgen.media import check_output, full_disk_told, landing, unused_name
 from vidgen.media.target import plain_error
 
 
@@ -98,6 +98,33 @@ def test_a_failed_landing_leaves_nothing(tmp_path: Path, failure: BaseException)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_disk_that_became_read_only_is_told_though_nothing_can_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    def failing() -> None:
+        with landing(tmp_path / "me.mp4") as temporary:
+            temporary.write_text("half")
+            monkeypatch.setattr(Path, "unlink", refuse)
+            refuse()
+
+    with pytest.raises(InputError) as caught:
+        failing()
+    monkeypatch.undo()
+    assert caught.value.code == "output.not_writable"
+
+
+def test_what_a_killed_attempt_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    names = (".me [1].mp4.550e8400-a1b2c3.part", ".me [1].mp4.6ba7b810-a1b2c3.part", ".me.part")
+    for name in names:
+        (tmp_path / name).write_text("half")
+    with landing(tmp_path / "me [1].mp4", owner="550e8400-e29b-41d4") as temporary:
+        temporary.write_text("whole")
+    assert sorted(file.name for file in tmp_path.iterdir()) == [*sorted(names[1:]), "me [1].mp4"]
+
+
 def test_a_japanese_name_of_the_greatest_length_lands(tmp_path: Path) -> None:
     target = tmp_path / ("動" * 83 + ".mp4")  # 253 bytes of 255
     check_output(target)
@@ -119,3 +146,11 @@ def test_a_full_disk_is_a_matter_of_the_machine(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.exit_code == 3
     assert str(tmp_path) in caught.value.hint
+
+
+def test_a_full_disk_is_told_wherever_it_is_met(tmp_path: Path) -> None:
+    with pytest.raises(SetupError) as caught, full_disk_told(tmp_path / "work"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert (caught.value.code, caught.value.is_retryable) == ("output.disk_full", True)
+    with pytest.raises(PermissionError), full_disk_told(tmp_path):
+        raise PermissionError(errno.EACCES, "Permission denied")

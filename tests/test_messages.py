@@ -87,7 +87,31 @@ def test_a_sentence_has_the_same_places_in_every_language(language: str) -> None
     wrong = [
         code
         for code, sentence in catalogue("en").items()
-        if code in theirs and places(theirs[code]) - places(sentence)
+        if code in theirs and places(theirs[code]) != places(sentence)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES[1:])
+def test_an_error_tells_the_same_values_in_every_language(language: str) -> None:
+    theirs = catalogue(language)
+    wrong = [
+        (where, code)
+        for where, code, sentence, hint in error_sites()
+        for key, english in ((code, sentence), (f"{code}_hint", hint))
+        if english and key in theirs and places(theirs[key]) != places(english)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("language", "signs"), [("ja", ":()?!"), ("zh", ",;:()?!")])
+def test_signs_are_as_wide_as_the_letters_beside_them(language: str, signs: str) -> None:
+    letters = "\u3040-\u30ff\u4e00-\u9fff"
+    narrow = re.compile(rf"[{letters}}}][{signs}]|[{signs}]\s?[{letters}]")
+    wrong = [
+        code
+        for code, sentence in catalogue(language).items()
+        if narrow.search(re.sub(r"\{(\w+):[^}]*\}|`[^`]*`", r"{\1}", sentence))
     ]
     assert wrong == []
 

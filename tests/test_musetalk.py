@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,7 @@ def test_a_planted_pickle_is_refused(own_files: Files, tmp_path: Path) -> None:
     with pytest.raises(SetupError) as told:
         networks.unet(own_files)
     assert told.value.code == "models.not_loadable"
+    assert told.value.details["reason"].endswith("nothing in it was run")
     assert not proof.exists()
 
 
@@ -227,6 +229,37 @@ def test_the_latents_are_scaled_and_the_blanked_ones_first(nets: Networks) -> No
         torch.testing.assert_close(latents[:, first : first + 4], expected, atol=1e-3, rtol=0)
 
 
+def rounded(files: Files, told: list[Event]) -> Networks:
+    """Weights of half precision, one of which makes numbers that are beyond it."""
+    own = Networks(files, "cpu", told.append)
+    own.load()
+    for network in (own._whisper, own._vae, own._unet):
+        network.half()
+    with torch.no_grad():
+        own._vae.post_quant_conv.weight.fill_(6e4)
+    own.precision = "float16"
+    return own
+
+
+def test_numbers_beyond_half_precision_are_computed_again(files: Files) -> None:
+    told: list[Event] = []
+    latents, tokens = torch.rand(1, 8, 32, 32).half(), np.zeros((2, 50, 16), np.float32)
+    wide, own = rounded(files, told), rounded(files, told)
+    wide._widen()
+    told.clear()
+    expected = wide.drawn(latents, tokens)
+    np.testing.assert_array_equal(own.drawn(latents, tokens), expected)
+    np.testing.assert_array_equal(own.drawn(latents, tokens), expected)
+    assert told == [Log("INFO", "render.precise", {"model": "musetalk"})]
+    assert own.precision == "float32"
+    photo = rounded(files, [])
+    with torch.no_grad():
+        photo._vae.quant_conv.weight.fill_(6e4)
+    square = np.full((256, 256, 3), 200, np.uint8)
+    assert torch.isfinite(photo.latents(square, square)).all()
+    assert np.isfinite(own.heard(voice(0.3).samples)).all()
+
+
 def test_a_face_is_one_pass_at_timestep_zero(nets: Networks) -> None:
     latents = torch.randn(1, 8, 32, 32)
     tokens = np.random.default_rng(2).standard_normal((2, 50, 16)).astype(np.float32)
@@ -239,6 +272,24 @@ def test_a_face_is_one_pass_at_timestep_zero(nets: Networks) -> None:
     expected = (faces.clamp(0, 1) * 255).round().permute(0, 2, 3, 1).numpy()
     assert drawn.shape == (2, 256, 256, 3)
     np.testing.assert_array_equal(drawn, expected)
+
+
+def test_without_a_compiler_the_networks_run_as_they_are(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch._dynamo.config, "suppress_errors", False)
+    own = Networks(files, "cpu")
+    own.load()
+    latents, tokens = torch.rand(1, 8, 32, 32), np.zeros((2, 50, 16), np.float32)
+    expected = own.drawn(latents, tokens)
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise FileNotFoundError("no C++ compiler")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
+    own.compile()
+    assert own._decode is not own._vae.decode
+    np.testing.assert_allclose(own.drawn(latents, tokens), expected, atol=1)
 
 
 # --- batches and memory ---------------------------------------------------------------------------

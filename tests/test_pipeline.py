@@ -1,5 +1,8 @@
 """Steps run in order, say so, reuse what is kept, and every end is told."""
 
+import os
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -7,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from vidgen.device import Peak
-from vidgen.errors import Cancelled, InputError
+from vidgen.errors import Cancelled, DeviceError, InputError, SetupError
 from vidgen.events import (
     Emit,
     Event,
@@ -17,6 +20,7 @@ from vidgen.events import (
     StageEnded,
     StageStarted,
 )
+from vidgen.interrupts import orderly
 from vidgen.pipeline import Step, concluded, run
 from vidgen.work import Notes, Work
 
@@ -174,6 +178,18 @@ def test_networks_are_loaded_ahead_unless_their_work_is_kept() -> None:
     assert "loaded" not in spare.done
 
 
+def test_a_stage_that_finds_no_memory_blames_the_device() -> None:
+    class Hungry:
+        name = "rendering"
+
+        def run(self, work: Work, emit: Emit) -> Work:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    with pytest.raises(DeviceError) as told:
+        run([Step(Hungry())], Work(), lambda _: None, device="cuda:0", meter=weightless)
+    assert (told.value.code, told.value.exit_code) == ("device.out_of_memory", 5)
+
+
 def test_an_error_is_the_last_event_and_goes_on_up() -> None:
     heard: list[Event] = []
     with pytest.raises(InputError), concluded(heard.append):
@@ -185,6 +201,21 @@ def test_an_error_is_the_last_event_and_goes_on_up() -> None:
     ]
 
 
+def test_an_error_that_can_be_resumed_names_the_command() -> None:
+    heard: list[Event] = []
+    with pytest.raises(SetupError) as raised, concluded(heard.append, lambda: "vidgen resume 1234"):
+        raise SetupError("Full.", hint="Make room, then `vidgen resume`.", code="output.disk_full")
+    assert raised.value.hint == "Make room, then `vidgen resume 1234`."
+    assert heard == [
+        Failed(
+            "Full.",
+            "output.disk_full",
+            "Make room, then `vidgen resume 1234`.",
+            details={"resume_command": "vidgen resume 1234"},
+        )
+    ]
+
+
 def test_ctrl_c_is_told_as_a_cancelled_run() -> None:
     heard: list[Event] = []
     with pytest.raises(Cancelled) as raised, concluded(heard.append, lambda: "vidgen resume 1234"):
@@ -192,6 +223,22 @@ def test_ctrl_c_is_told_as_a_cancelled_run() -> None:
     assert heard == [RunCancelled("vidgen resume 1234")]
     assert raised.value.exit_code == 130
     assert "vidgen resume 1234" in raised.value.hint
+
+
+def test_ctrl_c_that_an_extension_turned_into_another_error_is_a_cancel() -> None:
+    def interrupted() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+        except KeyboardInterrupt as error:
+            raise RuntimeError("KeyboardInterrupt: At: somewhere") from error
+
+    heard: list[Event] = []
+    with pytest.raises(Cancelled), orderly(), concluded(heard.append):
+        interrupted()
+    assert heard == [RunCancelled("")]
+    with pytest.raises(RuntimeError), orderly(), concluded(heard.append):
+        raise RuntimeError("a bug of the next run")
 
 
 def test_a_bug_is_told_without_its_values_and_keeps_its_traceback() -> None:

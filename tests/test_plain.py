@@ -9,6 +9,7 @@ import pytest
 
 from vidgen.errors import InputError
 from vidgen.events import Envelope
+from vidgen.messages import catalogue
 from vidgen.progress.live import Live
 from vidgen.progress.plain import Plain, Quiet, RawJson
 from vidgen.progress.views import choose, resolved
@@ -44,6 +45,20 @@ def lines_of(events: list[Envelope], language: str = "en", **options: Any) -> li
     return stream.getvalue().splitlines()
 
 
+def test_a_download_tells_its_speed_and_its_end(script: Script) -> None:
+    bytes_ = {"stage_progress": 0.5, "done": 5e6, "total": 1e7, "unit": "bytes"}
+    fetching = script(
+        1.0,
+        "progress_update",
+        message="Fetching centerface",
+        rate=1e6,
+        transfer_eta_seconds=5.0,
+        **bytes_,
+    )
+    (line,) = lines_of([fetching])
+    assert line.endswith("50%, 5.0/10.0 MB, 1.0 MB/s, about 5 s")
+
+
 def test_a_whole_run_in_lines(script: Script) -> None:
     drawn = {"stage": "rendering", "message_code": "stage.rendering"}
     assert lines_of(
@@ -74,7 +89,7 @@ def test_a_whole_run_in_lines(script: Script) -> None:
             ),
         ]
     ) == [
-        "[0:00] Ready to start ...",
+        "[0:00] Getting ready ...",
         "[0:01] Drawing the frames ...",
         "[0:03] Drawing the frames: 50%, 50/100 frames, 25 frames/s, about 2 s, at most 3 s",
         "[0:03] WARNING: The photo is small.",
@@ -155,6 +170,28 @@ def test_the_error_is_told_once_by_whoever_is_to(
     assert lines_of([event], says_errors=says) == expected
 
 
+def test_what_to_do_is_said_in_the_readers_language(script: Script) -> None:
+    hint = "Check the path."
+    event = script(0.0, "error", message="No.", message_code="photo.missing", hint=hint)
+    told = lines_of([event], "zh", says_errors=True)
+    assert told[-1] == "[0:00] " + catalogue("zh")["photo.missing_hint"]
+
+
+@pytest.mark.parametrize(("notify", "terminal", "rings"), [(1, 1, 1), (1, 0, 0), (0, 1, 0)])
+def test_a_terminal_rings_once_at_the_end_when_asked_to(
+    script: Script, notify: int, terminal: int, rings: int
+) -> None:
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return bool(terminal)
+
+    stream = Stream()
+    with choose("plain", notify=bool(notify), stderr=stream) as view:
+        view(script(0.0, "log", level="INFO", message="a"))
+        view(script(1.0, "complete", video_path="/v.mp4", duration_seconds=1.0))
+    assert stream.getvalue().count("\a") == rings
+
+
 def test_a_cancelled_run_says_how_to_go_on(script: Script) -> None:
     event = script(0.0, "cancelled", message="Cancelled", resume_command="vidgen resume 550e")
     assert lines_of([event]) == ["[0:00] Cancelled: vidgen resume 550e"]
@@ -173,8 +210,8 @@ def test_a_resumed_run_begins_its_clock_anew(script: Script) -> None:
 @pytest.mark.parametrize(
     ("language", "line"),
     [
-        ("ja", "[0:01] フレームを描画中: 50%, 50/100 フレーム, 約 2 秒、最長 3 秒"),
-        ("zh", "[0:01] 正在绘制画面: 50%, 50/100 帧, 约 2 秒,最长 3 秒"),
+        ("ja", "[0:01] フレームの描画: 50%, 50/100 フレーム, 約 2 秒、最長 3 秒"),
+        ("zh", "[0:01] 绘制画面: 50%, 50/100 帧, 约 2 秒，最多 3 秒"),
     ],
 )
 def test_other_languages(script: Script, language: str, line: str) -> None:

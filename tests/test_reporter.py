@@ -1,7 +1,11 @@
 """Any program as a run: what it tells is what watchers see."""
 
+import contextlib
 import subprocess
 import sys
+import threading
+import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,6 +18,7 @@ from vidgen.progress.child import Child, parse_address, start_child
 from vidgen.progress.client import watch
 from vidgen.progress.reporter import shares
 from vidgen.progress.store import is_running, read_events
+from vidgen.progress.visits import Visits
 
 
 def told(home: Home, task_id: str) -> list[Envelope]:
@@ -85,8 +90,6 @@ def test_weights_share_the_bar() -> None:
 
 
 def test_fifteen_lines_of_the_docs_work(home: Home) -> None:
-    from pathlib import Path
-
     page = (Path(__file__).parent.parent / "docs" / "serving.md").read_text("utf-8")
     code = page.partition("<!-- reporter -->\n```python\n")[2].partition("```")[0]
     assert 5 < len(code.splitlines()) <= 15
@@ -108,10 +111,60 @@ def test_a_child_serves_until_its_parent_is_done(home: Home) -> None:
         httpx.get(child.url)
 
 
+def test_a_child_ends_at_once_when_nobody_watches(home: Home) -> None:
+    with start_child(home, "127.0.0.1:0") as child:
+        assert child.url
+        began = time.monotonic()
+    assert time.monotonic() - began < 1
+
+
+def test_a_child_waits_for_whoever_fetches_the_film(home: Home, tmp_path: Path) -> None:
+    film = tmp_path / "out.mp4"
+    film.write_bytes(bytes(30_000_000))  # far more than the sockets hold
+    with (
+        contextlib.ExitStack() as late,
+        start_child(home, "127.0.0.1:0") as child,
+    ):
+        with Reporter(home=home) as report:
+            report.complete(str(film))
+        url = f"{child.url}api/tasks/{report.task_id}/video"
+        response = late.enter_context(httpx.stream("GET", url))
+        taking = threading.Timer(1.5, lambda: got.append(len(response.read())))
+        got: list[int] = []
+        taking.start()
+        late.callback(taking.join)
+    assert got == [30_000_000]
+
+
+def test_how_long_a_server_waits() -> None:
+    now = 100.0
+    visits = Visits(clock=lambda: now)
+
+    def waited() -> float:
+        nonlocal now
+        began = now
+
+        def sleep(seconds: float) -> None:
+            nonlocal now
+            now += seconds
+
+        visits.await_end(sleep)
+        return round(now - began)
+
+    assert waited() == 0
+    visits.seen()
+    assert waited() == 1
+    with visits.fetching():
+        visits.seen()
+        assert waited() == 8
+    now += 10
+    assert waited() == 0
+
+
 def test_a_child_has_the_token_it_was_given(home: Home) -> None:
     token = "a-token-of-enough-letters-for-a-test"
     with start_child(home, "127.0.0.1:0", token) as child:
-        assert child == Child(child.url, token)
+        assert child == Child(child.url, "")  # whoever gave it knows it
         assert httpx.get(f"{child.url}api/tasks").status_code == 401
         key = {"Authorization": f"Bearer {token}"}
         assert httpx.get(f"{child.url}api/tasks", headers=key).status_code == 200

@@ -1,5 +1,6 @@
 """What was asked: checked, written down, read back."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,6 @@ import pytest
 from vidgen.errors import InputError
 from vidgen.paths import Home
 from vidgen.request import Request, asked, default_settings, fingerprint, kept_input, read, record
-from vidgen.settings import Setting
 
 PHOTO, VOICE = Path("ann.jpg"), Path("hello.wav")
 
@@ -59,7 +59,7 @@ def wanted(folder: Path) -> Request:
     photo, voice = folder / "Ann.JPG", folder / "hello.wav"
     photo.write_bytes(b"photo")
     voice.write_bytes(b"voice")
-    settings = default_settings(height=512, text_file=folder / "words.txt")
+    settings = default_settings(height=512, did_key_file=folder / "key")
     return Request(photo, voice, folder / "film.mp4", settings)
 
 
@@ -76,14 +76,48 @@ def test_what_is_recorded_is_read_back(home: Home, tmp_path: Path) -> None:
 
 def test_a_setting_of_another_version_is_passed_over(home: Home, tmp_path: Path) -> None:
     task, request = home.task("task"), wanted(tmp_path)
-    newer = Request(
-        request.photo,
-        request.voice,
-        request.output,
-        {**request.settings, "sparkle": Setting(3, "flag")},
-    )
-    record(task, newer)
+    record(task, request)
+    said = json.loads(task.request.read_bytes())
+    said["options"]["sparkle"] = {"value": 3, "source": "flag"}
+    task.request.write_text(json.dumps(said))
     assert read(task).request == request
+
+
+def test_what_is_recorded_holds_in_any_folder_and_at_any_time(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, request = home.task("task"), wanted(tmp_path)
+    (tmp_path / "words.txt").write_text("Mama.\n")
+    (tmp_path / "beach.png").write_bytes(b"sand")
+    given = default_settings(
+        text_file=Path("words.txt"), background="beach.png", did_key_file=Path("key")
+    )
+    monkeypatch.chdir(tmp_path)
+    record(task, Request(request.photo, request.voice, Path("film.mp4"), given))
+    (tmp_path / "words.txt").unlink()
+    monkeypatch.chdir("/")
+    recorded = read(task)
+    options = recorded.request.options
+    assert recorded.request.output == tmp_path / "film.mp4"
+    assert (options.text, options.text_file) == ("Mama.", None)
+    assert options.did_key_file == tmp_path / "key"
+    assert options.background == str(tmp_path / "beach.png")
+    assert recorded.inputs["background"].sha256 == fingerprint(tmp_path / "beach.png")
+    assert kept_input(task, "background", Path("beach.png")).read_bytes() == b"sand"
+
+
+def test_a_key_file_of_the_settings_file_may_begin_with_a_tilde(home: Home, tmp_path: Path) -> None:
+    task, request = home.task("task"), wanted(tmp_path)
+    settings = default_settings(did_key_file=Path("~/d-id.key"))
+    record(task, Request(request.photo, request.voice, request.output, settings))
+    assert read(task).request.options.did_key_file == Path.home() / "d-id.key"
+
+
+def test_words_that_cannot_be_read_are_told(home: Home, tmp_path: Path) -> None:
+    request = wanted(tmp_path)
+    given = default_settings(text_file=tmp_path / "none.txt")
+    with pytest.raises(InputError, match="cannot be read"):
+        record(home.task("task"), Request(request.photo, request.voice, Path("a.mp4"), given))
 
 
 @pytest.mark.parametrize(

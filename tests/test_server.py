@@ -326,6 +326,15 @@ def test_logs_by_level(home: Home, run: Run) -> None:
     assert [e["seq"] for e in late["logs"]] == [4]
 
 
+def test_of_too_many_logs_the_newest_are_told(home: Home, run: Run) -> None:
+    for _ in range(3):
+        run.write("log", count=1000)
+        run.write("progress_update")
+    with served(home) as server:
+        logs = httpx.get(f"{server.url}/api/tasks/{run.id}/logs").json()["logs"]
+    assert [e["seq"] for e in logs] == list(range(2003, 3003))
+
+
 def test_a_batch_is_told_as_one(home: Home) -> None:
     done, half = Run(home, request={"batch_id": "b1"}), Run(home, request={"batch_id": "b1"})
     other = Run(home, request={"batch_id": "b2"})

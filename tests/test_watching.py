@@ -2,15 +2,23 @@
 
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.serving import Run, free_port, served, stream, wait_until
+from vidgen.errors import InputError
+from vidgen.events import Envelope
 from vidgen.paths import Home
-from vidgen.progress.watching import show
+from vidgen.progress.app import Rules
+from vidgen.progress.client import Told
+from vidgen.progress.rerun import serve_again
+from vidgen.progress.watching import located, show
 
 
 @pytest.fixture
@@ -62,8 +70,73 @@ def test_an_interrupted_run_is_said(home: Home, run: Run) -> None:
     run.write("stage_update", status="started")
     run.end()
     with served(home) as server:
-        code, _, _ = watched(server.url)
+        code, said, _ = watched(server.url)
     assert code == 4
+    assert "ERROR: The run ended without a word: its process is gone." in said
+    assert said.rstrip().endswith(f"with: vidgen resume {run.id[:8]}")
+
+
+def test_a_deleted_run_is_said(home: Home, run: Run) -> None:
+    run.write("stage_update", status="started")
+    with served(home) as server:
+        threading.Timer(0.5, shutil.rmtree, [run.folder.root]).start()
+        code, said, _ = watched(server.url)
+    assert code == 4
+    assert "ERROR: This run was deleted." in said
+
+
+@pytest.mark.parametrize("base", ["http://box:55433", "http://127.0.0.1:55433"])
+def test_files_of_another_machine_are_named_by_their_address(base: str, tmp_path: Path) -> None:
+    here = tmp_path / "out.mp4"
+    here.touch()
+    data = {"video_path": str(here), "video_url": "/api/tasks/x/video", "stage": "complete"}
+    shown = located(Told("host", Envelope("x", 1, "complete", "", data), base))
+    is_near = "127" in base
+    assert shown.data == data | ({} if is_near else {"video_path": f"{base}/api/tasks/x/video"})
+    here.unlink()  # through a tunnel every machine is 127.0.0.1
+    far = located(Told("host", Envelope("x", 1, "complete", "", data), base))
+    assert far.data["video_path"] == f"{base}/api/tasks/x/video"
+
+
+def in_a_terminal(home: Home, url: str, task: str) -> list[str]:
+    """What stands on a screen of 100 × 24 when `vidgen watch` has ended."""
+    import pexpect
+    import pyte
+
+    child = pexpect.spawn(
+        sys.executable, ["-m", "vidgen", "watch", url, task], dimensions=(24, 100), timeout=20,
+        env=os.environ | {"TERM": "xterm-256color", "VIDGEN_HOME": str(home.root)},
+    )  # fmt: skip
+    screen = pyte.Screen(100, 24)
+    stream = pyte.ByteStream(screen)
+    stream.feed(child.read())
+    child.close()
+    return [line.rstrip() for line in screen.display]
+
+
+def test_the_live_view_of_a_remote_run_has_its_title_and_its_address(home: Home) -> None:
+    run = Run(home, request={"inputs": {"photo": {"path": "/far/anna.jpg"}}})
+    run.write("stage_update", status="started")
+    run.write("complete", video_path="/far/out.mp4", video_url=f"/api/tasks/{run.id}/video")
+    with served(home) as server:
+        screen = in_a_terminal(home, server.url, run.id)
+    assert any(line.startswith("  vidgen  anna.jpg") for line in screen)
+    assert any(line.endswith(f"/api/tasks/{run.id}/video") for line in screen)
+
+
+def test_a_dead_run_ends_the_live_view_with_a_sentence(home: Home, run: Run) -> None:
+    run.write("stage_update", status="started")
+    run.end()
+    with served(home) as server:
+        screen = in_a_terminal(home, server.url, run.id)
+    assert any("✗ The run ended without a word" in line for line in screen)
+    assert any(line.endswith(f"run {run.id[:8]}") for line in screen)
+
+
+@pytest.mark.parametrize("speed", [-1.0, 1001.0, float("nan")])
+def test_a_speed_that_is_none_is_refused(home: Home, speed: float) -> None:
+    with pytest.raises(InputError, match="cannot be replayed"):
+        serve_again(home, "last", speed, Rules())
 
 
 def test_a_stored_run_is_served_once_more(home: Home, run: Run) -> None:

@@ -1,8 +1,10 @@
 """The page and `progress.js` in a real Chromium, without a screen."""
 
 import contextlib
+import http.server
 import shutil
 import struct
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -12,7 +14,10 @@ from typing import Any
 import pytest
 
 from tests.serving import Run, Served, free_port, served, serving_process, wait_until
+from tests.test_sse import FORMAT
 from vidgen.paths import Home
+from vidgen.progress import Reporter
+from vidgen.progress.child import start_child
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="Playwright's library is not installed"
@@ -134,6 +139,26 @@ def test_the_finished_film_plays(chromium: Any, server: Served, run: Run, tmp_pa
         assert link.get_attribute("download") == "out.webm"
 
 
+def test_a_film_finished_before_our_eyes_outlives_its_server(
+    chromium: Any, home: Home, tmp_path: Path
+) -> None:
+    """The server of `run --serve` ends with the run."""
+    film = tmp_path / "out.webm"
+    with page_of(chromium) as page:
+        film.write_bytes(_recorded(page))
+        with start_child(home, "127.0.0.1:0") as child, Reporter(home=home) as report:
+            page.goto(child.url)
+            is_text(page, "#link", "Live")
+            report.complete(str(film))
+        is_text(page, "#state", "Done")
+        is_text(page, "#link", "Reconnecting…")  # nobody is there any more
+        page.evaluate("document.querySelector('#film').muted = true")
+        page.evaluate("document.querySelector('#film').play()")
+        wait_until(lambda: page.evaluate("document.querySelector('#film').ended"))
+        href = page.get_by_role("link", name="Save the video").get_attribute("href")
+        assert href.startswith("blob:")
+
+
 def _recorded(page: Any) -> bytes:
     """A second of film, made by the browser itself."""
     page.goto("about:blank")
@@ -192,8 +217,22 @@ def test_the_page_speaks_the_readers_language(
         is_text(page, "#state", state)
         is_text(page, "#runs-title", runs)
         page.select_option("#language", "zh")
-        is_text(page, "#message", "正在绘制画面")
+        is_text(page, "#message", "绘制画面")
         assert page.evaluate("document.documentElement.lang") == "zh"
+
+
+def test_a_browser_that_keeps_nothing_shows_the_page(
+    chromium: Any, server: Served, run: Run
+) -> None:
+    run.write("stage_update")
+    with page_of(chromium) as page:
+        page.add_init_script(
+            "Object.defineProperty(window, 'localStorage', { get() { throw new Error('no') } })"
+        )
+        page.goto(server.url)
+        is_text(page, "#state", "Running")
+        page.select_option("#language", "zh")
+        is_text(page, "#state", "运行中")
 
 
 def test_the_page_fits_a_phone(chromium: Any, server: Served, run: Run) -> None:
@@ -398,6 +437,86 @@ def test_an_identical_snapshot_is_told_once(page: Any, server: Served, run: Run)
     page.goto(f"{server.url}/openapi.json")
     told = page.evaluate(FOLLOW, [f"/api/tasks/{run.id}", ["sse"], 99])
     assert told["seen"] == [["progress_update", 1], ["complete", 6]]
+
+
+def test_a_line_that_falls_silent_is_left(page: Any, server: Served, run: Run) -> None:
+    run.write("log", "complete")
+    page.clock.install()
+    page.goto(f"{server.url}/openapi.json")
+    page.route_web_socket("**/api/ws/**", lambda _: None)  # opens, and never says a word
+    page.evaluate(
+        """async (url) => {
+          const { watch } = await import("/progress.js");
+          window.told = [];
+          watch(url, {
+            onEvent: (e) => window.told.push(e.seq),
+            onState: (s) => window.told.push(s),
+          });
+        }""",
+        f"/api/tasks/{run.id}",
+    )
+
+    def has_come() -> bool:
+        told: list[Any] = page.evaluate("window.told")
+        is_tried_twice = told.count("lost") >= 2
+        page.clock.run_for(1000 if is_tried_twice else 46_000)  # the back-off; three heartbeats
+        return told[-2:] == [1, 2]
+
+    wait_until(has_come)
+    assert page.evaluate("window.told") == ["lost", "lost", "sse", 1, 2]
+
+
+class Canned(http.server.BaseHTTPRequestHandler):
+    """Answers each path of the table with its stream."""
+
+    def do_GET(self) -> None:
+        name = self.path.strip("/")
+        self.send_response(200)
+        kind = "text/event-stream" if name in FORMAT else "text/html"
+        self.send_header("Content-Type", kind)
+        self.end_headers()
+        self.wfile.write(FORMAT[name][0] if name in FORMAT else b"<p>")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_chromium_dispatches_what_the_table_of_the_decoder_says(page: Any) -> None:
+    """The table is right as far as this browser is."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Canned) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page.goto(f"http://127.0.0.1:{server.server_address[1]}/")
+        told = page.evaluate(
+            """(names) => Promise.all(names.map((name) => new Promise((done) => {
+              const source = new EventSource("/" + name), seen = [];
+              const take = (e) => seen.push([e.type, e.data, e.lastEventId]);
+              source.onmessage = take;
+              source.addEventListener("test", take);
+              source.onerror = () => { source.close(); done(seen); };
+            })))""",
+            list(FORMAT),
+        )
+        server.shutdown()
+    found = {name: [tuple(e) for e in events] for name, events in zip(FORMAT, told, strict=True)}
+    assert found == {name: events for name, (_, events) in FORMAT.items()}
+
+
+@pytest.mark.parametrize("way", ["websocket", "sse", "polling"])
+def test_another_site_may_watch_when_it_is_allowed_to(
+    page: Any, home: Home, run: Run, way: str
+) -> None:
+    run.write("log", "complete")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Canned) as site:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        there = f"http://localhost:{site.server_address[1]}"
+        page.goto(there)
+        with served(home, origins=(there,)) as server:
+            follow = FOLLOW.replace("/progress.js", f"{server.url}/progress.js")
+            told = page.evaluate(follow, [f"{server.url}/api/tasks/{run.id}", [way], 99])
+        with served(home) as closed, pytest.raises(playwright.Error, match="module"):
+            page.evaluate(FOLLOW.replace("/progress.js", f"{closed.url}/progress.js"), ["", [], 9])
+        site.shutdown()
+    assert (told["seen"], told["how"]) == ([["log", 1], ["complete", 2]], "complete")
 
 
 def test_what_will_never_work_is_an_error(page: Any, server: Served) -> None:

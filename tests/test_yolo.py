@@ -166,6 +166,7 @@ def test_a_planted_pickle_is_refused(tmp_path: Path, settings: Path) -> None:
     with pytest.raises(SetupError) as told:
         YoloPeople(planted, settings).load()
     assert told.value.code == "models.not_loadable"
+    assert told.value.details["reason"].endswith("the supported Ultralytics checkpoint format")
     assert not proof.exists()
     assert (tmp_path / "it-can").exists()  # so the plant is a real one
 

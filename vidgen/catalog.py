@@ -159,7 +159,7 @@ class Catalog:
 
     def verify(self, model: Model) -> State:
         """The same, but every byte is read again."""
-        _seal(self.file(model)).unlink(missing_ok=True)
+        _seal_file(self.file(model)).unlink(missing_ok=True)
         return self.state(model)
 
     def listed(self, what: str = "all", *, verify: bool = False) -> tuple[Shelved, ...]:
@@ -225,16 +225,14 @@ class Catalog:
         return all(self.state(models()[name]) == "ready" for name in names)
 
     def _hash(self, file: Path, size: int, modified: int) -> str:
-        seal = _seal(file)
         try:
-            known_size, known_time, known_hash = seal.read_text("ascii").split()
+            known_size, known_time, known_hash = _seal_file(file).read_text("ascii").split()
             if (int(known_size), int(known_time)) == (size, modified):
                 return known_hash
         except (OSError, ValueError):
             pass
         digest = sha256_of(file)
-        with suppress(OSError):  # a read-only home costs a hash each time, nothing else
-            seal.write_text(f"{size} {modified} {digest}\n", "ascii")
+        seal(file, digest)
         return digest
 
 
@@ -253,7 +251,14 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _seal(file: Path) -> Path:
+def seal(file: Path, digest: str) -> None:
+    """Remember what a file hashes to, as long as its size and time stay what they are now."""
+    with suppress(OSError):  # a read-only home costs a hash each time, nothing else
+        stat = file.stat()
+        _seal_file(file).write_text(f"{stat.st_size} {stat.st_mtime_ns} {digest}\n", "ascii")
+
+
+def _seal_file(file: Path) -> Path:
     return file.with_name(f".{file.name}.sha256")
 
 

@@ -1,10 +1,15 @@
 """Files that are whole or not there."""
 
+import errno
 import hashlib
 import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+# EFBIG is how a file system or a limit says that a file has no more room to grow.
+NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def write_whole(file: Path, content: bytes) -> None:
@@ -24,6 +29,17 @@ def write_whole(file: Path, content: bytes) -> None:
         with suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk knows the new name too: a power cut must not bring the old file back."""
+    if os.name == "nt":  # folders cannot be opened there, and renames are journalled
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def size_of(folder: Path) -> int:

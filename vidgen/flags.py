@@ -55,7 +55,7 @@ def _flag(table: type, option: "dataclasses.Field[Any]") -> inspect.Parameter:
     }
     flag = typer.Option(
         _name(option),
-        help=about["help"] + _range(about),
+        help=about["help"],
         envvar=environment_name(option.name),
         show_envvar=False,
         rich_help_panel=about["panel"],
@@ -82,13 +82,6 @@ def _metavar(kind: Any, choices: tuple[str, ...]) -> str | None:
     if choices:
         return "|".join(choices)
     return {bool: None, int: "N", float: "X", str: "TEXT"}.get(kind, "FILE")
-
-
-def _range(about: Mapping[str, Any]) -> str:
-    least, most = about["least"], about["most"]
-    if least is None or most is None or "from" in about["help"]:
-        return ""
-    return f" {least:g} to {most:g}."
 
 
 def chosen(context: typer.Context, options: Mapping[str, Any]) -> Mapping[str, Setting]:

@@ -16,6 +16,12 @@ SIGNALS: Final = tuple(
 _END_FRAME: Final = "\x1b[?2026l"
 
 _parting = ""
+_has_come = False
+
+
+def has_come() -> bool:
+    """Whether a signal asked this program to end, since the last `orderly` began."""
+    return _has_come
 
 
 def parting_words(codes: str) -> None:
@@ -34,13 +40,12 @@ def orderly() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came = False
+    _mark(False)
 
     def handle(_number: int, _frame: FrameType | None) -> None:
-        nonlocal came
-        if came:
+        if has_come():
             _leave()
-        came = True
+        _mark(True)
         raise KeyboardInterrupt
 
     before: dict[int, Any] = {number: signal.signal(number, handle) for number in SIGNALS}
@@ -51,6 +56,11 @@ def orderly() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _mark(has_come: bool) -> None:
+    global _has_come  # noqa: PLW0603  # a signal is the whole program's
+    _has_come = has_come
 
 
 def _leave() -> None:

@@ -10,13 +10,16 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-from vidgen.device import Network, Peak, done_with, loading, measured
+from vidgen.device import Network, Peak, blaming, done_with, loading, measured
 from vidgen.errors import Cancelled, VidgenError
 from vidgen.events import Emit, Failed, RunCancelled, StageEnded, StageStarted
+from vidgen.interrupts import has_come
 from vidgen.stages.base import Stage
 from vidgen.work import Notes, Work
+
+RESUME: Final = "`vidgen resume`"  # in the hints of errors
 
 Clock = Callable[[], float]
 Meter = Callable[[str], AbstractContextManager[Peak]]  # of a device's memory
@@ -46,6 +49,7 @@ class Step:
     key: str = ""
     keeps: tuple[type, ...] = ()
     networks: tuple[Network, ...] = ()  # loaded ahead, let go when memory is short
+    is_elsewhere: bool = False  # another machine works: this one's device is free from here on
 
 
 class Forgetful:
@@ -100,7 +104,7 @@ class _Watch:
         if kept is not None:
             self.emit(StageEnded(name, self.clock() - began, "reused", "run.reused"))
             return work.plus(*kept)
-        with self.meter(self.device) as peak:
+        with self.meter(self.device) as peak, blaming(self.device):
             work = step.stage.run(work.plus(Notes()), self.emit)
         if step.keeps:
             self.keeper.save(step, work)
@@ -121,16 +125,26 @@ def concluded(emit: Emit, resume_command: Callable[[], str] = str) -> Iterator[N
     """
     try:
         yield
-    except (KeyboardInterrupt, Cancelled) as error:
-        command = resume_command()
-        emit(RunCancelled(command))
-        raise _cancelled(command) from error
-    except VidgenError as error:
-        emit(_failed(error))
-        raise
     except BaseException as error:
-        emit(_bug(error))
+        if _is_cancel(error):
+            command = resume_command()
+            emit(RunCancelled(command))
+            raise _cancelled(command) from error
+        if isinstance(error, VidgenError):
+            _name_command(error, resume_command())
+            emit(_failed(error))
+        else:
+            emit(_bug(error))
         raise
+
+
+def _is_cancel(error: BaseException) -> bool:
+    """Whether the run ends because somebody wanted it to.
+
+    Extension modules make what they like of a Ctrl-C that strikes inside them (pybind11 a
+    RuntimeError), so whatever is raised after a signal came counts.
+    """
+    return isinstance(error, KeyboardInterrupt | Cancelled) or has_come()
 
 
 def _cancelled(command: str) -> Cancelled:
@@ -142,6 +156,14 @@ def _cancelled(command: str) -> Cancelled:
         code="run.cancelled",
         command=command,
     )
+
+
+def _name_command(error: VidgenError, command: str) -> None:
+    """Put the words to type where the hint says only `vidgen resume`."""
+    if RESUME in error.hint:
+        command = command or "vidgen run"  # it ended before there was anything to resume
+        error.hint = error.hint.replace(RESUME, f"`{command}`")
+        error.details["resume_command"] = command  # for the hint in other languages
 
 
 def _failed(error: VidgenError) -> Failed:

@@ -1,10 +1,10 @@
 """Decide which models, which renderer and which device a run uses, and say why."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from vidgen import device
+from vidgen import catalog, device
 from vidgen.catalog import Catalog
 from vidgen.errors import SetupError
 from vidgen.events import Emit, Log
@@ -14,7 +14,8 @@ from vidgen.settings import Options
 FACES: Final = ("centerface", "face_landmark")
 SELFIE: Final = ("selfie_segmentation", "selfie_segmentation_landscape")
 EMBEDDED: Final = FACES + SELFIE
-PERSONS: Final = ("yolo26n", "yolo26s", "yolo26m", "yolo11n")  # the first one that is here is used
+# The first one that is here is used: who has a variant has fetched it on purpose.
+PERSONS: Final = ("yolo26m", "yolo26s", "yolo26n", "yolo11n")
 MATTES: Final = ("birefnet_portrait", "birefnet")
 LIGHT_MATTES: Final = ("birefnet_lite",)  # what a CPU draws in seconds rather than minutes
 MUSETALK: Final = ("musetalk", "musetalk_config", "sd_vae", "whisper_tiny")
@@ -62,52 +63,85 @@ def choose(shelf: Catalog, options: Options, emit: Emit) -> Plan:
     if device.gpu_present() and not device.has_gpu_extra():
         emit(Log("INFO", "device.idle_gpu", {"command": device.GPU_EXTRA}))
     where = device.resolve(options.device)
+    talker = "musetalk" if options.renderer == "musetalk" else ""
+    if options.renderer == "auto" and options.models != "embedded" and where != "cpu":
+        talker = "musetalk"  # on a CPU it takes minutes for a second of voice: only if asked for
+    found = _found(shelf, options.models, where, talker)
+    if options.renderer == "musetalk" or (options.models == "full" and talker):
+        _demand({name: name in found.talker for name in MUSETALK})
     if options.models == "embedded":
-        return Plan(where, renderer=_renderer(shelf, options, where, wants_full=False))
-    usable = device.has_gpu_extra()
-    persons = _first(shelf, PERSONS) if usable else ""
-    matte = (
-        _first(shelf, LIGHT_MATTES if where == "cpu" else MATTES + LIGHT_MATTES) if usable else ""
-    )
+        return Plan(where, renderer=_renderer(options, talker, found))
     if options.models == "full":
-        _demand(usable, {"yolo26n": persons, "birefnet or birefnet_lite": matte})
-    elif not (persons and matte):
-        emit(Log("INFO", "models.embedded", {"command": _better(usable)}))
-    return Plan(where, persons, matte, _renderer(shelf, options, where, wants_full=usable))
+        mattes = "birefnet_lite" if where == "cpu" else "birefnet or birefnet_lite"
+        _demand({"yolo26n": bool(found.persons), mattes: bool(found.matte)})
+    elif not (found.persons and found.matte and (found.can_talk or not talker)):
+        emit(Log("INFO", "models.embedded", {"command": _better()}))
+    _tell_of_wrong_ones(shelf, talker, emit)
+    return Plan(where, found.persons, found.matte, _renderer(options, talker, found))
 
 
-def _first(shelf: Catalog, names: tuple[str, ...]) -> str:
-    return next((name for name in names if shelf.ready([name])), "")
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The full models that this machine can use."""
+
+    persons: str
+    matte: str
+    talker: tuple[str, ...]  # those of MUSETALK
+
+    @property
+    def can_talk(self) -> bool:
+        return self.talker == MUSETALK
 
 
-def _better(has_extra: bool) -> str:
+def _found(shelf: Catalog, models: str, where: str, talker: str) -> _Found:
+    """Looks at no file that is not wanted: the first look at a large one reads it whole."""
+    talkers = tuple(_usable(shelf, MUSETALK, "diffusers", "transformers")) if talker else ()
+    if models == "embedded":
+        return _Found("", "", talkers)
+    mattes = LIGHT_MATTES if where == "cpu" else MATTES + LIGHT_MATTES
+    persons, matte = _usable(shelf, PERSONS, "ultralytics"), _usable(shelf, mattes, "nobg")
+    return _Found(next(persons, ""), next(matte, ""), talkers)
+
+
+def _usable(shelf: Catalog, names: tuple[str, ...], *packages: str) -> Iterator[str]:
+    """Those that are here and right, as long as what loads them is installed."""
+    if all(map(device.has_package, ("torch", *packages))):
+        yield from (name for name in names if shelf.ready([name]))
+
+
+def _renderer(options: Options, talker: str, found: _Found) -> str:
+    if options.renderer not in ("auto", "musetalk"):
+        return options.renderer
+    return talker if talker and found.can_talk else "puppet"
+
+
+def _better() -> str:
     pull = "vidgen models pull full"
-    return pull if has_extra else f"{device.GPU_EXTRA} && {pull}"
+    return pull if device.has_gpu_extra() else f"{device.GPU_EXTRA} && {pull}"
 
 
-def _demand(has_extra: bool, found: Mapping[str, str]) -> None:
-    if not has_extra:
+def _tell_of_wrong_ones(shelf: Catalog, talker: str, emit: Emit) -> None:
+    """A file that was spoiled is not used; without a word its owner would wonder why."""
+    rows = catalog.models()
+    every = PERSONS + MATTES + LIGHT_MATTES + (MUSETALK if talker else ())
+    if wrong := [name for name in every if shelf.state(rows[name]) == "wrong"]:
+        emit(Log("WARNING", "models.left_aside", {"names": ", ".join(wrong)}))
+
+
+def _demand(there: Mapping[str, bool]) -> None:
+    if not device.has_gpu_extra():
         raise SetupError(
             "The full models need the GPU extra, which is not installed.",
             hint="Install it: {command}",
             code="models.no_extra",
             command=device.GPU_EXTRA,
         )
-    missing = [wanted for wanted, name in found.items() if not name]
+    missing = [name for name, is_there in there.items() if not is_there]
     if missing:
         raise SetupError(
-            "Of the full models, these are not on this machine: {names}.",
-            hint="Fetch them: vidgen models pull full. Or leave --models full away.",
+            "Of the full models, these are missing or not what they should be: {names}.",
+            hint="Fetch them: vidgen models pull full."
+            " Or go without: --models auto --renderer auto.",
             code="models.full_missing",
             names=", ".join(missing),
         )
-
-
-def _renderer(shelf: Catalog, options: Options, where: str, *, wants_full: bool) -> str:
-    if options.renderer == "musetalk":
-        _demand(device.has_gpu_extra(), {name: name * shelf.ready([name]) for name in MUSETALK})
-        return "musetalk"
-    if options.renderer != "auto":
-        return options.renderer
-    # On a CPU MuseTalk takes minutes for a second of voice; it must be asked for there.
-    return "musetalk" if wants_full and where != "cpu" and shelf.ready(MUSETALK) else "puppet"

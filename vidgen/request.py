@@ -14,9 +14,9 @@ import orjson
 
 from vidgen import __version__
 from vidgen.errors import InputError
-from vidgen.files import sha256_of, write_whole
+from vidgen.files import NO_SPACE, sha256_of, write_whole
 from vidgen.paths import TaskFolder
-from vidgen.settings import Options, Setting, check
+from vidgen.settings import Options, Setting, background_file, check, words
 
 FORMAT: Final = 1
 FORMATS: Final = ("mp4", "webm", "mov")
@@ -97,22 +97,20 @@ def _format_of(output: Path | None, settings: Mapping[str, Setting]) -> Mapping[
 
 
 def record(task: TaskFolder, request: Request) -> None:
-    """Write request.json and keep a copy of the inputs, so that a resume needs nothing else.
+    """Write request.json and keep a copy of the inputs, so that a resume needs nothing else and
+    can be asked for from any folder.
 
     Raises InputError when an input cannot be read.
     """
-    inputs = {
-        name: _copied(task, name, path)
-        for name, path in (("photo", request.photo), ("voice", request.voice))
-    }
+    inputs = {name: keep_input(task, name, path) for name, path in _files(request).items()}
     said = {
         "v": FORMAT,
         "task_id": task.task_id,
         "created": datetime.now(UTC).isoformat(timespec="milliseconds")[:23] + "Z",
         "pid": os.getpid(),
         "inputs": {name: asdict(value) for name, value in inputs.items()},
-        "output": request.output,
-        "options": {name: asdict(setting) for name, setting in request.settings.items()},
+        "output": request.output.absolute(),
+        "options": {name: asdict(setting) for name, setting in _lasting(request).items()},
         "versions": {
             "vidgen": __version__,
             "python": platform.python_version(),
@@ -122,7 +120,34 @@ def record(task: TaskFolder, request: Request) -> None:
     write_whole(task.request, orjson.dumps(said, default=str, option=orjson.OPT_INDENT_2))
 
 
-def _copied(task: TaskFolder, name: str, path: Path) -> Input:
+def _files(request: Request) -> Mapping[str, Path]:
+    """name → file of everything that is read: photo, voice, perhaps the picture behind."""
+    files = {"photo": request.photo, "voice": request.voice}
+    behind = background_file(request.options)
+    return files if behind is None else {**files, "background": behind}
+
+
+def _lasting(request: Request) -> dict[str, Setting]:
+    """The settings as they hold later and elsewhere: whole paths, and words instead of their file.
+
+    Raises InputError when that file cannot be read.
+    """
+    settings = dict(request.settings)
+    if settings["text_file"].value is not None:
+        said = words(request.options)
+        settings["text"] = replace(settings["text_file"], value=said)
+        settings["text_file"] = Setting(None, "default")
+    key_file, behind = settings["did_key_file"], background_file(request.options)
+    if key_file.value is not None:
+        file = Path(key_file.value).expanduser().absolute()
+        settings["did_key_file"] = replace(key_file, value=file)
+    if behind is not None:
+        settings["background"] = replace(settings["background"], value=str(behind.absolute()))
+    return settings
+
+
+def keep_input(task: TaskFolder, name: str, path: Path) -> Input:
+    """Copy an input into the run's folder. Raises InputError when it cannot be read."""
     kept = kept_input(task, name, path)
     kept.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -149,7 +174,7 @@ def _copied(task: TaskFolder, name: str, path: Path) -> Input:
 
 
 def _copy_failed(error: OSError, path: Path, name: str) -> Exception:
-    if error.errno == 28:  # ENOSPC: the disk's fault, not the file's
+    if error.errno in NO_SPACE:  # the disk's fault, not the file's
         return error
     return InputError(
         "{path} cannot be read: {reason}.",

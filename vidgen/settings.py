@@ -2,18 +2,15 @@
 
 One dataclass field is one option: its name, default, help and limits stand here only; the
 command line is made from it (`cli`), and so are the environment names and the config keys.
-A flag wins over the environment (`VIDGEN_<NAME>`), that over `config.toml`, that over the default.
+A flag wins over the environment (`VIDGEN_<NAME>`), that over `config.toml` (`config`), that over
+the default.
 """
 
-import os
 import re
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from vidgen import paths
 from vidgen.errors import InputError
 
 Source = Literal["flag", "environment", "config", "default"]
@@ -49,10 +46,11 @@ def option(
     )
 
 
-FACE, VOICE, MOTION, PICTURE, RUN, SHOWN = (
+FACE, VOICE, MOTION, CLOUD, PICTURE, RUN, SHOWN = (
     "Who speaks",
     "The voice",
     "How they move",
+    "D-ID, when it draws",
     "The picture",
     "The run",
     "How it is shown",
@@ -66,9 +64,9 @@ class Options:
     # Who speaks
     person: str = option(
         "auto",
-        "Who speaks when several people are in the photo.",
+        "Who speaks: auto, largest, left, right, center, or a number, counted from the left.",
         panel=FACE,
-        metavar="auto|largest|left|right|center|N",
+        metavar="WHO",
     )
     conf_threshold: float = option(
         0.5, "How sure the detector must be of a face or person.", panel=FACE, least=0.05, most=0.95
@@ -100,15 +98,19 @@ class Options:
         choices=("auto", "puppet", "musetalk", "d-id"),
     )
     did_key_file: Path | None = option(
-        None, "A file with the D-ID key; else DID_API_KEY is used.", panel=MOTION
+        None, "A file with the D-ID key; else DID_API_KEY is used.", panel=CLOUD
     )
     did_auth: str = option(
-        "basic", "How D-ID wants the key.", panel=MOTION, choices=("basic", "base64", "bearer")
+        "basic",
+        "How D-ID wants the key: basic, base64 or bearer.",
+        panel=CLOUD,
+        choices=("basic", "base64", "bearer"),
+        metavar="HOW",
     )
     did_stitch: bool = option(
-        True, "Have D-ID return the whole picture, not a square of the face.", panel=MOTION
+        True, "Have D-ID return the whole picture, not a square of the face.", panel=CLOUD
     )
-    did_keep: bool = option(False, "Leave photo, voice and video at D-ID.", panel=MOTION)
+    did_keep: bool = option(False, "Leave photo, voice and video at D-ID.", panel=CLOUD)
     seed: int = option(0, "Same seed, same film.", panel=MOTION, least=0)
     mouth: float = option(1.0, "How far the mouth opens; 0 is off.", panel=MOTION, least=0, most=2)
     head_motion: float = option(
@@ -120,9 +122,9 @@ class Options:
     # The picture
     background: str = option(
         "keep",
-        "What is behind the speaker.",
+        "What is behind the speaker: keep, blur, transparent, a colour like #1e90ff, or a picture.",
         panel=PICTURE,
-        metavar="keep|blur|transparent|#rrggbb|IMAGE",
+        metavar="WHAT",
     )
     smoothing: float = option(
         1.0, "How soft the cut-out's edge is; 0 is off.", panel=PICTURE, least=0, most=3
@@ -165,44 +167,6 @@ class Setting:
 
 def environment_name(name: str) -> str:
     return ENVIRONMENT_PREFIX + name.upper()
-
-
-def read_config(file: Path | None = None) -> Mapping[str, Any]:
-    """The values in config.toml, flat, by option name. {} when there is no such file.
-
-    Raises InputError when it is not TOML or holds a name that no option has.
-    """
-    file = file or paths.config_file()
-    try:
-        values = tomllib.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(
-            "The settings file {file} cannot be read: {reason}.",
-            hint="Mend it or move it away.",
-            code="config.unreadable",
-            file=str(file),
-            reason=str(error),
-        ) from error
-    known = {entry.name for entry in fields(Options)} | KEEPING.keys()
-    unknown = sorted(values.keys() - known)
-    if unknown:
-        raise InputError(
-            "The settings file {file} has an unknown name: {name}.",
-            hint="Names are those of the options of `vidgen run`, with _ for -.",
-            code="config.unknown",
-            file=str(file),
-            name=unknown[0],
-        )
-    return values
-
-
-# Settings of the house rather than of one run: name -> (default, what it is)
-KEEPING: Final[Mapping[str, tuple[Any, str]]] = {
-    "keep_history_days": (30, "days that a run's history is kept"),
-    "keep_work_hours": (24, "hours that a finished run's work folder is kept"),
-}
 
 
 def check(options: Options) -> None:
@@ -272,6 +236,12 @@ def background_kind(options: Options) -> str:
     return "colour" if options.background.startswith("#") else "image"
 
 
+def background_file(options: Options) -> Path | None:
+    """The picture to show behind the speaker, where one is named and there."""
+    file = Path(options.background).expanduser()
+    return file if background_kind(options) == "image" and file.is_file() else None
+
+
 def words(options: Options) -> str:
     """The words of the voice, from the option or its file. Raises InputError."""
     if options.text_file is None:
@@ -285,23 +255,4 @@ def words(options: Options) -> str:
             code="config.text_file",
             file=str(options.text_file),
             reason=getattr(error, "strerror", None) or "it is not UTF-8 text",
-        ) from error
-
-
-def keeping(name: str, environ: Mapping[str, str] = os.environ) -> float:
-    """A setting of the house: environment, else config.toml, else the default.
-
-    Raises InputError for what is no number.
-    """
-    value = environ.get(environment_name(name), read_config().get(name, KEEPING[name][0]))
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            "The setting {name} is not a number: {value}.",
-            hint="Give a number, for example {example}.",
-            code="config.not_a_number",
-            name=name,
-            value=str(value),
-            example=KEEPING[name][0],
         ) from error

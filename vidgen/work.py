@@ -27,6 +27,11 @@ class Folder:
     work: Path
     previews: Path
 
+    @property
+    def task(self) -> Path:
+        """The run's own folder: what lies there is kept as long as its history."""
+        return self.work.parent
+
 
 @dataclass(frozen=True, slots=True)
 class Photo:

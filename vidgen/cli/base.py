@@ -1,6 +1,7 @@
 """The application, and what its commands share: arguments, JSON, errors in words."""
 
 import os
+import sys
 from typing import Annotated
 
 import typer
@@ -39,9 +40,23 @@ def tell(error: VidgenError) -> None:
     if language() != "en":
         message = say(error.code, error.details, language(), message)
         hint = say(f"{error.code}_hint", error.details, language(), hint)
-    typer.echo(f"vidgen: {message}", err=True)
-    if hint:
-        typer.echo(f"        {hint}", err=True)
+        if command := error.details.get("resume_command"):
+            hint = hint.replace("`vidgen resume`", f"`{command}`")
+    for text, lead in ((message, "vidgen: "), (hint, " " * 8)):
+        if text:
+            typer.echo(_paragraph(text, lead), err=True)
+
+
+def _paragraph(text: str, lead: str) -> str:
+    """The text behind `lead`, in rows that a terminal need not break in the middle of a word."""
+    if not sys.stderr.isatty():
+        return lead + text
+    from vidgen.progress.fitting import wrapped
+    from vidgen.progress.terminal import Terminal
+
+    columns, _ = Terminal(sys.stderr).size()
+    rows = wrapped(text, max(12, columns - len(lead)))
+    return lead + ("\n" + " " * len(lead)).join(rows)
 
 
 def show(value: object) -> None:
@@ -49,6 +64,21 @@ def show(value: object) -> None:
     import orjson
 
     typer.echo(orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2).decode())
+
+
+def _check_language(name: str) -> None:
+    """Raises InputError for a language that is not spoken here."""
+    from vidgen.errors import InputError
+    from vidgen.messages import LANGUAGES, pick
+
+    if not name.lower().startswith(pick(name)):
+        raise InputError(
+            "vidgen does not speak {name}.",
+            hint="Choose one of: {choices}.",
+            code="option.language",
+            name=name,
+            choices=", ".join(LANGUAGES),
+        )
 
 
 def _version(wanted: bool) -> None:
@@ -67,9 +97,10 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
     ] = False,
 ) -> None:
-    from vidgen.settings import read_config
+    from vidgen.config import read_config
 
     if lang:
+        _check_language(lang)
         os.environ["VIDGEN_LANG"] = lang  # for the views and the children, too
-    if context.invoked_subcommand in ("run", "demo"):
+    if context.invoked_subcommand in ("run", "demo", "resume"):
         context.default_map = {context.invoked_subcommand: dict(read_config())}

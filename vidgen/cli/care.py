@@ -36,8 +36,8 @@ def clean(
     as_json: Json = False,
 ) -> None:
     """Remove what is old: work folders after a day, runs after a month."""
+    from vidgen.config import keeping
     from vidgen.progress import cleaning
-    from vidgen.settings import keeping
     from vidgen.tables import cleaned_lines
 
     hours, days = keeping("keep_work_hours"), keeping("keep_history_days")
@@ -76,7 +76,10 @@ def models_pull(what: ModelName = "embedded") -> None:
 
 @models_app.command("verify")
 def models_verify(what: ModelName = "all", as_json: Json = False) -> None:
-    """Read every byte again and compare it with what it must be."""
+    """Read every byte again and compare it with what it must be.
+
+    Exits with 3 when one is wrong, or one that was named is missing.
+    """
     from vidgen.catalog import Catalog
     from vidgen.tables import models_table
 
@@ -85,7 +88,7 @@ def models_verify(what: ModelName = "all", as_json: Json = False) -> None:
         show(rows)
     else:
         models_table(rows)
-    if any(row.state == "wrong" for row in rows):
+    if any(row.state == "wrong" or (row.state == "missing" and what != "all") for row in rows):
         raise typer.Exit(3)
 
 

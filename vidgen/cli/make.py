@@ -76,15 +76,17 @@ def demo(context: typer.Context, output: Output = None, **flags: Any) -> None:
 def resume(task: Task, **flags: Any) -> None:
     """Take up a run that was cancelled, failed or broke off."""
     from vidgen.progress.store import find_task
+    from vidgen.request import read
 
     folder = find_task(Home.default(), task)
+    asked = read(folder).request
 
     def make(home: Home, views: "Sequence[Sink]") -> "Result":
         from vidgen import compose
 
         return compose.resume(home, folder, views)
 
-    _shown(make, taken(Showing, flags))
+    _shown(make, taken(Showing, flags), f"{asked.photo.name} + {asked.voice.name}")
 
 
 def _shown(make: Make, showing: Showing, title: str = "") -> None:

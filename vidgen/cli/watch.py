@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 Mode = Annotated[
     Literal["auto", "tty", "plain", "rawjson", "quiet"],
-    typer.Option("--progress", envvar="VIDGEN_PROGRESS", show_envvar=False, help="How to show it."),
+    typer.Option(
+        "--progress",
+        envvar="VIDGEN_PROGRESS",
+        show_envvar=False,
+        help="How to show it: auto, tty, plain, rawjson or quiet.",
+        metavar="MODE",
+    ),
 ]
 Token = Annotated[
     str,

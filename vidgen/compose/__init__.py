@@ -9,11 +9,13 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidgen import __version__, catalog, device, fetch, pipeline, plan, request, settings
 from vidgen.catalog import Catalog, Model, Told
+from vidgen.compose import before
 from vidgen.compose.steps import Assembly, did_account
 from vidgen.errors import InputError
 from vidgen.events import Completed, Emit, Log, Sink, StageEnded, StageProgress, StageStarted
@@ -26,7 +28,7 @@ from vidgen.progress.eta import Estimator
 from vidgen.progress.experience import Experience
 from vidgen.progress.past import past_runs
 from vidgen.progress.store import TaskLog, summarise
-from vidgen.request import Recorded, Request
+from vidgen.request import Request
 from vidgen.settings import Options, Setting
 
 if TYPE_CHECKING:  # numpy is behind these, and the first event must not wait for it
@@ -52,8 +54,6 @@ class Job:
     home: Home
     task: TaskFolder
     request: Request
-    photo: Path
-    voice: Path
 
     @property
     def options(self) -> Options:
@@ -87,7 +87,7 @@ def _begun(
         emit(StageStarted("initialized"))
         wanted = ask(emit)
         request.record(task, wanted)
-        return _conduct(Job(home, task, wanted, wanted.photo, wanted.voice), emit)
+        return _conduct(Job(home, task, wanted), emit)
 
 
 def resume(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Result:
@@ -108,45 +108,26 @@ def resume(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Result:
     with _logged(home, task, views) as emit:
         emit(StageStarted("initialized"))
         emit(Log("INFO", "run.resumed", {"task": task.task_id[:8]}))
-        photo, voice = _kept_inputs(task, recorded, emit)
-        return _conduct(Job(home, task, recorded.request, photo, voice), emit)
+        if recorded.version != __version__:
+            versions = {"was": recorded.version, "now": __version__}
+            emit(Log("WARNING", "run.version_changed", versions))
+        return _conduct(Job(home, task, before.taken_up(task, recorded, emit)), emit)
 
 
 @contextmanager
 def _logged(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Iterator[Emit]:
+    from vidgen.media import full_disk_told
+
     estimate = Estimator(lambda: Experience(past_runs(home, skip=task.task_id)))
     with TaskLog(task) as log:
         emit = Broadcast(task.task_id, views, log=log, floor=log.progress, estimate=estimate)
-        with pipeline.concluded(emit, lambda: _resume_command(task)):
+        # Full disks are met in many places: copies, kept values, pieces, locks.
+        with pipeline.concluded(emit, lambda: _resume_command(task)), full_disk_told(task.work):
             yield emit
 
 
 def _resume_command(task: TaskFolder) -> str:
     return f"vidgen resume {task.task_id[:8]}" if task.request.is_file() else ""
-
-
-def _kept_inputs(task: TaskFolder, recorded: Recorded, emit: Emit) -> tuple[Path, Path]:
-    """The run's own copies. Says when the originals, or vidgen, are not what they were."""
-    for name, was in recorded.inputs.items():
-        if not request.kept_input(task, name, was.path).is_file():
-            raise InputError(
-                "The run's copy of the {name} is gone, so it cannot be taken up.",
-                hint="Start it again with vidgen run.",
-                code="resume.no_input",
-                name=name,
-            )
-        now = request.fingerprint(was.path)
-        if not now:
-            emit(Log("INFO", "run.input_gone", {"name": name, "path": str(was.path)}))
-        elif now != was.sha256:
-            emit(Log("WARNING", "run.input_changed", {"name": name, "path": str(was.path)}))
-    if recorded.version != __version__:
-        versions = {"was": recorded.version, "now": __version__}
-        emit(Log("WARNING", "run.version_changed", versions))
-    photo, voice = (
-        request.kept_input(task, name, recorded.inputs[name].path) for name in ("photo", "voice")
-    )
-    return photo, voice
 
 
 def _conduct(job: Job, emit: Emit) -> Result:
@@ -156,10 +137,13 @@ def _conduct(job: Job, emit: Emit) -> Result:
     photo, speech = _opened(job, emit)
     chosen = _planned(job, emit)
     steps = Assembly(job.home, job.task, job.request, chosen, emit).steps(photo, speech)
-    told = _plan_told(chosen, job.options, photo, speech)
+    told = {**_plan_told(chosen, job.options, photo, speech), "kept": _kept(job, steps)}
     emit(StageEnded("initialized", time.monotonic() - began, "completed", "run.planned", told))
+    # While D-ID draws, which takes minutes, another run may have the device.
+    here = list(takewhile(lambda step: not step.is_elsewhere, steps))
     with _alone(job, chosen.device, emit):
-        work = _run(job, steps, chosen.device, Work(photo, speech), emit)
+        work = _run(job, here, chosen.device, Work(photo, speech), emit)
+    work = _run(job, steps[len(here) :], chosen.device, work, emit)
     video, took = work.get(Video), time.monotonic() - began
     metadata = {**video.metadata, "took_seconds": round(took, 2)}
     emit(Completed(str(video.path), took, metadata))
@@ -173,8 +157,10 @@ def _opened(job: Job, emit: Emit) -> "tuple[Photo, Speech]":
 
     check_output(job.request.output)
     words = settings.words(job.options)
-    photo = open_photo(job.photo)
-    speech = read_speech(job.voice, max_seconds=job.options.max_seconds, text=words, emit=emit)
+    photo = open_photo(job.request.photo)
+    speech = read_speech(
+        job.request.voice, max_seconds=job.options.max_seconds, text=words, emit=emit
+    )
     if job.options.renderer == "d-id":
         from vidgen.renderers.did.uploads import refuse
 
@@ -184,13 +170,16 @@ def _opened(job: Job, emit: Emit) -> "tuple[Photo, Speech]":
 
 
 def _planned(job: Job, emit: Emit) -> Plan:
-    """Choose the models and make the embedded ones ready."""
+    """Choose the models and make the embedded ones ready; a resumed run keeps what it had."""
     embedded = [catalog.models()[name] for name in plan.EMBEDDED]
     fetched = fetch.ensure(job.shelf, embedded, _telling(emit))
     if fetched:
         names = ", ".join(model.name for model in fetched)
         emit(Log("INFO", "models.fetched", {"names": names}))
-    return plan.choose(job.shelf, job.options, emit)
+    same = before.same_as_before(job.task, job.shelf, emit)
+    chosen = same or plan.choose(job.shelf, job.options, emit)
+    before.note(job.task, chosen)
+    return chosen
 
 
 def _telling(emit: Emit) -> Told:
@@ -220,6 +209,16 @@ def _plan_told(
     }
 
 
+def _kept(job: Job, steps: Sequence[Step]) -> list[str]:
+    """The stages that will not be made again: for the estimate of the run's time."""
+    keeper = _keeper(job)
+    return [step.stage.name for step in steps if keeper.has(step)]
+
+
+def _keeper(job: Job) -> WorkKeeper:
+    return WorkKeeper(job.home, job.task.work, fresh=job.options.fresh)
+
+
 @contextmanager
 def _alone(job: Job, where: str, emit: Emit) -> Iterator[None]:
     """Hold the device; say behind whom the run waits, and for how long it did."""
@@ -242,11 +241,12 @@ def _run(job: Job, steps: Sequence[Step], where: str, work: "Work", emit: Emit) 
     from vidgen.progress.resources import Sampler
     from vidgen.work import Folder
 
-    keeper = WorkKeeper(job.home, job.task.work, fresh=job.options.fresh)
+    if not steps:
+        return work
     job.task.previews.mkdir(exist_ok=True)
     work = work.plus(Folder(job.task.work, job.task.previews))
     with Sampler(emit, where):
-        return pipeline.run(steps, work, emit, keeper, device=where)
+        return pipeline.run(steps, work, emit, _keeper(job), device=where)
 
 
 def _demo_request(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from vidgen import __version__, catalog, request, settings
@@ -35,9 +34,8 @@ class Keys:
         subject = key(
             "detect", chosen.face_models, "person conf_threshold framing height aspect", photo
         )
-        background = request.fingerprint(Path(options.background))
         cutout = key(
-            "matte", chosen.matte_models, "background smoothing", subject, background, where
+            "matte", chosen.matte_models, "smoothing", subject, _background(options), where
         )
         speech = key("prosody", (), "pitch pitch_range rate loudness", voice)
         film = key(
@@ -50,3 +48,9 @@ class Keys:
             (chosen.renderer, where),
         )
         return cls(subject, cutout, film)
+
+
+def _background(options: Options) -> str:
+    """The word or colour, or what is in the picture: its name and place do not matter."""
+    file = settings.background_file(options)
+    return request.fingerprint(file) if file else options.background

@@ -137,7 +137,11 @@ class Assembly:
 
         payer = did_account(self.options)
         past = Past(self.home.root / "did-times.json")
-        return [Step(DidUpload(payer, self.task.task_id)), Step(DidProcessing(payer, past=past))]
+        stages = (
+            DidUpload(payer, self.task.task_id),
+            DidProcessing(payer, past=past, format=self.options.format),
+        )
+        return [Step(stage, is_elsewhere=True) for stage in stages]
 
     def _renderer(self) -> tuple["Renderer", tuple[Network, ...]]:
         """What draws the frames, and the networks it loads."""

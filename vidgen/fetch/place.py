@@ -13,10 +13,25 @@ from vidgen.fetch.troubles import no_room
 SPARE_BYTES: Final = 64 * 1024 * 1024  # left free beyond what a download needs
 
 
+def disk_of(folder: Path) -> object:
+    """The disk that a folder lies on, or will lie on, as something to compare."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder.stat().st_dev
+
+
 def check_room(folder: Path, needed: int) -> None:
     """Raises SetupError when the disk cannot hold `needed` bytes more."""
-    if shutil.disk_usage(folder).free < needed + SPARE_BYTES:
+    if needed and shutil.disk_usage(folder).free < needed + SPARE_BYTES:
         raise no_room(folder, needed)
+
+
+def size_of(file: Path) -> int:
+    """Bytes; 0 for none, or for one that was moved between a listing and the look."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def part_file(shelf: Catalog, model: Model) -> Path:
@@ -51,6 +66,7 @@ def install(shelf: Catalog, model: Model, part: Path) -> None:
         catalog.lock_file(file).write_text(digest + "\n", "ascii")
     _settle(part)
     part.replace(file)
+    catalog.seal(file, digest)
 
 
 def _settle(part: Path) -> None:

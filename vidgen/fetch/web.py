@@ -7,13 +7,14 @@ only taken up when the server says that the file is still the same one (If-Range
 import errno
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from vidgen.catalog import Catalog, Model, Told
 from vidgen.errors import SetupError
-from vidgen.fetch.place import check_room, install, part_file
+from vidgen.fetch.place import check_room, install, part_file, size_of
 from vidgen.fetch.troubles import gave_up, no_room, refused
 
 if TYPE_CHECKING:
@@ -40,6 +41,15 @@ class Patience:
 USUAL: Final = Patience()
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What to ask for, and the headers that its server wants; another server never gets them."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_fixed: bool = False  # what is there never changes, so any beginning of it is one
+
+
 class _Again(Exception):  # noqa: N818  # no error yet: the next try may do
     """This try ended early; `reason` is for the person if no other one does better."""
 
@@ -49,34 +59,41 @@ def fetch(shelf: Catalog, wanted: list[Model], told: Told, patience: Patience = 
     for model in wanted:
         part = part_file(shelf, model)
         part.parent.mkdir(parents=True, exist_ok=True)
-        _complete(model, part, told, patience)
-        _note_file(part).unlink(missing_ok=True)
+        complete(model, Source(model.source), part, told, patience)
         install(shelf, model, part)
 
 
-def _complete(model: Model, part: Path, told: Told, patience: Patience) -> None:
-    """Try until `part` is whole. Tries without a new byte are counted, others are not."""
+def complete(
+    model: Model, source: Source, part: Path, told: Told, patience: Patience = USUAL
+) -> None:
+    """Try until `part` is whole. Tries without a new byte are counted, others are not.
+
+    Raises SetupError for a refusal, no space, and when the tries are over.
+    """
     failures = 0
     while True:
-        before = _size(part)
+        before = size_of(part)
         try:
-            _try_once(model, part, told, patience)
+            _try_once(model, source, part, told, patience)
+            _note_file(part).unlink(missing_ok=True)
             return
         except _Again as error:
-            failures = 0 if _size(part) > before else failures + 1
+            failures = 0 if size_of(part) > before else failures + 1
             if failures >= patience.tries:
                 raise gave_up(model, str(error)) from error
             time.sleep(patience.pause * 2 ** max(0, failures - 1))
 
 
-def _try_once(model: Model, part: Path, told: Told, patience: Patience) -> None:
+def _try_once(model: Model, source: Source, part: Path, told: Told, patience: Patience) -> None:
     import httpx
 
     timeout = httpx.Timeout(patience.read, connect=patience.connect)
     try:
         with (
             httpx.Client(follow_redirects=True, timeout=timeout) as client,
-            client.stream("GET", model.source, headers=_headers(part)) as response,
+            client.stream(
+                "GET", source.url, headers={**source.headers, **_range(source, part)}
+            ) as response,
         ):
             start = _start(model, part, response)
             if start is not None:
@@ -87,11 +104,14 @@ def _try_once(model: Model, part: Path, told: Told, patience: Patience) -> None:
         raise gave_up(model, str(error)) from error
 
 
-def _headers(part: Path) -> dict[str, str]:
+def _range(source: Source, part: Path) -> dict[str, str]:
+    """What asks for the rest only, should the file still be the same."""
     headers = {"Accept-Encoding": "identity"}  # lengths and ranges are the file's own
-    validator = _note(part).get("validator")
-    if validator and _size(part):
-        headers |= {"Range": f"bytes={_size(part)}-", "If-Range": validator}
+    rest, validator = {"Range": f"bytes={size_of(part)}-"}, _note(part).get("validator")
+    if size_of(part) and source.is_fixed:
+        headers |= rest
+    elif size_of(part) and validator:
+        headers |= rest | {"If-Range": validator}
     return headers
 
 
@@ -102,14 +122,14 @@ def _start(model: Model, part: Path, response: "httpx.Response") -> int | None:
         raise _Again(f"HTTP {status}")
     if status == 416:  # nothing after what we have: whole, or of another file
         whole = response.headers.get("Content-Range", "").rpartition("/")[2]
-        if whole == str(_size(part)):
+        if whole == str(size_of(part)):
             return None
         part.unlink(missing_ok=True)
         raise _Again("the file changed on the server")
     if status not in (200, 206):
         raise refused(model, status)
     start = _first_byte(response) if status == 206 else 0
-    if status == 206 and start != _size(part):
+    if status == 206 and start != size_of(part):
         part.unlink(missing_ok=True)
         raise _Again("the server sent another part than was asked for")
     _check_length(model, start, response)
@@ -172,10 +192,6 @@ def _check_length(model: Model, start: int, response: "httpx.Response") -> None:
         offered=start + int(length),
         bytes=model.bytes,
     )
-
-
-def _size(part: Path) -> int:
-    return part.stat().st_size if part.exists() else 0
 
 
 def _note_file(part: Path) -> Path:

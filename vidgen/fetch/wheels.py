@@ -13,7 +13,7 @@ from typing import Final
 from vidgen import catalog
 from vidgen.catalog import Catalog, Model, Told
 from vidgen.errors import SetupError
-from vidgen.fetch.place import install
+from vidgen.fetch.place import install, size_of
 
 POLL_SECONDS: Final = 0.2  # how often a running pip is looked at
 
@@ -69,7 +69,7 @@ def _watched(
     reader.start()
     try:
         while pip.poll() is None:
-            so_far = sum(_size(file) for file in folder.rglob("*.whl"))
+            so_far = sum(map(size_of, folder.rglob("*.whl")))
             told(first, min(so_far, wheel.bytes), wheel.bytes)
             try:
                 pip.wait(POLL_SECONDS)
@@ -81,13 +81,6 @@ def _watched(
         raise
     reader.join(5)
     return "".join(said)
-
-
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except OSError:  # pip moved it between the listing and the look
-        return 0
 
 
 def _pip_refused(requirement: str, output: str) -> SetupError:

@@ -2,10 +2,10 @@
 
 from vidgen.media.film import FilmWriter
 from vidgen.media.formats import ENCODINGS, Encoding, Sound, encoding_for, hardware_codec
-from vidgen.media.mux import Probe, decoded, first_frame, join, probe, write_poster
+from vidgen.media.mux import Probe, decoded, first_frame, join, notes_of, probe, write_poster
 from vidgen.media.pieces import Pieces, Span, spans
 from vidgen.media.previews import Previews, save_cutout, save_preview, tell_cutout
-from vidgen.media.target import check_output, landing, unused_name
+from vidgen.media.target import check_output, full_disk_told, landing, unused_name
 from vidgen.media.voice import flaws, read_speech
 
 __all__ = [
@@ -22,9 +22,11 @@ __all__ = [
     "encoding_for",
     "first_frame",
     "flaws",
+    "full_disk_told",
     "hardware_codec",
     "join",
     "landing",
+    "notes_of",
     "probe",
     "read_speech",
     "save_cutout",

@@ -234,8 +234,30 @@ def decoded(path: Path, *, has_alpha: bool = False) -> Iterator[Any]:
                 yield frame
 
 
-def write_poster(film: Film, path: Path) -> None:
-    """Write the film's first frame, where the eyes are open, as a PNG file."""
+def write_poster(film: Film, path: Path, tags: Mapping[str, str] | None = None) -> None:
+    """Write the film's first frame, where the eyes are open, as a PNG file with these notes."""
+    from PIL import Image, PngImagePlugin
+
+    notes = PngImagePlugin.PngInfo()
+    for name, text in (tags or {}).items():
+        notes.add_itxt(name.capitalize(), text)
+    picture = Image.fromarray(first_frame(film.pieces[0], has_alpha=film.has_alpha))
+    picture.save(path, "PNG", pnginfo=notes)
+
+
+def notes_of(path: Path) -> tuple[str, ...]:
+    """What a video or poster of ours says of itself; nothing when the file is something else."""
+    import av
     from PIL import Image
 
-    Image.fromarray(first_frame(film.pieces[0], has_alpha=film.has_alpha)).save(path, "PNG")
+    if not path.is_file():  # opening a pipe would wait for ever
+        return ()
+    try:
+        if path.suffix == ".png":
+            with Image.open(path) as picture:
+                return tuple(text for text in picture.info.values() if isinstance(text, str))
+        # By its name: a text called .mp4 might be a playlist, and FFmpeg would follow it.
+        with av.open(str(path), format=path.suffix.removeprefix(".")) as container:
+            return tuple(container.metadata.values())
+    except (av.error.FFmpegError, OSError, ValueError, SyntaxError):  # Pillow's for a bad PNG
+        return ()

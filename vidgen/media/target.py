@@ -6,16 +6,16 @@ Knows folders and names only; nothing of what is in the files.
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from glob import escape
 from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
 from vidgen.errors import InputError, SetupError
+from vidgen.files import NO_SPACE
 
-# EFBIG is how a file system or a limit says that a file has no more room to grow.
-NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 NOT_ALLOWED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
@@ -49,25 +49,33 @@ def _try_output(path: Path) -> None:
     Path(name).unlink()
 
 
-def unused_name(path: Path) -> Path:
-    """`path` if nothing is there, else the first free one of name-2, name-3, …"""
+def unused_name(path: Path, is_own: Callable[[Path], bool] = lambda _: False) -> Path:
+    """`path` if nothing is there, else the first free one of name-2, name-3, …
+
+    What `is_own` says yes to counts as free: it may be replaced.
+    """
     numbered = (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in count(2))
     with _told_plainly(path):
-        return next(candidate for candidate in chain([path], numbered) if not candidate.exists())
+        return next(name for name in chain([path], numbered) if not name.exists() or is_own(name))
 
 
 @contextmanager
-def landing(target: Path, *, durable: bool = True) -> Iterator[Path]:
+def landing(target: Path, *, durable: bool = True, owner: str = "") -> Iterator[Path]:
     """Give a hidden temporary name beside `target`; move it there when the block ends well.
 
-    On any way out but a good one the temporary file is removed and `target` is as it was.
+    On any way out but a good one the temporary file is removed and `target` is as it was; what
+    `kill -9` left of an earlier attempt goes with the next one of the same `owner`, a task's id.
     `durable` waits until the disk has it. Raises SetupError for a full disk, InputError for a
     folder that is gone or not writable.
     """
     # Not mkstemp: its files are readable by the owner only, and a video has the usual rights.
     # 40 characters are at most 160 bytes, so the name fits wherever the target's does.
-    temporary = target.with_name(f".{target.name[:40]}.{os.getpid()}-{os.urandom(3).hex()}.part")
+    stem = f".{target.name[:40]}.{owner[:8] or os.getpid()}-"
+    temporary = target.with_name(f"{stem}{os.urandom(3).hex()}.part")
     try:
+        if owner:
+            for left in target.parent.glob(f"{escape(stem)}*.part"):
+                _remove(left)
         with _told_plainly(target):
             yield temporary
             if durable:
@@ -76,7 +84,13 @@ def landing(target: Path, *, durable: bool = True) -> Iterator[Path]:
             if durable and os.name == "posix":
                 _flush(target.absolute().parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _remove(file: Path) -> None:
+    """Best effort: a disk that went read-only has told its error already."""
+    with suppress(OSError):
+        file.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:
@@ -105,14 +119,7 @@ def plain_error(error: OSError, path: Path) -> InputError | SetupError | None:
     """What a person can do about `error` while writing `path`; None when it is something else."""
     folder = path.absolute().parent
     if error.errno in NO_SPACE:
-        return SetupError(
-            "No space is left on the disk for {path}.",
-            hint="Free some space in {folder} (`vidgen clean` removes old work folders), then"
-            " resume: finished pieces are kept.",
-            code="output.disk_full",
-            path=str(path),
-            folder=str(folder),
-        )
+        return _disk_full(path)
     if error.errno in NOT_ALLOWED:
         return _not_writable(folder)
     if error.errno == errno.ENAMETOOLONG:
@@ -125,6 +132,29 @@ def plain_error(error: OSError, path: Path) -> InputError | SetupError | None:
     if error.errno == errno.ENOENT and not folder.is_dir():
         return _folder_missing(folder)
     return None
+
+
+@contextmanager
+def full_disk_told(path: Path) -> Iterator[None]:
+    """Turn a full disk, wherever the block met it, into a SetupError about `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        raise _disk_full(path) from error
+
+
+def _disk_full(path: Path) -> SetupError:
+    return SetupError(
+        "No space is left on the disk for {path}.",
+        hint="Free some space in {folder} (`vidgen clean` removes old work folders), then"
+        " `vidgen resume`: what is finished is kept.",
+        code="output.disk_full",
+        is_retryable=True,
+        path=str(path),
+        folder=str(path.absolute().parent),
+    )
 
 
 def _folder_missing(folder: Path) -> InputError:

@@ -24,6 +24,7 @@ class Forecast:
     errors: tuple[float | None, ...]
     is_kept: bool | None
     jumps: int  # upwards, by more than a tenth
+    upper: float | None = None  # the first bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ def forecast(events: Iterable[Envelope]) -> Forecast | None:
         tuple(_error(points, share * whole, whole) for share in MOMENTS),
         None if upper is None else whole <= float(upper),
         _jumps(points),
+        None if upper is None else float(upper),
     )
 
 

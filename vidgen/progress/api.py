@@ -11,18 +11,22 @@ from typing import Any, Final
 import orjson
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
+from vidgen.events import LINE_LIMIT
 from vidgen.progress.aggregate import aggregate
 from vidgen.progress.gate import Places, Refusal
 from vidgen.progress.hub import Hub, UnknownTask
 from vidgen.progress.listing import Listing, is_task_id
 from vidgen.progress.streams import Cursor
 from vidgen.progress.tail import Tail
+from vidgen.progress.visits import Visits
 from vidgen.progress.watcher import REPLAY_BYTES
 
 PIECE_BYTES: Final = 256 * 1024  # of a long history at a time
 POLL_BYTES: Final = 1024 * 1024  # of events in one answer to a long poll
 LOGS_MOST: Final = 1000
+LOGS_AT_ONCE: Final = 128  # 64 KB each at most, so that one reading holds them
 LEVELS: Final = {"INFO": 0, "WARNING": 1, "ERROR": 2}
 PICTURES: Final = {
     ".jpg": "image/jpeg",
@@ -41,10 +45,11 @@ def answer(content: Any, status: int = 200) -> Response:
 class Api:
     """The handlers. All raise Refusal for what cannot be answered."""
 
-    def __init__(self, hub: Hub, listing: Listing, places: Places) -> None:
+    def __init__(self, hub: Hub, listing: Listing, places: Places, visits: Visits) -> None:
         self._hub = hub
         self._listing = listing
         self._places = places
+        self._visits = visits
 
     async def tail(self, task_id: str) -> Tail:
         """The task's open log."""
@@ -124,12 +129,19 @@ class Api:
             raise Refusal(400, "bad_level", "`level` is INFO, WARNING or ERROR.")
         since = _number(request, "since", 0, least=0, most=1 << 50)
         tail = await self._tail_of(request)
-        least = LEVELS[level]
+        least, epoch = LEVELS[level], tail.epoch
         found = []
-        for place in tail.logs(since)[-LOGS_MOST * 10 :]:
-            event = orjson.loads(_lines(tail, [place])[0])
-            if LEVELS.get(str(event["data"].get("level", "INFO")), 0) >= least:
-                found.append(event)
+        places = tail.logs(since)[-LOGS_MOST * 10 :]
+        for begin in range(0, len(places), LOGS_AT_ONCE):
+            for line in _lines(
+                tail, places[begin : begin + LOGS_AT_ONCE], LOGS_AT_ONCE * LINE_LIMIT
+            ):
+                event = orjson.loads(line)
+                if LEVELS.get(str(event["data"].get("level", "INFO")), 0) >= least:
+                    found.append(event)
+            await asyncio.sleep(0)  # a long log must not hold up the watchers
+            if tail.epoch != epoch:
+                raise Refusal(404, "log_lost", "The task's log was replaced or deleted.")
         found = found[-LOGS_MOST:]
         return answer({"task_id": tail.task_id, "log_count": len(found), "logs": found})
 
@@ -160,7 +172,19 @@ class Api:
         kind = FILMS.get(file.suffix.lower()) if file else None
         if file is None or kind is None or not await asyncio.to_thread(file.is_file):
             raise Refusal(404, "no_video", "There is no finished video.")
-        return FileResponse(file, media_type=kind, headers=FRESH)
+        return _Film(file, kind, self._visits)
+
+
+class _Film(FileResponse):
+    """A file that a server may wait for before it ends."""
+
+    def __init__(self, file: Path, kind: str, visits: Visits) -> None:
+        super().__init__(file, media_type=kind, headers=FRESH)
+        self._visits = visits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._visits.fetching():
+            await super().__call__(scope, receive, send)
 
 
 def cursor_of(query: Mapping[str, str], last_event_id: str = "") -> Cursor | None:

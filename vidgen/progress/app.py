@@ -29,6 +29,7 @@ from vidgen.progress.protocol import CONNECTION, Socket, forget_request
 from vidgen.progress.routes import ROUTES, Route
 from vidgen.progress.streams import AllStream, Cursor, SeveralStream, Stream, TaskStream
 from vidgen.progress.tail import Tail
+from vidgen.progress.visits import Visits
 from vidgen.progress.ws import Conversation, Socketed, serve_socket
 
 SSE: Final = "/api/sse/progress"
@@ -37,7 +38,7 @@ MOST_NAMED: Final = 64  # tasks in one request for several
 HARDENED: Final = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
@@ -75,10 +76,11 @@ class Application:
         self.hub = Hub(home)
         self.listing = Listing(home)
         self.places = Places(rules.max_watchers, rules.per_address)
+        self.visits = Visits()
         self.jobs = Jobs(home) if rules.accepts_jobs else None
         self._keys = Keys(rules.token, rules.port)
         self._names = Names(rules.host, rules.host_names, rules.origins)
-        self._api = Api(self.hub, self.listing, self.places)
+        self._api = Api(self.hub, self.listing, self.places, self.visits)
         self._began = time.time()
         self._starlette = Starlette(
             routes=[
@@ -117,6 +119,7 @@ class Application:
         if scope["type"] == "lifespan":
             await self._starlette(scope, receive, send)
             return
+        self.visits.seen()
         try:
             stream = await self._answered(scope, receive, send)
             if stream is not None:
@@ -124,6 +127,8 @@ class Application:
                 await stream.run(send, receive)
         except Refusal as refusal:
             await _denied(refusal, scope, receive, send)
+        finally:
+            self.visits.seen()
 
     async def _answered(self, scope: Scope, receive: Receive, raw_send: Send) -> Stream | None:
         """Answer, or say what stream there is to run."""

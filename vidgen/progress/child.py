@@ -7,12 +7,11 @@ through a pipe and not through the command line, which everybody on the machine 
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,12 +21,12 @@ from vidgen.paths import Home
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 55433
 READY_SECONDS: Final = 15.0
-END_SECONDS: Final = 3.0
+END_SECONDS: Final = 11.0  # `visits` waits 8 s at most, the server's end takes 2
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A server that runs beside us. The token is for a person's eyes, never for a log."""
+    """A server that runs beside us, and its token when it was made for it."""
 
     url: str
     token: str
@@ -35,12 +34,15 @@ class Child:
 
 @contextlib.contextmanager
 def start_child(home: Home, address: str = "", token: str = "") -> Iterator[Child]:
-    """Serve this home until the `with` ends, or this process does.
+    """Serve this home until the `with` ends, or this process does; a page that is open then gets
+    the film first.
 
     `address` is HOST, :PORT or HOST:PORT; "" is loopback at the usual port or, when that is
-    taken, at a free one. Raises InputError or SetupError when it cannot be served there.
+    taken, at a free one. `token` is VIDGEN_TOKEN's when none is given, as for `serve-progress`.
+    Raises InputError or SetupError when it cannot be served there.
     """
     host, port = parse_address(address)
+    token = token or os.environ.get("VIDGEN_TOKEN", "")
     wanted = {"home": str(home.root), "host": host, "port": port, "token": token,
               "may_move": not address}  # fmt: skip
     process = subprocess.Popen(  # noqa: S603  # ourselves
@@ -113,7 +115,7 @@ def _ended(process: "subprocess.Popen[bytes]") -> None:
 
 def main() -> None:
     """Serve what the first line of stdin says, until stdin ends."""
-    from vidgen.progress.app import Rules
+    from vidgen.progress.app import Application, Rules
     from vidgen.progress.server import Listening, serve
 
     wanted = json.loads(sys.stdin.buffer.readline())
@@ -122,15 +124,19 @@ def main() -> None:
 
     def told(listening: Listening) -> None:
         _answer(asdict(listening))
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def until(app: Application) -> None:
+        sys.stdin.buffer.read()  # ends with the parent, however that ends
+        app.visits.await_end()
 
     try:
         try:
-            serve(home, rules, told=told)
+            serve(home, rules, told=told, until=until)
         except SetupError:
             if not wanted["may_move"]:
                 raise
-            serve(home, Rules(host=rules.host, port=0, token=rules.token), told=told)
+            elsewhere = replace(rules, port=0)
+            serve(home, elsewhere, told=told, until=until)
     except (InputError, SetupError) as error:
         _answer({"reason": error.message})
 
@@ -138,11 +144,6 @@ def main() -> None:
 def _answer(said: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(said) + "\n")
     sys.stdout.flush()
-
-
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

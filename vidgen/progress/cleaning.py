@@ -74,7 +74,8 @@ def _clean_one(
     summary = summarise(folder)
     if summary is None:
         return _remove_run(folder) if age > EMPTY_SECONDS else Cleaned()
-    is_resumable = summary.state in RESUMABLE and folder.work.is_dir()
+    # We hold the run's lock, so it is not running: what looks so was killed.
+    is_resumable = summary.state in RESUMABLE | {"running"} and folder.work.is_dir()
     if is_resumable and keep_resumable and age > min(days * DAY, hours * HOUR):
         return Cleaned(kept_resumable=1, resumable_bytes=size_of(folder.work))
     if age > days * DAY:

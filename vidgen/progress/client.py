@@ -23,10 +23,12 @@ _ENDS: Final = frozenset({"complete", "error", "cancelled", "interrupted", "dele
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One event, and the host whose run it is of."""
+    """One event, and the host whose run it is of: its name, its address, the run's title."""
 
     host: str
     envelope: Envelope
+    base: str = ""
+    title: str = ""
 
 
 def watch(
@@ -64,7 +66,7 @@ def _until(follower: Follower, stop: Callable[[Envelope], bool]) -> Iterator[Tol
     same = _Same()
     for envelope in follower.events():
         if not same(envelope):
-            yield Told(follower.host, envelope)
+            yield Told(follower.host, envelope, follower.base, follower.title)
         if stop(envelope):
             return
 

@@ -33,3 +33,7 @@ class Countdown:
         self._seen = max(now, self._seen)
         self._end += min(step, max(-step, self._goal - self._end))
         return max(0.0, self._end - now)
+
+    def overdue(self, now: float) -> float:
+        """Seconds since nothing was left."""
+        return 0.0 if self._end is None else max(0.0, now - self._end)

@@ -17,7 +17,7 @@ from vidgen.progress.past import TAIL, PastRun, StageTime
 from vidgen.progress.state import CLOUD_PLAN, LOCAL_PLAN
 
 NEWEST: Final = 20  # times of one stage that count; older ones were made by older programs
-LEAST_FOR_LINE: Final = 4
+ENOUGH_FOR_LINE: Final = 4  # points; of fewer it is believed in part
 LEAST_SPREAD: Final = 1.5  # largest work over smallest, below which a line means nothing
 LEAST_RATIOS: Final = 3
 SHARE_KEPT: Final = 0.75  # of the runs shall end within the bound
@@ -32,14 +32,21 @@ Request = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Foretold:
-    """A stage's expected time, seconds: getting ready (models loading), then its work."""
+    """A stage's expected time, seconds: getting ready (models loading), its units of work, and
+    what follows the last of them."""
 
     ready: float
     work: float
+    closing: float = 0.0
 
     @property
     def seconds(self) -> float:
-        return self.ready + self.work
+        return self.ready + self.work + self.closing
+
+    def times(self, factor: float, pace: float) -> "Foretold":
+        """All of it times `factor`; the work, which loading is not, times `pace` too."""
+        work = factor * pace
+        return Foretold(self.ready * factor, self.work * work, self.closing * work)
 
 
 class Experience:
@@ -56,15 +63,12 @@ class Experience:
         known = self._like(stage, request, traits or {})
         if not known:
             return None
-        times = [time for _, time in known]
-        ready = median(time.ready_seconds for time in times)
-        points = [(work_of(time, run.request), time.seconds) for run, time in known]
-        wanted = work_of(times[-1], request)
-        paired = [(x, y) for x, y in points if x]
-        if wanted is None or len(paired) < len(points):
-            return Foretold(ready, median(y for _, y in points))
-        slope, base = line(paired)
-        return Foretold(ready, base + slope * wanted)
+        ready = median(time.ready_seconds for _, time in known)
+        works = [work_of(time, run.request) for run, time in known]
+        wanted = work_of(known[-1][1], request)
+        counted = [time.seconds - time.closing_seconds for _, time in known]
+        closing = [time.closing_seconds for _, time in known]
+        return Foretold(ready, _at(wanted, works, counted), _at(wanted, works, closing))
 
     def run_seconds(self, request: Request) -> float | None:
         """The sum over the plan's stages; None when its longest part is unknown."""
@@ -93,7 +97,8 @@ class Experience:
         """actual/foretold of each whole run, foretold from the runs before it only."""
         ratios = []
         for at, run in enumerate(self._runs):
-            if run.seconds is None or any(stage.status == "reused" for stage in run.stages):
+            reused = {stage.stage for stage in run.stages if stage.status == "reused"}
+            if run.seconds is None or reused - set(kept_of(run.request)):
                 continue
             before = Experience(self._runs[:at], calibrated=False)
             foretold = before.run_seconds(run.request)
@@ -137,8 +142,15 @@ def _kind(time: StageTime) -> tuple[object, ...]:
 
 
 def plan_of(request: Request) -> tuple[str, ...]:
-    """The stages of a run, and what comes between the last one and its end."""
-    return (*(CLOUD_PLAN if request.get("renderer") == "d-id" else LOCAL_PLAN), TAIL)
+    """The stages that a run has to do, and what comes between the last one and its end."""
+    kept = kept_of(request)
+    plan = CLOUD_PLAN if request.get("renderer") == "d-id" else LOCAL_PLAN
+    return (*(stage for stage in plan if stage not in kept), TAIL)
+
+
+def kept_of(request: Request) -> tuple[str, ...]:
+    """The stages whose results the run has from an earlier one, as its plan knew."""
+    return tuple(request.get("kept") or ())
 
 
 def size_class(request: Request) -> int:
@@ -158,13 +170,28 @@ def work_of(time: StageTime, request: Request) -> float | None:
     return float(told) if isinstance(told, int | float) and told > 0 else None
 
 
+def _at(wanted: float | None, works: Sequence[float | None], seconds: Sequence[float]) -> float:
+    """Seconds for so much work, going by what the known works took; their median without any."""
+    points = [(work, took) for work, took in zip(works, seconds, strict=True) if work]
+    if wanted is None or len(points) < len(seconds):
+        return median(seconds)
+    slope, base = line(points)
+    return base + slope * wanted
+
+
 def line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """(seconds per unit of work, seconds besides) through (work, seconds) points; neither < 0."""
+    """(seconds per unit of work, seconds besides) through (work, seconds) points; neither < 0.
+
+    Few points say little about what is besides: the fewer, the more is taken to be work.
+    """
     works = [work for work, _ in points]
     per_unit = median(seconds / work for work, seconds in points)
-    if len(points) < LEAST_FOR_LINE or max(works) < LEAST_SPREAD * min(works):
+    if max(works) < LEAST_SPREAD * min(works):
         return per_unit, 0.0
     slopes = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in combinations(points, 2) if x1 != x2]
     slope = max(0.0, median(slopes))
     base = median(seconds - slope * work for work, seconds in points)
-    return (slope, base) if base >= 0 else (per_unit, 0.0)
+    if base < 0:
+        return per_unit, 0.0
+    trust = min(1.0, len(points) / ENOUGH_FOR_LINE)
+    return trust * slope + (1 - trust) * per_unit, trust * base

@@ -48,9 +48,14 @@ def wrapped(text: str, cells: int) -> list[str]:
     return [*rows, row]
 
 
+def line_len(spans: Sequence[Span]) -> int:
+    """Cells that the spans take beside one another."""
+    return sum(cell_len(span.text) for span in spans)
+
+
 def cropped(spans: Sequence[Span], cells: int, cut: str) -> list[Span]:
     """The spans in at most so many cells, with the sign `cut` where they end too early."""
-    if sum(cell_len(span.text) for span in spans) <= cells:
+    if line_len(spans) <= cells:
         return list(spans)
     kept: list[Span] = []
     room = max(0, cells - cell_len(cut))

@@ -3,7 +3,9 @@
 Every event is answered once, over any number of connections. Several hosts are `client`'s business.
 """
 
+import contextlib
 import random
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,6 +71,7 @@ class Follower:
     ) -> None:
         self.base = _base(url)
         self.host = urlsplit(self.base).netloc
+        self.title = ""  # what the run is called there; asked for before its first event is told
         self._wanted = task
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._certificate = certificate
@@ -81,6 +84,7 @@ class Follower:
         self._was_reached = False
         self._silent_streams = 0
         self._is_over = False
+        self._asked_title = False
 
     @property
     def cursor(self) -> str:
@@ -89,15 +93,16 @@ class Follower:
 
     def events(self) -> Iterator[Envelope]:
         """Until the run has ended. Raises InputError or SetupError when the host refuses."""
-        verify: Any = str(self._certificate) if self._certificate else True
+        trust = _trusting(self._certificate)
         timeout = httpx.Timeout(CONNECT_SECONDS, read=SILENCE_SECONDS)
-        with httpx.Client(headers=self._headers, timeout=timeout, verify=verify) as client:
-            began = time.monotonic()
-            while not self._is_over:
-                try:
+        began = time.monotonic()
+        while not self._is_over:
+            try:
+                # Anew each time: on a dead line the connections kept for later are dead, too.
+                with httpx.Client(headers=self._headers, timeout=timeout, verify=trust) as client:
                     yield from self._once(client)
-                except (httpx.TransportError, Lost, ValueError) as error:
-                    self._back_off(error, time.monotonic() - began)
+            except (httpx.TransportError, Lost, ValueError) as error:
+                self._back_off(error, time.monotonic() - began)
 
     def _once(self, client: httpx.Client) -> Iterator[Envelope]:
         """One connection, or a few polls."""
@@ -133,7 +138,11 @@ class Follower:
     # Server-sent events
 
     def _streamed(self, client: httpx.Client, task_id: str) -> Iterator[Envelope]:
-        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        headers = {
+            "Accept": "text/event-stream",
+            "Accept-Encoding": "identity",  # a proxy that packs the stream holds it back, too
+            "Cache-Control": "no-store",
+        }
         if self.cursor:
             headers["Last-Event-ID"] = self.cursor
         decoder = Decoder()
@@ -144,11 +153,12 @@ class Follower:
                 self._is_over = True
                 return
             self._check(response)
-            if not response.headers.get("content-type", "").startswith("text/event-stream"):
+            if not _is_event_stream(response.headers.get("content-type", "")):
                 raise Lost("no event stream")
             for chunk in response.iter_raw():
                 self._silent_streams = 0
                 self._reached()
+                self._ask_title(client, task_id)
                 for event in decoder.feed(chunk):
                     yield from self._taken(client, task_id, event)
                     if self._is_over:
@@ -194,6 +204,7 @@ class Follower:
         params = {"wait": str(POLL_WAIT_SECONDS), **({"after": self.cursor} if self.cursor else {})}
         said = self._json(client, f"/api/tasks/{task_id}/events", params)
         self._reached()
+        self._ask_title(client, task_id)
         epoch = said["cursor"].partition("-")[0]
         if said["reset"] is not None:
             yield from self._refreshed(client, task_id, epoch)
@@ -203,6 +214,13 @@ class Follower:
             self._is_over = True
         elif said["state"] == "interrupted":
             yield from self._accepted(_interrupted(task_id, self._seq), epoch)
+
+    def _ask_title(self, client: httpx.Client, task_id: str) -> None:
+        """Once, and not at the events' cost: a run without its title is watched as well."""
+        if not self._asked_title:
+            self._asked_title = True
+            with contextlib.suppress(httpx.TransportError, Lost, ValueError):
+                self.title = str(self._json(client, f"/api/tasks/{task_id}")["title"])
 
     # The line
 
@@ -244,6 +262,13 @@ class Follower:
 
     def _back_off(self, error: Exception, waited: float) -> None:
         """Wait with full jitter: all who lost the same server must not come back at once."""
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise InputError(
+                "The certificate of {host} is not trusted here.",
+                hint="If it is yours, give its PEM file: --ca FILE.",
+                code="page.watch_untrusted",
+                host=self.host,
+            ) from error
         if not self._was_reached and waited > FIRST_CONTACT_SECONDS:
             raise SetupError(
                 "{host} cannot be reached: {reason}.",
@@ -257,6 +282,24 @@ class Follower:
         self._failures += 1
         at_least = error.retry_after if isinstance(error, Lost) else 0.0
         self._sleep(max(at_least, most * self._chance()))
+
+
+def _trusting(certificate: Path | None) -> ssl.SSLContext | bool:
+    """Whom to trust: the usual authorities, and this one beside them."""
+    if certificate is None:
+        return True
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(certificate)
+    except OSError as error:  # ssl.SSLError is one
+        raise InputError(
+            "{path} cannot be used as a certificate: {reason}.",
+            hint="--ca wants a PEM file.",
+            code="page.watch_certificate",
+            path=str(certificate),
+            reason=error.strerror or str(error),
+        ) from error
+    return context
 
 
 def _base(url: str) -> str:
@@ -276,6 +319,11 @@ def _base(url: str) -> str:
         )
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
+
+
+def _is_event_stream(content_type: str) -> bool:
+    """As browsers see it: the type alone decides, whatever parameters follow."""
+    return content_type.partition(";")[0].strip().lower() == "text/event-stream"
 
 
 def _chosen(tasks: Sequence[Mapping[str, Any]], wanted: str) -> str:
@@ -300,7 +348,8 @@ def _unknown(task: str, host: str) -> InputError:
 
 def _interrupted(task_id: str, seq: int) -> Envelope:
     data = {"stage": "interrupted", "progress": 0.0, "message": "Interrupted",
-            "message_code": "stage.interrupted", "metadata": {}}  # fmt: skip
+            "message_code": "stage.interrupted", "metadata": {},
+            "resume_command": f"vidgen resume {task_id[:8]}"}  # fmt: skip
     return Envelope(task_id, seq, "interrupted", "", data)
 
 

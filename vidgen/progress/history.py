@@ -14,10 +14,11 @@ from vidgen.events import Envelope
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress import store
 from vidgen.progress.past import telling_events
-from vidgen.progress.state import is_start, seconds_of
+from vidgen.progress.state import CLOUD_PLAN, LOCAL_PLAN, is_start, seconds_of
 from vidgen.progress.store import State, Summary
 from vidgen.progress.views import user_language
 
+SAID: Final = ("message_code", "message", "metadata")  # what a sentence is made from
 RESUMABLE: Final = frozenset({"failed", "cancelled", "interrupted"})
 
 
@@ -36,6 +37,7 @@ class Run:
     progress: float
     video_path: str
     resume_command: str
+    error: Mapping[str, Any] = field(default_factory=dict)  # code, sentence, its places
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -74,6 +76,7 @@ class Timeline:
     said: tuple[Said, ...]
     error: Mapping[str, Any] | None
     metadata: Mapping[str, Any]  # of the finished video: peaks, quality …
+    left: tuple[str, ...] = ()  # the stages that a resume still has to do
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -98,8 +101,10 @@ def timeline(folder: TaskFolder) -> Timeline:
     logs = [event for event in events if event.event_type == "log"]
     error = summary.last.data if summary.state == "failed" else None
     metadata = summary.last.data.get("metadata") if summary.state == "complete" else None
+    run = _run(summary)
+    left = _left(events) if run.resume_command else ()
     return Timeline(
-        _run(summary), tuple(_steps(events)), tuple(map(_said, logs)), error, metadata or {}
+        run, tuple(_steps(events)), tuple(map(_said, logs)), error, metadata or {}, left
     )
 
 
@@ -150,7 +155,8 @@ def _run(summary: Summary) -> Run:
     data = summary.last.data
     took = data.get("duration_seconds") if summary.state == "complete" else None
     length = seconds_of(summary.last.timestamp) - seconds_of(summary.began)
-    again = f"vidgen resume {summary.task_id[:8]}" if summary.state in RESUMABLE else ""
+    can_resume = summary.state in RESUMABLE and bool(inputs)
+    again = f"vidgen resume {summary.task_id[:8]}" if can_resume else ""
     return Run(
         summary.task_id,
         summary.state,
@@ -163,6 +169,7 @@ def _run(summary: Summary) -> Run:
         summary.progress,
         str(data.get("video_path") or ""),
         again,
+        {name: data.get(name) for name in SAID} if summary.state == "failed" else {},
     )
 
 
@@ -195,6 +202,15 @@ def _steps(events: list[Envelope]) -> list[Step]:
             began = opened.pop(stage, now)
             steps.append(_step(event.data, status, began - zero, now - began))
     return steps + _unfinished(opened, zero, last)
+
+
+def _left(events: list[Envelope]) -> tuple[str, ...]:
+    """The stages that did not end the last time they were begun, or never were."""
+    updates = [event.data for event in events if event.event_type == "stage_update"]
+    last = {str(data.get("stage")): data.get("status") for data in updates}
+    named = [(data.get("metadata") or {}).get("renderer") for data in updates]
+    plan = CLOUD_PLAN if "d-id" in named else LOCAL_PLAN
+    return tuple(stage for stage in plan if last.get(stage, "started") == "started")
 
 
 def _unfinished(opened: dict[str, float], zero: float, last: float) -> list[Step]:

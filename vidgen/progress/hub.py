@@ -21,7 +21,7 @@ from vidgen.progress.watcher import Shared, Watcher
 HEARTBEAT_SECONDS: Final = 15
 SILENT_SECONDS: Final = 3.0  # a living run tells its resources every 2 s
 IDLE_SECONDS: Final = 60.0  # a log that nobody watches is closed after this
-AT_ONCE: Final = 16  # watchers that are written to before the sockets get it
+AT_ONCE: Final = 32  # watchers that are written to before anything else has its turn
 OPEN_LOGS: Final = 256  # so is the one longest unused when there are more
 
 
@@ -145,7 +145,7 @@ class Hub:
     def _fan_out(
         self, tail: Tail, shared: Shared, watchers: tuple[Watcher, ...], begin: int
     ) -> None:
-        """Push to some, then let the loop turn: uvloop sends only then what was written."""
+        """Push to some, then let the loop turn: uvloop before 0.23 sends only then."""
         for watcher in watchers[begin : begin + AT_ONCE]:
             watcher.push(tail, shared)
         if begin + AT_ONCE < len(watchers):

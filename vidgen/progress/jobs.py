@@ -69,12 +69,14 @@ class Jobs:
             working.cancel()
 
     def _left_over(self) -> list[str]:
+        """Jobs that nobody has begun; those that ended while no server was here are tidied."""
         newest = [self._home.task(name) for _, name in Listing(self._home).newest()[:LOOK_BACK]]
-        return [
-            task.task_id
-            for task in reversed(newest)
-            if (task.root / JOB).is_file() and not task.lock.exists()
-        ]
+        jobs = [task for task in reversed(newest) if (task.root / JOB).is_file()]
+        begun = [task for task in jobs if task.lock.exists()]
+        for task in begun:
+            if not is_held(task.lock):
+                _clear(task)
+        return [task.task_id for task in jobs if task not in begun]
 
     async def generate(self, request: Request) -> Response:
         """Take an order, queue it, and say where to watch it."""

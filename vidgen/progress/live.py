@@ -17,18 +17,10 @@ from typing import Any, Final, TextIO
 from vidgen.events import Envelope
 from vidgen.progress import inline
 from vidgen.progress import terminal as codes
+from vidgen.progress.ending import ROOM_BESIDE, beside, message, summary
 from vidgen.progress.fitting import Line, Span
-from vidgen.progress.layout import (
-    ASCII,
-    ROOM_BESIDE,
-    UNICODE,
-    Page,
-    beside,
-    draw,
-    message,
-    preview_link,
-    summary,
-)
+from vidgen.progress.layout import draw
+from vidgen.progress.rows import ASCII, UNICODE, Page, preview_link
 from vidgen.progress.state import POSITION, RunState
 from vidgen.progress.terminal import Abilities, Terminal, abilities
 from vidgen.progress.words import doing, harmless, stage_name

@@ -24,7 +24,8 @@ _HEAD: Final = 200  # bytes in which a line's event_type stands
 @dataclass(frozen=True, slots=True)
 class StageTime:
     """One stage of one run. `seconds` is its work, `ready_seconds` what passed before: the loading
-    of its models, or until the first of its units was done."""
+    of its models, or until the first of its units was done. `closing_seconds` of the work came
+    after the last unit."""
 
     stage: str
     status: str
@@ -33,6 +34,7 @@ class StageTime:
     traits: Mapping[str, str]
     work: float | None
     work_unit: str
+    closing_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ def _stage_time(data: Mapping[str, Any]) -> StageTime:
         {name: str(told[name]) for name in TRAITS if told.get(name)},
         float(work) if isinstance(work, int | float) and work > 0 else None,
         str(told.get("work_unit", "")),
+        min(took - ready, _number(data, "closing_seconds")),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Final, TextIO
 from vidgen.events import Envelope
 from vidgen.progress.state import is_start, seconds_of
 from vidgen.progress.words import (
+    advice,
     clock_time,
     counted,
     doing,
@@ -33,7 +34,7 @@ class Plain:
 
     A stream that is gone (a closed pipe, a full disk) ends the talking, never the run.
     `says_errors=False` when somebody else tells the run's error, `previews=False` when nobody
-    wants to know of pictures.
+    wants to know of pictures. `bell` is written at the run's end, where the stream is a terminal.
     """
 
     def __init__(
@@ -43,11 +44,13 @@ class Plain:
         *,
         says_errors: bool = True,
         previews: bool = True,
+        bell: str = "",
     ) -> None:
         self._stream: TextIO | None = stream
         self._language = language
         self._says_errors = says_errors
         self._previews = previews
+        self._bell = bell
         self._began: float | None = None  # seconds since 1970, like `_now`
         self._now = 0.0
         self._told_share = 0.0
@@ -66,6 +69,8 @@ class Plain:
             self._began = self._now
         for line in self._lines(envelope.event_type, envelope.data):
             self._write(line)
+        if envelope.is_terminal and self._bell and self._stream and self._stream.isatty():
+            self._send(self._bell)
 
     def _lines(self, event_type: str, data: Data) -> list[str]:
         match event_type:
@@ -78,7 +83,7 @@ class Plain:
             case "preview" if self._previews:
                 return [f"{label('preview', self._language)}: {data.get('path', '')}"]
             case "error" if self._says_errors:
-                hint = str(data.get("hint") or "")
+                hint = advice(data, self._language)
                 return [f"ERROR: {sentence(data, self._language)}", *([hint] if hint else [])]
             case "complete":
                 took = duration(float(data.get("duration_seconds", 0)), self._language)
@@ -120,8 +125,13 @@ class Plain:
             return
         text = f"[{clock_time(self._now - (self._began or self._now))}] {harmless(line)}\n"
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        self._send(text.encode(encoding, "replace").decode(encoding))
+
+    def _send(self, text: str) -> None:
+        if self._stream is None:
+            return
         try:
-            self._stream.write(text.encode(encoding, "replace").decode(encoding))
+            self._stream.write(text)
             self._stream.flush()
         except (OSError, ValueError):  # ValueError: the stream was closed by us or a caller
             self._stream = None

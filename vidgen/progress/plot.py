@@ -3,13 +3,14 @@ fast the runs became."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from math import ceil, floor, log10
+from math import floor, log10
 from statistics import median
 from typing import Final
 
+from vidgen.progress.accuracy import MOMENTS
 from vidgen.progress.canvas import Box, Dot, Picture, Shape, Stroke, Words
 from vidgen.progress.stats import StageStats, Stats
-from vidgen.progress.words import stage_name
+from vidgen.progress.words import percent, stage_name
 
 WIDTH, HEIGHT, MARGIN = 1120, 640, 40
 INK, SOFT, FAINT, GROUND, PANEL = "#1f2933", "#6b7785", "#e3e7ec", "#f5f7fa", "#ffffff"
@@ -20,8 +21,9 @@ MOST_BARS: Final = 7
 
 def picture(stats: Stats) -> Picture:
     """Three panels; in English and in simple signs: Pillow's own letters know no others."""
-    finished = stats.states.get("complete", 0)
-    head = f"{stats.runs} runs, {finished} videos"
+    finished, failed = (stats.states.get(state, 0) for state in ("complete", "failed"))
+    told = (_count(stats.runs, "run"), _count(finished, "video"), f"{failed} failed" * bool(failed))
+    head = ", ".join(filter(None, told))
     shapes: list[Shape] = [
         Words(MARGIN, 42, "vidgen", 20, INK),
         Words(MARGIN + 78, 42, head, 14, SOFT),
@@ -31,7 +33,7 @@ def picture(stats: Stats) -> Picture:
     shapes += _panel(MARGIN, 64, half, 300, "Where the time goes", "median and middle half")
     shapes += _stages(stats.stages, MARGIN + 20, 130, half - 40, 214)
     shapes += _panel(right, 64, half, 300, "Foretold and actual", "at the start of each run")
-    shapes += _forecasts(stats, right + 56, 126, half - 84, 196)
+    shapes += _forecasts(stats, right + 56, 122, half - 84, 184)
     shapes += _panel(MARGIN, 388, WIDTH - 2 * MARGIN, 220, "Speed", "run time / voice's length")
     shapes += _speed(stats, MARGIN + 56, 446, WIDTH - 2 * MARGIN - 84, 118)
     return Picture(WIDTH, HEIGHT, GROUND, shapes)
@@ -62,7 +64,7 @@ def _stages(
         size = room * stage.median_seconds / longest
         low, high = (room * v / longest for v in (stage.low_seconds, stage.high_seconds))
         yield Words(x, middle, stage_name(stage.stage, "en"), LABEL, INK)
-        made = " · ".join(filter(None, (stage.backend, stage.device, f"{stage.runs} runs")))
+        made = " · ".join(filter(None, (stage.backend, stage.device, _count(stage.runs, "run"))))
         yield Words(x, middle + 14, made, SMALL, SOFT)
         yield Box(x + names, middle - 7, max(2.0, size), 14, BLUE, 3)
         yield Stroke(x + names + low, middle, x + names + high, middle, INK, 1.5)
@@ -72,35 +74,54 @@ def _stages(
 
 
 def _forecasts(stats: Stats, x: float, y: float, width: float, height: float) -> Iterator[Shape]:
-    points = [(f.foretold, f.seconds, f.is_kept) for f in stats.forecasts if f.foretold]
+    """A point per run at (foretold, actual), and a line up to its bound; on the diagonal all
+    would be true."""
+    points = [found for found in stats.forecasts if found.foretold]
     if not points:
         yield _nothing(x, y, width, height, "after two runs there is something to compare")
         return
-    values = [value for foretold, seconds, _ in points for value in (foretold, seconds)]
-    least, most = 10 ** floor(log10(min(values))), 10 ** ceil(log10(max(values) * 1.001))
+    values = [v for f in points for v in (f.foretold, f.seconds, f.upper) if v]
+    ticks = _log_ticks(min(values), max(values))
 
     def place(value: float, size: float) -> float:
-        return size * log10(max(value, least) / least) / log10(most / least)
+        return size * log10(max(value, ticks[0]) / ticks[0]) / log10(ticks[-1] / ticks[0])
 
-    for tick in _log_ticks(least, most):
+    for tick in ticks:
         across, up = x + place(tick, width), y + height - place(tick, height)
         yield Stroke(across, y, across, y + height, FAINT)
         yield Stroke(x, up, x + width, up, FAINT)
         yield Words(across, y + height + 16, _seconds(tick), SMALL, SOFT, "middle")
         yield Words(x - 8, up + 4, _seconds(tick), SMALL, SOFT, "end")
+    yield Words(x + 6, y + 14, "actual", SMALL, SOFT)
+    yield Words(x + width - 6, y + height - 6, "foretold", SMALL, SOFT, "end")
     yield Stroke(x, y + height, x + width, y, SOFT, 1.0)
-    for foretold, seconds, is_kept in points:
-        colour = AMBER if is_kept is False else BLUE
-        yield Dot(x + place(foretold, width), y + height - place(seconds, height), 4, colour)
-    yield from _verdict(stats, x, y + height + 36)
+    for found in points:
+        across = x + place(found.foretold or 0.0, width)
+        if found.upper:
+            bound = y + height - place(found.upper, height)
+            yield Stroke(
+                across, y + height - place(found.foretold or 0.0, height), across, bound, PALE, 3
+            )
+    for found in points:
+        colour = AMBER if found.is_kept is False else BLUE
+        across = x + place(found.foretold or 0.0, width)
+        yield Dot(across, y + height - place(found.seconds, height), 4, colour)
+    yield from _verdict(stats, x - 36, y + height + 35)
 
 
 def _verdict(stats: Stats, x: float, y: float) -> Iterator[Shape]:
-    error, kept = stats.accuracy.mape[0], stats.accuracy.coverage
-    said = [] if error is None else [f"mean error {error:.0%}"]
-    if kept is not None:
-        said.append(f"{kept:.0%} within the bound (amber: not)")
-    yield Words(x, y, ", ".join(said), SMALL, SOFT)
+    known = [(at, e) for at, e in zip(MOMENTS, stats.accuracy.mape, strict=True) if e is not None]
+    said = []
+    if known:
+        at, errors = (
+            " / ".join(f"{v:.0%}".rstrip("%") for v in values)
+            for values in zip(*known, strict=True)
+        )
+        said.append(f"mean error after {at} %: {errors} %")
+    if stats.accuracy.coverage is not None:
+        said.append(f"{percent(stats.accuracy.coverage)} within the bound (amber: not)")
+    for row, text in enumerate(said):
+        yield Words(x, y + 16 * row, text, SMALL, SOFT)
 
 
 def _speed(stats: Stats, x: float, y: float, width: float, height: float) -> Iterator[Shape]:
@@ -139,14 +160,12 @@ def _nothing(
     return Words(x + width / 2, y + height / 2, why, LABEL, SOFT, "middle")
 
 
-def _log_ticks(least: float, most: float) -> Iterator[float]:
-    """1, 3, 10, 30 … within the range."""
-    tick = least
-    while tick <= most * 1.001:
-        yield tick
-        if tick * 3 <= most:
-            yield tick * 3
-        tick *= 10
+def _log_ticks(least: float, most: float) -> list[float]:
+    """1, 3, 10, 30 … around the range; at least two."""
+    steps = [step * 10.0**power for power in range(-2, 6) for step in (1, 3)]
+    first = max(at for at, step in enumerate(steps) if step <= max(least, steps[0]))
+    last = next((at for at, step in enumerate(steps) if step >= most), len(steps) - 1)
+    return steps[first : max(last, first + 1) + 1]
 
 
 def _round_up(value: float) -> float:
@@ -157,3 +176,7 @@ def _round_up(value: float) -> float:
 
 def _seconds(value: float) -> str:
     return f"{value:.1f} s" if value < 10 and value % 1 else f"{value:.0f} s"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"

@@ -7,8 +7,9 @@ from typing import Final
 from vidgen.errors import InputError
 from vidgen.events import Envelope
 from vidgen.paths import Home
+from vidgen.progress.listing import title
 from vidgen.progress.state import seconds_of
-from vidgen.progress.store import find_task, read_events
+from vidgen.progress.store import find_task, read_events, summarise
 from vidgen.progress.views import choose, user_language
 
 LONGEST_PAUSE_SECONDS: Final = 10.0  # a run taken up again next week is not worth waiting for
@@ -29,6 +30,22 @@ def paced(
 
 def replay(home: Home, task: str, speed: float = 1.0, mode: str | None = None) -> None:
     """`vidgen replay`. Raises InputError when the run is not there or the speed is no speed."""
+    check_speed(speed)
+    folder = find_task(home, task)
+    stored = summarise(folder)
+    named = title(stored.request()) if stored else ""
+    began = time.monotonic()
+
+    def clock() -> float:
+        return began + (time.monotonic() - began) * (speed or 1.0)
+
+    with choose(mode, title=named, says_errors=True, clock=clock, language=user_language()) as view:
+        for event in paced(read_events(folder.events), speed):
+            view(event)
+
+
+def check_speed(speed: float) -> None:
+    """Raises InputError when it is none."""
     if not 0 <= speed <= 1000:
         raise InputError(
             "A run cannot be replayed at {speed} times its speed.",
@@ -36,12 +53,3 @@ def replay(home: Home, task: str, speed: float = 1.0, mode: str | None = None) -
             code="history.speed",
             speed=speed,
         )
-    folder = find_task(home, task)
-    began = time.monotonic()
-
-    def clock() -> float:
-        return began + (time.monotonic() - began) * (speed or 1.0)
-
-    with choose(mode, says_errors=True, clock=clock, language=user_language()) as view:
-        for event in paced(read_events(folder.events), speed):
-            view(event)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress.app import Rules
-from vidgen.progress.replay import paced
+from vidgen.progress.replay import check_speed, paced
 from vidgen.progress.server import Told, serve
 from vidgen.progress.store import TaskLog, find_task, read_events
 
@@ -17,8 +17,9 @@ def serve_again(
 ) -> None:
     """Serve a store of its own in which the run happens once more; ends like `serve`.
 
-    Raises InputError when there is no such run.
+    Raises InputError when there is no such run or the speed is no speed.
     """
+    check_speed(speed)
     stored = find_task(home, task)
     with tempfile.TemporaryDirectory(prefix="vidgen-replay-") as folder:
         again = Home(Path(folder)).task(stored.task_id)

@@ -9,6 +9,7 @@ import logging
 import socket
 import ssl
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,13 +35,15 @@ SOCKET_MESSAGE_BYTES: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Where a server can be reached. The token is for a person's eyes, never for a log."""
+    """Where a server can be reached, and the token when it was made here: a given one is known,
+    and what is printed may end in a log."""
 
     url: str
     token: str
 
 
 Told = Callable[[Listening], None]
+Until = Callable[[Application], None]
 
 
 def serve(
@@ -50,23 +53,35 @@ def serve(
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
     told: Told = lambda _: None,
+    until: Until | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `told` hears where, once the port is open.
+    """Serve until SIGINT or SIGTERM, or until `until`, in a thread of its own, returns.
 
-    Beyond loopback a token is made when none is given. Raises InputError or SetupError.
+    `told` hears where, once the port is open. Beyond loopback a token is made when none is given.
+    Raises InputError or SetupError.
     """
+    given = rules.token
     rules = _secured(rules)
     _allow_files(rules.max_watchers + SPARE_FILES)
     with bound(rules.host, rules.port) as listener:
         rules = replace(rules, port=listener.getsockname()[1])
-        server = Server(Application(home, rules), tls_cert, tls_key)
+        app = Application(home, rules)
+        server = Server(app, tls_cert, tls_key)
         _load_certificate(server)
         scheme = "https" if tls_cert else "http"
-        told(Listening(f"{scheme}://{_shown(rules.host)}:{rules.port}/", rules.token))
+        made = "" if given else rules.token
+        told(Listening(f"{scheme}://{_shown(rules.host)}:{rules.port}/", made))
+        if until:
+            threading.Thread(target=_end_after, args=(until, app, server), daemon=True).start()
         gc.collect()
         gc.freeze()  # what is here now stays: no collection need look at it again
         with contextlib.suppress(KeyboardInterrupt):  # how a person ends a server
             server.run(sockets=[listener])
+
+
+def _end_after(until: Until, app: Application, server: "Server") -> None:
+    until(app)
+    server.should_exit = True
 
 
 def _load_certificate(server: "Server") -> None:

@@ -15,8 +15,16 @@ from rich.text import Text
 from vidgen.messages import say
 from vidgen.progress.accuracy import MOMENTS
 from vidgen.progress.fitting import cut_path
-from vidgen.progress.layout import ASCII, STYLES, UNICODE, Glyphs
-from vidgen.progress.words import duration, harmless, megabytes, stage_name
+from vidgen.progress.rows import ASCII, STYLES, UNICODE, Glyphs
+from vidgen.progress.words import (
+    advice,
+    duration,
+    harmless,
+    megabytes,
+    percent,
+    sentence,
+    stage_name,
+)
 
 if TYPE_CHECKING:
     from vidgen.progress.accuracy import Accuracy
@@ -32,6 +40,7 @@ SIGNS: Final = {
     "interrupted": ("failed", "yellow"),
     "unfinished": ("failed", "yellow"),
 }
+EMPTY: Final = "–"
 LEVELS: Final = {"INFO": "cyan", "WARNING": "yellow", "ERROR": "bold red"}
 
 
@@ -90,6 +99,8 @@ def _run_row(
 def _outcome(run: "Run", language: str, cells: int, out: Console) -> Text:
     if run.state == "complete":
         return _path(run.video_path, cells, out)
+    if reason := sentence(run.error, language):  # the sign has said that it failed
+        return Text(reason)
     percent = f" {run.progress:.0f} %" if run.progress >= 0 else ""
     where = stage_name(run.stage, language)
     return Text(f"{stage_name(run.state, language)}{percent} · {where}")
@@ -176,12 +187,12 @@ def _print_end(told: "Timeline", language: str, out: Console) -> None:
             text = say("live.peak", {"amount": megabytes(float(peak))}, language)
             out.print(Text(text, "dim"))
     if told.error:
-        code, message = str(told.error.get("error_code", "")), str(told.error.get("message", ""))
-        if language != "en":
-            message = say(code, told.error.get("metadata"), language, otherwise=message)
-        out.print(Text(harmless(message), "red"))
-        if hint := str(told.error.get("hint") or ""):
-            out.print(Text(harmless(hint)))
+        out.print(Text(sentence(told.error, language), "red"))
+        if hint := advice(told.error, language):
+            out.print(Text(hint))
+    if told.left:
+        names = ", ".join(stage_name(stage, language) for stage in told.left)
+        out.print(f"{say('live.left', None, language)}  {names}")
     if told.run.resume_command:
         out.print(f"{say('live.resume', None, language)}  {told.run.resume_command}")
 
@@ -236,7 +247,7 @@ def _stat(stage: "StageStats", column: str, language: str) -> str:
         case "ready":
             return f"{stage.ready_seconds:.1f}"
         case "pace" if stage.seconds_per_unit:
-            unit = say(f"live.unit_{stage.unit}", None, language, otherwise=stage.unit)
+            unit = say(f"stats.unit_{stage.unit}", None, language, otherwise=stage.unit)
             return f"{stage.seconds_per_unit * 1000:.0f} ms/{unit}"
         case "runs":
             return str(stage.runs)
@@ -246,18 +257,20 @@ def _stat(stage: "StageStats", column: str, language: str) -> str:
 
 def _print_accuracy(found: "Accuracy", language: str, out: Console) -> None:
     out.print(Text(say("stats.accuracy", {"runs": found.runs}, language), "bold"))
-    told = [
-        f"{share:.0%} {_glyphs(out).dot} {error:.0%}"
-        for share, error in zip(MOMENTS, found.mape, strict=True)
-        if error is not None
-    ]
-    if not told:
+    if all(error is None for error in found.mape):
         out.print(say("live.learning", None, language))
         return
-    out.print(f"{say('stats.error_at', None, language)}  {'   '.join(told)}")
+    table = Table.grid(padding=(0, 2 if out.width >= NARROW else 1, 0, 0))
+    table.add_column(no_wrap=True)
+    for _ in MOMENTS:
+        table.add_column(no_wrap=True, justify="right")
+    at = [percent(share) for share in MOMENTS]
+    table.add_row(*(Text(text, "dim") for text in (say("stats.at", None, language), *at)))
+    errors = [EMPTY if error is None else percent(error) for error in found.mape]
+    table.add_row(say("stats.error_at", None, language), *errors)
+    out.print(table)
     if found.coverage is not None:
-        kept = {"percent": f"{found.coverage:.0%}"}
-        out.print(say("stats.kept", kept, language))
+        out.print(say("stats.kept", {"percent": percent(found.coverage)}, language))
 
 
 def _grid() -> Table:

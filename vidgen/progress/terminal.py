@@ -162,10 +162,17 @@ class Terminal:
         if self.is_gone:
             return
         try:
-            self._stream.write(text)
+            self._stream.write(self._spelled(text))
             self._stream.flush()
         except (OSError, ValueError):
             self.is_gone = True
+
+    def _spelled(self, text: str) -> str:
+        """In letters that the stream has: the usual codes for others would break the lines."""
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        if text.isascii() or encoding.lower().startswith("utf"):
+            return text
+        return text.replace("×", "x").encode(encoding, "replace").decode(encoding)
 
     def change(self, codes: str, restore: str) -> None:
         """Send codes that alter the terminal, and promise what undoes them."""

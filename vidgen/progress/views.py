@@ -89,7 +89,13 @@ def choose(
     from vidgen.progress.plain import Plain, Quiet, RawJson
 
     if mode == "plain":
-        return Plain(stream, language, says_errors=says_errors, previews=preview != "off")
+        return Plain(
+            stream,
+            language,
+            says_errors=says_errors,
+            previews=preview != "off",
+            bell="\a" if notify else "",
+        )
     return RawJson(stdout or sys.stdout.buffer) if mode == "rawjson" else Quiet()
 
 

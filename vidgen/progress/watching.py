@@ -1,19 +1,24 @@
 """`vidgen watch`: runs on other machines in the views of this one. How they come is `client`'s."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, Final, TextIO, cast
+from typing import Any, BinaryIO, Final, TextIO, cast
+from urllib.parse import urlsplit
 
 from vidgen.events import Envelope
 from vidgen.messages import say
 from vidgen.progress import client
 from vidgen.progress.broadcast import utc_now
-from vidgen.progress.client import Link
+from vidgen.progress.client import Link, Told
 from vidgen.progress.views import View, choose, resolved, user_language
 
 SAID: Final = {"lost": "WARNING", "polling": "INFO", "waiting": "INFO", "connected": "INFO"}
+BROKEN_OFF: Final = {"interrupted": "page.watch_interrupted", "deleted": "page.deleted"}
+FILES: Final = {"video_path": "video_url", "path": "url"}  # in events; the second is the server's
 
 
 def show(
@@ -42,7 +47,7 @@ def show(
             urls, task, token=token, until=until, certificate=certificate, on_link=shown.link
         )
         for one in told:
-            shown.take(one.host, one.envelope)
+            shown.take(one)
     return shown.exit_code
 
 
@@ -71,13 +76,19 @@ class _Shown:
     def exit_code(self) -> int:
         return max((client.exit_code(last) for last in self._last.values()), default=4)
 
-    def take(self, host: str, envelope: Envelope) -> None:
-        self._last[host] = envelope
-        view = self._view(host)
-        if envelope.event_type == "interrupted" and hasattr(view, "interrupted"):
-            view.interrupted()
+    def take(self, one: Told) -> None:
+        self._last[one.host] = one.envelope
+        view = self._view(one.host, one.title)
+        code = BROKEN_OFF.get(one.envelope.event_type)
+        if self._mode in ("rawjson", "quiet"):
+            view(one.envelope)
+        elif code is None:
+            view(located(one))
         else:
-            view(envelope)
+            if hasattr(view, "interrupted"):
+                view.interrupted()
+            values = {"host": one.host, "command": one.envelope.data.get("resume_command", "")}
+            self._say(one.host, "ERROR", code, values)
 
     def link(self, link: Link) -> None:
         """Say once when the line is lost, and when it is back."""
@@ -86,22 +97,43 @@ class _Shown:
         first = before is None and link.state == "connected"
         if before == link.state or first or self._mode in ("rawjson", "quiet"):
             return
-        code = f"page.link_{link.state}"
         values = {"host": link.host, "reason": link.detail}
-        data = {"stage": "", "progress": 0.0, "level": SAID[link.state], "message_code": code,
-                "message": say(code, values), "metadata": values}  # fmt: skip
-        last = self._last.get(link.host)
-        stamp = last.timestamp if last else utc_now().isoformat(timespec="milliseconds")[:23] + "Z"
-        self._view(link.host)(Envelope("", 0, "log", stamp, data))
+        self._say(link.host, SAID[link.state], f"page.link_{link.state}", values)
 
-    def _view(self, host: str) -> View:
+    def _say(self, host: str, level: str, code: str, values: dict[str, Any]) -> None:
+        """A sentence of our own among those of the run, at the run's last moment."""
+        data = {"stage": "", "progress": 0.0, "level": level, "message_code": code,
+                "message": say(code, values), "metadata": values}  # fmt: skip
+        last = self._last.get(host)
+        task_id, stamp = (last.task_id, last.timestamp) if last else ("", "")
+        stamp = stamp or utc_now().isoformat(timespec="milliseconds")[:23] + "Z"
+        self._view(host)(Envelope(task_id, 0, "log", stamp, data))
+
+    def _view(self, host: str, title: str = "") -> View:
         view = self._views.get(host)
         if view is None:
             stream = self._stream if self._is_one else cast(TextIO, _Named(self._stream, host))
-            view = choose(self._mode, language=user_language(), says_errors=True,
+            view = choose(self._mode, language=user_language(), title=title, says_errors=True,
                           stderr=stream, stdout=self._stdout)  # fmt: skip
             self._views[host] = self._stack.enter_context(view)
         return self._views[host]
+
+
+def located(one: Told) -> Envelope:
+    """The event with the files of the run's machine as addresses of its server.
+
+    A file that lies on this machine keeps its path: a server of `run --serve` ends with its run.
+    """
+    data = dict(one.envelope.data)
+    is_near = urlsplit(one.base).hostname in ("localhost", "127.0.0.1", "::1")
+    for path, url in FILES.items():
+        if data.get(path) and data.get(url) and not (is_near and _is_file(str(data[path]))):
+            data[path] = one.base + str(data[url])
+    return replace(one.envelope, data=data)
+
+
+def _is_file(path: str) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113  # Path's raises for a stranger's odd names
 
 
 class _Named:

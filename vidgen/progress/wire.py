@@ -131,6 +131,8 @@ class Wire:
         data["total"] = event.total
         data["unit"] = event.unit
         data["rate"] = self._rate(event)
+        if event.unit == "bytes" and data["rate"]:  # of the transfer; `eta_seconds` is the run's
+            data["transfer_eta_seconds"] = _tenths((event.total - event.done) / data["rate"])
         return data | self._remaining(event)
 
     def _ended(self, event: StageEnded) -> Data:
@@ -140,8 +142,7 @@ class Wire:
         data["stage_progress"] = 1.0
         data["status"] = event.status
         data["duration_seconds"] = round(event.duration_seconds, 3)
-        if (ready := self._rate.ready_seconds(event)) is not None:
-            data["ready_seconds"] = ready
+        data |= self._rate.phases(event)
         return data | self._remaining(event)
 
     def _resource(self, event: Resource) -> Data:
@@ -213,10 +214,12 @@ class _Rate:
         self._stage = ""
         self._began = 0.0
         self._first: float | None = None  # seconds, when the first unit was done
+        self._last: float | None = None  # … and the last one
         self._points: list[tuple[float, float]] = []  # (seconds, done)
 
     def begin(self, stage: str) -> None:
-        self._stage, self._began, self._first, self._points = stage, self._clock(), None, []
+        self._stage, self._began, self._points = stage, self._clock(), []
+        self._first = self._last = None
 
     def __call__(self, event: StageProgress) -> float | None:
         if event.stage != self._stage:
@@ -226,6 +229,8 @@ class _Rate:
         now = self._clock()
         if self._first is None:
             self._first = now
+        if self._last is None and event.done >= event.total:
+            self._last = now
         if self._points and event.done < self._points[-1][1]:
             self._points = []
         self._points.append((now, event.done))
@@ -236,11 +241,14 @@ class _Rate:
             return None
         return round((last - first) / (now - began), 2)
 
-    def ready_seconds(self, event: StageEnded) -> float | None:
-        """How long the stage got ready; None when it told no progress."""
+    def phases(self, event: StageEnded) -> Data:
+        """How long the stage got ready before its first unit, and went on after its last."""
         if event.stage != self._stage or self._first is None:
-            return None
-        return round(self._first - self._began, 3)
+            return {}
+        phases = {"ready_seconds": round(self._first - self._began, 3)}
+        if self._last is not None:
+            phases["closing_seconds"] = round(self._clock() - self._last, 3)
+        return phases
 
 
 def _tenths(seconds: float | None) -> float | None:

@@ -30,6 +30,14 @@ def sentence(data: Mapping[str, Any], language: str) -> str:
     return harmless(say(code, data.get("metadata"), language, otherwise=otherwise))
 
 
+def advice(data: Mapping[str, Any], language: str) -> str:
+    """What an error's event says to do about it, in the reader's language; perhaps nothing."""
+    code, otherwise = str(data.get("message_code", "")), str(data.get("hint") or "")
+    if language == "en" or not otherwise:
+        return harmless(otherwise)
+    return harmless(say(f"{code}_hint", data.get("metadata"), language, otherwise=otherwise))
+
+
 def doing(data: Mapping[str, Any], language: str) -> str:
     """What a stage is at: the event's own sentence, else the stage's name."""
     stage, code = str(data.get("stage", "")), str(data.get("message_code", ""))
@@ -97,6 +105,8 @@ def counted(data: Mapping[str, Any], language: str = "en") -> str:
     done, total, unit = data.get("done"), data.get("total"), str(data.get("unit", ""))
     if not isinstance(done, int | float) or not isinstance(total, int | float) or total <= 0:
         return ""
+    if unit == "percent":  # the share says it already
+        return ""
     if unit == "bytes":
         return f"{done / 1e6:.1f}/{total / 1e6:.1f} MB"
     whole = float(done).is_integer() and float(total).is_integer()
@@ -105,18 +115,25 @@ def counted(data: Mapping[str, Any], language: str = "en") -> str:
 
 
 def speed(data: Mapping[str, Any], language: str = "en", *, short: bool = False) -> str:
-    """How fast it goes: 41 frames/s, 2.5 MB/s; 41/s when `short`. Empty while it is unknown."""
+    """How fast it goes: 41 frames/s; 2.5 MB/s, about 3 s; 41/s when `short`. Empty if unknown."""
     rate, unit = data.get("rate"), str(data.get("unit", ""))
     if not isinstance(rate, int | float) or rate <= 0 or unit == "percent":
         return ""
     if unit == "bytes":
-        return f"{rate / 1e6:.1f} MB/s"
+        left = data.get("transfer_eta_seconds") if not short else None
+        told = f"{rate / 1e6:.1f} MB/s"
+        return f"{told}, {remaining(left, None, language)}" if left else told
     number = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
     return f"{number}/s" if short else f"{number} {_unit(unit, language)}/s"
 
 
 def _unit(unit: str, language: str) -> str:
     return harmless(say(f"live.unit_{unit}", None, language, otherwise=unit))
+
+
+def percent(share: float) -> str:
+    """0.42 → 42 %."""
+    return f"{100 * share:.0f} %"
 
 
 def megabytes(value: float) -> str:

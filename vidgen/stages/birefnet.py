@@ -12,7 +12,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.device import GPU_EXTRA, first_that_fits, freed, has_package, usable_cores
+from vidgen.device import (
+    GPU_EXTRA,
+    first_that_fits,
+    freed,
+    has_package,
+    is_out_of_memory,
+    usable_cores,
+)
 from vidgen.errors import SetupError
 from vidgen.events import Emit, Log
 from vidgen.work import Box, Floats, Pixels
@@ -80,8 +87,17 @@ class BiRefNet:
         return f"{used.name} at {used.side}"
 
     def load(self) -> None:
-        """Read the first variant's weights. Raises SetupError when they do not fit the network."""
-        self._ready(self.variants[0])
+        """Read the first variant's weights, if they fit into memory now: `matte` tries again.
+
+        Raises SetupError when they are not this network's.
+        """
+        try:
+            self._ready(self.variants[0])
+            return
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        freed(self.device)  # here and not above: the error's traceback holds the tensors
 
     def release(self) -> None:
         self._network = self._loaded = None
@@ -135,7 +151,7 @@ class BiRefNet:
     def _ready(self, variant: Variant) -> None:
         with self._loading:
             if self._loaded is None or _sized(self._loaded, 0) != _sized(variant, 0):
-                self._network = None
+                self._network = self._loaded = None
                 network = load_network(variant.weights, variant.params)
                 network = network.half() if self.precision == "float16" else network
                 self._network = network.to(self.device)

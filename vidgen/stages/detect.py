@@ -19,8 +19,10 @@ from vidgen.settings import Options
 from vidgen.stages.framing import Crop, Scene, choose_crop, cut_out
 from vidgen.stages.people import (
     Candidate,
+    faceless,
     is_readable,
     numbers,
+    others,
     person_of,
     pick,
     problem_of,
@@ -79,11 +81,7 @@ class Detect:
         """Raises InputError when nobody is found, chosen or readable."""
         load_seconds = self._load()
         photo = work.get(Photo)
-        try:
-            turns, candidates = self._search(photo.rgb, emit)
-        finally:
-            if self.people:
-                self.people.release()
+        turns, candidates = self._search(photo.rgb, emit)
         if turns:
             photo = replace(photo, rgb=np.ascontiguousarray(np.rot90(photo.rgb, turns)))
             emit(Log("INFO", "detect.turned", {"degrees": turns * 90}))
@@ -120,10 +118,10 @@ class Detect:
         found: tuple[int, list[Candidate]] | None = None
         for turns, picture in _looks(rgb):
             candidates = self._candidates(picture)
-            if any(candidate.problem is None for candidate in candidates[:MOST_READ]):
+            if any(map(is_readable, candidates)):
                 found = turns, candidates
                 break
-            if candidates and found is None:
+            if found is None and any(one.face for one in candidates):
                 found = turns, candidates
         emit(StageProgress(NAME, 1, 3, "steps"))
         if found is None:
@@ -131,16 +129,17 @@ class Detect:
         return found
 
     def _candidates(self, rgb: Pixels) -> list[Candidate]:
-        faces = self.faces.detect(rgb, self.options.conf_threshold)
-        persons = self.people(rgb, self.options.conf_threshold) if self.people else ()
+        threshold = self.options.conf_threshold
+        faces = sorted(self.faces.detect(rgb, threshold), key=lambda face: -weight(face, rgb))
+        persons = self.people(rgb, threshold) if self.people else ()
         found = [Candidate(face, person_of(face, persons, rgb)) for face in faces]
-        found.sort(key=lambda candidate: -weight(candidate.face, rgb))
-        return [self._read(rgb, one) for one in found[:MOST_READ]] + found[MOST_READ:]
+        read = [self._read(rgb, one) for one in found[:MOST_READ]]
+        return read + found[MOST_READ:] + faceless(persons, faces, rgb)
 
     def _read(self, rgb: Pixels, candidate: Candidate) -> Candidate:
         """With its landmarks, or with the reason why it cannot be animated."""
         face = candidate.face
-        landmarks = self.landmarks.find(rgb, face.box, face.roll)
+        landmarks = self.landmarks.find(rgb, face.box, face.roll) if face else None
         problem = problem_of(face, landmarks, rgb)
         return replace(candidate, landmarks=landmarks, problem=problem)
 
@@ -172,8 +171,10 @@ class Detect:
             readable = (i for i, one in enumerate(candidates) if is_readable(one))
             index = next(readable, index)
         chosen = candidates[index] = self._sure(photo.rgb, candidates[index])
-        if chosen.problem is not None:
-            raise chosen.problem
+        able = others(candidates, index)
+        problem = problem_of(chosen.face, chosen.landmarks, photo.rgb, able)
+        if problem is not None:
+            raise problem
         if index != first:
             counted = numbers(candidates)
             told = {"number": counted[index], "passed": counted[first]}
@@ -194,8 +195,8 @@ class Detect:
         assert speaker.landmarks is not None
         self._warn_of_mouth(photo.rgb, speaker.landmarks, emit)
         height, width = photo.rgb.shape[:2]
-        others = tuple(one.face.box for one in candidates if one is not speaker)
-        scene = Scene(width, height, speaker.landmarks.centre, speaker.landmarks.height, others)
+        faces = tuple(one.face.box for one in candidates if one.face and one is not speaker)
+        scene = Scene(width, height, speaker.landmarks.centre, speaker.landmarks.height, faces)
         crop = choose_crop(scene, self.options.framing, self.options.aspect)
         size = crop.size(self.options.height, self.options.aspect)
         _warn_of_size(crop, size, emit)
@@ -267,7 +268,7 @@ def _told(
             "number": counted[i],
             "box": list(one.person.box),
             "face": list(one.person.face or ()),
-            "score": round(one.face.score, 3),
+            "score": round(one.person.score, 3),
             "problem": one.problem.code if one.problem else "",
         }
         for i, one in enumerate(candidates)

@@ -14,26 +14,25 @@ from typing import Final
 from vidgen.errors import Cancelled, RenderError, VidgenError
 from vidgen.events import Emit, Log, StageProgress
 from vidgen.files import sha256_of
+from vidgen.media import Encoding, encoding_for
 from vidgen.renderers.did import result, uploads
 from vidgen.renderers.did.client import Client, LinkExpired
-from vidgen.renderers.did.errors import failure
-from vidgen.renderers.did.estimate import LAST, Past, share
+from vidgen.renderers.did.estimate import LAST, Past
 from vidgen.renderers.did.key import Account
 from vidgen.renderers.did.order import Order, OrderBook, Result
-from vidgen.renderers.did.ordering import MOST_ATTEMPTS, configuration, placed, settled
+from vidgen.renderers.did.ordering import configuration, placed, settled
 from vidgen.renderers.did.patience import Patience
-from vidgen.renderers.did.wire import RUNNING, Talk, Uploaded
-from vidgen.work import Cutout, Film, Folder, Notes, Speech, Subject, Work
+from vidgen.renderers.did.waiting import PROCESSING, awaited
+from vidgen.renderers.did.wire import Talk, Uploaded
+from vidgen.work import Cutout, Film, Folder, Notes, Photo, Speech, Subject, Work
 
 UPLOAD: Final = "d_id_upload"
-PROCESSING: Final = "d_id_processing"
 FETCHES: Final = 3  # of one result, each with a fresh link
-YOUNG: Final = 60.0  # seconds in which an ordered talk may not be known everywhere at D-ID
 
 
 @dataclass(frozen=True, slots=True)
 class DidUpload:
-    """Stage `d_id_upload`: Subject, Cutout, Speech, Folder -> Order with both files at D-ID.
+    """Stage `d_id_upload`: Photo, Subject, Cutout, Speech, Folder -> Order, its files at D-ID.
 
     Sends nothing when this video is ordered already. Raises InputError for what D-ID cannot
     do, RenderError when the account's credits do not suffice.
@@ -48,14 +47,14 @@ class DidUpload:
         return UPLOAD
 
     def run(self, work: Work, emit: Emit) -> Work:
-        subject, speech = work.get(Subject), work.get(Speech)
+        speech = work.get(Speech)
         uploads.refuse(speech.seconds)
         if speech.seconds > uploads.SAFE_SECONDS:
             emit(Log("WARNING", "did.long", {"seconds": speech.seconds}))
-        rgb = uploads.flat(subject, work.get(Cutout))
+        rgb = uploads.flat(work.get(Subject), work.get(Cutout))
         settings = json.dumps(configuration(self.account.stitch))
-        content = uploads.fingerprint(rgb, speech, settings)
-        book = OrderBook(work.get(Folder).work)
+        content = uploads.fingerprint(work.get(Photo), speech, settings)
+        book = OrderBook(work.get(Folder).task)
         order, replaced = book.open(self.task_id, content)
         if replaced and replaced.talk_id and not replaced.result:
             emit(Log("WARNING", "did.replaced", {"talk": replaced.talk_id}))
@@ -92,6 +91,7 @@ class DidProcessing:
     account: Account
     patience: Patience = field(default_factory=Patience)
     past: Past = field(default_factory=Past)
+    format: str = "mp4"  # of the video that the film will be part of
 
     @property
     def name(self) -> str:
@@ -99,16 +99,16 @@ class DidProcessing:
 
     def run(self, work: Work, emit: Emit) -> Work:
         order, folder, seconds = work.get(Order), work.get(Folder).work, work.get(Speech).seconds
-        book = OrderBook(folder)
+        book = OrderBook(work.get(Folder).task)
         began = self.patience.clock()
         had = _intact(order, folder)
         with Client(self.account, emit, self.patience) as client:
             if not had:
                 order, talk = _bought(client, book, order, seconds, emit, self.past)
-                order = _fetched(client, book, order, talk, seconds, emit)
+                order = _fetched(client, book, order, talk, folder, seconds, emit)
             if not self.account.keep and not order.is_cleaned:
                 order = _cleaned(client, book, order, emit)
-        film = _film(order, folder, work, emit)
+        film = _film(order, folder, work, encoding_for(self.format), emit)
         notes = Notes(
             {
                 "backend": "d-id",
@@ -186,7 +186,7 @@ def _bought(
             order = placed(client, book, order, emit)
             emit(Log("INFO", "did.ordered", {"talk": order.talk_id}))
         began = client.patience.clock()
-        talk = _awaited(client, book, order, seconds, emit, past.expected(seconds), is_new)
+        talk = awaited(client, book, order, seconds, emit, past.expected(seconds), is_new)
     if is_new:
         past.remember(seconds, client.patience.clock() - began)
     return order, talk
@@ -202,121 +202,23 @@ def _left_behind(book: OrderBook, emit: Emit) -> Iterator[None]:
         raise
 
 
-def _awaited(
+def _fetched(
     client: Client,
     book: OrderBook,
     order: Order,
+    talk: Talk,
+    folder: Path,
     seconds: float,
     emit: Emit,
-    expected: float,
-    is_new: bool,
-) -> Talk:
-    """The talk once it is done. Raises VidgenError when D-ID gave it up."""
-    patience = client.patience
-    bar = _Bar(patience, order, expected, emit)
-    status, pause = ("created", patience.first_poll) if is_new else ("", 0.0)
-    heard = bar.began
-    while True:
-        bar.rest(pause, status)
-        pause = patience.next_poll(pause)
-        talk, trouble = _asked(client, order)
-        now = patience.clock()
-        if talk is not None:
-            heard = now
-            if talk.has_failed:
-                raise _given_up(book, order, talk)
-            if talk.is_ready:
-                return talk
-            if talk.status != status:
-                pause = 0.0 if status else pause  # at once after a change
-                status = talk.status
-                _tell_unknown(status, emit)
-        elif now - heard > patience.silence:
-            assert trouble is not None
-            raise trouble
-        else:
-            pause = patience.longest_poll  # they have been asked often enough by the client
-        if now - bar.began > patience.total(seconds):
-            raise _too_slow(order)
-
-
-class _Bar:
-    """The estimated progress while D-ID works: they tell none."""
-
-    def __init__(self, patience: Patience, order: Order, expected: float, emit: Emit) -> None:
-        self._patience = patience
-        self._expected = expected
-        self._emit = emit
-        self.began = patience.clock()
-        # A resumed wait goes on where it was, as far as the wall clock can be believed.
-        earlier = patience.wall() - (order.sent_at or patience.wall())
-        self._earlier = min(max(0.0, earlier), expected)
-
-    def rest(self, seconds: float, status: str) -> None:
-        """Sleep `seconds`, moving the bar at every tick."""
-        until = self._patience.clock() + seconds
-        while True:
-            waited = self._earlier + self._patience.clock() - self.began
-            done = round(100 * share(waited, self._expected), 1)
-            said = {"estimated": True, "status": status, "waited_seconds": round(waited, 1)}
-            self._emit(StageProgress(PROCESSING, done, 100, "percent", "did.working", said))
-            left = until - self._patience.clock()
-            if left <= 0:
-                return
-            self._patience.sleep(min(left, self._patience.tick))
-
-
-def _asked(client: Client, order: Order) -> tuple[Talk | None, VidgenError | None]:
-    """The talk, or why there is no news of it that need not end the wait."""
-    try:
-        return client.talk(order.talk_id), None
-    except RenderError as error:
-        age = client.patience.wall() - (order.sent_at or 0.0)
-        if error.code == "did.not_found" and not 0 <= age < YOUNG:
-            raise RenderError(
-                "D-ID does not know the ordered video any more.",
-                hint="It was deleted there. `vidgen run` orders it anew, which costs again.",
-                code="did.talk_gone",
-                talk=order.talk_id,
-            ) from error
-        if error.is_retryable or error.code == "did.not_found":
-            return None, error
-        raise
-
-
-def _given_up(book: OrderBook, order: Order, talk: Talk) -> VidgenError:
-    error = failure(talk, is_last=order.attempt >= MOST_ATTEMPTS)
-    if error.is_retryable:  # then, and only then, a resume orders once more
-        book.save(replace(order, failed=error.code))
-    return error
-
-
-def _tell_unknown(status: str, emit: Emit) -> None:
-    if status not in RUNNING and status != "done":
-        emit(Log("WARNING", "did.unknown_status", {"status": status[:40]}))
-
-
-def _too_slow(order: Order) -> RenderError:
-    return RenderError(
-        "D-ID has not finished the video in the time that was allowed for it.",
-        hint="It goes on there: `vidgen resume` takes up the same video without paying again.",
-        code="did.slow",
-        is_retryable=True,
-        talk=order.talk_id,
-    )
-
-
-def _fetched(
-    client: Client, book: OrderBook, order: Order, talk: Talk, seconds: float, emit: Emit
 ) -> Order:
-    """The order with its result on disk, checked."""
+    """The order with its result in `folder`, checked."""
 
     def told(here: int, total: int) -> None:
         part = here / total if total else 0.0
         done = 100 * LAST + 8 * min(1.0, part)
         emit(StageProgress(PROCESSING, done, 100, "percent", "did.fetching", {"bytes": here}))
 
-    file = book.file.with_name(f"d-id-{order.attempt}.mp4")
+    file = folder / f"d-id-{order.attempt}.mp4"
     for fetch in range(FETCHES):
         try:
             client.download(talk.result_url, file, told)
@@ -326,7 +228,7 @@ def _fetched(
         except RenderError as error:
             if not error.code.startswith("did.result_") or fetch + 1 == FETCHES:
                 raise
-            emit(Log("WARNING", "did.fetching_again", {"reason": error.message}))
+            emit(Log("WARNING", "did.fetching_again", {"reason": error.message.removesuffix(".")}))
         else:
             return book.save(replace(order, result=Result(file.name, sha256_of(file))))
         talk = client.talk(order.talk_id)  # with a fresh link
@@ -354,7 +256,7 @@ def _cleaned(client: Client, book: OrderBook, order: Order, emit: Emit) -> Order
     return book.save(replace(order, is_cleaned=not left))
 
 
-def _film(order: Order, folder: Path, work: Work, emit: Emit) -> Film:
+def _film(order: Order, folder: Path, work: Work, encoding: Encoding, emit: Emit) -> Film:
     """The result as a piece that the voice can be joined to, encoded anew only if it must be."""
     assert order.result is not None
     file = folder / order.result.file
@@ -365,11 +267,12 @@ def _film(order: Order, folder: Path, work: Work, emit: Emit) -> Film:
         # A square of the face is another picture; stretching it would help nobody.
         size = (found.size[0] // 2 * 2, found.size[1] // 2 * 2)
         emit(Log("WARNING", "did.other_shape", {"width": size[0], "height": size[1]}))
-    if found.size != size or not result.is_joinable(file):
+    if found.size != size or not result.is_joinable(file, encoding):
         was = f"{found.size[0]}×{found.size[1]} {found.video_codec}"
-        target = file.with_name(f"{file.stem}-{size[0]}x{size[1]}.mp4")
-        found = result.encoded_anew(file, found, size, target)
-        emit(Log("INFO", "did.encoded_anew", {"was": was, "width": size[0], "height": size[1]}))
+        target = file.with_name(f"{file.stem}-{size[0]}x{size[1]}{encoding.suffix}")
+        found = result.encoded_anew(file, found, size, target, encoding)
+        now = {"width": size[0], "height": size[1], "codec": found.video_codec}
+        emit(Log("INFO", "did.encoded_anew", {"was": was, **now}))
         file = target
     told = {
         "renderer": "d-id",

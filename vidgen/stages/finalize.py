@@ -11,7 +11,16 @@ from typing import Any, Final
 from vidgen import __version__
 from vidgen.errors import RenderError, VidgenError
 from vidgen.events import Emit, Log, StageProgress
-from vidgen.media import Probe, encoding_for, join, landing, probe, unused_name, write_poster
+from vidgen.media import (
+    Probe,
+    encoding_for,
+    join,
+    landing,
+    notes_of,
+    probe,
+    unused_name,
+    write_poster,
+)
 from vidgen.work import Film, Notes, Speech, Video, Work
 
 # A film and its voice may differ by this much before it is an error; more than a frame is said.
@@ -58,7 +67,7 @@ class Finalize:
         def told(done: int) -> None:
             emit(StageProgress(self.name, done, film.frame_count, "frames"))
 
-        with landing(target) as temporary:
+        with landing(target, owner=self.task_id) as temporary:
             tags = _tags(self.title or target.stem, self.task_id)
             join(film, speech, temporary, encoding, tags=tags, progress=told)
             found = probe(temporary)
@@ -76,10 +85,14 @@ class Finalize:
 
     def _target(self, emit: Emit) -> Path:
         target = self.target.absolute()
-        free = target if self.force else unused_name(target)
+        free = target if self.force else unused_name(target, self._is_own)
         if free != target:
             emit(Log("INFO", "finalize.renamed", {"name": target.name, "new_name": free.name}))
         return free
+
+    def _is_own(self, file: Path) -> bool:
+        """Whether this very run put the file there, and was ended before it could say so."""
+        return bool(self.task_id) and any(self.task_id in text for text in notes_of(file))
 
     def _poster(self, film: Film, target: Path, emit: Emit) -> Path | None:
         """`name.poster.png` beside the video; the run does not fail for want of it.
@@ -88,9 +101,9 @@ class Finalize:
         """
         poster = target.with_name(f"{target.stem}.poster.png")
         try:
-            poster = poster if self.force else unused_name(poster)
-            with landing(poster) as temporary:
-                write_poster(film, temporary)
+            poster = poster if self.force else unused_name(poster, self._is_own)
+            with landing(poster, owner=self.task_id) as temporary:
+                write_poster(film, temporary, _tags(self.title or target.stem, self.task_id))
         except VidgenError as error:
             emit(Log("WARNING", "finalize.no_poster", {"reason": error.message}))
             return None

@@ -77,10 +77,7 @@ class Matte:
         began = time.monotonic()
         self.model.load()
         load_seconds = time.monotonic() - began
-        try:
-            matte = self._matte(subject, emit)
-        finally:
-            self.model.release()
+        matte = self._matte(subject, emit)
         emit(StageProgress(NAME, 2, 3, "steps"))
         cutout = self._cutout(subject, matte, wanted)
         if work.has(Folder):  # without one nobody watches

@@ -16,16 +16,40 @@ LEAST_FACE: Final = 40  # pixels of face height that the landmark net reads well
 MOST_YAW: Final = 35.0  # degrees, as `head_pose` tells
 MOST_ROLL: Final = 60.0  # degrees; beyond it the photo is turned
 MOST_ASIDE: Final = 0.45  # nose off the eyes' middle, in eye distances, of a head about 45° aside
+BODY: Final = (4.2, 5.5)  # a body is about so many faces wide and high
+HAIR: Final = 0.5  # of a face's height, above it
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One face, and whether it can be animated. Pixels of the photo as it was looked at."""
+    """One person, and whether the face can be animated. Pixels of the photo as looked at."""
 
-    face: Face
+    face: Face | None  # None: only the body was found
     person: Person
     landmarks: Landmarks | None = None
     problem: InputError | None = None
+
+    @property
+    def place(self) -> tuple[float, float, float, float]:
+        """The face's box, or where on the body it should be: left, top, right, bottom."""
+        if self.face is not None:
+            return self.face.box
+        x0, y0, x1, y1 = self.person.box
+        wide, high = (x1 - x0) / BODY[0], (y1 - y0) / BODY[1]
+        middle, top = (x0 + x1) / 2, y0 + HAIR * high
+        return middle - wide / 2, top, middle + wide / 2, top + high
+
+
+def faceless(
+    persons: Sequence[tuple[Box, float]], faces: Sequence[Face], rgb: Pixels
+) -> list[Candidate]:
+    """The bodies in which no face was found: seen from behind, covered, cut off."""
+    middles = [((x0 + x1) / 2, (y0 + y1) / 2) for x0, y0, x1, y1 in (face.box for face in faces)]
+    return [
+        Candidate(None, Person(box, None, score), problem=problem_of(None, None, rgb))
+        for box, score in persons
+        if not any(box[0] <= x < box[2] and box[1] <= y < box[3] for x, y in middles)
+    ]
 
 
 def person_of(face: Face, persons: Sequence[tuple[Box, float]], rgb: Pixels) -> Person:
@@ -38,10 +62,11 @@ def person_of(face: Face, persons: Sequence[tuple[Box, float]], rgb: Pixels) -> 
 
 
 def _grown(face: Face, rgb: Pixels) -> Box:
-    """A body's box from its face: about four faces wide, hair above, down to the hips."""
+    """A body's box from its face: hair above, down to the hips."""
     x0, y0, x1, y1 = face.box
-    wide, high = x1 - x0, y1 - y0
-    return _on(rgb, (x0 - 1.6 * wide, y0 - 0.5 * high, x1 + 1.6 * wide, y1 + 4 * high))
+    aside, high = (BODY[0] - 1) / 2 * (x1 - x0), y1 - y0
+    top = y0 - HAIR * high
+    return _on(rgb, (x0 - aside, top, x1 + aside, top + BODY[1] * high))
 
 
 def _on(rgb: Pixels, box: Sequence[float]) -> Box:
@@ -69,8 +94,8 @@ def weight(face: Face, rgb: Pixels) -> float:
 
 def pick(candidates: Sequence[Candidate], person: str, width: int) -> int:
     """Index of the person that `--person` names; `candidates` stand best first."""
-    middles = [(one.face.box[0] + one.face.box[2]) / 2 for one in candidates]
-    areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (one.face.box for one in candidates)]
+    middles = [(one.place[0] + one.place[2]) / 2 for one in candidates]
+    areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (one.place for one in candidates)]
     everybody = range(len(candidates))
     match person:
         case "auto":
@@ -102,25 +127,32 @@ def _numbered(candidates: Sequence[Candidate], person: str) -> int:
             code="detect.no_such_person",
             number=int(person),
             count=len(candidates),
-            people=_listed(candidates),
+            people=_listed(candidates, range(len(candidates))),
         )
     return counted.index(int(person))
 
 
 def numbers(candidates: Sequence[Candidate]) -> list[int]:
     """Each candidate's number, counted from 1, left to right."""
-    order = sorted(range(len(candidates)), key=lambda i: candidates[i].face.box[0])
+    order = sorted(range(len(candidates)), key=lambda i: candidates[i].place[0])
     return [order.index(i) + 1 for i in range(len(candidates))]
 
 
-def _listed(candidates: Sequence[Candidate]) -> str:
-    """`1 (face 113 × 195 pixels at 555, 242), 2 (…)`."""
+def others(candidates: Sequence[Candidate], chosen: int) -> str:
+    """`: 2 (face 113 × 195 pixels at 555, 242)`, everybody else who can speak; "" for nobody."""
+    able = [i for i, one in enumerate(candidates) if i != chosen and is_readable(one)]
+    return f": {_listed(candidates, able)}" if able else ""
+
+
+def _listed(candidates: Sequence[Candidate], which: Sequence[int]) -> str:
+    """`1 (face 113 × 195 pixels at 555, 242), 2 (body …)`, left to right."""
+    counted = numbers(candidates)
     told = []
-    for number, one in sorted(
-        zip(numbers(candidates), candidates, strict=True), key=lambda x: x[0]
-    ):
-        x0, y0, x1, y1 = (round(value) for value in one.face.box)
-        told.append(f"{number} (face {x1 - x0} × {y1 - y0} pixels at {x0}, {y0})")
+    for i in sorted(which, key=counted.__getitem__):
+        one = candidates[i]
+        x0, y0, x1, y1 = (round(value) for value in (one.face or one.person).box)
+        part = "face" if one.face else "body"
+        told.append(f"{counted[i]} ({part} {x1 - x0} × {y1 - y0} pixels at {x0}, {y0})")
     return ", ".join(told)
 
 
@@ -131,62 +163,80 @@ def is_readable(candidate: Candidate) -> bool:
 # Refusing
 
 
-def problem_of(face: Face, landmarks: Landmarks | None, rgb: Pixels) -> InputError | None:
-    """Why this face cannot be animated; None if it can."""
+def problem_of(
+    face: Face | None, landmarks: Landmarks | None, rgb: Pixels, others: str = ""
+) -> InputError | None:
+    """Why this person cannot be animated; None if it can. `others`: who can, see `others`."""
+    if face is None:
+        return InputError(
+            "The speaker's face cannot be seen: only the body was found.",
+            hint="Use a photo in which the face looks at the camera, or choose somebody else with"
+            " --person{others}.",
+            code="detect.faceless",
+            others=others,
+        )
     pixels = round(face.box[3] - face.box[1])
     if pixels < LEAST_FACE:
         return InputError(
             "The speaker's face is too small: {pixels} pixels high.",
-            hint="Use a larger photo, or one taken closer; {least} pixels is the least.",
+            hint="Use a larger photo, or one taken closer ({least} pixels is the least), or choose"
+            " somebody else with --person{others}.",
             code="detect.too_small",
             pixels=pixels,
             least=LEAST_FACE,
+            others=others,
         )
     if landmarks is None:
-        return _unreadable(face)
+        return _unreadable(face, others)
     yaw, _, roll = head_pose(landmarks.points)
     if abs(yaw) > MOST_YAW:
-        return _profile(round(abs(yaw)))
+        return _profile(round(abs(yaw)), others)
     if abs(roll) > MOST_ROLL:
         return InputError(
             "The speaker's head lies on its side: turned by about {degrees}°.",
-            hint="Turn the photo so that the head is upright.",
+            hint="Turn the photo so that the head is upright, or choose somebody else with"
+            " --person{others}.",
             code="detect.on_its_side",
             degrees=round(abs(roll)),
+            others=others,
         )
-    return _cut_off(landmarks, rgb)
+    return _cut_off(landmarks, rgb, others)
 
 
-def _unreadable(face: Face) -> InputError:
+def _unreadable(face: Face, others: str) -> InputError:
     """Found, but the landmark net sees no face in it."""
     if abs(face.aside) > MOST_ASIDE:
-        return _profile(45)
+        return _profile(45, others)
     return InputError(
         "The speaker's face could be found but not read: it is turned aside, covered or blurred.",
         hint="Use a photo in which the face looks at the camera, or choose somebody else with"
-        " --person.",
+        " --person{others}.",
         code="detect.unreadable",
+        others=others,
     )
 
 
-def _profile(degrees: int) -> InputError:
+def _profile(degrees: int, others: str) -> InputError:
     return InputError(
         "The speaker's face is turned too far aside: about {degrees}° or more.",
         hint="Use a photo in which the face looks towards the camera, at most about"
-        " {most}° aside, or choose somebody else with --person.",
+        " {most}° aside, or choose somebody else with --person{others}.",
         code="detect.profile",
         degrees=degrees,
         most=round(MOST_YAW),
+        others=others,
     )
 
 
-def _cut_off(landmarks: Landmarks, rgb: Pixels) -> InputError | None:
+def _cut_off(landmarks: Landmarks, rgb: Pixels, others: str) -> InputError | None:
     height, width = rgb.shape[:2]
     points = landmarks.points[list(EYE_CORNERS + MOUTH), :2]
     if (points >= 0).all() and (points < (width, height)).all():
         return None
     return InputError(
         "The speaker's face is cut off by the photo's edge.",
-        hint="Use a photo that shows both eyes and the whole mouth.",
+        hint="Use a photo that shows both eyes and the whole mouth, or choose somebody else with"
+        " --person{others}.",
         code="detect.cut_off",
+        others=others,
     )

@@ -5,6 +5,7 @@ library from looking for a network, installing packages, and changing threads fo
 """
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -119,7 +120,7 @@ def _loaded(weights: Path, settings: Path) -> Any:
                 code="models.not_loadable",
                 path=str(weights),
                 name=weights.stem,
-                reason=str(error).partition("\n")[0],
+                reason=_plain(error),
             ) from error
     if PERSON not in names:
         raise SetupError(
@@ -129,6 +130,12 @@ def _loaded(weights: Path, settings: Path) -> Any:
             path=str(weights),
         )
     return model
+
+
+def _plain(error: Exception) -> str:
+    """The first sentence, without the library's own "ERROR ❌"."""
+    line = re.sub(r"^ERROR\W*", "", str(error).partition("\n")[0])
+    return line.partition(". ")[0].rstrip(".")
 
 
 def _library(settings: Path) -> Any:

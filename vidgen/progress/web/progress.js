@@ -27,7 +27,8 @@ const UNSTORED = new Set(["heartbeat", "connected", "interrupted", "deleted"]);
 
 /** Follow the run whose id is in `url`; see above. */
 export function watch(url, { onEvent, onComplete, onError, onState, after = "", ways = WAYS } = {}) {
-  const found = new URL(url, document.baseURI).href.match(
+  const here = globalThis.document?.baseURI ?? globalThis.location?.href; // a worker has no page
+  const found = new URL(url, here).href.match(
     /^(.*?)\/(?:api\/.*?)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/,
   );
   if (!found) throw new TypeError("watch() wants an address with a task id");

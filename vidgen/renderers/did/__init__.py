@@ -2,5 +2,6 @@
 
 `key` says who pays, `client` speaks HTTP, `wire` reads the answers, `errors` translates the
 refusals, `uploads` prepares picture and voice, `order` remembers on disk what was sent,
-`estimate` guesses how long they will take, `result` checks the film. The stages are elsewhere.
+`ordering` places it once, `waiting` waits for it, `estimate` guesses how long that takes,
+`result` checks the film. The stages are elsewhere.
 """

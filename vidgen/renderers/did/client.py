@@ -4,6 +4,7 @@ A create is never repeated here once it may have been heard: `create` raises `Un
 whoever ordered must look in the list of talks first. Remembers nothing between two runs.
 """
 
+import math
 import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ import httpx
 
 from vidgen.errors import RenderError, SetupError, VidgenError
 from vidgen.events import Emit, Log
+from vidgen.files import sync_folder
 from vidgen.renderers.did import wire
 from vidgen.renderers.did.errors import refusal
 from vidgen.renderers.did.key import Account
@@ -125,7 +127,7 @@ class Client:
             except UNSENT as error:
                 fault = _unreachable("create", error)
             except httpx.RequestError as error:
-                raise Unclear(type(error).__name__) from error
+                raise Unclear(_in_words(error)) from error
             else:
                 if response.is_success:
                     return _id_of(response)
@@ -153,6 +155,7 @@ class Client:
 
         self._repeated("result", fetched)
         part.replace(target)
+        sync_folder(target.parent)  # before anybody deletes it at D-ID
 
     def _uploaded(self, kind: str, name: str, content: bytes, mime: str) -> Uploaded:
         return self._asked(
@@ -204,14 +207,16 @@ class Client:
 
     def _wait(self, action: str, attempt: int, fault: VidgenError, tries: int) -> None:
         """Sleep before the next try; raises `fault` when there is none."""
-        asked = fault.details.get("retry_after")
+        asked: float | None = fault.details.get("retry_after")
         patience = self.patience
-        if attempt + 1 >= tries or (asked or 0.0) > patience.longest_retry_after:
+        if asked and asked > patience.longest_retry_after:
+            raise _pause(action, asked) from fault
+        if attempt + 1 >= tries:
             raise fault
         seconds = patience.before_retry(attempt, asked)
         values = {
             "action": action,
-            "reason": fault.message,
+            "reason": fault.message.removesuffix("."),
             "seconds": round(seconds, 1),
             "attempt": attempt + 1,
         }
@@ -288,7 +293,25 @@ def _unreachable(action: str, error: httpx.RequestError) -> RenderError:
         code="did.unreachable",
         is_retryable=True,
         action=action,
-        reason=type(error).__name__,
+        reason=_in_words(error),
+    )
+
+
+def _in_words(error: httpx.RequestError) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time"
+    is_none = isinstance(error, httpx.ConnectError | httpx.ProxyError)
+    return "no connection" if is_none else "the connection broke off"
+
+
+def _pause(action: str, seconds: float) -> RenderError:
+    return RenderError(
+        "D-ID asks to wait {minutes} minutes before the next request.",
+        hint="Wait that long, then `vidgen resume`.",
+        code="did.pause",
+        is_retryable=True,
+        action=action,
+        minutes=math.ceil(seconds / 60),
     )
 
 

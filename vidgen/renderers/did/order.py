@@ -5,14 +5,13 @@ at all. Knows no HTTP.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from vidgen.errors import SetupError
-from vidgen.files import write_whole
+from vidgen.files import sync_folder, write_whole
 from vidgen.renderers.did.wire import Uploaded
 
 FILE: Final = "did.json"
@@ -23,7 +22,7 @@ VERSION: Final = 1
 class Result:
     """The film that D-ID made, in the work folder."""
 
-    file: str
+    file: str  # its name
     sha256: str
 
 
@@ -66,10 +65,13 @@ class Order:
 
 
 class OrderBook:
-    """The one order of a run, in its work folder."""
+    """The one order of a run, in the run's own folder.
 
-    def __init__(self, work: Path) -> None:
-        self.file = work / FILE
+    Not in its work folder: who clears that to make room must not pay a second time.
+    """
+
+    def __init__(self, task: Path) -> None:
+        self.file = task / FILE
 
     def open(self, task_id: str, content: str) -> tuple[Order, Order | None]:
         """The order for this content, and the one of other content that it replaces, if any.
@@ -93,7 +95,7 @@ class OrderBook:
         content = json.dumps({"version": VERSION, **asdict(order)}, indent=1).encode()
         try:
             write_whole(self.file, content)
-            _sync_folder(self.file.parent)
+            sync_folder(self.file.parent)
         except OSError as error:
             raise SetupError(
                 "The note about the order at D-ID cannot be written: {reason}.",
@@ -113,14 +115,3 @@ def _order(value: Mapping[str, Any]) -> Order:
         if given.get(name) is not None:
             given[name] = kind(**given[name])
     return Order(**given)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Wait until the disk knows the new name too: a power cut must not bring the old note back."""
-    if os.name == "nt":  # folders cannot be opened there, and renames are journalled
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

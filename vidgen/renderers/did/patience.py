@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Final
+
+MOST_ASKED: Final = 366 * 86_400.0  # seconds; a header may say infinity
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def retry_after(header: str | None, wall: Callable[[], float]) -> float | None:
     if not header:
         return None
     try:
-        return max(0.0, float(header))
+        return min(max(0.0, float(header)), MOST_ASKED)
     except ValueError:
         pass
     try:

@@ -11,10 +11,12 @@ from typing import Any, Final
 import numpy as np
 
 from vidgen.errors import RenderError
-from vidgen.media import FilmWriter, Probe, decoded, encoding_for, probe
+from vidgen.media import Encoding, FilmWriter, Probe, decoded, probe
 from vidgen.work import Frames
 
 SAME_SHAPE: Final = 0.02  # of the aspect ratio
+# Seconds between the ends of film and voice. Finalizing refuses more; here D-ID still has the film.
+MOST_APART: Final = 0.5
 
 
 def checked(file: Path, seconds: float) -> Probe:
@@ -31,7 +33,7 @@ def checked(file: Path, seconds: float) -> Probe:
             code="did.result_broken",
             is_retryable=True,
         ) from error
-    if abs(found.video_seconds - seconds) > 0.5 + 0.02 * seconds:
+    if abs(found.video_seconds - seconds) > MOST_APART:
         raise RenderError(
             "D-ID's video lasts {found:.1f} s, the voice {seconds:.1f} s.",
             hint="`vidgen resume` fetches it again; D-ID's support can say what went wrong.",
@@ -49,10 +51,14 @@ def is_same_shape(size: tuple[int, int], wanted: tuple[int, int]) -> bool:
     return abs(ratio - 1) <= SAME_SHAPE
 
 
-def is_joinable(file: Path) -> bool:
-    """Whether the packets can be copied: H.264 in 8-bit 4:2:0, one picture a tick from 0 on."""
+def is_joinable(file: Path, encoding: Encoding) -> bool:
+    """Whether the packets can be copied into a film of this encoding: H.264 in 8-bit 4:2:0, one
+    picture a tick from 0 on.
+    """
     import av
 
+    if encoding.codec != "libx264":
+        return False
     with av.open(str(file)) as container:
         video = container.streams.video[0]
         context = video.codec_context
@@ -69,10 +75,12 @@ def is_joinable(file: Path) -> bool:
     return shown == list(range(len(shown)))
 
 
-def encoded_anew(file: Path, found: Probe, size: tuple[int, int], target: Path) -> Probe:
+def encoded_anew(
+    file: Path, found: Probe, size: tuple[int, int], target: Path, encoding: Encoding
+) -> Probe:
     """The same film at `size` (width, height, even) and a steady rate, as `target`, silent."""
     fps = _usual(found.fps)
-    with FilmWriter(target, size=size, fps=fps, encoding=encoding_for("mp4")) as writer:
+    with FilmWriter(target, size=size, fps=fps, encoding=encoding) as writer:
         for frame in _steady(decoded(file), fps):
             writer.write(Frames(_planes(frame, size)[None], "yuv420p"))
     return probe(target)

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from vidgen.errors import InputError
-from vidgen.work import Cutout, Pixels, Speech, Subject
+from vidgen.work import Cutout, Photo, Pixels, Speech, Subject
 
 LEAST_SIDE: Final = 160  # pixels; 128 and 64 are refused, 256 is not
 MOST_PIXELS: Final = 10 * 1024 * 1024  # more fails at the create with a misleading "10 MB"
@@ -73,11 +73,14 @@ def flat(subject: Subject, cutout: Cutout) -> Pixels:
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
 
-def fingerprint(rgb: Pixels, speech: Speech, configuration: str) -> str:
-    """sha256 of what is bought. Of the pixels and samples, not of their files: another
-    version of an encoder must not look like another video."""
-    digest = hashlib.sha256(f"{rgb.shape} {speech.rate} {configuration} ".encode())
-    digest.update(np.ascontiguousarray(rgb).tobytes())
+def fingerprint(photo: Photo, speech: Speech, configuration: str) -> str:
+    """sha256 of what is bought: this photo saying this voice.
+
+    Of the photo's file, not of the picture that is sent: another model that cuts the speaker out
+    a little differently must not buy the video again. Of the voice's samples, not of their file:
+    nor must another version of an encoder.
+    """
+    digest = hashlib.sha256(f"{photo.sha256} {speech.rate} {configuration} ".encode())
     digest.update(np.ascontiguousarray(speech.samples).tobytes())
     return digest.hexdigest()
 

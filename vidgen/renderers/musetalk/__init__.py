@@ -14,7 +14,7 @@ from fractions import Fraction
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
-from vidgen.events import Emit
+from vidgen.events import Emit, Log
 from vidgen.renderers.base import Look
 from vidgen.work import Cutout, Frames, Pixels, Speech, Subject
 
@@ -37,7 +37,7 @@ class MuseTalk:
         """`batch` frames at a time; 0 is the device's usual number."""
         from vidgen.renderers.musetalk.networks import Networks
 
-        self.networks = Networks(files, device)
+        self.networks = Networks(files, device, emit)
         self.device = device
         self.emit = emit
         self.batch = batch or (CPU_BATCH if device == "cpu" else GPU_BATCH)
@@ -82,7 +82,7 @@ class MuseTalk:
                 self.networks, hearing, canvas, look.fps, count, self.batch, self.emit, worker
             )
             if self.device.startswith("cuda"):
-                metadata["compiled"] = warmed(painter, self.networks.compile)
+                metadata["compiled"] = warmed(painter, self._compile)
             painter.metadata = metadata
             yield painter
 
@@ -93,6 +93,10 @@ class MuseTalk:
         """The mouth alone on a still photo."""
         with self.paint(subject, cutout, speech, look) as painter:
             yield StillHead(painter, _composed(subject, cutout))
+
+    def _compile(self) -> None:
+        self.emit(Log("INFO", "render.compiling"))  # the first frames will be long in coming
+        self.networks.compile()
 
     def _canvas(self, subject: Subject, cutout: Cutout, scale: int) -> Any:
         import cv2

@@ -17,6 +17,7 @@ import numpy as np
 
 from vidgen.device import GPU_EXTRA, freed, has_package
 from vidgen.errors import SetupError
+from vidgen.events import Emit, Log
 from vidgen.work import Floats, Pixels
 
 PACKAGES: Final = ("torch", "diffusers", "transformers", "safetensors")
@@ -46,9 +47,10 @@ class Files:
 class Networks:
     """The networks on one device, loaded when first needed. One thread computes at a time."""
 
-    def __init__(self, files: Files, device: str) -> None:
+    def __init__(self, files: Files, device: str, emit: Emit = lambda _: None) -> None:
         self.files = files
         self.device = device
+        self.emit = emit
         self.precision = "float16" if device.startswith("cuda") else "float32"
         self._whisper: Any = None
         self._vae: Any = None
@@ -71,9 +73,14 @@ class Networks:
         freed(self.device)
 
     def compile(self) -> None:
-        """Let torch translate the two networks that run once a frame. Costs about a minute."""
-        import torch
+        """Let torch translate the two networks that run once a frame. Costs about a minute.
 
+        Where it cannot (no compiler, no Triton), they run as they are.
+        """
+        import torch
+        import torch._dynamo
+
+        torch._dynamo.config.suppress_errors = True
         self._unet = torch.compile(self._unet)
         self._decode = torch.compile(self._vae.decode)
 
@@ -96,25 +103,51 @@ class Networks:
         import torch
 
         pictures = torch.from_numpy(np.stack([blanked, square])).permute(0, 3, 1, 2)
-        pictures = self._tensor(pictures.float() / 127.5 - 1)  # (2, 3, 256, 256) in -1..1
+        pictures = pictures.float() / 127.5 - 1  # (2, 3, 256, 256) in -1..1
         with torch.inference_mode():
-            # The middle of the distribution and not a draw from it: the same photo, the same film.
-            means = self._vae.encode(pictures).latent_dist.mode()  # (2, 4, 32, 32)
+            means = self._finite(lambda: self._means(pictures))  # (2, 4, 32, 32)
         return (means * self._vae.config.scaling_factor).reshape(1, -1, *means.shape[2:])
+
+    def _means(self, pictures: Any) -> Any:
+        """The middle of the distribution and not a draw from it: the same photo, the same film."""
+        return self._vae.encode(self._tensor(pictures)).latent_dist.mode()
 
     def drawn(self, latents: Any, tokens: Floats) -> Pixels:
         """(B, 256, 256, 3) faces for (B, 50, D) tokens, in one pass at timestep 0."""
         import torch
 
         with torch.inference_mode():
-            heard = self._tensor(torch.from_numpy(tokens))
-            now = torch.zeros(1, dtype=torch.long, device=self.device)
-            batch = latents.expand(len(tokens), -1, -1, -1)
-            made = self._unet(batch, now, encoder_hidden_states=heard).sample  # (B, 4, 32, 32)
-            faces = self._decode(made / self._vae.config.scaling_factor).sample  # (B, 3, 256, 256)
-            faces = (faces.float() / 2 + 0.5).clamp(0, 1) * 255
+            faces = self._finite(lambda: self._faces(latents, tokens))
+            faces = (faces / 2 + 0.5).clamp(0, 1) * 255
             pixels: Pixels = faces.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         return pixels
+
+    def _faces(self, latents: Any, tokens: Floats) -> Any:
+        """(B, 3, 256, 256) in -1..1, about."""
+        import torch
+
+        heard = self._tensor(torch.from_numpy(tokens))
+        now = torch.zeros(1, dtype=torch.long, device=self.device)
+        batch = self._tensor(latents).expand(len(tokens), -1, -1, -1)
+        made = self._unet(batch, now, encoder_hidden_states=heard).sample  # (B, 4, 32, 32)
+        return self._decode(made / self._vae.config.scaling_factor).sample.float()
+
+    def _finite(self, compute: Callable[[], Any]) -> Any:
+        """What `compute` gives; once more in single precision when half was not enough."""
+        import torch
+
+        made = compute()
+        if self.precision == "float32" or bool(torch.isfinite(made).all()):
+            return made
+        self._widen()
+        return compute()
+
+    def _widen(self) -> None:
+        """A number left half precision's range, as this VAE's sometimes do: a black face."""
+        self.emit(Log("INFO", "render.precise", {"model": "musetalk"}))
+        self.precision = "float32"
+        for network in (self._whisper, self._vae, self._unet):
+            network.float()
 
     def _tensor(self, values: Any) -> Any:
         import torch
@@ -214,7 +247,9 @@ def _pickled(file: Path) -> dict[str, Any]:
 
     try:
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except pickle.UnpicklingError as error:  # torch's own words advise to run it all the same
+        raise _not_loadable(file, "it holds no weights, or more; nothing in it was run") from error
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
         raise _not_loadable(file, str(error).partition("\n")[0]) from error
     if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
         raise _not_loadable(file, "no table of weights")

@@ -1,0 +1,147 @@
+"""The file config.toml: the user's own defaults for the options, checked, and what holds now.
+
+The options themselves are the business of `settings`.
+"""
+
+import os
+import tomllib
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any, Final
+
+from vidgen import paths
+from vidgen.errors import InputError
+from vidgen.settings import Options, Setting, Showing, environment_name
+
+# Settings of the house rather than of one run: name -> (default, what it is)
+KEEPING: Final[Mapping[str, tuple[Any, str]]] = {
+    "keep_history_days": (30, "days that a run's history is kept"),
+    "keep_work_hours": (24, "hours that a finished run's work folder is kept"),
+}
+# What is wrong with a value, as an error's code -> what to do
+WRONG: Final = {
+    "config.switch": "Write true or false.",
+    "config.number": "Write a number.",
+    "config.range": "Write a number from {least} to {most}.",
+    "config.least": "Write a number not below {least}.",
+    "config.choice": "Choose one of: {choices}.",
+    "config.text": "Write it in quotes.",
+}
+
+
+def read_config(file: Path | None = None) -> Mapping[str, Any]:
+    """The values in config.toml, flat, by option name. {} when there is no such file.
+
+    Raises InputError when it is not TOML, or holds a name that no option has or a value that its
+    option cannot have.
+    """
+    file = file or paths.config_file()
+    try:
+        values = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(
+            "The settings file {file} cannot be read: {reason}.",
+            hint="Mend it or move it away.",
+            code="config.unreadable",
+            file=str(file),
+            reason=str(error),
+        ) from error
+    known = {option.name: option for option in _options()}
+    for name, value in values.items():
+        if name not in known and name not in KEEPING:
+            raise InputError(
+                "The settings file {file} has an unknown name: {name}.",
+                hint="Names are those of the options of `vidgen run`, with _ for -.",
+                code="config.unknown",
+                file=str(file),
+                name=name,
+            )
+        wrong = _wrong(known[name], value) if name in known else _not_positive(value)
+        if wrong:
+            raise InputError(
+                "The settings file {file} cannot set {name} to {value}.",
+                hint=WRONG[wrong],
+                code=wrong,
+                file=str(file),
+                name=name,
+                value=str(value),
+                **_limits(known.get(name)),
+            )
+    return values
+
+
+def in_force(environ: Mapping[str, str] = os.environ) -> dict[str, Setting]:
+    """Every setting that a run would take without flags, with where it comes from.
+
+    Raises InputError as `read_config` does.
+    """
+    values = read_config()
+    defaults = {option.name: option.default for option in _options()}
+    defaults |= {name: default for name, (default, _) in KEEPING.items()}
+    found = {name: Setting(default, "default") for name, default in defaults.items()}
+    found |= {name: Setting(value, "config") for name, value in values.items()}
+    told = {name: environ.get(environment_name(name)) for name in defaults}
+    return found | {name: Setting(value, "environment") for name, value in told.items() if value}
+
+
+def keeping(name: str, environ: Mapping[str, str] = os.environ) -> float:
+    """A setting of the house: environment, else config.toml, else the default.
+
+    Raises InputError for what is no number.
+    """
+    value = environ.get(environment_name(name), read_config().get(name, KEEPING[name][0]))
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "The setting {name} is not a number: {value}.",
+            hint="Give a number, for example {example}.",
+            code="config.not_a_number",
+            name=name,
+            value=str(value),
+            example=KEEPING[name][0],
+        ) from error
+
+
+def _options() -> Iterator["Field[Any]"]:
+    yield from fields(Options)
+    yield from (option for option in fields(Showing) if option.name != "json")
+
+
+def _wrong(option: "Field[Any]", value: object) -> str:
+    """What is wrong with the value for this option, as a key of WRONG; empty when it is right."""
+    about, kinds = option.metadata, typing.get_args(option.type) or (option.type,)
+    if bool in kinds:
+        return "" if isinstance(value, bool) else "config.switch"
+    if isinstance(value, bool | list | dict):
+        return "config.text" if str in kinds or Path in kinds else "config.number"
+    if about["choices"]:
+        return "" if str(value) in about["choices"] else "config.choice"
+    if str in kinds or Path in kinds:  # a number is text enough: fps = 25
+        return "" if str in kinds or isinstance(value, str) else "config.text"
+    if not isinstance(value, int if int in kinds else int | float):
+        return "config.number"
+    return _out_of_range(float(typing.cast("float", value)), about["least"], about["most"])
+
+
+def _out_of_range(value: float, least: float | None, most: float | None) -> str:
+    if (least is None or value >= least) and (most is None or value <= most):
+        return ""
+    return "config.least" if most is None else "config.range"
+
+
+def _not_positive(value: object) -> str:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return "" if is_number else "config.number"
+
+
+def _limits(option: "Field[Any] | None") -> dict[str, Any]:
+    """What the hints of WRONG name."""
+    about: Mapping[str, Any] = option.metadata if option else {}
+    told = {name: about.get(name) for name in ("least", "most")}
+    numbers = {name: "" if value is None else f"{value:g}" for name, value in told.items()}
+    return numbers | {"choices": ", ".join(about.get("choices", ()))}

@@ -19,8 +19,8 @@ LOWER: Final = 0.20  # and the lower one
 LASHES: Final = 0.035  # of the eye's width: how far below its edge the upper lid's lashes reach
 BEYOND: Final = (1.42, 1.0)  # half widths from the middle: the lid's motion fades to the sides
 LEAST: Final = 0.03  # of the eye's width: the motion there
-DIM: Final = 0.84  # of the skin below the eye: a lid darker than this is lifted
-DARK: Final = 0.30  # so much darker than that, it takes that skin's colour
+DIM: Final = 0.84  # of the light on the skin below the eye: a lid under a low brow gets so much
+DARK: Final = (0.66, 0.45)  # of that light: from here down `smooth` is more and more the brow's
 BEND: Final = 1.25  # above 1 the skin under the brow is drawn out less than that at the edge
 
 
@@ -109,6 +109,7 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
         light.skin if light.glasses else _below(still, (v - lower) / width, share, width * scale)
     )
     near = smoothstep((v - anchor) / np.maximum(1.0, 0.6 * (upper - anchor)))
+    near *= smoothstep((1.35 - share) / 0.4)
     smooth = _lit(_skin(still, skin, 0.05 * width * scale / 2), below, near)
     detail = _texture(still, eye, u, v, lower, scale)
     if light.glasses:  # what lies below the eye is their rim
@@ -197,12 +198,13 @@ def _below(still: Pixels, depth: Array, share: Array, width: float) -> Pixels:
 def _lit(smooth: Pixels, usual: Array, near: Array) -> Pixels:
     """A lid comes out of the shade of its brow as it shuts: not much darker than `usual` skin.
 
-    `near` (h, w) is 0 under the brow, 1 at the lid's edge. Where hardly any skin lies between
+    `near` (h, w) is 0 under the brow and beside the eye, 1 at the lid's edge. Where hardly any skin lies between
     them, `smooth` is the brow's colour.
     """
-    colours, wanted = smooth.astype(np.float32), DIM * usual.astype(np.float32)
-    short = 1 - colours @ LUMA / np.maximum(1.0, wanted @ LUMA)
-    return rounded(colours + (near * smoothstep(short / DARK))[..., None] * (wanted - colours))
+    colours, around = smooth.astype(np.float32), usual.astype(np.float32)
+    share = colours @ LUMA / np.maximum(1.0, around @ LUMA)
+    lift = near * smoothstep((DARK[0] - share) / (DARK[0] - DARK[1]))
+    return rounded(colours + lift[..., None] * (DIM * around - colours))
 
 
 def _lashes(still: Pixels, depth: Array, smooth: Pixels, width: float) -> Array:

@@ -198,8 +198,8 @@ def _below(still: Pixels, depth: Array, share: Array, width: float) -> Pixels:
 def _lit(smooth: Pixels, usual: Array, near: Array) -> Pixels:
     """A lid comes out of the shade of its brow as it shuts: not much darker than `usual` skin.
 
-    `near` (h, w) is 0 under the brow and beside the eye, 1 at the lid's edge. Where hardly any skin lies between
-    them, `smooth` is the brow's colour.
+    `near` (h, w) is 0 under the brow and beside the eye, 1 at the lid's edge. Where hardly any
+    skin lies between brow and lid, `smooth` is the brow's colour.
     """
     colours, around = smooth.astype(np.float32), usual.astype(np.float32)
     share = colours @ LUMA / np.maximum(1.0, around @ LUMA)

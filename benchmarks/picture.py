@@ -1,6 +1,7 @@
 """How a film's picture holds together: forehead, background, jumps, sharpness (PUPPET (d) 12–15).
 
-Looks at every frame once. The first frame stands for the photo, because films begin in its pose.
+Looks at every frame once. Without the framed photo the film's first frame stands for it, because
+films begin in its pose; an encoder may have made that one sharper or softer than the photo.
 """
 
 from dataclasses import dataclass
@@ -28,11 +29,11 @@ class Picture:
     forehead_least: float  # dB
     background: float  # of 255
     jump: float  # of 255
-    sharpness: float  # over the first frame's
+    sharpness: float  # over the photo's
 
 
-def looked_at(film: Path, net: LandmarkNet) -> Picture:
-    """All frames of `film`."""
+def looked_at(film: Path, net: LandmarkNet, photo: Pixels | None = None) -> Picture:
+    """All frames of `film`; `photo` (H, W, 3) is the framed photo it was made from."""
     frames = (rgb for _, rgb in pictures(film, 0.0, None))
     first = next(frames)
     face = first_face(first, net)
@@ -40,6 +41,7 @@ def looked_at(film: Path, net: LandmarkNet) -> Picture:
     foreheads: list[float] = []
     sharp: list[float] = []
     far = _background(first, face) if face else None
+    sharp_photo = _photo_sharpness(first if photo is None else photo, net)
     before, at = first, face
     for number, now in enumerate(frames, 1):
         change = np.abs(now.astype(np.int16) - before)
@@ -49,7 +51,7 @@ def looked_at(film: Path, net: LandmarkNet) -> Picture:
         if at is not None and face is not None and number % EVERY == 0:
             at = net.track(now, at) or at
             foreheads.append(_psnr(first, now, face, at))
-            sharp.append(_sharpness(now, at) / max(1e-6, _sharpness(first, face)))
+            sharp.append(_sharpness(now, at) / sharp_photo)
         before = now
     return Picture(
         forehead=_mean(foreheads),
@@ -101,6 +103,11 @@ def _refined(grey: list[Any], matrix: NDArray[np.float32], mask: Pixels) -> NDAr
         return np.asarray(found[1], np.float32)
     except cv2.error:  # no contrast to hold on to: the landmarks' own warp must do
         return matrix
+
+
+def _photo_sharpness(photo: Pixels, net: LandmarkNet) -> float:
+    face = first_face(photo, net)
+    return max(1e-6, _sharpness(photo, face)) if face else float("nan")
 
 
 def _sharpness(rgb: Pixels, face: Landmarks) -> float:

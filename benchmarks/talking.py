@@ -1,10 +1,13 @@
 """Judge a film of one speaking face: the table of PUPPET (d), ours or anybody's.
 
-    python -m benchmarks.talking FILM [--phones FILE] [--voice FILE] [--blinks N] [--fail]
+    python -m benchmarks.talking FILM [--phones FILE] [--voice FILE] [--photo FILE] [--blinks N]
+        [--words] [--fail]
 
 `--phones` is a JSON list of [start, end, ipa] in seconds (`python -m benchmarks.voices FOLDER`
 makes a voice with its own); without it the lines about articulation stay empty. `--voice` is the
-sound that the film was made from. `--fail` ends with 1 when a line misses its limit.
+sound that the film was made from, `--photo` the photo as it was framed for it. `--words` says that
+the words were known: nearly every p, b and m must then close. `--fail` ends with 1 when a line
+misses its limit.
 The negative controls are the film's own lips late, early, reversed, replaced by a sine, by their
 mean and by the loudness alone: each must miss a limit, or the limits say nothing about this film.
 """
@@ -25,9 +28,11 @@ from benchmarks.picture import Picture, looked_at
 from vidgen.catalog import Catalog
 from vidgen.faces import LandmarkNet
 from vidgen.paths import Home
+from vidgen.photo import open_photo
 from vidgen.quality import Envelope, Watched, blinks, envelope, hear, watch
 from vidgen.renderers.puppet.espeak import Phone
 from vidgen.renderers.puppet.visemes import kind, visemes
+from vidgen.work import Pixels
 
 Array = NDArray[np.float64]
 NOTHING: Final = float("nan")
@@ -61,26 +66,50 @@ LINES: Final = {
     "forehead_least": Line("12", "forehead PSNR after un-warp, least, dB", 32.0, np.inf),
     "background": Line("13", "background, mean frame difference, of 255", 0.0, 0.05),
     "jump": Line("14", "largest mean frame difference, of 255", 0.0, 5.0),
-    "sharpness": Line("15", "sharpness of nose and cheeks over the first frame's", 0.90, np.inf),
+    "sharpness": Line("15", "sharpness of nose and cheeks over the photo's", 0.90, np.inf),
     "sound_ms": Line("16", "sound in the file later than the voice, ms", -5.0, 5.0),
     "length_frames": Line("16", "film longer than the voice, frames", -1.0, 1.0),
 }
 
 
+WORDS_KNOWN: Final = Line("—", "p, b, m closed (words known)", 0.90, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a film was made from, as far as it is known."""
+
+    phones: tuple[Phone, ...] = ()
+    voice: Path | None = None
+    photo: Pixels | None = None  # (H, W, 3), framed
+    blinks: int = 0  # planned
+
+
 def main() -> None:
     options = _options()
+    if options.words:
+        LINES["bilabials_closed"] = WORDS_KNOWN
+    photo = _picture(options.photo)
+    source = Source(_phones(options.phones), options.voice, photo, options.blinks)
     net = LandmarkNet(Catalog(Home.default()).path("face_landmark"))
-    phones = _phones(options.phones)
-    seen = watch(options.film, net).only_seen()
-    samples, rate = hear(options.film, 0.0, float(seen.times[-1]) + 0.5)
-    loud = envelope(samples, rate)
-    numbers = lip_numbers(seen, loud, phones) | _file_numbers(options, seen, samples, rate)
-    numbers["blinks"] = blinks(seen) / options.blinks if options.blinks else NOTHING
-    numbers |= _picture_numbers(looked_at(options.film, net))
+    seen, loud, numbers = measured(options.film, net, source)
     missed = printed(options.film.name, numbers)
-    print_controls(seen, loud, phones)
+    print_controls(seen, loud, source.phones)
     if options.fail and missed:
         sys.exit(1)
+
+
+def measured(
+    film: Path, net: LandmarkNet, source: Source
+) -> tuple[Watched, Envelope, dict[str, float]]:
+    """What was seen and heard, and every number of `LINES` that can be told of `film`."""
+    seen = watch(film, net).only_seen()
+    samples, rate = hear(film, 0.0, float(seen.times[-1]) + 0.5)
+    loud = envelope(samples, rate)
+    numbers = lip_numbers(seen, loud, source.phones)
+    numbers |= _file_numbers(film, source.voice, seen, samples, rate)
+    numbers["blinks"] = blinks(seen) / source.blinks if source.blinks else NOTHING
+    return seen, loud, numbers | _picture_numbers(looked_at(film, net, source.photo))
 
 
 def _options() -> argparse.Namespace:
@@ -88,13 +117,19 @@ def _options() -> argparse.Namespace:
     parser.add_argument("film", type=Path)
     parser.add_argument("--phones", type=Path)
     parser.add_argument("--voice", type=Path)
+    parser.add_argument("--photo", type=Path)
     parser.add_argument("--blinks", type=int, default=0, help="how many were planned")
+    parser.add_argument("--words", action="store_true")
     parser.add_argument("--fail", action="store_true")
     return parser.parse_args()
 
 
-def _phones(file: Path | None) -> list[Phone]:
-    return [Phone(*entry) for entry in json.loads(file.read_text("utf-8"))] if file else []
+def _phones(file: Path | None) -> tuple[Phone, ...]:
+    return tuple(Phone(*entry) for entry in json.loads(file.read_text("utf-8"))) if file else ()
+
+
+def _picture(file: Path | None) -> Pixels | None:
+    return open_photo(file).rgb if file else None
 
 
 def lip_numbers(seen: Watched, loud: Envelope, phones: Sequence[Phone]) -> dict[str, float]:
@@ -120,16 +155,16 @@ def _round_width(seen: Watched, phones: Sequence[Phone]) -> float:
 
 
 def _file_numbers(
-    options: argparse.Namespace, seen: Watched, samples: NDArray[np.float32], rate: int
+    film: Path, voice: Path | None, seen: Watched, samples: NDArray[np.float32], rate: int
 ) -> dict[str, float]:
     """How the file's sound lies against the voice it was made from."""
-    if options.voice is None:
+    if voice is None:
         return {}
     from vidgen.media import probe, read_speech
 
-    speech = read_speech(options.voice, max_seconds=3600)
+    speech = read_speech(voice, max_seconds=3600)
     step = float(np.median(np.diff(seen.times)))
-    longer = probe(options.film).video_seconds - speech.seconds
+    longer = probe(film).video_seconds - speech.seconds
     return {
         "sound_ms": 1e3 * _late(samples, rate, speech.samples, speech.rate),
         "length_frames": longer / step,
@@ -163,7 +198,7 @@ def printed(name: str, numbers: dict[str, float]) -> list[str]:
             continue
         good = fits(key, value)
         missed += [] if good else [key]
-        print(f"| {line.number} | {line.what} | {_limit(line)} | {value:.3g} | {_mark(good)} |")
+        print(f"| {line.number} | {line.what} | {limit(line)} | {value:.3g} | {_mark(good)} |")
     return missed
 
 
@@ -171,7 +206,7 @@ def fits(key: str, value: float) -> bool:
     return LINES[key].least <= value <= LINES[key].most
 
 
-def _limit(line: Line) -> str:
+def limit(line: Line) -> str:
     if np.isinf(line.most):
         return f"≥ {line.least:g}"
     return (

@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.puppet_support import cut, drawn, speaker
 from vidgen.errors import InputError
 from vidgen.events import Event, Log, StageProgress
 from vidgen.faces import CHIN, EYE_CORNERS, FOREHEAD, MOUTH, FaceDetector, LandmarkNet
 from vidgen.photo import open_photo
+from vidgen.renderers.puppet import figure
 from vidgen.settings import Options
 from vidgen.stages.detect import Detect
 from vidgen.stages.framing import ASPECTS, Crop, Scene, choose_crop, cut_out
@@ -375,6 +377,18 @@ def test_a_covered_mouth(networks: Networks, woman: Pixels) -> None:
     outline = [(187, 122), (196, 160), (225, 178), (252, 162), (264, 126), (226, 116)]
     cv2.fillPoly(masked, [np.array(outline)], (190, 215, 235))
     assert refusal(networks, masked).code == "detect.covered"
+
+
+@pytest.mark.models
+def test_a_mouth_wide_open_is_said_before_anything_is_drawn(
+    networks: Networks, demo_photo: Path, model_path: Callable[[str], Path]
+) -> None:
+    subject = speaker(demo_photo, model_path, 512)
+    made = figure.build(subject, cut(subject))
+    _, events = detected(networks, drawn(made, close=1.0, wide=0.8))
+    assert "detect.mouth_open" not in said(events)
+    _, events = detected(networks, drawn(made, close=1.0, wide=2.0))
+    assert "detect.mouth_open" in said(events)
 
 
 @pytest.mark.models

@@ -11,7 +11,7 @@ import pytest
 
 from tests.puppet_support import asked, cut, drawn, placed, speaker, voice
 from vidgen.renderers.base import Look
-from vidgen.renderers.puppet import Puppet, figure, loop
+from vidgen.renderers.puppet import Puppet, figure, geometry, loop
 from vidgen.renderers.puppet.figure import Figure
 from vidgen.work import Cutout, Pixels, Speech, Subject
 
@@ -77,6 +77,37 @@ def test_shut_lids_hide_the_eyes(subject: Subject, made: Figure) -> None:
         around = slice(int(y[0]) - 2, int(y[0]) + 3), slice(int(x[0]) - 3, int(x[0]) + 4)
         assert subject.frame[around].min() < 70  # the pupil
         assert frame[around].mean() > subject.frame[around].mean() + 25
+
+
+def test_lids_under_a_low_dark_brow_take_the_skins_colour(subject: Subject) -> None:
+    dark = subject.frame.copy()
+    face = geometry.measure(subject.landmarks)
+    for eye in face.eyes:  # hair from the brow down to the lashes
+        u = np.linspace(-1.2, 1.2, 25) * eye.half
+        above, below = eye.axes.xy(u, eye.brow(u)), eye.axes.xy(u, eye.upper(u) - 1)
+        shape = np.concatenate([np.stack(above, 1), np.stack(below, 1)[::-1]])
+        cv2.fillPoly(dark, [shape.round().astype(np.int32)], (45, 35, 30))
+    low = replace(subject, frame=dark)
+    frame = drawn(figure.build(low, cut(low)), shut=1.0)
+    for eye in face.eyes:
+        middle = eye.upper(np.zeros(1)) + 0.5 * eye.opening
+        x, y = (int(value[0]) for value in eye.axes.xy(np.zeros(1), middle))
+        cheek = dark[y + int(0.6 * eye.half) : y + int(0.9 * eye.half), x - 4 : x + 5].mean()
+        assert frame[y - 1 : y + 2, x - 3 : x + 4].mean() > 0.65 * cheek
+
+
+@pytest.mark.parametrize("tint", [(1.0, 1.0, 1.0), (1.08, 1.0, 0.80)])
+def test_the_mouth_in_a_photo_without_colours_is_not_red(
+    subject: Subject, tint: tuple[float, float, float]
+) -> None:
+    grey = cv2.cvtColor(subject.frame, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
+    toned = replace(
+        subject, frame=np.clip(grey * np.array(tint, np.float32), 0, 255).astype(np.uint8)
+    )
+    made = figure.build(toned, cut(toned))
+    mouth = drawn(made, **SHUT, wide=1.0)[mouth_box(made)].astype(np.float32)
+    redder = mouth[..., 0] / tint[0] - mouth[..., 1] / tint[1]
+    assert np.abs(redder).max() < 4
 
 
 def test_looking_aside_moves_the_iris_and_leaves_the_lids(subject: Subject, made: Figure) -> None:

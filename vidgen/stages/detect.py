@@ -34,6 +34,7 @@ NAME: Final = "yolo_detection"
 COVERED: Final = 0.017  # `LandmarkNet.doubt` of a mouth that cannot be seen
 DOUBTFUL: Final = 0.013  # and of one that can hardly be seen
 MOST_READ: Final = 8  # faces read to find one that can speak
+WIDE: Final = 0.12  # of the face: lips so far apart in the photo cannot be brought together well
 SOFT: Final = 2.0  # times enlarged from which a film looks soft
 
 
@@ -223,6 +224,8 @@ class Detect:
             )
         if doubt >= DOUBTFUL:
             emit(Log("WARNING", "detect.mouth_unclear", {"doubt": round(doubt, 4)}))
+        if _apart(face) > WIDE:
+            emit(Log("WARNING", "detect.mouth_open", {"percent": round(100 * _apart(face))}))
 
 
 # Looking
@@ -248,6 +251,12 @@ def _brightened(rgb: Pixels) -> Pixels:
 
 
 # Telling
+
+
+def _apart(face: Landmarks) -> float:
+    """The distance of the inner lips (points 13 and 14) as a share of the face's height."""
+    above, below = face.points[[13, 14], :2]
+    return float(np.hypot(*(above - below)) / face.height)
 
 
 def _warn_of_size(crop: Crop, size: tuple[int, int], emit: Emit) -> None:

@@ -24,7 +24,7 @@ WEIGHTS: Final = (
     "relax",
     "brows",
 )
-WIDEST: Final = 0.085  # Hf: how far the jaw drops at 1 (.115 was a cartoon's laugh)
+WIDEST: Final = 0.082  # Hf: how far the jaw drops at 1 (.115 was a cartoon's laugh)
 CARRIED: Final = 0.86  # share of the drop that the lower lip takes; the upper one rises by .14
 STEPS: Final = 3  # of the inversion; the last moves lips by less than a tenth of a pixel
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from vidgen.media.colour import RGB_TO_YUV
 from vidgen.renderers.base import FacePainter
 from vidgen.renderers.puppet.figure import Figure, into
 from vidgen.renderers.puppet.grid import Array
@@ -23,12 +24,6 @@ from vidgen.renderers.puppet.plan import Plan
 from vidgen.work import Frames
 
 BATCH: Final = 32  # at 720p a batch takes 1.2 GB on the device
-# BT.709, limited range: rows give Y, U, V of R, G, B in 0–255
-TO_YUV: Final = (
-    (0.182586, 0.614231, 0.062007),
-    (-0.100644, -0.338572, 0.439216),
-    (0.439216, -0.398942, -0.040274),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +128,7 @@ def _yuv(colours: Any) -> Any:
     import torch
     from torch.nn import functional
 
-    matrix = torch.tensor(TO_YUV, dtype=torch.float32, device=colours.device)
+    matrix = torch.from_numpy(RGB_TO_YUV[:, :3].copy()).to(colours.device)
     planes = torch.einsum("pc,bchw->bphw", matrix, colours.float())
     luma = planes[:, 0] + 16.5
     chroma = functional.avg_pool2d(planes[:, 1:], 2) + 128.5

@@ -13,7 +13,7 @@ from vidgen.renderers.puppet import teeth
 from vidgen.renderers.puppet.geometry import Face
 from vidgen.renderers.puppet.grid import Array, looked_up, smoothstep
 from vidgen.renderers.puppet.layer import FINE, places
-from vidgen.renderers.puppet.skin import Light
+from vidgen.renderers.puppet.skin import LUMA, Light
 from vidgen.work import Box, Pixels
 
 CAVITY: Final = np.array([0.21, 0.085, 0.075], np.float32)
@@ -39,6 +39,7 @@ class Interior:
     upper: Array  # (h, w, 4) fixed to the skull
     own_teeth: bool  # the upper teeth are the photo's
     height: float  # Hf
+    tone: Array | None  # (3,) of luma 1: the one colour of a photo without colours
 
     def look(self, at: Array, jaw: Array, tongue: Array, above: Array, below: Array) -> Array:
         """What the opening shows at `at` (h, w, 2), frame pixels with the head at rest: (h, w, 3).
@@ -53,7 +54,11 @@ class Interior:
         front = self._at(self.upper, at)
         light = self._shade(above, below, *(OWN_SHADE if self.own_teeth else SHADE))
         front[..., :3] *= light
-        return _laid(colour, front) + back[..., 3:]
+        return self._toned(_laid(colour, front)) + back[..., 3:]
+
+    def _toned(self, colours: Array) -> Array:
+        """In a photo of one tone a mouth is not red."""
+        return colours if self.tone is None else (colours @ LUMA)[..., None] * self.tone
 
     def _at(self, picture: Array, at: Array) -> Array:
         return looked_up(picture, (at - np.array(self.box[:2], np.float32)) * np.float32(FINE))
@@ -89,6 +94,7 @@ def build(frame: Pixels, face: Face, light: Light, box: Box) -> Interior:
         upper=upper,
         own_teeth=own is not None,
         height=face.height,
+        tone=light.toned,
     )
 
 

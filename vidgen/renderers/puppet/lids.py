@@ -19,7 +19,8 @@ LOWER: Final = 0.20  # and the lower one
 LASHES: Final = 0.035  # of the eye's width: how far below its edge the upper lid's lashes reach
 BEYOND: Final = (1.42, 1.0)  # half widths from the middle: the lid's motion fades to the sides
 LEAST: Final = 0.03  # of the eye's width: the motion there
-DIM: Final = 0.60
+DIM: Final = 0.84  # of the light on the skin below the eye: a lid under a low brow gets so much
+DARK: Final = (0.66, 0.45)  # of that light: from here down `smooth` is more and more the brow's
 BEND: Final = 1.25  # above 1 the skin under the brow is drawn out less than that at the edge
 
 
@@ -63,7 +64,7 @@ class Lids:
         way = np.clip((self.v - self.anchor) / room, 0, 1)
         shift = fall * way**BEND
         drawn_out = fall * BEND * way ** (BEND - 1) / room * (way < 1)
-        loose = smoothstep((drawn_out - 0.50) / 0.30)[..., None]
+        loose = smoothstep((drawn_out - 0.25) / 0.30)[..., None]
         lid = self._at(self.still, -shift).astype(np.float32)
         lid += smoothstep(np.array((shut - 0.3) / 0.5)) * (self._at(self.bare, -shift) - lid)
         if loose.max() > 0.01:
@@ -104,7 +105,12 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     column, row = indices(u.shape)
     skin = (v > anchor + 0.02 * width) & (v < upper - 0.07 * width) & (share < 1.3)
     skin &= _is_bright(still, skin)
-    smooth = _lit(_skin(still, skin, 0.05 * width * scale / 2), light.skin)
+    below = (
+        light.skin if light.glasses else _below(still, (v - lower) / width, share, width * scale)
+    )
+    near = smoothstep((v - anchor) / np.maximum(1.0, 0.6 * (upper - anchor)))
+    near *= smoothstep((1.35 - share) / 0.4)
+    smooth = _lit(_skin(still, skin, 0.05 * width * scale / 2), below, near)
     detail = _texture(still, eye, u, v, lower, scale)
     if light.glasses:  # what lies below the eye is their rim
         detail = np.zeros_like(detail)
@@ -182,11 +188,23 @@ def _skin(still: Pixels, skin: Array, sigma: float) -> Pixels:
     return np.asarray(cv2.resize(mean, size, interpolation=cv2.INTER_LINEAR))
 
 
-def _lit(smooth: Pixels, usual: Array) -> Pixels:
-    """A lid comes out of the shade of its brow as it shuts: no darker than DIM of the face."""
-    colours = smooth.astype(np.float32)
-    short = np.clip(1 - colours @ LUMA / max(1.0, DIM * float(usual @ LUMA)), 0, 1)[..., None]
-    return rounded(colours + short * (DIM * usual - colours))
+def _below(still: Pixels, depth: Array, share: Array, width: float) -> Pixels:
+    """The colour of the skin under the eye, continued upwards: it has the same light on it."""
+    skin = (depth > 0.16) & (depth < 0.48) & (share < 1.3)
+    skin &= _is_bright(still, skin)
+    return _skin(still, skin, 0.06 * width)
+
+
+def _lit(smooth: Pixels, usual: Array, near: Array) -> Pixels:
+    """A lid comes out of the shade of its brow as it shuts: not much darker than `usual` skin.
+
+    `near` (h, w) is 0 under the brow and beside the eye, 1 at the lid's edge. Where hardly any
+    skin lies between brow and lid, `smooth` is the brow's colour.
+    """
+    colours, around = smooth.astype(np.float32), usual.astype(np.float32)
+    share = colours @ LUMA / np.maximum(1.0, around @ LUMA)
+    lift = near * smoothstep((DARK[0] - share) / (DARK[0] - DARK[1]))
+    return rounded(colours + lift[..., None] * (DIM * around - colours))
 
 
 def _lashes(still: Pixels, depth: Array, smooth: Pixels, width: float) -> Array:

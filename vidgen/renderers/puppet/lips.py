@@ -18,6 +18,8 @@ from vidgen.work import Box, Pixels
 EDGE_SHUT: Final = 0.009  # Hf: how far from the cut a shut photo's dark line reaches
 EDGE_OPEN: Final = 0.011  # Hf: how far teeth or shadow bleed into an open photo's lips
 WIDE: Final = 0.08  # Hf: lips farther apart belong to a mouth wide open
+TURN: Final = np.array([0.22, 0.32, 0.30], np.float32)  # how much darker a lip's edge is
+TOUCHING: Final = np.array([0.70, 0.95, 1.0], np.float32)  # and the line between two
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,11 @@ class Lips:
     below: Array  # the same with pixels below the lower lip's edge
 
 
-def build(frame: Pixels, face: Face, box: Box, cover: Array) -> Lips:
-    """Clean lips out of `frame` inside `box`; `cover` (h, w) is where the mouth is drawn."""
+def build(frame: Pixels, face: Face, box: Box, cover: Array, toned: bool = False) -> Lips:
+    """Clean lips out of `frame` inside `box`; `cover` (h, w) is where the mouth is drawn.
+
+    In a `toned` photo, one without colours, shade is not reddish.
+    """
     y, x = np.mgrid[box[1] : box[3], box[0] : box[2]].astype(np.float32)
     u, v = face.axes.uv(x, y)
     share = face.across(u)
@@ -49,14 +54,19 @@ def build(frame: Pixels, face: Face, box: Box, cover: Array) -> Lips:
     inside = np.clip((1.02 - np.abs(share)) / 0.15, 0, 1)
     upper = _faded(picture, upper, inside)
     lower = _faded(picture, lower, inside)
-    line = _contact(share)
+    height, line = face.height, _contact(share)
+    turn, touch = (np.full(3, shade.mean()) if toned else shade for shade in (TURN, TOUCHING))
     between = smoothstep((1.0 - np.abs(share)) / 0.14)
     return Lips(
         box,
-        upper_apart=doubled(_rounded(upper, above, inside, face)),
-        upper_touching=doubled(picture if face.is_shut else _lined(upper, above, line, face)),
-        lower_apart=doubled(_rounded(lower, below, inside, face)),
-        lower_touching=doubled(picture if face.is_shut else _lined(lower, below, line, face)),
+        upper_apart=doubled(_rounded(upper, above / height, inside, turn)),
+        upper_touching=doubled(
+            picture if face.is_shut else _lined(upper, above / height, line, touch)
+        ),
+        lower_apart=doubled(_rounded(lower, below / height, inside, turn)),
+        lower_touching=doubled(
+            picture if face.is_shut else _lined(lower, below / height, line, touch)
+        ),
         above=np.dstack([above, between, cover]).astype(np.float32),
         below=np.dstack([below, between, cover]).astype(np.float32),
     )
@@ -112,11 +122,10 @@ def _faded(picture: Pixels, changed: Pixels, share: Array) -> Pixels:
     return rounded(picture + share[..., None] * (changed.astype(np.float32) - picture))
 
 
-def _rounded(lip: Pixels, depth: Array, inside: Array, face: Face) -> Pixels:
-    """The lip turning inwards at its edge: darker and redder over .012 Hf."""
-    turn = np.exp(-np.maximum(depth, 0) / (0.010 * face.height)) * inside
-    shade = 1 - turn[..., None] * np.array([0.22, 0.32, 0.30], np.float32)
-    return rounded(lip * shade)
+def _rounded(lip: Pixels, depth: Array, inside: Array, shade: Array) -> Pixels:
+    """The lip turning inwards at its edge, darker by `shade` (3,) over .012 Hf; `depth` in Hf."""
+    turn = np.exp(-np.maximum(depth, 0) / 0.010) * inside
+    return rounded(lip * (1 - turn[..., None] * shade))
 
 
 def _contact(share: Array) -> Array:
@@ -124,7 +133,7 @@ def _contact(share: Array) -> Array:
     return np.asarray(0.36 * np.clip(1 - share**4, 0, None))
 
 
-def _lined(lip: Pixels, depth: Array, line: Array, face: Face) -> Pixels:
-    dark = np.exp(-((depth / (0.0065 * face.height)) ** 2)) * line
-    shade = 1 - dark[..., None] * np.array([0.70, 0.95, 1.0], np.float32)
-    return rounded(lip * shade)
+def _lined(lip: Pixels, depth: Array, line: Array, shade: Array) -> Pixels:
+    """The lip with the `line` (h, w) of its touching the other, darker by `shade` (3,)."""
+    dark = np.exp(-((depth / 0.0065) ** 2)) * line
+    return rounded(lip * (1 - dark[..., None] * shade))

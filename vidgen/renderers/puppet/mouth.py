@@ -166,9 +166,10 @@ def build(frame: Pixels, face: Face, light: Light, alpha: Pixels) -> Mouth:
         min(width, box[2] + margin),
         min(height, box[3] + margin),
     )
+    cover = _cover(face, around, box, alpha)
     return Mouth(
         box=box,
-        lips=lips.build(frame, face, around, _cover(face, around, box, alpha)),
+        lips=lips.build(frame, face, around, cover, toned=light.toned is not None),
         inside=interior.build(frame, face, light, box),
         height=face.height,
         feather=max(0.8, 1.6 * light.blur),

@@ -15,6 +15,9 @@ from vidgen.work import Pixels
 LUMA: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
 USUAL_SKIN: Final = 0.62  # luma of a well exposed light cheek
 USUAL_EYE: Final = 0.78  # luma of a well exposed eye's white
+TONED: Final = (
+    1.7  # 8-bit steps of Lab. Grey photos have 0, sepia with grain 1.1-1.5, colours from 2.2
+)
 CAST: Final = 0.30  # how much of the skin's colour lies on teeth: its light, and its glow
 
 
@@ -28,6 +31,7 @@ class Light:
     blur: float  # Gaussian sigma of its sharpest edges, frame pixels
     grain: float  # sigma of its noise, of 255
     glasses: bool  # whether something dark crosses the bridge of the nose
+    toned: Array | None  # (3,) of luma 1: a black-and-white or sepia photo's one colour
 
 
 def measure(frame: Pixels, face: Face) -> Light:
@@ -46,6 +50,7 @@ def measure(frame: Pixels, face: Face) -> Light:
         blur=_blur(frame, face),
         grain=_grain(frame, face),
         glasses=_has_glasses(frame, face),
+        toned=(skin / luma).astype(np.float32) if _is_toned(frame, face) else None,
     )
 
 
@@ -92,6 +97,22 @@ def _has_glasses(frame: Pixels, face: Face) -> bool:
     y = ((y0 + y1) / 2 + u * sin + v * cos).astype(np.float32)
     rows = np.median(looked_up(frame, x, y).astype(np.float32) @ LUMA, 1)
     return bool(rows.min() < 0.6 * np.median(rows))
+
+
+def _is_toned(frame: Pixels, face: Face) -> bool:
+    """Whether luma alone tells the colour, as in black-and-white and sepia: in Lab, a and b keep
+    less than TONED of spread about a parabola over L. Faces in colour have red lips."""
+    import cv2
+
+    (left, top), (right, bottom) = face.outline.min(0), face.outline.max(0)
+    rows = slice(max(0, int(top)), max(8, int(bottom)))
+    part = frame[rows, max(0, int(left)) : max(8, int(right))]
+    lab = cv2.cvtColor(part, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64)
+    light = lab[:, 0] / 255
+    powers = np.stack([np.ones_like(light), light, light**2], 1)
+    fit, *_ = np.linalg.lstsq(powers, lab[:, 1:], rcond=None)
+    spread = (lab[:, 1:] - powers @ fit).std(0)
+    return bool(spread.max() < TONED)
 
 
 def _window(frame: Pixels, face: Face) -> Array:

@@ -148,7 +148,8 @@ class Assembly:
         from vidgen.renderers.puppet import Puppet
 
         if self.plan.renderer == "puppet":
-            return Puppet(self.plan.device), ()
+            puppet = Puppet(self.plan.device)
+            return puppet, (puppet,)
         from vidgen.renderers.musetalk import MuseTalk
         from vidgen.renderers.musetalk.networks import Files
 

@@ -5,6 +5,7 @@ renderer. `benchmarks/talking.py` judges whole films with the same tools.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -70,14 +71,14 @@ def judge(
     """
     from vidgen.faces import LandmarkNet
 
-    net = LandmarkNet(landmark_model)
-    parts = [
-        watch(video, net, start=start, frames=count, face=face)
-        for start, count in _windows(video, frames)
-    ]
-    parts = [part.only_seen() for part in parts]
-    heard = [_heard(video, part) for part in parts if len(part)]
-    return judged([part for part in parts if len(part)], heard)
+    def looked_at(window: tuple[float, int]) -> Watched:
+        start, count = window
+        net = LandmarkNet(landmark_model)  # one for each thread
+        return watch(video, net, start=start, frames=count, face=face).only_seen()
+
+    with ThreadPoolExecutor(2, thread_name_prefix="judge") as pool:
+        parts = [part for part in pool.map(looked_at, _windows(video, frames)) if len(part)]
+    return judged(parts, [_heard(video, part) for part in parts])
 
 
 def judged(parts: Sequence[Watched], heard: Sequence[Envelope]) -> Quality:

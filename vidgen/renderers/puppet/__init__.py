@@ -36,6 +36,14 @@ class Puppet:
     name: str = "puppet"
     face: FaceSource | None = None
 
+    def load(self) -> None:
+        """Import what listens to the voice, half a second that can pass beside other stages."""
+        import parselmouth  # noqa: F401
+        import scipy.signal  # noqa: F401
+
+    def release(self) -> None:
+        """Nothing that could be let go."""
+
     @contextmanager
     def perform(
         self, subject: Subject, cutout: Cutout, speech: Speech, look: Look

@@ -5,12 +5,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from vidgen import catalog, fetch
 from vidgen.errors import SetupError
 from vidgen.paths import Home
 
 REPOSITORY = Path(__file__).parent.parent
+PILLOWS_OPEN = Image.open  # importing ultralytics, as some tests do, puts its own in its place
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +23,7 @@ def _own_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("VIDGEN_PROGRESS", "DID_API_KEY", "DID_BASE_URL", "LC_ALL", "LC_MESSAGES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANG", "C.UTF-8")
+    monkeypatch.setattr(Image, "open", PILLOWS_OPEN)
 
 
 @pytest.fixture

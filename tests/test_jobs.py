@@ -59,6 +59,9 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def server(home: Home, seconds: list[float]) -> Iterator[Served]:
     with served(home, token=TOKEN, accepts_jobs=True) as server:
         yield server
+        jobs = server.app.jobs
+        assert jobs is not None
+        wait_until(lambda: not jobs._started)  # a run says that it ended before its process has
 
 
 def asked(

@@ -321,6 +321,8 @@ def test_logs_by_level(home: Home, run: Run) -> None:
         every = httpx.get(url).json()
         warnings = httpx.get(url, params={"level": "warning"}).json()
         late = httpx.get(url, params={"since": 1}).json()
+        assert httpx.get(url, params={"since": 1 << 50}).json()["logs"] == []
+        assert httpx.get(url, params={"since": (1 << 50) + 1}).status_code == 400
     assert [e["seq"] for e in every["logs"]] == [1, 4]
     assert [e["seq"] for e in warnings["logs"]] == [4]
     assert [e["seq"] for e in late["logs"]] == [4]

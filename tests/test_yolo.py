@@ -3,6 +3,8 @@
 import os
 import pickle
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,6 +133,20 @@ def test_threads_and_environment_are_as_before(
     finally:
         torch.set_num_threads(before)
         cv2.setNumThreads(threads)
+
+
+def test_pillow_opens_pictures_as_before(weights: Path, settings: Path) -> None:
+    """In a fresh interpreter: here the library may have been imported long ago."""
+    script = f"""
+from pathlib import Path
+from PIL import Image
+from vidgen.stages.yolo import YoloPeople
+YoloPeople(Path({str(weights)!r}), Path({str(settings)!r})).load()
+print(Image.open.__module__)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["PIL.Image"], done.stderr
 
 
 def test_nothing_is_asked_of_a_network(

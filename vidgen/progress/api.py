@@ -210,7 +210,8 @@ def _number(request: Request, name: str, otherwise: int, *, least: int, most: in
     text = request.query_params.get(name, "")
     if not text:
         return otherwise
-    if not (text.isascii() and text.isdigit() and len(text) < 16 and least <= int(text) <= most):
+    is_whole = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    if not (is_whole and least <= int(text) <= most):
         raise Refusal(400, f"bad_{name}", f"`{name}` is a number from {least} to {most}.")
     return int(text)
 

@@ -158,19 +158,22 @@ def _library(settings: Path) -> Any:
 
 @contextmanager
 def _contained() -> Iterator[None]:
-    """Put back what the library changes for the whole process: threads, and the environment.
+    """Put back what the library changes for the whole process: threads, the environment, Pillow.
 
     It sets OMP_NUM_THREADS=1 and OpenCV to one thread at its import and torch to one fewer than
-    there are cores at each prediction: every later network on the CPU would crawl.
+    there are cores at each prediction: every later network on the CPU would crawl. Its own
+    `Image.open` looks for a package of its own when a picture is damaged, and fails for want of it.
     """
     import cv2
     import torch
+    from PIL import Image
 
-    environment = dict(os.environ)
+    environment, open_image = dict(os.environ), Image.open
     threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
     try:
         yield
     finally:
+        Image.open = open_image
         torch.set_num_threads(threads)
         cv2.setNumThreads(cv_threads)
         for name in ("OMP_NUM_THREADS", "NUMEXPR_MAX_THREADS", "CUDA_VISIBLE_DEVICES"):

@@ -5,6 +5,7 @@ A frame's field is a weighted sum of these bases, inverted by fixed-point steps.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -55,13 +56,20 @@ class Bases:
 
 def inverted(forward: Array, pitch: int) -> Array:
     """D with D(p) = -forward(p + D(p)), by fixed-point steps; (rows, columns, 2) pixels."""
-    rows, columns = forward.shape[:2]
-    at = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
+    at = _places(forward.shape[0], forward.shape[1])
     back = -forward
     for _ in range(STEPS):
         there = at + back / np.float32(pitch)
         back = -looked_up(forward, there)
     return back
+
+
+@lru_cache(maxsize=8)
+def _places(rows: int, columns: int) -> Array:
+    """Column and row of every node, (rows, columns, 2)."""
+    found = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
+    found.setflags(write=False)
+    return found
 
 
 def sampled(field: Array, at: Array) -> Array:

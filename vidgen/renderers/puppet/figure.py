@@ -12,7 +12,7 @@ from vidgen.renderers.puppet import bases, eyes, geometry, head, layer, mouth, s
 from vidgen.renderers.puppet.bases import Bases
 from vidgen.renderers.puppet.eyes import EyePatch
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Array, Grid
+from vidgen.renderers.puppet.grid import Array, Grid, scaled
 from vidgen.renderers.puppet.head import HeadField
 from vidgen.renderers.puppet.layer import FINE, Layer
 from vidgen.renderers.puppet.mouth import Mouth
@@ -46,8 +46,7 @@ class Figure:
         turned = self.nodes + self.head.field(turns)
         whole = turned.copy()
         near = (self.rows, self.columns)
-        origin = self.nodes[near][0, 0]
-        at = (turned[near] - origin) / np.float32(self.grid.pitch)
+        at = scaled(turned[near], self.nodes[near][0, 0], 1 / self.grid.pitch)
         whole[near] += bases.sampled(self.bases.joined(upper, lower), at)
         return Fields(upper, lower, turned, whole)
 
@@ -64,7 +63,7 @@ class Fields:
 
 def into(field: Array, box: Box) -> Array:
     """Frame pixels (…, 2) as pixels of a picture of `box` at FINE times the resolution."""
-    return (field - np.array(box[:2], np.float32)) * np.float32(FINE)
+    return scaled(field, box[:2], FINE)
 
 
 def build(subject: Subject, cutout: Cutout) -> Figure:

@@ -4,7 +4,7 @@ The white behind it is the eye's own, squeezed on one side and drawn out on the 
 an eye's patch; knows nothing of lids that move.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -16,6 +16,7 @@ from vidgen.work import Pixels
 
 IRIS: Final = 0.41  # radius of an iris in half eye widths: 11.7 mm across, the eye 28.5 mm
 FARTHEST: Final = (0.26, 0.30)  # half widths aside, half heights up and down
+KEPT: Final = 8  # pictures of an eye that are kept: workers draw neighbouring frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,20 @@ class Ball:
     half: float  # half the eye's width
     height: float  # of its opening
     along: tuple[float, float]  # patch pixels for one frame pixel along the eye
+    seen: dict[tuple[float, float], Pixels] = field(default_factory=dict, compare=False)
 
     def draw(self, x: float, y: float) -> Pixels:
-        """The patch with the eye turned by `x` half widths and `y` half heights."""
+        """The patch with the eye turned by `x` half widths and `y` half heights; not to be
+        written to: an eye that looks where it just looked is not drawn again."""
+        picture = self.seen.get((x, y))
+        if picture is None:
+            picture = self._drawn(x, y)
+            if len(self.seen) > KEPT:
+                self.seen.clear()
+            self.seen[x, y] = picture
+        return picture
+
+    def _drawn(self, x: float, y: float) -> Pixels:
         right = float(np.clip(x, -FARTHEST[0], FARTHEST[0])) * self.half
         down = float(np.clip(y, -FARTHEST[1], FARTHEST[1])) * self.height / 2
         du = right * self._hold(right)

@@ -11,7 +11,7 @@ import numpy as np
 
 from vidgen.renderers.puppet import teeth
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Array, looked_up, smoothstep
+from vidgen.renderers.puppet.grid import Array, looked_up, scaled, smoothstep
 from vidgen.renderers.puppet.layer import FINE, places
 from vidgen.renderers.puppet.skin import LUMA, Light
 from vidgen.work import Box, Pixels
@@ -61,7 +61,7 @@ class Interior:
         return colours if self.tone is None else (colours @ LUMA)[..., None] * self.tone
 
     def _at(self, picture: Array, at: Array) -> Array:
-        return looked_up(picture, (at - np.array(self.box[:2], np.float32)) * np.float32(FINE))
+        return looked_up(picture, scaled(at, self.box[:2], FINE))
 
     def _shade(self, above: Array, below: Array, under: float, over: float, narrow: float) -> Array:
         """The shadow of the lips, (h, w, 3): what is left of the light right under the upper

@@ -12,7 +12,15 @@ import numpy as np
 from vidgen.renderers.puppet import interior, lips
 from vidgen.renderers.puppet.bases import CARRIED, WIDEST, sampled
 from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Array, Grid, enlarged, looked_up, rounded, smoothstep
+from vidgen.renderers.puppet.grid import (
+    Array,
+    Grid,
+    enlarged,
+    looked_up,
+    rounded,
+    scaled,
+    smoothstep,
+)
 from vidgen.renderers.puppet.interior import Interior
 from vidgen.renderers.puppet.layer import FINE
 from vidgen.renderers.puppet.lips import Lips
@@ -61,7 +69,7 @@ class Mouth:
         import cv2
 
         box = self.lips.box
-        found = looked_up(picture, at - np.array(box[:2], np.float32))
+        found = looked_up(picture, scaled(at, box[:2], 1))
         first, second, third = cv2.split(found)
         return first, second, third
 
@@ -85,7 +93,7 @@ class Mouth:
         """One lip out of its pictures."""
         import cv2
 
-        fine = (at - np.array(self.lips.box[:2], np.float32)) * np.float32(FINE)
+        fine = scaled(at, self.lips.box[:2], FINE)
         maps = cv2.convertMaps(fine, None, cv2.CV_16SC2)
         if touch.max() < 0.01:
             return looked_up(apart, *maps)
@@ -126,7 +134,7 @@ def view(
     right, bottom = min(part.right, size[0]), min(part.bottom, size[1])
     shape = slice(0, bottom - part.top), slice(0, right - part.left)
     there = turned[rows, columns]
-    at = (there - np.array(face.origin, np.float32)) / np.float32(face.pitch)
+    at = scaled(there, face.origin, 1 / face.pitch)
     upper, lower, still = (
         np.ascontiguousarray(enlarged(field, grid.pitch, smooth=True)[shape])
         for field in (there + sampled(fields[0], at), there + sampled(fields[1], at), there)

@@ -3,7 +3,7 @@
 Both ways of drawing take them from here: they are a hundredth of the frame's pixels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +53,8 @@ def _laid(figure: Figure, patch: Pixels, box: Box, field: Array) -> Overlay:
     """A patch drawn with the head at rest, where the head has it now."""
     import cv2
 
-    place, at = _at_pixels(figure, moved(figure, box, field), into(field, box))
+    wide = moved(figure, box, field)
+    place, at = _at_pixels(figure, wide, field, lambda part: into(part, box))
     pixels = looked_up(patch, at)
     height, width = patch.shape[:2]
     inside = cv2.inRange(at, (0.0, 0.0), (width - 1.0, height - 1.0))
@@ -64,7 +65,7 @@ def _carried(figure: Figure, patch: Patch, wide: Box, field: Array) -> Overlay:
     """Another's patch where the skin under it is now: both go by the same field."""
     import cv2
 
-    place, at = _at_pixels(figure, wide, patch.into(field))
+    place, at = _at_pixels(figure, wide, field, patch.into)
     found = looked_up(patch.pixels, *cv2.convertMaps(at, None, cv2.CV_16SC2))
     height, width = patch.pixels.shape[:2]
     inside = cv2.inRange(at, (-0.5, -0.5), (width - 0.5, height - 0.5))
@@ -72,12 +73,15 @@ def _carried(figure: Figure, patch: Patch, wide: Box, field: Array) -> Overlay:
     return Overlay(place, cv2.cvtColor(found, cv2.COLOR_RGBA2RGB), np.asarray(cover))
 
 
-def _at_pixels(figure: Figure, wide: Box, field: Array) -> tuple[Box, Array]:
-    """The frame's pixels that hold `wide`, in whole cells, and `field` (h, w, 2) at them."""
+def _at_pixels(
+    figure: Figure, wide: Box, field: Array, into: Callable[[Array], Array]
+) -> tuple[Box, Array]:
+    """The frame's pixels that hold `wide`, in whole cells, and (h, w, 2) `into` of the field
+    (rows, columns, 2) at them."""
     grid = figure.grid
     part, rows, columns = grid.part(wide)
     right, bottom = min(part.right, figure.size[0]), min(part.bottom, figure.size[1])
-    at = enlarged(field[rows, columns], grid.pitch)
+    at = enlarged(into(field[rows, columns]), grid.pitch)
     at = np.ascontiguousarray(at[: bottom - part.top, : right - part.left])
     return (part.left, part.top, right, bottom), at
 

@@ -148,8 +148,7 @@ class Assembly:
         from vidgen.renderers.puppet import Puppet
 
         if self.plan.renderer == "puppet":
-            puppet = Puppet(self.plan.device)
-            return puppet, (puppet,)
+            return Puppet(self.plan.device), ()
         from vidgen.renderers.musetalk import MuseTalk
         from vidgen.renderers.musetalk.networks import Files
 

@@ -10,10 +10,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from vidgen.media.resampling import at_rate
 from vidgen.work import Floats, Speech
 
 RATE: Final = 16_000  # samples per second that Whisper takes
@@ -109,10 +110,4 @@ class Hearing:
 
 def at_16k(speech: Speech) -> Floats:
     """The voice as Whisper takes it."""
-    if speech.rate == RATE:
-        return speech.samples
-    from scipy.signal import resample_poly
-
-    ratio = Fraction(RATE, speech.rate)
-    made: Any = resample_poly(speech.samples, ratio.numerator, ratio.denominator)
-    return np.asarray(made, np.float32)
+    return at_rate(speech.samples, speech.rate, RATE)

@@ -13,20 +13,12 @@ RATE: Final = 100  # samples per second of every curve
 
 
 def smooth(curve: Array, sigma: float) -> Array:
-    """`curve` (N,) under a Gaussian of `sigma` samples, its ends held. Linear in N."""
+    """`curve` (N,) under a Gaussian of `sigma` samples, its ends held."""
     reach = max(1, int(np.ceil(3 * sigma)))
     offsets = np.arange(-reach, reach + 1)
     kernel = np.exp(-0.5 * (offsets / max(sigma, 1e-6)) ** 2)
     held = np.pad(curve, reach, mode="edge")
-    return _convolved(held, kernel / kernel.sum())
-
-
-def _convolved(curve: Array, kernel: Array) -> Array:
-    from scipy.signal import oaconvolve
-
-    if len(kernel) < 32:
-        return np.convolve(curve, kernel, mode="valid")
-    return np.asarray(oaconvolve(curve, kernel, mode="valid"))
+    return np.convolve(held, kernel / kernel.sum(), mode="valid")
 
 
 def eased(share: Array) -> Array:

@@ -21,6 +21,7 @@ FINE: Final = 2  # layer pixels per frame pixel
 _LOBES: Final = np.sinc(np.arange(-3.5, 4)) * np.sinc(np.arange(-3.5, 4) / 4)
 _SHARPER: Final = np.convolve(_LOBES, (-0.06, 1.12, -0.06))[1:-1]
 HALF: Final = _SHARPER / _SHARPER.sum()
+TALL: Final = 128  # pixels of a strip: lower ones mean more calls, higher ones leave the cache
 REACH: Final = 0.10  # Hf: nothing moves farther than this in a film
 
 
@@ -183,7 +184,7 @@ def _strips(alpha: Pixels, box: Box, moves: Array, pitch: int) -> tuple[Strip, .
         # what moves at most so far cannot come from farther away
         reached |= (moves > most / 2) & (_grown(alpha, int(most) + 1) > 0)
     reached |= alpha > 0
-    tall = max(1, round(48 / pitch)) * pitch
+    tall = max(1, round(TALL / pitch)) * pitch
     strips = []
     for top in range(box[1], box[3], tall):
         bottom = min(top + tall, box[3])

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from vidgen.media.resampling import at_rate
 from vidgen.renderers.puppet.curves import RATE, Array, runs
 from vidgen.work import Floats
 
@@ -77,16 +78,9 @@ def listen(samples: Floats, rate: int, *, tones: bool = True) -> Sound:
 
 def at_16k(samples: Floats, rate: int) -> Floats:
     """Mono at 16 kHz without DC; what is not a number becomes silence."""
-    from fractions import Fraction
-
-    from scipy.signal import resample_poly
-
     clean = samples if np.isfinite(samples).all() else np.nan_to_num(samples, posinf=0, neginf=0)
     clean = (clean - clean.mean(dtype=np.float64)).astype(np.float32) if len(clean) else clean
-    ratio = Fraction(SAMPLE_RATE, rate).limit_denominator(2000)
-    if ratio == 1 or not len(clean):
-        return clean
-    return np.asarray(resample_poly(clean, ratio.numerator, ratio.denominator), dtype=np.float32)
+    return at_rate(clean, rate, SAMPLE_RATE)
 
 
 def _spectra(voice: Floats, count: int) -> tuple[dict[str, Array], Floats, Array]:

@@ -16,6 +16,7 @@ from vidgen.quality.following import Envelope, best_lag, correlation, envelope, 
 from vidgen.quality.watching import Watched, blinks, hear, watch
 
 LEAST_FRAMES: Final = 45  # with a face, or nothing is said about the film
+NO_SPREAD: Final = 1e-6  # dB: what rounding leaves of silence
 LEAST_SPREAD: Final = 3.0  # dB of loudness: a flat sound cannot be followed
 LEAST_RANGE: Final = 0.010  # Hf between closed and open; less is a still mouth
 LEAST_R: Final = 0.30  # at zero lag; 72 cuts of good films: .53 and more, unrelated lips: .2
@@ -96,7 +97,7 @@ def judged(parts: Sequence[Watched], heard: Sequence[Envelope]) -> Quality:
     }
     spread = max(sound.spread for sound in heard)
     if spread < LEAST_SPREAD:
-        return Quality(None, "no_sound" if spread == 0 else "flat_voice", **measured)
+        return Quality(None, "no_sound" if spread < NO_SPREAD else "flat_voice", **measured)
     r, lag, best = _together(parts, heard)
     measured |= {"offset_ms": round(1e3 * lag, 1), "correlation": round(r, 3)}
     reason = _reason(high - low, r, lag, best)

@@ -1,12 +1,18 @@
 """What was asked: checked, written down, read back."""
 
 import json
+import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vidgen.errors import InputError
+from vidgen.events import Completed
 from vidgen.paths import Home
+from vidgen.progress.broadcast import Broadcast
+from vidgen.progress.listing import Listing
+from vidgen.progress.store import TaskLog
 from vidgen.request import Request, asked, default_settings, fingerprint, kept_input, read, record
 
 PHOTO, VOICE = Path("ann.jpg"), Path("hello.wav")
@@ -72,6 +78,18 @@ def test_what_is_recorded_is_read_back(home: Home, tmp_path: Path) -> None:
     assert recorded.inputs["photo"].sha256 == fingerprint(request.photo)
     assert kept_input(task, "photo", request.photo).name == "photo.jpg"
     assert kept_input(task, "photo", request.photo).read_bytes() == b"photo"
+
+
+def test_runs_of_one_name_are_a_batch(home: Home, tmp_path: Path) -> None:
+    for name in ("photo.jpg", "voice.wav"):
+        (tmp_path / name).write_bytes(b"x")
+    for batch in ("nightly", "nightly", ""):
+        task = home.task(str(uuid.uuid4()))
+        request = asked(tmp_path / "photo.jpg", tmp_path / "voice.wav", None, default_settings())
+        with TaskLog(task) as log:
+            record(task, replace(request, batch_id=batch))
+            Broadcast(task.task_id, log=log)(Completed("film.mp4", 1.0))
+    assert len(Listing(home).batch("nightly")) == 2
 
 
 def test_a_setting_of_another_version_is_passed_over(home: Home, tmp_path: Path) -> None:

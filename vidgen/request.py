@@ -39,6 +39,7 @@ class Request:
     voice: Path
     output: Path  # where the video goes; chosen when nobody named it
     settings: Mapping[str, Setting]
+    batch_id: str = ""  # runs of one name are told together
 
     @property
     def options(self) -> Options:
@@ -108,6 +109,7 @@ def record(task: TaskFolder, request: Request) -> None:
         "task_id": task.task_id,
         "created": datetime.now(UTC).isoformat(timespec="milliseconds")[:23] + "Z",
         "pid": os.getpid(),
+        "batch_id": request.batch_id,
         "inputs": {name: asdict(value) for name, value in inputs.items()},
         "output": request.output.absolute(),
         "options": {name: asdict(setting) for name, setting in _lasting(request).items()},

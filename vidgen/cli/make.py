@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +33,12 @@ def _uuid(value: str) -> str:
         raise typer.BadParameter("a task id is a UUID") from error
 
 
+def _batch(value: str) -> str:
+    if "/" in value or len(value) > 128:
+        raise typer.BadParameter("a batch's name has at most 128 characters, and no /")
+    return value
+
+
 @app.command(rich_help_panel=MAKE)
 @with_flags(Options, Showing)
 def run(
@@ -39,6 +46,10 @@ def run(
     photo: Annotated[Path, typer.Argument(help="The portrait: JPEG, PNG …", metavar="PHOTO")],
     voice: Annotated[Path, typer.Argument(help="The voice: WAV, MP3, M4A …", metavar="VOICE")],
     output: Output = None,
+    batch: Annotated[
+        str,
+        typer.Option(help="Runs of one name are watched as one.", metavar="NAME", callback=_batch),
+    ] = "",
     task_id: Annotated[str, typer.Option("--task-id", hidden=True, callback=_uuid)] = "",
     **flags: Any,
 ) -> None:
@@ -46,7 +57,7 @@ def run(
     from vidgen.request import asked
 
     showing = taken(Showing, flags)
-    request = asked(photo, voice, output, chosen(context, flags))
+    request = replace(asked(photo, voice, output, chosen(context, flags)), batch_id=batch)
 
     def make(home: Home, views: "Sequence[Sink]") -> "Result":
         from vidgen.compose import create  # after the first paint: it takes a while

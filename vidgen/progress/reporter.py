@@ -44,6 +44,7 @@ class Reporter:
 
     `stages` are names in order, or name → weight: how much of the bar each fills. Leaving the
     `with` completes the run; an exception fails it, a Ctrl-C cancels it, and both go on.
+    Runs of one `batch_id` are told together.
     `views` hear every event too, `vidgen.progress.views` for example.
     """
 
@@ -53,6 +54,7 @@ class Reporter:
         *,
         title: str = "",
         task_id: str = "",
+        batch_id: str = "",
         home: Home | None = None,
         views: Sequence[Sink] = (),
     ) -> None:
@@ -60,6 +62,7 @@ class Reporter:
         self._folder = (home or Home.default()).task(self.task_id)
         self._shares = shares(stages)
         self._title = title
+        self._batch_id = batch_id
         self._views = views
         self._snapshot = Snapshot(self.task_id)
         self._stage = ""
@@ -69,7 +72,12 @@ class Reporter:
 
     def __enter__(self) -> "Reporter":
         self._folder.previews.mkdir(parents=True, exist_ok=True)
-        said = {"task_id": self.task_id, "title": self._title, "stages": list(self._shares)}
+        said = {
+            "task_id": self.task_id,
+            "title": self._title,
+            "batch_id": self._batch_id,
+            "stages": list(self._shares),
+        }
         write_whole(self._folder.request, orjson.dumps(said))
         log = self._stack.enter_context(TaskLog(self._folder))
         views = [self._snapshot.take, *self._views]

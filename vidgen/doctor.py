@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, Literal
 
-from vidgen import __version__, catalog, device, paths
+from vidgen import __version__, catalog, device, paths, plan
 from vidgen.errors import VidgenError
 from vidgen.paths import Home
 
@@ -89,7 +89,11 @@ def _encoders() -> Iterator[Finding]:
 def _models(home: Home) -> Iterator[Finding]:
     shelf = catalog.Catalog(home)
     for name in ("embedded", "full"):
-        members = [model for model in catalog.models().values() if model.set == name]
+        members = [
+            model
+            for model in catalog.models().values()
+            if model.set == name and (name == "full" or model.name in plan.EMBEDDED)
+        ]
         if not members:
             continue
         states = {model.name: shelf.state(model) for model in members}

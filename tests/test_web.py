@@ -221,6 +221,17 @@ def test_the_page_speaks_the_readers_language(
         assert page.evaluate("document.documentElement.lang") == "zh"
 
 
+def test_an_address_may_choose_the_language(chromium: Any, server: Served, run: Run) -> None:
+    run.write("stage_update", message="x", message_code="stage.rendering", metadata={})
+    with page_of(chromium) as page:
+        page.goto(f"{server.url}/?lang=ja")
+        is_text(page, "#state", "実行中")
+        page.select_option("#language", "zh")  # and its reader may choose another
+        is_text(page, "#state", "运行中")
+        page.goto(f"{server.url}/?lang=xx")
+        is_text(page, "#state", "运行中")
+
+
 def test_a_browser_that_keeps_nothing_shows_the_page(
     chromium: Any, server: Served, run: Run
 ) -> None:

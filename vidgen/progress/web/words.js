@@ -73,9 +73,9 @@ function keptLanguage() {
   }
 }
 
+/* The address's (?lang=ja), else the one chosen here before, else the browser's. */
 export function preferred() {
-  const known = ["en", "ja", "zh"];
-  const kept = keptLanguage();
-  const wished = (navigator.languages ?? []).map((name) => name.slice(0, 2)).find((name) => known.includes(name));
-  return known.includes(kept) ? kept : wished ?? "en";
+  const asked = new URLSearchParams(location.search).get("lang");
+  const wished = [asked, keptLanguage(), ...(navigator.languages ?? [])].map((name) => (name ?? "").slice(0, 2));
+  return wished.find((name) => ["en", "ja", "zh"].includes(name)) ?? "en";
 }

@@ -1,5 +1,6 @@
 """The server over real sockets: every path, and resuming on each."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -22,6 +23,8 @@ from tests.serving import (
 )
 from vidgen.paths import Home
 from vidgen.progress import watcher as watcher_module
+from vidgen.progress.streams import TaskStream
+from vidgen.progress.tail import Tail
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
 
@@ -142,12 +145,33 @@ def test_a_replaced_log_is_told_by_a_reset(home: Home, run: Run) -> None:
 
 def test_a_deleted_task_ends_its_streams(home: Home, run: Run) -> None:
     run.write("log")
-    with served(home) as server:
-        with stream(sse(server, run)) as events:
-            events.take(1)
-            shutil.rmtree(run.folder.root)
-            assert types(list(events))[-1] == "deleted"
-        assert httpx.get(sse(server, run)).status_code == 404
+    with served(home) as server, stream(sse(server, run)) as events:
+        events.take(1)
+        shutil.rmtree(run.folder.root)
+        assert types(list(events))[-1] == "deleted"
+
+
+def test_a_task_deleted_while_something_else_is_said(run: Run) -> None:
+    """Deleting takes the log first, which looks like another log's coming."""
+    run.write("log")
+    said: list[bytes] = []
+
+    async def send(message: Any) -> None:
+        said.append(message["body"])
+
+    async def watched() -> None:
+        tail = Tail(run.folder)
+        tail.read()
+        watcher = TaskStream(send, None)
+        watcher.begin(tail, 0)
+        await watcher.catch_up()
+        watcher.void(tail)
+        watcher.bury(tail, tail.snapshot.deletion())
+        await asyncio.sleep(0.05)
+        tail.close()
+
+    asyncio.run(watched())
+    assert b'"event_type":"deleted"' in b"".join(said)
 
 
 def test_a_killed_run_is_told_and_a_resumed_one_goes_on(

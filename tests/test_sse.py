@@ -138,7 +138,9 @@ def test_many_events_in_one_chunk_are_not_one_long_event() -> None:
 
 
 @given(
-    events=st.lists(st.tuples(st.text(st.characters(exclude_characters="\r\n\0")), st.text())),
+    events=st.lists(
+        st.tuples(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0")), st.text())
+    ),
     ending=st.sampled_from(["\n", "\r", "\r\n"]),
     cuts=st.lists(st.integers(0, 400)),
     has_mark=st.booleans(),

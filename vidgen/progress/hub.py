@@ -163,9 +163,7 @@ class Hub:
         log = self._logs.pop(task_id)
         log.stop_listening()
         for watcher in tuple(log.watchers):
-            watcher.tell(log.tail, "deleted", log.tail.snapshot.deletion())
-            watcher.forget(log.tail)
-            watcher.resume()  # which ends it, if this was its only one
+            watcher.bury(log.tail, log.tail.snapshot.deletion())  # it ends, if this was its last
         log.tail.close()
 
     def _check_writer(self, log: _Log) -> None:

@@ -20,6 +20,7 @@ Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 # One for all: most watchers never need their own, and there may be thousands.
 _NOTHING: Final[Mapping[Tail, int]] = {}
+_NOBODY: Final[Mapping[Tail, Mapping[str, Any]]] = {}
 Batch = Sequence[tuple[Message, int]]  # each with the `seq` that is reached when it is sent
 
 
@@ -45,8 +46,8 @@ class Watcher:
     `progress_update` and `resource` instead of all of them, and every other event.
     """
 
-    __slots__ = ("_connection", "_is_busy", "_is_slow", "_pump", "_send", "_targets", "_told",
-                 "_voided", "is_closed", "positions", "was_cut")  # fmt: skip
+    __slots__ = ("_connection", "_gone", "_is_busy", "_is_slow", "_pump", "_send", "_targets",
+                 "_told", "_voided", "is_closed", "positions", "was_cut")  # fmt: skip
     shares: ClassVar = True  # watchers of this kind at the same place get the same bytes
 
     def __init__(self, send: Send, connection: Connection | None) -> None:
@@ -60,6 +61,9 @@ class Watcher:
         # What was there when it came is replayed in full: up to these events.
         self._targets: Mapping[Tail, int] = _NOTHING
         self._voided: frozenset[Tail] = frozenset()  # logs whose position is void: a reset is due
+        self._gone: Mapping[Tail, Mapping[str, Any]] = (
+            _NOBODY  # deleted runs, and what to say of them
+        )
         self._told: Mapping[Tail, int] = _NOTHING  # interrupted runs it knows of, and at what seq
         self._pump: asyncio.Task[None] | None = None
 
@@ -86,7 +90,7 @@ class Watcher:
 
     def has_all(self) -> bool:
         """Whether every run it watches has ended, and it knows all of them to the end."""
-        return not self._voided and all(
+        return not (self._voided or self._gone) and all(
             tail.has_ended and seq >= tail.last_seq for tail, seq in self.positions.items()
         )
 
@@ -102,6 +106,12 @@ class Watcher:
     def forget(self, tail: Tail) -> None:
         self.positions.pop(tail, None)
         self._voided -= {tail}
+
+    def bury(self, tail: Tail, data: Mapping[str, Any]) -> None:
+        """The task was deleted: say so, also when something else is just being said."""
+        self.forget(tail)
+        self._gone = {**self._gone, tail: data}
+        self.resume()
 
     def push(self, tail: Tail, shared: "Shared") -> None:
         """New events are in the log. Called for each watcher, 15,000 times a second."""
@@ -185,6 +195,10 @@ class Watcher:
 
     async def _step(self) -> bool:
         """Bring the next piece; False when there is none."""
+        for tail, data in self._gone.items():
+            self._gone = {other: said for other, said in self._gone.items() if other is not tail}
+            await self.say(tail, "deleted", data)
+            return True
         for tail in tuple(self._voided):
             self._voided -= {tail}
             self.positions[tail] = tail.last_seq

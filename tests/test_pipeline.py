@@ -55,7 +55,7 @@ class Peel:
 
 @dataclass
 class Shelf:
-    """A keeper in memory."""
+    """A cache in memory."""
 
     kept: dict[str, tuple[object, ...]] = field(default_factory=dict)
 

@@ -1,7 +1,7 @@
 """Run the steps in order, say so, and never make again what is already made.
 
 Knows no concrete stage and no screen: a step is anything with a name and a `run`, a listener is
-any `Emit`, and what was kept from an earlier run comes back through a `Keeper`.
+any `Emit`, and what was kept from an earlier run comes back through a `Cache`.
 """
 
 import time
@@ -25,7 +25,7 @@ Clock = Callable[[], float]
 Meter = Callable[[str], AbstractContextManager[Peak]]  # of a device's memory
 
 
-class Keeper(Protocol):
+class Cache(Protocol):
     """Where finished values outlive the run that made them."""
 
     def has(self, step: "Step") -> bool:
@@ -52,13 +52,13 @@ class Step:
     is_elsewhere: bool = False  # another machine works: this one's device is free from here on
 
 
-class Forgetful:
-    """A keeper that keeps nothing."""
+class NoCache:
+    """A cache that keeps nothing."""
 
-    def has(self, step: Step) -> bool:  # noqa: ARG002  # Keeper's form
+    def has(self, step: Step) -> bool:  # noqa: ARG002  # Cache's form
         return False
 
-    def load(self, step: Step) -> tuple[object, ...] | None:  # noqa: ARG002  # Keeper's form
+    def load(self, step: Step) -> tuple[object, ...] | None:  # noqa: ARG002  # Cache's form
         return None
 
     def save(self, step: Step, work: Work) -> None:
@@ -69,30 +69,30 @@ def run(
     steps: Sequence[Step],
     work: Work,
     emit: Emit,
-    keeper: Keeper | None = None,
+    cache: Cache | None = None,
     clock: Clock = time.monotonic,
     device: str = "cpu",
     meter: Meter = measured,
 ) -> Work:
-    """All steps over `work`; answers the last shelf. What a step raises goes through.
+    """All steps over `work`; answers what they made of it. What a step raises goes through.
 
     `device` is where networks are loaded, ahead of their use, and whose memory `meter` measures.
     """
-    keeper = keeper or Forgetful()
-    watch = _Watch(emit, keeper, clock, device, meter)
-    ahead = [network for step in steps if not keeper.has(step) for network in step.networks]
+    cache = cache or NoCache()
+    runner = _StepRunner(emit, cache, clock, device, meter)
+    ahead = [network for step in steps if not cache.has(step) for network in step.networks]
     with loading(ahead, device):
         for step in steps:
-            work = watch.run(step, work)
+            work = runner.run(step, work)
     return work
 
 
 @dataclass(frozen=True, slots=True)
-class _Watch:
+class _StepRunner:
     """What one step is run with."""
 
     emit: Emit
-    keeper: Keeper
+    cache: Cache
     clock: Clock
     device: str
     meter: Meter
@@ -100,14 +100,14 @@ class _Watch:
     def run(self, step: Step, work: Work) -> Work:
         name, began = step.stage.name, self.clock()
         self.emit(StageStarted(name))
-        kept = self.keeper.load(step) if step.keeps else None
+        kept = self.cache.load(step) if step.keeps else None
         if kept is not None:
             self.emit(StageEnded(name, self.clock() - began, "reused", "run.reused"))
             return work.plus(*kept)
         with self.meter(self.device) as peak, blaming(self.device):
             work = step.stage.run(work.plus(Notes()), self.emit)
         if step.keeps:
-            self.keeper.save(step, work)
+            self.cache.save(step, work)
         notes = work.get(Notes)
         values = {**notes.values, **{name: used for name, used in asdict(peak).items() if used}}
         self.emit(StageEnded(name, self.clock() - began, notes.status, notes.code, values))
@@ -129,10 +129,10 @@ def concluded(emit: Emit, resume_command: Callable[[], str] = str) -> Iterator[N
         if _is_cancel(error):
             command = resume_command()
             emit(RunCancelled(command))
-            raise _cancelled(command) from error
+            raise _cancel_error(command) from error
         if isinstance(error, VidgenError):
             _name_command(error, resume_command())
-            emit(_failed(error))
+            emit(_failure(error))
         else:
             emit(_bug(error))
         raise
@@ -147,7 +147,7 @@ def _is_cancel(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt | Cancelled) or has_come()
 
 
-def _cancelled(command: str) -> Cancelled:
+def _cancel_error(command: str) -> Cancelled:
     if not command:
         return Cancelled("Cancelled.", code="run.cancelled")
     return Cancelled(
@@ -166,7 +166,7 @@ def _name_command(error: VidgenError, command: str) -> None:
         error.details["resume_command"] = command  # for the hint in other languages
 
 
-def _failed(error: VidgenError) -> Failed:
+def _failure(error: VidgenError) -> Failed:
     return Failed(
         message=error.message,
         error_code=error.code,

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidgen import __version__, catalog, device, fetch, pipeline, plan, request, settings
+from vidgen.cache import StageCache
 from vidgen.catalog import Catalog, Model, Told
 from vidgen.compose import before
 from vidgen.compose.steps import Assembly, did_account
 from vidgen.errors import InputError
 from vidgen.events import Completed, Emit, Log, Sink, StageEnded, StageProgress, StageStarted
-from vidgen.keep import WorkKeeper
 from vidgen.paths import Home, TaskFolder
 from vidgen.pipeline import Step
 from vidgen.plan import Plan
@@ -215,8 +215,8 @@ def _kept(job: Job, steps: Sequence[Step]) -> list[str]:
     return [step.stage.name for step in steps if keeper.has(step)]
 
 
-def _keeper(job: Job) -> WorkKeeper:
-    return WorkKeeper(job.home, job.task.work, fresh=job.options.fresh)
+def _keeper(job: Job) -> StageCache:
+    return StageCache(job.home, job.task.work, fresh=job.options.fresh)
 
 
 @contextmanager

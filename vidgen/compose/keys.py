@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vidgen import __version__, catalog, request, settings
-from vidgen.keep import key_of
+from vidgen.cache import key_of
 from vidgen.plan import Plan
 from vidgen.settings import Options
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vidgen.cache import StageCache, key_of
 from vidgen.events import Emit
-from vidgen.keep import WorkKeeper, key_of
 from vidgen.paths import Home
 from vidgen.pipeline import Step
 from vidgen.work import Cutout, Person, Subject, Work
@@ -52,39 +52,39 @@ def same(left: object, right: object) -> bool:
 
 
 @pytest.fixture
-def keeper(home: Home) -> WorkKeeper:
-    return WorkKeeper(home, home.task("one").work)
+def cache(home: Home) -> StageCache:
+    return StageCache(home, home.task("one").work)
 
 
-def file_of(keeper: WorkKeeper) -> Path:
-    return next(keeper.folder.glob("*.npz"))
+def file_of(cache: StageCache) -> Path:
+    return next(cache.folder.glob("*.npz"))
 
 
-def test_values_come_back_as_they_were(keeper: WorkKeeper) -> None:
-    keeper.save(step(), Work(SUBJECT, CUTOUT))
-    values = keeper.load(step())
+def test_values_come_back_as_they_were(cache: StageCache) -> None:
+    cache.save(step(), Work(SUBJECT, CUTOUT))
+    values = cache.load(step())
     assert values is not None
     assert [same(a, b) for a, b in zip(values, (SUBJECT, CUTOUT), strict=True)] == [True, True]
 
 
 def test_another_run_may_use_them_unless_it_wants_to_be_fresh(
-    home: Home, keeper: WorkKeeper
+    home: Home, cache: StageCache
 ) -> None:
-    keeper.save(step(), Work(SUBJECT, CUTOUT))
+    cache.save(step(), Work(SUBJECT, CUTOUT))
     other = home.task("two").work
-    assert WorkKeeper(home, other).load(step()) is not None
-    assert WorkKeeper(home, other, fresh=True).load(step()) is None
+    assert StageCache(home, other).load(step()) is not None
+    assert StageCache(home, other, fresh=True).load(step()) is None
 
 
-def test_another_key_finds_nothing(keeper: WorkKeeper) -> None:
-    keeper.save(step(), Work(SUBJECT, CUTOUT))
-    assert keeper.load(step("0123456789abcdef-2")) is None
+def test_another_key_finds_nothing(cache: StageCache) -> None:
+    cache.save(step(), Work(SUBJECT, CUTOUT))
+    assert cache.load(step("0123456789abcdef-2")) is None
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "no json", "half a json", "empty"])
-def test_what_is_not_whole_is_not_there(keeper: WorkKeeper, damage: str) -> None:
-    keeper.save(step(), Work(SUBJECT, CUTOUT))
-    arrays, said = file_of(keeper), file_of(keeper).with_suffix(".json")
+def test_what_is_not_whole_is_not_there(cache: StageCache, damage: str) -> None:
+    cache.save(step(), Work(SUBJECT, CUTOUT))
+    arrays, metadata = file_of(cache), file_of(cache).with_suffix(".json")
     content = arrays.read_bytes()
     match damage:
         case "cut":
@@ -92,12 +92,12 @@ def test_what_is_not_whole_is_not_there(keeper: WorkKeeper, damage: str) -> None
         case "changed":
             arrays.write_bytes(content[:200] + bytes([content[200] ^ 1]) + content[201:])
         case "no json":
-            said.unlink()
+            metadata.unlink()
         case "half a json":
-            said.write_bytes(said.read_bytes()[:40])
+            metadata.write_bytes(metadata.read_bytes()[:40])
         case "empty":
             arrays.write_bytes(b"")
-    assert keeper.load(step()) is None
+    assert cache.load(step()) is None
 
 
 def test_a_key_depends_on_every_part() -> None:

@@ -27,7 +27,7 @@ def key_of(*parts: object) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkKeeper:
+class StageCache:
     """Keeps in one task's work folder; looks there first, then in the other tasks' folders."""
 
     home: Home
@@ -60,7 +60,7 @@ class WorkKeeper:
         content = buffer.getvalue()
         file = self.folder / _file_name(step)
         write_whole(file, content)
-        said = {
+        metadata = {
             "format": FORMAT,
             "stage": step.stage.name,
             "key": step.key,
@@ -68,7 +68,7 @@ class WorkKeeper:
             "values": plain,
         }
         write_whole(
-            file.with_suffix(".json"), orjson.dumps(said, option=orjson.OPT_SERIALIZE_NUMPY)
+            file.with_suffix(".json"), orjson.dumps(metadata, option=orjson.OPT_SERIALIZE_NUMPY)
         )
 
     def _candidates(self, step: Step) -> list[Path]:
@@ -88,11 +88,11 @@ def _read(file: Path, step: Step) -> tuple[object, ...] | None:
     import numpy as np
 
     try:
-        said = orjson.loads(file.with_suffix(".json").read_bytes())
+        metadata = orjson.loads(file.with_suffix(".json").read_bytes())
         content = file.read_bytes()
-        if (said["format"], said["key"]) != (FORMAT, step.key):
+        if (metadata["format"], metadata["key"]) != (FORMAT, step.key):
             return None
-        if said["sha256"] != hashlib.sha256(content).hexdigest():
+        if metadata["sha256"] != hashlib.sha256(content).hexdigest():
             return None
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return tuple(
@@ -102,7 +102,7 @@ def _read(file: Path, step: Step) -> tuple[object, ...] | None:
                         for name in arrays.files
                         if name.startswith(f"{kind.__name__}.")
                     },
-                    said["values"][kind.__name__],
+                    metadata["values"][kind.__name__],
                 )
                 for kind in step.keeps
             )

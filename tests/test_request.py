@@ -13,7 +13,15 @@ from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.listing import Listing
 from vidgen.progress.store import TaskLog
-from vidgen.request import Request, asked, default_settings, fingerprint, kept_input, read, record
+from vidgen.request import (
+    Request,
+    build_request,
+    default_settings,
+    fingerprint,
+    kept_input,
+    read,
+    record,
+)
 
 PHOTO, VOICE = Path("ann.jpg"), Path("hello.wav")
 
@@ -32,12 +40,17 @@ PHOTO, VOICE = Path("ann.jpg"), Path("hello.wav")
 def test_the_output_has_a_name_and_a_format(
     output: str | None, given: dict[str, object], path: str, kind: str
 ) -> None:
-    request = asked(PHOTO, VOICE, Path(output) if output else None, default_settings(**given))
+    request = build_request(
+        PHOTO, VOICE, Path(output) if output else None, default_settings(**given)
+    )
     assert (str(request.output), request.options.format) == (path, kind)
 
 
 def test_a_folder_as_output_gets_the_default_name(tmp_path: Path) -> None:
-    assert asked(PHOTO, VOICE, tmp_path, default_settings()).output == tmp_path / "ann-hello.mp4"
+    assert (
+        build_request(PHOTO, VOICE, tmp_path, default_settings()).output
+        == tmp_path / "ann-hello.mp4"
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +69,7 @@ def test_what_cannot_be_meant_is_refused(
     output: str | None, given: dict[str, object], code: str
 ) -> None:
     with pytest.raises(InputError) as raised:
-        asked(PHOTO, VOICE, Path(output) if output else None, default_settings(**given))
+        build_request(PHOTO, VOICE, Path(output) if output else None, default_settings(**given))
     assert raised.value.code == code
     assert raised.value.hint
 
@@ -85,7 +98,9 @@ def test_runs_of_one_name_are_a_batch(home: Home, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"x")
     for batch in ("nightly", "nightly", ""):
         task = home.task(str(uuid.uuid4()))
-        request = asked(tmp_path / "photo.jpg", tmp_path / "voice.wav", None, default_settings())
+        request = build_request(
+            tmp_path / "photo.jpg", tmp_path / "voice.wav", None, default_settings()
+        )
         with TaskLog(task) as log:
             record(task, replace(request, batch_id=batch))
             Broadcast(task.task_id, log=log)(Completed("film.mp4", 1.0))

@@ -1,10 +1,16 @@
-"""The demo's inputs: a public-domain portrait, and a voice made on the spot by Praat's eSpeak."""
+"""The demo: a public-domain portrait, a voice made on the spot by Praat's eSpeak, and their run."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from vidgen import fetch
 from vidgen.catalog import Catalog, Told, models
+from vidgen.events import Emit, Sink
+from vidgen.paths import Home
+from vidgen.request import Request, build_request
+from vidgen.run import Result, download_progress, start
+from vidgen.settings import Setting
 
 TEXT: Final = (
     "Hello! I am a photograph, and a moment ago I could not speak. "
@@ -14,11 +20,25 @@ TEXT: Final = (
 VOICE: Final = ("English (Great Britain)", "Female1")  # as Praat names them
 
 
-def photo(shelf: Catalog, told: Told) -> Path:
+def make(
+    home: Home, output: Path | None, given: Mapping[str, Setting], views: Sequence[Sink]
+) -> Result:
+    """Make the demo's video: a run like any other, of inputs that are made ready in it."""
+
+    def ask(emit: Emit) -> Request:
+        picture = photo(Catalog(home), download_progress(emit))
+        speech = voice(home.models / "demo_photo" / "voice.wav")
+        words = {"text": Setting(TEXT, "default")}
+        return build_request(picture, speech, output or Path("demo.mp4"), {**given, **words})
+
+    return start(home, ask, views)
+
+
+def photo(here: Catalog, on_progress: Told) -> Path:
     """The portrait, fetched when it is not here. Raises SetupError when it cannot be had."""
     model = models()["demo_photo"]
-    fetch.ensure(shelf, [model], told)
-    return shelf.path("demo_photo")
+    fetch.ensure(here, [model], on_progress)
+    return here.path("demo_photo")
 
 
 def voice(file: Path, text: str = TEXT) -> Path:

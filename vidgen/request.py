@@ -52,7 +52,7 @@ def default_settings(**values: Any) -> dict[str, Setting]:
     return defaults | {name: Setting(value, "flag") for name, value in values.items()}
 
 
-def asked(
+def build_request(
     photo: Path, voice: Path, output: Path | None, settings: Mapping[str, Setting]
 ) -> Request:
     """A checked request. Raises InputError for options that cannot be meant.

@@ -15,8 +15,8 @@ from vidgen.paths import Home
 from vidgen.settings import Options, Showing
 
 if TYPE_CHECKING:
-    from vidgen.compose import Result
     from vidgen.events import Sink
+    from vidgen.run import Result
 
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Where the video goes.", metavar="FILE")
@@ -54,13 +54,13 @@ def run(
     **flags: Any,
 ) -> None:
     """Make a talking video of PHOTO saying VOICE."""
-    from vidgen.request import asked
+    from vidgen.request import build_request
 
     showing = taken(Showing, flags)
-    request = replace(asked(photo, voice, output, chosen(context, flags)), batch_id=batch)
+    request = replace(build_request(photo, voice, output, chosen(context, flags)), batch_id=batch)
 
     def make(home: Home, views: "Sequence[Sink]") -> "Result":
-        from vidgen.compose import create  # after the first paint: it takes a while
+        from vidgen.run import create  # after the first paint: it takes a while
 
         return create(home, request, views, task_id)
 
@@ -75,9 +75,9 @@ def demo(context: typer.Context, output: Output = None, **flags: Any) -> None:
     settings = chosen(context, flags)
 
     def make(home: Home, views: "Sequence[Sink]") -> "Result":
-        from vidgen import compose
+        from vidgen import demo
 
-        return compose.demo(home, output, settings, views)
+        return demo.make(home, output, settings, views)
 
     _shown(make, showing)
 
@@ -93,9 +93,9 @@ def resume(task: Task, **flags: Any) -> None:
     asked = read(folder).request
 
     def make(home: Home, views: "Sequence[Sink]") -> "Result":
-        from vidgen import compose
+        from vidgen import run
 
-        return compose.resume(home, folder, views)
+        return run.resume(home, folder, views)
 
     _shown(make, taken(Showing, flags), f"{asked.photo.name} + {asked.voice.name}")
 

@@ -6,12 +6,12 @@ import pytest
 
 from vidgen import catalog
 from vidgen.catalog import Catalog
-from vidgen.compose import before
 from vidgen.errors import InputError
 from vidgen.events import Event, Log
 from vidgen.paths import Home, TaskFolder
 from vidgen.plan import EMBEDDED, Plan
 from vidgen.request import Request, default_settings, kept_input, read, record
+from vidgen.run import PLAN_FILE, load_plan, restore_request, save_plan
 
 
 def recorded(home: Home, folder: Path) -> TaskFolder:
@@ -24,13 +24,13 @@ def recorded(home: Home, folder: Path) -> TaskFolder:
     return task
 
 
-def taken_up(task: TaskFolder) -> tuple[Request, list[Event]]:
+def restore(task: TaskFolder) -> tuple[Request, list[Event]]:
     heard: list[Event] = []
-    return before.taken_up(task, read(task), heard.append), heard
+    return restore_request(task, read(task), heard.append), heard
 
 
 def test_a_resumed_run_reads_its_own_copies(home: Home, tmp_path: Path) -> None:
-    request, heard = taken_up(recorded(home, tmp_path))
+    request, heard = restore(recorded(home, tmp_path))
     files = (request.photo, request.voice, Path(request.options.background))
     assert [file.read_text() for file in files] == ["ann.jpg", "hello.wav", "beach.png"]
     assert all(file.is_relative_to(home.tasks) for file in files)
@@ -41,7 +41,7 @@ def test_what_became_of_the_originals_is_said(home: Home, tmp_path: Path) -> Non
     task = recorded(home, tmp_path)
     (tmp_path / "ann.jpg").unlink()
     (tmp_path / "beach.png").write_text("another beach")
-    request, heard = taken_up(task)
+    request, heard = restore(task)
     assert request.photo.read_text() == "ann.jpg"
     assert Path(request.options.background).read_text() == "beach.png"
     gone, changed = str(tmp_path / "ann.jpg"), str(tmp_path / "beach.png")
@@ -58,7 +58,7 @@ def test_a_lost_copy_is_made_again_of_an_original_that_is_the_same(
     task = recorded(home, tmp_path)
     copy = kept_input(task, "voice", Path("hello.wav"))
     copy.unlink() if damage == "gone" else copy.write_text("hell")
-    request, heard = taken_up(task)
+    request, heard = restore(task)
     assert (request.voice.read_text(), heard) == ("hello.wav", [])
 
 
@@ -69,7 +69,7 @@ def test_a_lost_copy_of_another_original_is_told(home: Home, tmp_path: Path, ori
     file = tmp_path / "hello.wav"
     file.unlink() if original == "gone" else file.write_text("another voice")
     with pytest.raises(InputError) as caught:
-        taken_up(task)
+        restore(task)
     assert caught.value.code == "resume.no_input"
     assert str(file) in caught.value.message
 
@@ -85,17 +85,17 @@ def test_the_models_of_the_beginning_are_kept_although_better_ones_came(
 ) -> None:
     task, heard = home.task("task"), list[Event]()
     began = Plan("cpu")
-    before.note(task, began)
+    save_plan(task, began)
     shelf = models_here(home, monkeypatch, *EMBEDDED, "yolo26n", "birefnet_lite")
-    assert before.same_as_before(task, shelf, heard.append) == began
+    assert load_plan(task, shelf, heard.append) == began
     assert heard == []
 
 
 def test_models_that_went_away_are_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     task, heard = home.task("task"), list[Event]()
-    before.note(task, Plan("cpu", persons="yolo26n", matte="birefnet_lite"))
+    save_plan(task, Plan("cpu", persons="yolo26n", matte="birefnet_lite"))
     shelf = models_here(home, monkeypatch, *EMBEDDED, "yolo26n")
-    assert before.same_as_before(task, shelf, heard.append) is None
+    assert load_plan(task, shelf, heard.append) is None
     assert heard == [Log("WARNING", "run.models_changed", {"names": "birefnet_lite"})]
 
 
@@ -103,20 +103,20 @@ def test_weights_that_changed_meanwhile_are_named(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, heard = home.task("task"), list[Event]()
-    before.note(task, Plan("cpu"))
-    said = (task.work / before.FILE).read_text()
+    save_plan(task, Plan("cpu"))
+    data = (task.work / PLAN_FILE).read_text()
     was = catalog.models()["centerface"].sha256
-    (task.work / before.FILE).write_text(said.replace(was, "0" * 64))
+    (task.work / PLAN_FILE).write_text(data.replace(was, "0" * 64))
     shelf = models_here(home, monkeypatch, *EMBEDDED)
-    assert before.same_as_before(task, shelf, heard.append) is None
+    assert load_plan(task, shelf, heard.append) is None
     assert heard == [Log("WARNING", "run.models_changed", {"names": "centerface"})]
 
 
 def test_a_device_that_went_away_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     task, heard = home.task("task"), list[Event]()
-    before.note(task, Plan("cuda:7"))
+    save_plan(task, Plan("cuda:7"))
     shelf = models_here(home, monkeypatch, *EMBEDDED)
-    assert before.same_as_before(task, shelf, heard.append) is None
+    assert load_plan(task, shelf, heard.append) is None
     assert heard == [Log("WARNING", "run.models_changed", {"names": "cuda:7"})]
 
 
@@ -126,7 +126,7 @@ def test_a_device_that_went_away_is_named(home: Home, monkeypatch: pytest.Monkey
 )
 def test_a_note_that_cannot_be_read_is_no_note(home: Home, content: str) -> None:
     task = home.task("task")
-    assert before.same_as_before(task, Catalog(home), lambda _: None) is None
+    assert load_plan(task, Catalog(home), lambda _: None) is None
     task.work.mkdir(parents=True)
-    (task.work / before.FILE).write_text(content)
-    assert before.same_as_before(task, Catalog(home), lambda _: None) is None
+    (task.work / PLAN_FILE).write_text(content)
+    assert load_plan(task, Catalog(home), lambda _: None) is None

@@ -1,14 +1,17 @@
-"""The stages of one run, made of the models that its plan names."""
+"""The steps of one run, made of the models that its plan names, each with the key of its result.
 
-from collections.abc import Mapping, Sequence
+The only module that names concrete stages and renderers.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from vidgen import catalog, device, plan
+from vidgen import __version__, catalog, device, plan, request, settings
+from vidgen.cache import key_of
 from vidgen.catalog import Catalog
-from vidgen.compose.keys import Keys
 from vidgen.device import Network
 from vidgen.events import Emit, Log
 from vidgen.paths import Home, TaskFolder
@@ -22,10 +25,13 @@ if TYPE_CHECKING:  # numpy and more is behind these
     from vidgen.renderers.did.key import Account
     from vidgen.work import Photo, Speech, Work
 
+# Raised when a stage makes something else of the same inputs: what is kept of it is made again.
+VERSIONS: Final = {"detect": 1, "matte": 1, "prosody": 1, "render": 1}
+
 
 @dataclass(frozen=True, slots=True)
-class Assembly:
-    """Everything that the stages of one run are made of."""
+class Job:
+    """One run with everything that its stages are made of."""
 
     home: Home
     task: TaskFolder
@@ -38,7 +44,7 @@ class Assembly:
         return self.request.options
 
     @property
-    def shelf(self) -> Catalog:
+    def catalog(self) -> Catalog:
         return Catalog(self.home)
 
     def steps(self, photo: "Photo", speech: "Speech") -> list[Step]:
@@ -65,7 +71,7 @@ class Assembly:
             Step(detect, keys.subject, (Subject,), (people,) if people else ()),
             Step(Matte(matter, options), keys.cutout, (Cutout,), (matter,)),
             Step(Prosody(options)),
-            *self._drawing(keys.film),
+            *self._render_steps(keys.film),
             Step(finalize),
         ]
 
@@ -76,7 +82,7 @@ class Assembly:
 
         try:
             face = work.get(Subject).face
-            found = asdict(judge(video, self.shelf.path("face_landmark"), face=face))
+            found = asdict(judge(video, self.catalog.path("face_landmark"), face=face))
         except Exception as error:  # the video is there: a second look must not cost the run
             reason = f"{type(error).__name__}: {error}"
             emit(Log("WARNING", "quality.not_judged", {"reason": reason}))
@@ -88,8 +94,8 @@ class Assembly:
     def _faces(self) -> Any:
         from vidgen.faces import FaceDetector, LandmarkNet
 
-        shelf = self.shelf
-        return FaceDetector(shelf.path("centerface")), LandmarkNet(shelf.path("face_landmark"))
+        models = self.catalog
+        return FaceDetector(models.path("centerface")), LandmarkNet(models.path("face_landmark"))
 
     def _people(self) -> Any:
         """Whole persons by YOLO, or None: grown from the faces."""
@@ -98,27 +104,27 @@ class Assembly:
         from vidgen.stages.yolo import YoloPeople
 
         folder = self.home.models / self.plan.persons
-        return YoloPeople(self.shelf.path(self.plan.persons), folder, self.plan.device)
+        return YoloPeople(self.catalog.path(self.plan.persons), folder, self.plan.device)
 
     def _matter(self) -> Any:
-        shelf = self.shelf
+        models = self.catalog
         if not self.plan.matte:
             from vidgen.stages.selfie import Selfie
 
-            return Selfie(*(shelf.path(name) for name in plan.SELFIE))
+            return Selfie(*(models.path(name) for name in plan.SELFIE))
         from vidgen.stages.birefnet import BiRefNet, Variant, ways
 
         def variant(names: Sequence[str]) -> Variant | None:
-            name = next((name for name in names if shelf.ready([name])), "")
-            return Variant(name, shelf.path(name), catalog.models()[name].params) if name else None
+            name = next((name for name in names if models.ready([name])), "")
+            return Variant(name, models.path(name), catalog.models()[name].params) if name else None
 
         found = ways(variant(plan.MATTES), variant(plan.LIGHT_MATTES), self.plan.device)
         return BiRefNet(found, self.plan.device, self.emit)
 
-    def _drawing(self, key: str) -> list[Step]:
+    def _render_steps(self, key: str) -> list[Step]:
         """What draws the film: a local renderer, or D-ID's two stages."""
         if self.plan.renderer == "d-id":
-            return self._did()
+            return self._did_steps()
         from vidgen.stages.render import Render
 
         renderer, networks = self._renderer()
@@ -131,7 +137,7 @@ class Assembly:
         )
         return [Step(render, networks=networks)]
 
-    def _did(self) -> list[Step]:
+    def _did_steps(self) -> list[Step]:
         from vidgen.renderers.did.estimate import Past
         from vidgen.stages.did import DidProcessing, DidUpload
 
@@ -153,11 +159,57 @@ class Assembly:
         from vidgen.renderers.musetalk.networks import Files
 
         rows = catalog.models()
-        unet, config, vae, whisper = (self.shelf.path(name) for name in plan.MUSETALK)
+        unet, config, vae, whisper = (self.catalog.path(name) for name in plan.MUSETALK)
         shapes = rows["sd_vae"].params, rows["whisper_tiny"].params
         files = Files(unet, config, vae, whisper, *shapes)
         talker = MuseTalk(files, self.plan.device, self.emit)
         return Puppet(self.plan.device, name="musetalk", face=talker), (talker,)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What each kept value depends on, as hashes: the same key, the same bytes.
+
+    One hash for each kept value; each builds on those before it.
+    """
+
+    subject: str
+    cutout: str
+    film: str
+
+    @classmethod
+    def of(cls, options: Options, chosen: Plan, photo: str, voice: str) -> "Keys":
+        """`photo` and `voice` are the inputs' own hashes."""
+
+        def key(stage: str, models: Iterable[str], names: str, *parts: object) -> str:
+            hashes = {name: catalog.models()[name].sha256 for name in models}
+            values = {name: str(getattr(options, name)) for name in names.split()}
+            return key_of(__version__, VERSIONS[stage], hashes, values, *parts)
+
+        where = chosen.device.partition(":")[0]  # another kind of device rounds otherwise
+        subject = key(
+            "detect", chosen.face_models, "person conf_threshold framing height aspect", photo
+        )
+        cutout = key(
+            "matte", chosen.matte_models, "smoothing", subject, _background(options), where
+        )
+        speech = key("prosody", (), "pitch pitch_range rate loudness", voice)
+        film = key(
+            "render",
+            chosen.render_models,
+            "seed mouth head_motion blink brows gaze fps format language",
+            cutout,
+            speech,
+            settings.words(options),
+            (chosen.renderer, where),
+        )
+        return cls(subject, cutout, film)
+
+
+def _background(options: Options) -> str:
+    """The word or colour, or what is in the picture: its name and place do not matter."""
+    file = settings.background_file(options)
+    return request.fingerprint(file) if file else options.background
 
 
 def look(options: Options) -> "Look":
@@ -174,6 +226,18 @@ def look(options: Options) -> "Look":
         gaze=options.gaze,
         language=options.language,
     )
+
+
+def check_did(options: Options, seconds: float) -> None:
+    """Refuse what D-ID cannot draw, before anything is made, when D-ID is to draw.
+
+    `seconds` is the voice's length. Raises InputError, and SetupError without a key.
+    """
+    if options.renderer == "d-id":
+        from vidgen.renderers.did.uploads import refuse
+
+        did_account(options)
+        refuse(seconds, options.background)
 
 
 def did_account(options: Options) -> "Account":

@@ -1,0 +1,308 @@
+"""One run from the request to the film: new, or taken up again. Names no stage and no screen.
+
+`create` makes a new run, `resume` takes an old one up; both tell the log and the views
+everything and answer what was made. A resume takes the models and the device that the run began
+with, noted beside its work, although better ones may have come since: it makes the same film.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from vidgen import __version__, catalog, compose, device, fetch, pipeline, plan, request, settings
+from vidgen.cache import StageCache
+from vidgen.catalog import Catalog, Model, Told
+from vidgen.compose import Job
+from vidgen.errors import InputError, VidgenError
+from vidgen.events import Completed, Emit, Log, Sink, StageEnded, StageProgress, StageStarted
+from vidgen.files import write_whole
+from vidgen.paths import Home, TaskFolder
+from vidgen.pipeline import Step
+from vidgen.plan import Plan
+from vidgen.progress.broadcast import Broadcast
+from vidgen.progress.eta import Estimator
+from vidgen.progress.experience import Experience
+from vidgen.progress.past import past_runs
+from vidgen.progress.store import TaskLog, summarise
+from vidgen.request import Recorded, Request
+from vidgen.settings import Options
+
+if TYPE_CHECKING:  # numpy is behind these, and the first event must not wait for it
+    from vidgen.work import Photo, Speech, Work
+
+PLAN_FILE: Final = "plan.json"  # in the task's work folder
+Ask = Callable[[Emit], Request]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run made."""
+
+    task_id: str
+    video: Path
+    poster: Path | None
+    seconds: float  # of the film
+    took_seconds: float
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def create(home: Home, wanted: Request, views: Sequence[Sink], task_id: str = "") -> Result:
+    """Make one video from the beginning. Raises VidgenError; the log has heard of it then.
+
+    `task_id` is given by a server that has promised it to somebody.
+    """
+    return start(home, lambda _: wanted, views, task_id)
+
+
+def start(home: Home, ask: Ask, views: Sequence[Sink], task_id: str = "") -> Result:
+    """The same, where `ask` makes the request while the run is already watched."""
+    task = home.task(task_id or str(uuid.uuid4()))
+    with _run_log(home, task, views) as emit:
+        emit(StageStarted("initialized"))
+        wanted = ask(emit)
+        request.record(task, wanted)
+        return _make_film(home, task, wanted, emit)
+
+
+def resume(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Result:
+    """Take a run up where it ended. What was made is not made again.
+
+    Raises InputError when the run is complete, is being made, or too little of it is left.
+    """
+    recorded = request.read(task)
+    _check_incomplete(task)
+    with _run_log(home, task, views) as emit:
+        emit(StageStarted("initialized"))
+        emit(Log("INFO", "run.resumed", {"task": task.task_id[:8]}))
+        if recorded.version != __version__:
+            versions = {"was": recorded.version, "now": __version__}
+            emit(Log("WARNING", "run.version_changed", versions))
+        return _make_film(home, task, restore_request(task, recorded, emit), emit)
+
+
+def _check_incomplete(task: TaskFolder) -> None:
+    summary = summarise(task)
+    if summary is not None and summary.state == "complete":
+        raise InputError(
+            "The run {task} is complete: {path}",
+            hint="Another film of the same inputs: vidgen run, with another --seed perhaps.",
+            code="resume.complete",
+            task=task.task_id[:8],
+            path=str(summary.last.data.get("video_path", "")),
+        )
+
+
+@contextmanager
+def _run_log(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Iterator[Emit]:
+    from vidgen.media import full_disk_told
+
+    estimate = Estimator(lambda: Experience(past_runs(home, skip=task.task_id)))
+    with TaskLog(task) as log:
+        emit = Broadcast(task.task_id, views, log=log, floor=log.progress, estimate=estimate)
+        # Full disks are met in many places: copies, kept values, pieces, locks.
+        with pipeline.concluded(emit, lambda: _resume_command(task)), full_disk_told(task.work):
+            yield emit
+
+
+def _resume_command(task: TaskFolder) -> str:
+    return f"vidgen resume {task.task_id[:8]}" if task.request.is_file() else ""
+
+
+def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit) -> Result:
+    began = time.monotonic()
+    from vidgen.work import Video, Work
+
+    photo, speech = _open_inputs(wanted, emit)
+    job = Job(home, task, wanted, _choose_models(home, task, wanted.options, emit), emit)
+    steps = job.steps(photo, speech)
+    metadata = {**_describe(job, photo, speech), "kept": _reusable_stages(job, steps)}
+    emit(StageEnded("initialized", time.monotonic() - began, "completed", "run.planned", metadata))
+    # While D-ID draws, which takes minutes, another run may have the device.
+    here = list(takewhile(lambda step: not step.is_elsewhere, steps))
+    with _device_turn(job):
+        work = _run_steps(job, here, Work(photo, speech))
+    work = _run_steps(job, steps[len(here) :], work)
+    video, took = work.get(Video), time.monotonic() - began
+    metadata = {**video.metadata, "took_seconds": round(took, 2)}
+    emit(Completed(str(video.path), took, metadata))
+    return Result(task.task_id, video.path, video.poster, video.seconds, took, metadata)
+
+
+def _open_inputs(wanted: Request, emit: Emit) -> "tuple[Photo, Speech]":
+    """The inputs, cheapest refusal first. Raises InputError."""
+    from vidgen.media import check_output, read_speech
+    from vidgen.photo import open_photo
+
+    options = wanted.options
+    check_output(wanted.output)
+    words = settings.words(options)
+    photo = open_photo(wanted.photo)
+    speech = read_speech(wanted.voice, max_seconds=options.max_seconds, text=words, emit=emit)
+    compose.check_did(options, speech.seconds)
+    return photo, speech
+
+
+def _choose_models(home: Home, task: TaskFolder, options: Options, emit: Emit) -> Plan:
+    """Choose the models and make the embedded ones ready; a resumed run keeps what it had."""
+    here = Catalog(home)
+    embedded = [catalog.models()[name] for name in plan.EMBEDDED]
+    fetched = fetch.ensure(here, embedded, download_progress(emit))
+    if fetched:
+        names = ", ".join(model.name for model in fetched)
+        emit(Log("INFO", "models.fetched", {"names": names}))
+    chosen = load_plan(task, here, emit) or plan.choose(here, options, emit)
+    save_plan(task, chosen)
+    return chosen
+
+
+def download_progress(emit: Emit) -> Told:
+    """What takes the bytes of downloads and emits them as progress of the run's beginning."""
+
+    def on_progress(model: Model, done: int, total: int) -> None:
+        values = {"name": model.name}
+        emit(StageProgress("initialized", done, total, "bytes", "models.fetching", values))
+
+    return on_progress
+
+
+def _describe(job: Job, photo: "Photo", speech: "Speech") -> Mapping[str, Any]:
+    height, width = photo.rgb.shape[:2]
+    return {
+        **job.plan.told(),
+        "voice_seconds": round(speech.seconds, 3),
+        "photo_width": width,
+        "photo_height": height,
+        "height": job.options.height,
+        "fps": int(job.options.fps),
+        "format": job.options.format,
+        "background": settings.background_kind(job.options),
+        "frames": int(speech.seconds * int(job.options.fps)) + 1,
+    }
+
+
+def _reusable_stages(job: Job, steps: Sequence[Step]) -> list[str]:
+    """The stages that will not be made again: for the estimate of the run's time."""
+    cache = _cache(job)
+    return [step.stage.name for step in steps if cache.has(step)]
+
+
+def _cache(job: Job) -> StageCache:
+    return StageCache(job.home, job.task.work, fresh=job.options.fresh)
+
+
+@contextmanager
+def _device_turn(job: Job) -> Iterator[None]:
+    """Hold the device; say behind whom the run waits, and for how long it did."""
+    waiting_since: list[float] = []
+
+    def on_queued(holder: str) -> None:
+        waiting_since.append(time.monotonic())
+        job.emit(StageStarted("queued", "run.queued", {"behind": holder[:8] or "?"}))
+
+    def on_position(position: int) -> None:
+        job.emit(Log("INFO", "run.position", {"position": position}))
+
+    with device.held(job.home, job.plan.device, job.task.task_id, on_queued, on_position):
+        if waiting_since:
+            job.emit(StageEnded("queued", time.monotonic() - waiting_since[0]))
+        yield
+
+
+def _run_steps(job: Job, steps: Sequence[Step], work: "Work") -> "Work":
+    from vidgen.progress.resources import Sampler
+    from vidgen.work import Folder
+
+    if not steps:
+        return work
+    job.task.previews.mkdir(exist_ok=True)
+    work = work.plus(Folder(job.task.work, job.task.previews))
+    where = job.plan.device
+    with Sampler(job.emit, where):
+        return pipeline.run(steps, work, job.emit, _cache(job), device=where)
+
+
+def save_plan(task: TaskFolder, chosen: Plan) -> None:
+    """Write down which models and device this run uses. Raises OSError."""
+    data = {"plan": asdict(chosen), "models": _hashes(chosen)}
+    write_whole(task.work / PLAN_FILE, orjson.dumps(data, option=orjson.OPT_INDENT_2))
+
+
+def load_plan(task: TaskFolder, here: Catalog, emit: Emit) -> Plan | None:
+    """The plan that the run began with; None when there was none, or when it cannot be kept.
+
+    That it cannot is said, because the film is drawn anew then.
+    """
+    try:
+        data = orjson.loads((task.work / PLAN_FILE).read_bytes())
+        before, hashes = Plan(**data["plan"]), dict(data["models"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    changes = _changes(before, hashes, here)
+    if not changes:
+        return before
+    emit(Log("WARNING", "run.models_changed", {"names": ", ".join(changes)}))
+    return None
+
+
+def restore_request(task: TaskFolder, recorded: Recorded, emit: Emit) -> Request:
+    """What was asked, of the run's own copies. Says what became of the originals.
+
+    Raises InputError when a copy is lost or damaged and the original cannot replace it.
+    """
+    for name, was in recorded.inputs.items():
+        now = request.fingerprint(was.path)
+        if request.fingerprint(request.kept_input(task, name, was.path)) != was.sha256:
+            if now != was.sha256:
+                raise _lost_input(name, was.path)
+            request.keep_input(task, name, was.path)
+        elif not now:
+            emit(Log("INFO", "run.input_gone", {"name": name, "path": str(was.path)}))
+        elif now != was.sha256:
+            emit(Log("WARNING", "run.input_changed", {"name": name, "path": str(was.path)}))
+    kept = {name: request.kept_input(task, name, was.path) for name, was in recorded.inputs.items()}
+    options = dict(recorded.request.settings)
+    if "background" in kept:
+        options["background"] = replace(options["background"], value=str(kept["background"]))
+    return Request(kept["photo"], kept["voice"], recorded.request.output, options)
+
+
+def _lost_input(name: str, path: Path) -> InputError:
+    return InputError(
+        "The run's copy of the {name} is lost, and {path} is no longer what it was.",
+        hint="Start it again with vidgen run.",
+        code="resume.no_input",
+        name=name,
+        path=str(path),
+    )
+
+
+def _hashes(chosen: Plan) -> dict[str, str]:
+    """Of every model whose bytes the film depends on."""
+    rows = catalog.models()
+    names = (*chosen.face_models, *chosen.matte_models, *chosen.render_models)
+    return {name: rows[name].sha256 for name in names}
+
+
+def _changes(before: Plan, hashes: Mapping[str, Any], here: Catalog) -> list[str]:
+    """Models and devices that are not there any more as they were."""
+    rows = catalog.models()
+    changes = [
+        name
+        for name, was in hashes.items()
+        if name not in rows or rows[name].sha256 != was or not here.ready([name])
+    ]
+    return changes if _is_there(before.device) else [*changes, before.device]
+
+
+def _is_there(where: str) -> bool:
+    try:
+        return device.resolve(where) == where
+    except VidgenError:
+        return False

@@ -31,6 +31,8 @@ def modules_after(code: str) -> set[str]:
     "code",
     [
         "import vidgen.cli",
+        "import vidgen.cli, contextlib\nwith contextlib.suppress(SystemExit):\n"
+        "    vidgen.cli.main(['--help'])",
         "import vidgen.cli, vidgen.progress.store, vidgen.progress.history",
         "import vidgen.cli, vidgen.progress.live, vidgen.progress.plain",
     ],

@@ -3,7 +3,7 @@
 import platform
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -145,16 +145,3 @@ def _terminal() -> Finding:
 
 def _encoding() -> str:
     return (sys.stderr.encoding or "unknown encoding").upper()
-
-
-def show_findings(findings: Iterable[Finding]) -> None:
-    """A table on stdout, advice under what needs it."""
-    from rich.console import Console
-    from rich.table import Table
-
-    marks = {"ok": "[green]✓[/]", "note": "[yellow]·[/]", "problem": "[red]✗[/]"}
-    table = Table.grid(padding=(0, 2))
-    for finding in findings:
-        text = finding.text + (f"\n[dim]{finding.advice}[/]" if finding.advice else "")
-        table.add_row(marks[finding.verdict], finding.subject, text)
-    Console().print(table)

@@ -1,13 +1,15 @@
 """The options of `settings` as command-line flags, made from the tables there.
 
 Typer reads a function's signature; `with_flags` gives a command the signature that the
-dataclasses describe, so that no option is written down twice.
+dataclasses describe, so that no option is written down twice. What
+several commands share besides stands at the end.
 """
 
 import dataclasses
 import inspect
 import typing
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import typer
@@ -27,7 +29,7 @@ _SOURCES: Final[Mapping[str, Source]] = {
 def with_flags(*tables: type) -> Callable[[Command], Command]:
     """Give a command a flag for every field of these dataclasses; it gets them in `**flags`."""
 
-    def dressed(command: Command) -> Command:
+    def decorate(command: Command) -> Command:
         plain = inspect.signature(command, eval_str=True)
         own = [p for p in plain.parameters.values() if p.kind is not p.VAR_KEYWORD]
         parameters = own + [
@@ -37,10 +39,10 @@ def with_flags(*tables: type) -> Callable[[Command], Command]:
         command.__annotations__ = {p.name: p.annotation for p in parameters}
         return command
 
-    return dressed
+    return decorate
 
 
-def taken(table: type[T], flags: dict[str, Any]) -> T:
+def take(table: type[T], flags: dict[str, Any]) -> T:
     """The value of one of the dataclasses, its flags taken out of `flags`."""
     return table(**{field.name: flags.pop(field.name) for field in dataclasses.fields(table)})  # type: ignore[arg-type]  # it is a dataclass
 
@@ -56,10 +58,10 @@ def _flag(table: type, option: "dataclasses.Field[Any]") -> inspect.Parameter:
     flag = typer.Option(
         _name(option),
         help=about["help"],
-        envvar=environment_name(option.name),
-        show_envvar=False,
-        rich_help_panel=about["panel"],
-        metavar=about["metavar"] or _metavar(kind, about["choices"]),
+        envvar=None if about["environment"] == "none" else environment_name(option.name),
+        show_envvar=about["environment"] == "shown",
+        rich_help_panel=about["panel"] or None,
+        metavar=_metavar(kind, about["choices"]) if about["metavar"] == "" else about["metavar"],
         show_default=option.default not in (None, "", False),
         **limits,
     )
@@ -84,7 +86,7 @@ def _metavar(kind: Any, choices: tuple[str, ...]) -> str | None:
     return {bool: None, int: "N", float: "X", str: "TEXT"}.get(kind, "FILE")
 
 
-def chosen(context: typer.Context, options: Mapping[str, Any]) -> Mapping[str, Setting]:
+def collect_settings(context: typer.Context, options: Mapping[str, Any]) -> Mapping[str, Setting]:
     """Every option's value with where it came from."""
     return {name: Setting(value, _source(context, name)) for name, value in options.items()}
 
@@ -92,3 +94,55 @@ def chosen(context: typer.Context, options: Mapping[str, Any]) -> Mapping[str, S
 def _source(context: typer.Context, name: str) -> Source:
     source = context.get_parameter_source(name)
     return _SOURCES.get(source.name if source else "", "default")
+
+
+# Arguments and options that stand in no table
+
+
+def _check_uuid(value: str) -> str:
+    import uuid
+
+    try:
+        return str(uuid.UUID(value)) if value else ""
+    except ValueError as error:
+        raise typer.BadParameter("a task id is a UUID") from error
+
+
+def _check_batch(value: str) -> str:
+    if "/" in value or len(value) > 128:
+        raise typer.BadParameter("a batch's name has at most 128 characters, and no /")
+    return value
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout.")]
+Task = Annotated[
+    str, typer.Argument(help="A run's id; its first characters do, or: last.", metavar="TASK")
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Where the video goes.", metavar="FILE")
+]
+Mode = Annotated[
+    Literal["auto", "tty", "plain", "rawjson", "quiet"],
+    typer.Option(
+        "--progress",
+        envvar="VIDGEN_PROGRESS",
+        show_envvar=False,
+        help="How to show it: auto, tty, plain, rawjson or quiet.",
+        metavar="MODE",
+    ),
+]
+Token = Annotated[
+    str,
+    typer.Option("--token", envvar="VIDGEN_TOKEN", help="The server's token.", metavar="TOKEN"),
+]
+ModelName = Annotated[
+    str, typer.Argument(help="A model's name, a set, or all.", metavar="NAME|SET")
+]
+Port = Annotated[int, typer.Option("--port", help="0 takes a free one.", min=0, max=65535)]
+Batch = Annotated[
+    str,
+    typer.Option(
+        help="Runs of one name are watched as one.", metavar="NAME", callback=_check_batch
+    ),
+]
+TaskId = Annotated[str, typer.Option("--task-id", hidden=True, callback=_check_uuid)]

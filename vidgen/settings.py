@@ -22,15 +22,20 @@ def option(
     default: Any,
     help: str,
     *,
-    panel: str,
+    panel: str = "",
     choices: tuple[str, ...] = (),
     least: float | None = None,
     most: float | None = None,
     flag: str = "",
-    metavar: str = "",
+    metavar: str | None = "",
     secret: bool = False,
+    environment: Literal["hidden", "shown", "none"] = "hidden",
 ) -> Any:
-    """A dataclass field that is also a command-line option (`--its-name`, or `flag`)."""
+    """A dataclass field that is also a command-line option (`--its-name`, or `flag`).
+
+    A `metavar` of "" is chosen by the field's type, None leaves it to Typer. `environment` says
+    whether `VIDGEN_<NAME>` sets it too, and whether `--help` shows that.
+    """
     return field(
         default=default,
         metadata={
@@ -42,6 +47,7 @@ def option(
             "flag": flag,
             "metavar": metavar,
             "secret": secret,
+            "environment": environment,
         },
     )
 
@@ -203,6 +209,20 @@ def check(options: Options) -> None:
         )
 
 
+def check_language(name: str) -> None:
+    """Raises InputError for a language that is not spoken here."""
+    from vidgen.messages import LANGUAGES, pick
+
+    if not name.lower().startswith(pick(name)):
+        raise InputError(
+            "vidgen does not speak {name}.",
+            hint="Choose one of: {choices}.",
+            code="option.language",
+            name=name,
+            choices=", ".join(LANGUAGES),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Showing:
     """How a run is shown to whoever started it; the film does not depend on it."""
@@ -227,6 +247,32 @@ class Showing:
     )
     notify: bool = option(False, "Ring or notify at the end.", panel=SHOWN)
     json: bool = option(False, "Print the result as one JSON object on stdout.", panel=SHOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How `vidgen serve-progress` serves."""
+
+    host: str = option("127.0.0.1", "Address to listen at.", metavar="HOST", environment="none")
+    port: int = option(
+        55433, "0 takes a free one.", least=0, most=65535, metavar=None, environment="none"
+    )
+    token: str = option("", "The server's token.", metavar="TOKEN", environment="shown")
+    accept_jobs: bool = option(False, "Take orders for runs, with the token.", environment="none")
+    max_watchers: int = option(
+        2000, "Open streams in all; 0: any.", least=0, metavar=None, environment="none"
+    )
+    per_ip: int = option(
+        200, "Open streams an address; 0: any.", least=0, metavar=None, environment="none"
+    )
+    tls_cert: Path | None = option(None, "A PEM file; with both it is https.", environment="none")
+    tls_key: Path | None = option(None, "A PEM file; with both it is https.", environment="none")
+    allow_host: list[str] | None = option(
+        None, "A further name to answer to.", metavar="NAME", environment="none"
+    )
+    allow_origin: list[str] | None = option(
+        None, "Another web site that may read.", metavar="URL", environment="none"
+    )
 
 
 def background_kind(options: Options) -> str:

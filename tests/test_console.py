@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from vidgen.catalog import Model, Shelved, State
-from vidgen.tables import downloads, models_table, removed_lines
+from vidgen.console import download_bars, print_models, print_removed
 
 ROWS = tuple(
     Shelved(
@@ -44,7 +44,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def test_in_a_pipe_every_model_is_one_whole_line(capsys: pytest.CaptureFixture[str]) -> None:
-    models_table(ROWS)
+    print_models(ROWS)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     licence = ROWS[0].model.licence.split()
     use = ROWS[0].model.about.split()
@@ -62,7 +62,7 @@ def test_on_a_screen_nothing_is_wider_and_names_are_whole(
     width: int, screen: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     screen.setenv("COLUMNS", str(width))
-    models_table(ROWS)
+    print_models(ROWS)
     out = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
     assert max(map(len, out.splitlines())) <= width
     for row in ROWS:
@@ -76,9 +76,9 @@ def test_a_download_that_nobody_watches_tells_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     model, now = ROWS[0].model, 0.0
-    with downloads(lambda: now) as told:
+    with download_bars(lambda: now) as on_progress:
         for done in (0, 100_000_000, 200_000_000, 300_000_000, 444_473_596):
-            told(model, done, model.bytes)
+            on_progress(model, done, model.bytes)
             now += 6.0
     first, second, third = capsys.readouterr().err.splitlines()
     assert first == "fetching a_rather_long_name_of_a_model (444.5 MB)"
@@ -89,5 +89,5 @@ def test_a_download_that_nobody_watches_tells_a_line_now_and_then(
 
 
 def test_removing_what_is_not_here_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    removed_lines(())
+    print_removed(())
     assert capsys.readouterr().out == "Nothing of it was here.\n"

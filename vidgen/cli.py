@@ -1,0 +1,393 @@
+"""The command line. Each command reads its arguments, calls one thing and prints one thing.
+
+stdout carries results only, stderr everything said. Nothing heavy is imported at the top of
+this file: `--help` and `history` must answer at once.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from vidgen import console
+from vidgen.errors import Cancelled, InputError, VidgenError
+from vidgen.flags import (
+    Batch,
+    Json,
+    Mode,
+    ModelName,
+    Output,
+    Port,
+    Task,
+    TaskId,
+    Token,
+    collect_settings,
+    take,
+    with_flags,
+)
+from vidgen.paths import Home
+from vidgen.settings import Options, ServerOptions, Showing, check_language
+
+if TYPE_CHECKING:
+    from vidgen.events import Sink
+    from vidgen.run import Result
+
+MAKE, WATCH, CARE = "Make", "Watch", "Look after it"
+Make = Callable[[Home, "Sequence[Sink]"], "Result"]
+
+app = typer.Typer(
+    name="vidgen",
+    help="A talking-head video from one portrait photo and one voice recording.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models_app = typer.Typer(help="Which models there are, and which are here.", no_args_is_help=True)
+app.add_typer(models_app, name="models", rich_help_panel=CARE)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """`vidgen`. Tells a VidgenError once, in two plain lines, and exits with its code."""
+    try:
+        app(args=_fill_bare_serve(sys.argv[1:] if arguments is None else arguments))
+    except Cancelled as error:
+        console.print_error(error)
+        _exit(error.exit_code)
+    except VidgenError as error:
+        console.print_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _exit(Cancelled.exit_code)
+    except BrokenPipeError:  # `vidgen history | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _fill_bare_serve(arguments: Sequence[str]) -> list[str]:
+    """The bare `--serve` of a run gets its empty value: Typer knows no option with one or none."""
+    if "replay" in arguments[:3]:  # there it is a switch
+        return list(arguments)
+    return ["--serve=" if word == "--serve" else word for word in arguments]
+
+
+def _exit(code: int) -> NoReturn:
+    """Exit with this code and no other.
+
+    A KeyboardInterrupt that passed through code run by an extension module leaves a mark in the
+    interpreter, which then ends itself by SIGINT (-2) whatever `sys.exit` says.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    lang: Annotated[
+        str, typer.Option("--lang", help="Language to speak: en, ja or zh.", metavar="LANG")
+    ] = "",
+    version: Annotated[  # noqa: ARG001  # its callback does the work
+        bool,
+        typer.Option("--version", callback=console.print_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
+    from vidgen.config import read_config
+
+    if lang:
+        check_language(lang)
+        os.environ["VIDGEN_LANG"] = lang  # for the views and the children, too
+    if context.invoked_subcommand in ("run", "demo", "resume"):
+        context.default_map = {context.invoked_subcommand: dict(read_config())}
+
+
+@app.command(rich_help_panel=MAKE)
+@with_flags(Options, Showing)
+def run(
+    context: typer.Context,
+    photo: Annotated[Path, typer.Argument(help="The portrait: JPEG, PNG …", metavar="PHOTO")],
+    voice: Annotated[Path, typer.Argument(help="The voice: WAV, MP3, M4A …", metavar="VOICE")],
+    output: Output = None,
+    batch: Batch = "",
+    task_id: TaskId = "",
+    **flags: Any,
+) -> None:
+    """Make a talking video of PHOTO saying VOICE."""
+    from vidgen.request import build_request
+
+    showing = take(Showing, flags)
+    request = build_request(photo, voice, output, collect_settings(context, flags))
+    request = replace(request, batch_id=batch)
+
+    def make(home: Home, views: "Sequence[Sink]") -> "Result":
+        from vidgen.run import create  # after the first paint: it takes a while
+
+        return create(home, request, views, task_id)
+
+    _show_run(make, showing, f"{photo.name} + {voice.name}")
+
+
+@app.command(rich_help_panel=MAKE)
+@with_flags(Options, Showing)
+def demo(context: typer.Context, output: Output = None, **flags: Any) -> None:
+    """Make a video from a portrait and a voice that vidgen brings along."""
+    showing = take(Showing, flags)
+    settings = collect_settings(context, flags)
+
+    def make(home: Home, views: "Sequence[Sink]") -> "Result":
+        from vidgen import demo
+
+        return demo.make(home, output, settings, views)
+
+    _show_run(make, showing)
+
+
+@app.command(rich_help_panel=MAKE)
+@with_flags(Showing)
+def resume(task: Task, **flags: Any) -> None:
+    """Take up a run that was cancelled, failed or broke off."""
+    from vidgen.progress.store import find_task
+    from vidgen.request import read
+
+    folder = find_task(Home.default(), task)
+    request = read(folder).request
+
+    def make(home: Home, views: "Sequence[Sink]") -> "Result":
+        from vidgen import run
+
+        return run.resume(home, folder, views)
+
+    _show_run(make, take(Showing, flags), f"{request.photo.name} + {request.voice.name}")
+
+
+def _show_run(make: Make, showing: Showing, title: str = "") -> None:
+    """Show a run while it is made, then print what was made."""
+    from vidgen.interrupts import orderly
+    from vidgen.progress.views import shown
+
+    home, how = Home.default(), showing.progress
+    view = shown(how, title=title, notify=showing.notify, preview=showing.preview)
+    with orderly(), _progress_server(home, showing.serve), view as views:
+        result = make(home, views)
+    if showing.json:
+        console.print_json(result)
+    elif how != "rawjson" and not _is_on_screen(how):
+        console.print_line(result.video)
+
+
+def _is_on_screen(how: str) -> bool:
+    """Whether the live view has just shown the path on the screen that stdout goes to."""
+    return how in ("auto", "tty") and sys.stderr.isatty() and sys.stdout.isatty()
+
+
+@contextmanager
+def _progress_server(home: Home, address: str | None) -> Iterator[None]:
+    """Serve this home's runs meanwhile, when asked to; say where."""
+    if address is None:
+        yield
+        return
+    from vidgen.progress.child import start_child
+
+    with start_child(home, address) as child:
+        console.print_address(child)
+        yield
+
+
+@app.command(rich_help_panel=WATCH)
+def history(
+    task: Annotated[str, typer.Argument(help="One run: its timeline.", metavar="[TASK]")] = "",
+    as_json: Json = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it goes on.")] = False,
+    logs: Annotated[bool, typer.Option("--logs", help="What was said to people only.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="Newest runs to list.", min=1)] = 20,
+) -> None:
+    """The runs on this machine, or the timeline of one."""
+    from vidgen.progress import history as past
+
+    if follow and not task:
+        raise InputError(
+            "--follow needs a run to follow.",
+            hint="Say which: vidgen history last --follow",
+            code="history.follow_what",
+        )
+    past.show(Home.default(), task, as_json=as_json, follow=follow, logs=logs, limit=limit)
+
+
+@app.command(rich_help_panel=WATCH)
+def watch(
+    where: Annotated[
+        list[str], typer.Argument(help="Servers, and perhaps a run's id.", metavar="URL… [TASK]")
+    ],
+    token: Token = "",
+    until: Annotated[
+        str, typer.Option("--until", help="complete, a stage's id, or 50%.", metavar="WHEN")
+    ] = "complete",
+    exit_status: Annotated[
+        bool, typer.Option("--exit-status", help="Exit with 0 only if the video is there.")
+    ] = False,
+    ca: Annotated[
+        Path | None, typer.Option("--ca", help="Whom to trust, for https.", metavar="FILE")
+    ] = None,
+    progress: Mode = "auto",
+) -> None:
+    """Watch runs of other machines as if they were here."""
+    from vidgen.interrupts import orderly
+    from vidgen.progress import watching
+
+    urls = [word for word in where if "://" in word]
+    tasks = [word for word in where if "://" not in word]
+    if not urls or len(tasks) > 1:
+        raise InputError(
+            "watch needs the address of a server.",
+            hint="For example: vidgen watch http://127.0.0.1:55433 [TASK]",
+            code="page.watch_what",
+        )
+    task = tasks[0] if tasks else ""
+    with orderly():
+        code = watching.show(urls, task, token=token, until=until, certificate=ca, mode=progress)
+    if exit_status:
+        raise typer.Exit(code)
+
+
+@app.command("serve-progress", rich_help_panel=WATCH)
+@with_flags(ServerOptions)
+def serve_progress(**flags: Any) -> None:
+    """Let a browser, a program or another machine watch every run of this one."""
+    from vidgen.progress.app import Rules
+    from vidgen.progress.server import serve
+
+    options = take(ServerOptions, flags)
+    rules = Rules(
+        options.host,
+        options.port,
+        options.token,
+        options.accept_jobs,
+        options.max_watchers,
+        options.per_ip,
+        tuple(options.allow_host or ()),
+        tuple(options.allow_origin or ()),
+    )
+    cert, key = options.tls_cert, options.tls_key
+    serve(Home.default(), rules, tls_cert=cert, tls_key=key, told=console.print_address)
+
+
+@app.command(rich_help_panel=WATCH)
+def replay(
+    task: Task,
+    speed: Annotated[
+        float, typer.Option("--speed", help="Times as fast; 0 is without pauses.", metavar="X")
+    ] = 1.0,
+    progress: Mode = "auto",
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Through the server, for browsers.")
+    ] = False,
+    port: Port = 0,
+) -> None:
+    """Play a stored run again."""
+    if serve:
+        from vidgen.progress.app import Rules
+        from vidgen.progress.rerun import serve_again
+
+        serve_again(Home.default(), task, speed, Rules(port=port), told=console.print_address)
+        return
+    from vidgen.interrupts import orderly
+    from vidgen.progress.replay import replay as play
+
+    with orderly():  # a live view gives the terminal back on SIGTERM, too
+        play(Home.default(), task, speed, progress)
+
+
+@app.command(rich_help_panel=WATCH)
+def stats(
+    as_json: Json = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw a picture.", metavar="FILE.png|svg")
+    ] = None,
+) -> None:
+    """How long the stages take, what failed, how good the forecasts were."""
+    from vidgen.progress import stats as statistics
+
+    statistics.show(Home.default(), as_json=as_json, plot=plot)
+
+
+@app.command(rich_help_panel=CARE)
+def doctor(as_json: Json = False) -> None:
+    """Look at this machine: what is there, what is missing, what to do."""
+    from vidgen.doctor import examine
+
+    findings = list(examine(Home.default()))
+    (console.print_json if as_json else console.print_findings)(findings)
+    if any(finding.verdict == "problem" for finding in findings):
+        raise typer.Exit(3)
+
+
+@app.command(rich_help_panel=CARE)
+def clean(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also what could still be resumed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove what is old: work folders after a day, runs after a month."""
+    from vidgen.config import keeping
+    from vidgen.progress import cleaning
+
+    hours, days = keeping("keep_work_hours"), keeping("keep_history_days")
+    cleaned = cleaning.clean(Home.default(), days, hours, keep_resumable=not everything)
+    (console.print_json if as_json else console.print_cleaned)(cleaned)
+
+
+@models_app.command("list")
+def list_models(as_json: Json = False) -> None:
+    """Every model: its stage, size, licence, and whether it is here."""
+    from vidgen.catalog import Catalog
+
+    rows = Catalog(Home.default()).listed()
+    (console.print_json if as_json else console.print_models)(rows)
+
+
+@models_app.command("pull")
+def pull_models(what: ModelName = "embedded") -> None:
+    """Fetch a model or a set, check it, put it in place."""
+    from vidgen import fetch
+    from vidgen.catalog import Catalog
+    from vidgen.interrupts import orderly
+
+    with orderly(), console.download_bars() as on_progress:
+        pulled = fetch.pull(Catalog(Home.default()), what, on_progress)
+    console.print_pulled(pulled)
+
+
+@models_app.command("verify")
+def verify_models(what: ModelName = "all", as_json: Json = False) -> None:
+    """Read every byte again and compare it with what it must be.
+
+    Exits with 3 when one is wrong, or one that was named is missing.
+    """
+    from vidgen.catalog import Catalog
+
+    rows = Catalog(Home.default()).listed(what, verify=True)
+    (console.print_json if as_json else console.print_models)(rows)
+    if any(row.state == "wrong" or (row.state == "missing" and what != "all") for row in rows):
+        raise typer.Exit(3)
+
+
+@models_app.command("path")
+def locate_model(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Where a model's verified file is."""
+    from vidgen.catalog import Catalog, named
+
+    console.print_line(Catalog(Home.default()).path(named(name)[0].name))
+
+
+@models_app.command("rm")
+def remove_models(name: Annotated[str, typer.Argument(metavar="NAME|SET")]) -> None:
+    """Remove a model or a set from this machine."""
+    from vidgen.catalog import Catalog
+
+    console.print_removed(Catalog(Home.default()).remove(name))

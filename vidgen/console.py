@@ -1,0 +1,282 @@
+"""What commands print: results on stdout; errors, addresses and download bars on stderr.
+
+The only printer besides the views of `progress`. Loads Rich when there is something to draw.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import typer
+
+from vidgen import __version__
+from vidgen.errors import VidgenError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Task
+    from rich.text import Text
+
+    from vidgen.catalog import Model, Removed, Shelved, Told
+    from vidgen.doctor import Finding
+    from vidgen.fetch import Pulled
+    from vidgen.progress.cleaning import Cleaned
+
+MARKS: Final = {"ok": "[green]✓[/]", "note": "[yellow]·[/]", "problem": "[red]✗[/]"}
+STATES: Final = {"ready": "green", "missing": "dim", "wrong": "bold red"}
+STAGES: Final = {
+    "yolo_detection": "detection",
+    "birefnet_removal": "matte",
+    "rendering": "rendering",
+    "": "—",
+}
+NARROW: Final = 62  # columns; below, a model takes two lines
+ROOMY: Final = 120  # from here on there is room for what a model does
+PIPED: Final = 240  # nothing is cut or folded in what another program reads
+LINE_SECONDS: Final = 10.0  # between the lines of a download that nobody watches
+
+
+class Address(Protocol):
+    """Where a server can be reached, and its token where it must be told."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def token(self) -> str: ...
+
+
+def print_line(text: object) -> None:
+    """One line on stdout."""
+    typer.echo(text)
+
+
+def print_version(wanted: bool) -> None:
+    """`--version`: print it, and nothing else is done."""
+    if wanted:
+        print_line(f"vidgen {__version__}")
+        raise typer.Exit
+
+
+def print_json(value: object) -> None:
+    """One JSON value on stdout."""
+    import orjson
+
+    print_line(orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2).decode())
+
+
+def print_error(error: VidgenError) -> None:
+    """Say it to a person, in their language: what is wrong, then what to do."""
+    message, hint = error.message, error.hint
+    if _language() != "en":
+        message = _sentence(error.code, error.details, message)
+        hint = _sentence(f"{error.code}_hint", error.details, hint)
+        if command := error.details.get("resume_command"):
+            hint = hint.replace("`vidgen resume`", f"`{command}`")
+    for text, lead in ((message, "vidgen: "), (hint, " " * 8)):
+        if text:
+            typer.echo(_paragraph(text, lead), err=True)
+
+
+def _paragraph(text: str, lead: str) -> str:
+    """The text behind `lead`, in rows that a terminal need not break in the middle of a word."""
+    if not sys.stderr.isatty():
+        return lead + text
+    from vidgen.progress.fitting import wrapped
+    from vidgen.progress.terminal import Terminal
+
+    columns, _ = Terminal(sys.stderr).size()
+    rows = wrapped(text, max(12, columns - len(lead)))
+    return lead + ("\n" + " " * len(lead)).join(rows)
+
+
+def _language() -> str:
+    from vidgen.progress.views import user_language
+
+    return user_language()
+
+
+def _sentence(code: str, values: Mapping[str, Any], default: str = "") -> str:
+    """The sentence of this code in the user's language."""
+    from vidgen.messages import say
+
+    return say(code, values, _language(), default)
+
+
+def print_address(address: Address) -> None:
+    """On stderr, the token on a line of its own: it must not get into a copied address."""
+    typer.echo(_sentence("page.serving", {"url": address.url}), err=True)
+    if address.token:
+        typer.echo(_sentence("page.serving_token", {"token": address.token}), err=True)
+
+
+def print_findings(findings: "Iterable[Finding]") -> None:
+    """A table on stdout, advice under what needs it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for finding in findings:
+        text = finding.text + (f"\n[dim]{finding.advice}[/]" if finding.advice else "")
+        table.add_row(MARKS[finding.verdict], finding.subject, text)
+    Console().print(table)
+
+
+def print_models(rows: "Sequence[Shelved]") -> None:
+    """One line a model, under its set: stage, state, size, licence; with room, what it does."""
+    from rich.console import Console
+
+    out = Console(highlight=False)
+    if not out.is_terminal:
+        out = Console(highlight=False, width=PIPED)
+    if out.width < NARROW:
+        _print_models_in_two_lines(rows, out)
+    else:
+        _print_models_in_columns(rows, out)
+
+
+def _print_models_in_columns(rows: "Sequence[Shelved]", out: "Console") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(min_width=2 + max((len(row.model.name) for row in rows), default=0))
+    table.add_column()
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    if out.width >= ROOMY:
+        table.add_column()
+    for name, members in _by_set(rows).items():
+        table.add_row(Text(name, "bold"))
+        for row in members:
+            use = [Text(row.model.about, "dim")] if out.width >= ROOMY else []
+            table.add_row(*_cells(row), *use)
+    out.print(table)
+
+
+def _by_set(rows: "Sequence[Shelved]") -> "Mapping[str, list[Shelved]]":
+    groups: dict[str, list[Shelved]] = {}
+    for row in rows:
+        groups.setdefault(row.model.set, []).append(row)
+    return groups
+
+
+def _cells(row: "Shelved") -> "Iterator[Text]":
+    from rich.text import Text
+
+    model = row.model
+    yield Text(f"  {model.name}", no_wrap=True)
+    yield Text(STAGES.get(model.stage, model.stage), "dim", no_wrap=True)
+    yield Text(row.state, STATES[row.state], no_wrap=True)
+    yield Text(format_size(model.bytes or row.bytes), no_wrap=True)
+    yield Text(model.licence)
+
+
+def _print_models_in_two_lines(rows: "Sequence[Shelved]", out: "Console") -> None:
+    from rich.text import Text
+
+    for row in rows:
+        name, stage, state, size, licence = _cells(row)
+        out.print(Text.assemble(name.plain.strip(), "  ", state), overflow="ellipsis", no_wrap=True)
+        line = Text.assemble("  ", stage, f"  {size}  {licence}")
+        out.print(line, overflow="ellipsis", no_wrap=True)
+
+
+def print_pulled(pulled: "Sequence[Pulled]") -> None:
+    """A line a model: was it fetched, and where it is."""
+    for one in pulled:
+        state = "fetched" if one.fetched else "was here already"
+        _print_markup(f"{one.model.name}  {state}  [dim]{one.file}[/]")
+
+
+def print_removed(removed: "Sequence[Removed]") -> None:
+    """A line a model that is gone now."""
+    if not removed:
+        _print_markup("Nothing of it was here.")
+    for one in removed:
+        note = " (another program's cache keeps it)" if one.still_cached else ""
+        _print_markup(f"{one.model.name}  removed, {format_size(one.bytes)}{note}")
+
+
+def _print_markup(line: str) -> None:
+    from rich.console import Console
+
+    Console(soft_wrap=True).print(line)
+
+
+def print_cleaned(cleaned: "Cleaned") -> None:
+    """What `vidgen clean` did, in the user's language."""
+    freed = {"size": format_size(cleaned.freed_bytes) if cleaned.freed_bytes else "0 MB"}
+    counts = {"runs": cleaned.runs, "folders": cleaned.work_folders}
+    typer.echo(_sentence("history.cleaned", {**freed, **counts}))
+    if cleaned.kept_resumable:
+        kept = {"runs": cleaned.kept_resumable, "size": format_size(cleaned.resumable_bytes)}
+        typer.echo(_sentence("history.kept_resumable", kept))
+
+
+def format_size(size: int) -> str:
+    """Bytes for people: decimal megabytes, as download sites count them."""
+    if not size:
+        return "?"
+    if size < 50_000:
+        return f"{size / 1e3:.1f} kB"
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+@contextmanager
+def download_bars(clock: Callable[[], float] = time.monotonic) -> "Iterator[Told]":
+    """A bar a file on stderr; gives the function that downloads call with their bytes.
+
+    Where stderr is no terminal, a line now and then says the same.
+    """
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    console = Console(stderr=True, highlight=False)
+    hidden = not console.is_terminal
+    columns = _bar_columns(console.width)
+    with Progress(*columns, console=console, disable=hidden, get_time=clock) as progress:
+        bars: dict[str, TaskID] = {}
+        line_at: dict[str, float] = {}
+
+        def on_progress(model: "Model", done: int, total: int) -> None:
+            if model.name not in bars:
+                bars[model.name] = progress.add_task(model.name, total=total)
+                line_at[model.name] = clock()
+                if hidden:
+                    console.print(f"fetching {model.name} ({format_size(total)})", soft_wrap=True)
+            progress.update(bars[model.name], completed=done, total=total)
+            if hidden and clock() - line_at[model.name] >= LINE_SECONDS:
+                line_at[model.name] = clock()
+                console.print(_bar_in_words(progress.tasks[bars[model.name]]), soft_wrap=True)
+
+        yield on_progress
+
+
+def _bar_columns(width: int) -> "Sequence[Any]":
+    from rich import progress
+    from rich.table import Column
+
+    return (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(bar_width=None),
+        progress.TaskProgressColumn() if width < NARROW else progress.DownloadColumn(),
+        progress.TransferSpeedColumn(table_column=Column(no_wrap=True)),
+        progress.TimeRemainingColumn(compact=True),
+    )
+
+
+def _bar_in_words(task: "Task") -> str:
+    """`musetalk 34 %, 1.2 GB of 3.4 GB, 12.3 MB/s, 3 min left`, as far as it is known."""
+    from vidgen.progress.words import duration
+
+    parts = [f"{task.description} {task.percentage:.0f} %"]
+    parts.append(f"{format_size(int(task.completed))} of {format_size(int(task.total or 0))}")
+    if task.speed:
+        parts.append(f"{format_size(int(task.speed))}/s")
+    if task.time_remaining is not None:
+        parts.append(f"{duration(task.time_remaining)} left")
+    return ", ".join(parts)

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from vidgen.catalog import Model, Shelved, State
-from vidgen.console import download_bars, print_models, print_removed
+from vidgen.console import download_bars, print_models, print_removal
 
 ROWS = tuple(
     Shelved(
@@ -89,5 +89,5 @@ def test_a_download_that_nobody_watches_tells_a_line_now_and_then(
 
 
 def test_removing_what_is_not_here_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    print_removed(())
+    print_removal(())
     assert capsys.readouterr().out == "Nothing of it was here.\n"

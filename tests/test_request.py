@@ -18,7 +18,7 @@ from vidgen.request import (
     build_request,
     default_settings,
     fingerprint,
-    kept_input,
+    input_copy,
     read,
     record,
 )
@@ -89,8 +89,8 @@ def test_what_is_recorded_is_read_back(home: Home, tmp_path: Path) -> None:
     assert recorded.request == request
     assert recorded.inputs["photo"].bytes == 5
     assert recorded.inputs["photo"].sha256 == fingerprint(request.photo)
-    assert kept_input(task, "photo", request.photo).name == "photo.jpg"
-    assert kept_input(task, "photo", request.photo).read_bytes() == b"photo"
+    assert input_copy(task, "photo", request.photo).name == "photo.jpg"
+    assert input_copy(task, "photo", request.photo).read_bytes() == b"photo"
 
 
 def test_runs_of_one_name_are_a_batch(home: Home, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_what_is_recorded_holds_in_any_folder_and_at_any_time(
     assert options.did_key_file == tmp_path / "key"
     assert options.background == str(tmp_path / "beach.png")
     assert recorded.inputs["background"].sha256 == fingerprint(tmp_path / "beach.png")
-    assert kept_input(task, "background", Path("beach.png")).read_bytes() == b"sand"
+    assert input_copy(task, "background", Path("beach.png")).read_bytes() == b"sand"
 
 
 def test_a_key_file_of_the_settings_file_may_begin_with_a_tilde(home: Home, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from vidgen.errors import InputError
 from vidgen.events import Event, Log
 from vidgen.paths import Home, TaskFolder
 from vidgen.plan import EMBEDDED, Plan
-from vidgen.request import Request, default_settings, kept_input, read, record
+from vidgen.request import Request, default_settings, input_copy, read, record
 from vidgen.run import PLAN_FILE, load_plan, restore_request, save_plan
 
 
@@ -56,7 +56,7 @@ def test_a_lost_copy_is_made_again_of_an_original_that_is_the_same(
     home: Home, tmp_path: Path, damage: str
 ) -> None:
     task = recorded(home, tmp_path)
-    copy = kept_input(task, "voice", Path("hello.wav"))
+    copy = input_copy(task, "voice", Path("hello.wav"))
     copy.unlink() if damage == "gone" else copy.write_text("hell")
     request, heard = restore(task)
     assert (request.voice.read_text(), heard) == ("hello.wav", [])
@@ -65,7 +65,7 @@ def test_a_lost_copy_is_made_again_of_an_original_that_is_the_same(
 @pytest.mark.parametrize("original", ["changed", "gone"])
 def test_a_lost_copy_of_another_original_is_told(home: Home, tmp_path: Path, original: str) -> None:
     task = recorded(home, tmp_path)
-    kept_input(task, "voice", Path("hello.wav")).write_text("hell")
+    input_copy(task, "voice", Path("hello.wav")).write_text("hell")
     file = tmp_path / "hello.wav"
     file.unlink() if original == "gone" else file.write_text("another voice")
     with pytest.raises(InputError) as caught:

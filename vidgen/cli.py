@@ -140,9 +140,9 @@ def demo(context: typer.Context, output: Output = None, **flags: Any) -> None:
     settings = collect_settings(context, flags)
 
     def make(home: Home, views: "Sequence[Sink]") -> "Result":
-        from vidgen import demo
+        from vidgen.demo import make_demo
 
-        return demo.make(home, output, settings, views)
+        return make_demo(home, output, settings, views)
 
     _show_run(make, showing)
 
@@ -158,9 +158,9 @@ def resume(task: Task, **flags: Any) -> None:
     request = read(folder).request
 
     def make(home: Home, views: "Sequence[Sink]") -> "Result":
-        from vidgen import run
+        from vidgen.run import resume as take_up
 
-        return run.resume(home, folder, views)
+        return take_up(home, folder, views)
 
     _show_run(make, take(Showing, flags), f"{request.photo.name} + {request.voice.name}")
 
@@ -339,7 +339,7 @@ def clean(
 
     hours, days = keeping("keep_work_hours"), keeping("keep_history_days")
     cleaned = cleaning.clean(Home.default(), days, hours, keep_resumable=not everything)
-    (console.print_json if as_json else console.print_cleaned)(cleaned)
+    (console.print_json if as_json else console.print_cleanup)(cleaned)
 
 
 @models_app.command("list")
@@ -360,7 +360,7 @@ def pull_models(what: ModelName = "embedded") -> None:
 
     with orderly(), console.download_bars() as on_progress:
         pulled = fetch.pull(Catalog(Home.default()), what, on_progress)
-    console.print_pulled(pulled)
+    console.print_pull(pulled)
 
 
 @models_app.command("verify")
@@ -390,4 +390,4 @@ def remove_models(name: Annotated[str, typer.Argument(metavar="NAME|SET")]) -> N
     """Remove a model or a set from this machine."""
     from vidgen.catalog import Catalog
 
-    console.print_removed(Catalog(Home.default()).remove(name))
+    console.print_removal(Catalog(Home.default()).remove(name))

@@ -185,14 +185,14 @@ def _print_models_in_two_lines(rows: "Sequence[Shelved]", out: "Console") -> Non
         out.print(line, overflow="ellipsis", no_wrap=True)
 
 
-def print_pulled(pulled: "Sequence[Pulled]") -> None:
+def print_pull(pulled: "Sequence[Pulled]") -> None:
     """A line a model: was it fetched, and where it is."""
     for one in pulled:
         state = "fetched" if one.fetched else "was here already"
         _print_markup(f"{one.model.name}  {state}  [dim]{one.file}[/]")
 
 
-def print_removed(removed: "Sequence[Removed]") -> None:
+def print_removal(removed: "Sequence[Removed]") -> None:
     """A line a model that is gone now."""
     if not removed:
         _print_markup("Nothing of it was here.")
@@ -207,7 +207,7 @@ def _print_markup(line: str) -> None:
     Console(soft_wrap=True).print(line)
 
 
-def print_cleaned(cleaned: "Cleaned") -> None:
+def print_cleanup(cleaned: "Cleaned") -> None:
     """What `vidgen clean` did, in the user's language."""
     freed = {"size": format_size(cleaned.freed_bytes) if cleaned.freed_bytes else "0 MB"}
     counts = {"runs": cleaned.runs, "folders": cleaned.work_folders}

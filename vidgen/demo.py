@@ -20,7 +20,7 @@ TEXT: Final = (
 VOICE: Final = ("English (Great Britain)", "Female1")  # as Praat names them
 
 
-def make(
+def make_demo(
     home: Home, output: Path | None, given: Mapping[str, Setting], views: Sequence[Sink]
 ) -> Result:
     """Make the demo's video: a run like any other, of inputs that are made ready in it."""

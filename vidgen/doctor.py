@@ -59,13 +59,13 @@ def _device() -> Iterator[Finding]:
 
 def _extra() -> Finding:
     """Half an extra is worth a word: what it lacks, the small models do."""
-    text = ", ".join(map(_installed, GPU_PACKAGES))
+    text = ", ".join(map(_package_version, GPU_PACKAGES))
     if all(map(device.has_package, GPU_PACKAGES)):
         return Finding("gpu extra", "ok", text)
     return Finding("gpu extra", "note", text, f"Install all of it: {device.GPU_EXTRA}")
 
 
-def _installed(package: str) -> str:
+def _package_version(package: str) -> str:
     try:
         return f"{package} {version(package)}"
     except PackageNotFoundError:
@@ -87,7 +87,7 @@ def _encoders() -> Iterator[Finding]:
 
 
 def _models(home: Home) -> Iterator[Finding]:
-    shelf = catalog.Catalog(home)
+    here = catalog.Catalog(home)
     for name in ("embedded", "full"):
         members = [
             model
@@ -96,7 +96,7 @@ def _models(home: Home) -> Iterator[Finding]:
         ]
         if not members:
             continue
-        states = {model.name: shelf.state(model) for model in members}
+        states = {model.name: here.state(model) for model in members}
         ready = [model for model, state in states.items() if state == "ready"]
         wrong = [model for model, state in states.items() if state == "wrong"]
         text = f"{len(ready)} of {len(states)} ready"

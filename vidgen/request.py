@@ -103,7 +103,7 @@ def record(task: TaskFolder, request: Request) -> None:
 
     Raises InputError when an input cannot be read.
     """
-    inputs = {name: keep_input(task, name, path) for name, path in _files(request).items()}
+    inputs = {name: copy_input(task, name, path) for name, path in _files(request).items()}
     said = {
         "v": FORMAT,
         "task_id": task.task_id,
@@ -148,9 +148,9 @@ def _lasting(request: Request) -> dict[str, Setting]:
     return settings
 
 
-def keep_input(task: TaskFolder, name: str, path: Path) -> Input:
+def copy_input(task: TaskFolder, name: str, path: Path) -> Input:
     """Copy an input into the run's folder. Raises InputError when it cannot be read."""
-    kept = kept_input(task, name, path)
+    kept = input_copy(task, name, path)
     kept.parent.mkdir(parents=True, exist_ok=True)
     try:
         shutil.copyfile(path, kept)
@@ -171,11 +171,11 @@ def keep_input(task: TaskFolder, name: str, path: Path) -> Input:
             name=name,
         ) from error
     except OSError as error:
-        raise _copy_failed(error, path, name) from error
+        raise _copy_error(error, path, name) from error
     return Input(path.resolve(), sha256_of(kept), kept.stat().st_size)
 
 
-def _copy_failed(error: OSError, path: Path, name: str) -> Exception:
+def _copy_error(error: OSError, path: Path, name: str) -> Exception:
     if error.errno in NO_SPACE:  # the disk's fault, not the file's
         return error
     return InputError(
@@ -188,7 +188,7 @@ def _copy_failed(error: OSError, path: Path, name: str) -> Exception:
     )
 
 
-def kept_input(task: TaskFolder, name: str, path: Path) -> Path:
+def input_copy(task: TaskFolder, name: str, path: Path) -> Path:
     """Where the copy of the input `name` is kept; it has the original's ending."""
     return task.work / "input" / f"{name}{path.suffix.lower()}"
 
@@ -211,7 +211,7 @@ def read(task: TaskFolder) -> Recorded:
             for name, value in said["inputs"].items()
         }
         settings = default_settings() | {
-            name: Setting(_revived(name, setting["value"]), setting["source"])
+            name: Setting(_parse_value(name, setting["value"]), setting["source"])
             for name, setting in said["options"].items()
             if name in {field.name for field in fields(Options)}
         }
@@ -228,7 +228,7 @@ def read(task: TaskFolder) -> Recorded:
         ) from error
 
 
-def _revived(name: str, value: Any) -> Any:
+def _parse_value(name: str, value: Any) -> Any:
     """JSON has no paths."""
     kind = Options.__dataclass_fields__[name].type
     return Path(value) if value is not None and "Path" in str(kind) else value

@@ -202,14 +202,14 @@ def _device_turn(job: Job) -> Iterator[None]:
     """Hold the device; say behind whom the run waits, and for how long it did."""
     waiting_since: list[float] = []
 
-    def on_queued(holder: str) -> None:
+    def on_queue(holder: str) -> None:
         waiting_since.append(time.monotonic())
         job.emit(StageStarted("queued", "run.queued", {"behind": holder[:8] or "?"}))
 
     def on_position(position: int) -> None:
         job.emit(Log("INFO", "run.position", {"position": position}))
 
-    with device.held(job.home, job.plan.device, job.task.task_id, on_queued, on_position):
+    with device.held(job.home, job.plan.device, job.task.task_id, on_queue, on_position):
         if waiting_since:
             job.emit(StageEnded("queued", time.monotonic() - waiting_since[0]))
         yield
@@ -258,15 +258,15 @@ def restore_request(task: TaskFolder, recorded: Recorded, emit: Emit) -> Request
     """
     for name, was in recorded.inputs.items():
         now = request.fingerprint(was.path)
-        if request.fingerprint(request.kept_input(task, name, was.path)) != was.sha256:
+        if request.fingerprint(request.input_copy(task, name, was.path)) != was.sha256:
             if now != was.sha256:
                 raise _lost_input(name, was.path)
-            request.keep_input(task, name, was.path)
+            request.copy_input(task, name, was.path)
         elif not now:
             emit(Log("INFO", "run.input_gone", {"name": name, "path": str(was.path)}))
         elif now != was.sha256:
             emit(Log("WARNING", "run.input_changed", {"name": name, "path": str(was.path)}))
-    kept = {name: request.kept_input(task, name, was.path) for name, was in recorded.inputs.items()}
+    kept = {name: request.input_copy(task, name, was.path) for name, was in recorded.inputs.items()}
     options = dict(recorded.request.settings)
     if "background" in kept:
         options["background"] = replace(options["background"], value=str(kept["background"]))

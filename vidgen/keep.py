@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from vidgen.files import write_whole
+from vidgen.files import atomic_write as write_whole
 from vidgen.paths import Home
 from vidgen.pipeline import Step
 from vidgen.work import Cutout, Person, Subject, Work

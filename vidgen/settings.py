@@ -186,9 +186,7 @@ def check(options: Options) -> None:
             height=options.height,
             least=LEAST_HEIGHT,
         )
-    if options.background.startswith("#") and not re.fullmatch(
-        r"#[0-9a-fA-F]{3}([0-9a-fA-F]{3})?", options.background
-    ):
+    if options.background.startswith("#") and colour(options.background) is None:
         raise InputError(
             "--background {value} is not a colour.",
             hint="Write it like #1e90ff.",
@@ -227,6 +225,14 @@ class Showing:
     )
     notify: bool = option(False, "Ring or notify at the end.", panel=SHOWN)
     json: bool = option(False, "Print the result as one JSON object on stdout.", panel=SHOWN)
+
+
+def colour(text: str) -> tuple[int, ...] | None:
+    """#rgb or #rrggbb as red, green and blue, 0-255; None for what is no colour."""
+    if not re.fullmatch(r"#([0-9a-fA-F]{3}){1,2}", text):
+        return None
+    digits = text[1:] if len(text) == 7 else "".join(digit * 2 for digit in text[1:])
+    return tuple(bytes.fromhex(digits))
 
 
 def background_kind(options: Options) -> str:

@@ -22,9 +22,8 @@ from rich.text import Text
 
 from vidgen.catalog import Model, Removed, Shelved, Told
 from vidgen.fetch import Pulled
-from vidgen.messages import say
+from vidgen.messages import say, user_language
 from vidgen.progress.cleaning import Cleaned
-from vidgen.progress.views import user_language
 from vidgen.progress.words import duration
 
 STATES: Final = {"ready": "green", "missing": "dim", "wrong": "bold red"}

@@ -14,7 +14,7 @@ from vidgen import catalog, device, request
 from vidgen.catalog import Catalog
 from vidgen.errors import InputError, VidgenError
 from vidgen.events import Emit, Log
-from vidgen.files import write_whole
+from vidgen.files import atomic_write as write_whole
 from vidgen.paths import TaskFolder
 from vidgen.plan import Plan
 from vidgen.request import Recorded, Request

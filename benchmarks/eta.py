@@ -24,6 +24,7 @@ from vidgen.events import (
     StageEnded,
     StageProgress,
     StageStarted,
+    seconds_of,
 )
 from vidgen.paths import Home
 from vidgen.progress.accuracy import MOMENTS, Forecast, accuracy, forecast
@@ -31,7 +32,6 @@ from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.eta import Estimator
 from vidgen.progress.experience import Experience
 from vidgen.progress.past import PastRun, past_run
-from vidgen.progress.state import seconds_of
 from vidgen.progress.store import TaskLog, list_tasks, read_events
 
 WARM_UP = 5  # runs that the estimator may learn from before it is judged

@@ -22,6 +22,7 @@ from vidgen.catalog import Catalog, Model
 from vidgen.errors import SetupError
 from vidgen.fetch import hub, place, web
 from vidgen.fetch.web import Patience
+from vidgen.files import sha256_of
 from vidgen.paths import Home
 
 BYTES = bytes(range(256)) * 1024  # 256 KiB
@@ -75,13 +76,14 @@ def test_a_fetched_file_is_read_once_and_then_believed(
 ) -> None:
     """Another reading of 3.4 GB would cost the first run half a minute."""
     read: list[Path] = []
-    real = catalog.sha256_of
+    real = sha256_of
 
     def noted(file: Path) -> str:
         read.append(file)
         return real(file)
 
-    monkeypatch.setattr(catalog, "sha256_of", noted)
+    for module in (catalog, place):
+        monkeypatch.setattr(module, "sha256_of", noted)
     shelf = Catalog(home)
     fetch.ensure(shelf, [model])
     assert shelf.state(model) == "ready"

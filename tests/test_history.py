@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from vidgen.errors import InputError
-from vidgen.events import Envelope
+from vidgen.events import LOCAL_PLAN, Envelope
 from vidgen.messages import say
 from vidgen.paths import Home
 from vidgen.progress import history, stats
@@ -19,7 +19,6 @@ from vidgen.progress.cleaning import Cleaned, clean
 from vidgen.progress.history import Said, Step, timeline
 from vidgen.progress.plot import picture
 from vidgen.progress.replay import paced, replay
-from vidgen.progress.state import LOCAL_PLAN
 from vidgen.progress.store import TaskLog, read_events
 
 DAY = 86400.0

@@ -13,7 +13,7 @@ from vidgen.errors import InputError
 from vidgen.events import Event, Log, StageProgress
 from vidgen.faces import FaceDetector, LandmarkNet
 from vidgen.photo import open_photo
-from vidgen.settings import Options
+from vidgen.settings import Options, check
 from vidgen.stages.detect import Detect
 from vidgen.stages.edges import foreground_colours, refined, smoothed
 from vidgen.stages.filling import extended, filled, out_of_focus, pull_push
@@ -252,11 +252,16 @@ def test_transparent_has_no_background() -> None:
     assert not cutout.keeps_photo
 
 
-def test_a_colour_behind() -> None:
+@pytest.mark.parametrize(
+    ("background", "rgb"), [("#20A040", (0x20, 0xA0, 0x40)), ("#2a4", (0x22, 0xAA, 0x44))]
+)
+def test_a_colour_behind(background: str, rgb: tuple[int, int, int]) -> None:
+    """As the settings take it: what they let pass must not be refused after detection."""
+    check(Options(background=background))
     subject, coverage = drawn_subject()
-    cutout, _, _ = cut(subject, Known(coverage), background="#20A040")
+    cutout, _, _ = cut(subject, Known(coverage), background=background)
     assert cutout.background is not None
-    assert (cutout.background == (0x20, 0xA0, 0x40)).all()
+    assert (cutout.background == rgb).all()
     assert cutout.background.shape == subject.frame.shape
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vidgen.errors import InputError, SetupError, VidgenError
-from vidgen.media import check_output, full_disk_told, landing, unused_name
+from vidgen.media import atomic_output, check_output, full_disk_told, unused_name
 from vidgen.media.target import plain_error
 
 
@@ -63,7 +63,7 @@ def test_the_systems_errors_get_their_sentence(tmp_path: Path, number: int, code
 
 def test_an_error_nobody_can_mend_stays_what_it_is(tmp_path: Path) -> None:
     assert plain_error(OSError(errno.EINVAL, "odd"), tmp_path / "a.mp4") is None
-    with pytest.raises(OSError, match="odd"), landing(tmp_path / "a.mp4"):
+    with pytest.raises(OSError, match="odd"), atomic_output(tmp_path / "a.mp4"):
         raise OSError(errno.EINVAL, "odd")
 
 
@@ -80,7 +80,7 @@ def test_names_count_on_from_2(tmp_path: Path) -> None:
 def test_a_landing_replaces_at_the_end_only(tmp_path: Path) -> None:
     target = tmp_path / "a.mp4"
     target.write_bytes(b"old")
-    with landing(target) as temporary:
+    with atomic_output(target) as temporary:
         temporary.write_bytes(b"new")
         assert target.read_bytes() == b"old"
         assert (temporary.parent, temporary.name[0]) == (tmp_path, ".")
@@ -93,7 +93,7 @@ def test_a_failed_landing_leaves_nothing(tmp_path: Path, failure: BaseException)
         half.write_bytes(b"half")
         raise failure
 
-    with pytest.raises(type(failure)), landing(tmp_path / "a.mp4") as temporary:
+    with pytest.raises(type(failure)), atomic_output(tmp_path / "a.mp4") as temporary:
         fail(temporary)
     assert list(tmp_path.iterdir()) == []
 
@@ -105,7 +105,7 @@ def test_a_disk_that_became_read_only_is_told_though_nothing_can_be_removed(
         raise OSError(errno.EROFS, "Read-only file system")
 
     def failing() -> None:
-        with landing(tmp_path / "me.mp4") as temporary:
+        with atomic_output(tmp_path / "me.mp4") as temporary:
             temporary.write_text("half")
             monkeypatch.setattr(Path, "unlink", refuse)
             refuse()
@@ -120,7 +120,7 @@ def test_what_a_killed_attempt_left_goes_with_the_next_one(tmp_path: Path) -> No
     names = (".me [1].mp4.550e8400-a1b2c3.part", ".me [1].mp4.6ba7b810-a1b2c3.part", ".me.part")
     for name in names:
         (tmp_path / name).write_text("half")
-    with landing(tmp_path / "me [1].mp4", owner="550e8400-e29b-41d4") as temporary:
+    with atomic_output(tmp_path / "me [1].mp4", owner="550e8400-e29b-41d4") as temporary:
         temporary.write_text("whole")
     assert sorted(file.name for file in tmp_path.iterdir()) == [*sorted(names[1:]), "me [1].mp4"]
 
@@ -128,7 +128,7 @@ def test_what_a_killed_attempt_left_goes_with_the_next_one(tmp_path: Path) -> No
 def test_a_japanese_name_of_the_greatest_length_lands(tmp_path: Path) -> None:
     target = tmp_path / ("動" * 83 + ".mp4")  # 253 bytes of 255
     check_output(target)
-    with landing(target) as temporary:
+    with atomic_output(target) as temporary:
         temporary.write_bytes(b"film")
     assert target.read_bytes() == b"film"
 
@@ -136,13 +136,13 @@ def test_a_japanese_name_of_the_greatest_length_lands(tmp_path: Path) -> None:
 def test_a_folder_that_vanishes_is_said(tmp_path: Path) -> None:
     folder = tmp_path / "there"
     folder.mkdir()
-    with pytest.raises(InputError) as caught, landing(folder / "a.mp4"):
+    with pytest.raises(InputError) as caught, atomic_output(folder / "a.mp4"):
         folder.rmdir()
     assert caught.value.code == "output.folder_missing"
 
 
 def test_a_full_disk_is_a_matter_of_the_machine(tmp_path: Path) -> None:
-    with pytest.raises(SetupError) as caught, landing(tmp_path / "a.mp4"):
+    with pytest.raises(SetupError) as caught, atomic_output(tmp_path / "a.mp4"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.exit_code == 3
     assert str(tmp_path) in caught.value.hint

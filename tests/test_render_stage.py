@@ -18,7 +18,7 @@ from vidgen.media import decoded, spans
 from vidgen.media.colour import frame_to_rgb
 from vidgen.media.pieces import Span
 from vidgen.renderers.base import Look
-from vidgen.stages.render import Render, frame_count
+from vidgen.stages.render import Render
 from vidgen.work import Film, Folder, Frames, Notes, Speech, Subject, Work
 
 SLOW = Look(fps=Fraction(2))  # two frames a second: pieces of 20 frames, drawn at once
@@ -92,7 +92,7 @@ def test_the_film_is_drawn_in_pieces_of_ten_seconds(tmp_path: Path) -> None:
 )
 def test_the_film_covers_the_whole_voice(samples: int, rate: int, fps: int, count: int) -> None:
     speech = Speech(np.zeros(samples, np.float32), rate, "")
-    assert frame_count(speech, Fraction(fps)) == count
+    assert speech.frame_count(Fraction(fps)) == count
 
 
 def test_pieces_follow_one_another_without_a_gap() -> None:

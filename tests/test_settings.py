@@ -10,7 +10,7 @@ from vidgen.config import in_force, read_config
 from vidgen.errors import InputError
 from vidgen.messages import LANGUAGES, say
 from vidgen.paths import Home
-from vidgen.settings import Options, Setting, words
+from vidgen.settings import Options, Setting, check, words
 
 
 def test_without_a_file_there_are_no_values(tmp_path: Path) -> None:
@@ -137,3 +137,12 @@ def test_a_language_that_is_not_spoken_is_refused(home: Home) -> None:
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("vidgen: vidgen does not speak fr.")
     assert vidgen(home, "--lang", "zh-TW", "history").out.startswith("还没有运行")
+
+
+@pytest.mark.parametrize(
+    "background", ["#", "#12", "#1234", "#12345", "#1234567", "#ggg", "#12345g"]
+)
+def test_a_background_that_begins_like_a_colour_must_be_one(background: str) -> None:
+    with pytest.raises(InputError) as raised:
+        check(Options(background=background))
+    assert raised.value.code == "option.colour"

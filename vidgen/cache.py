@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from vidgen.files import write_whole
+from vidgen.files import atomic_write
 from vidgen.paths import Home
 from vidgen.pipeline import Step
 from vidgen.work import Cutout, Person, Subject, Work
@@ -59,7 +59,7 @@ class StageCache:
         np.savez(buffer, **arrays)
         content = buffer.getvalue()
         file = self.folder / _file_name(step)
-        write_whole(file, content)
+        atomic_write(file, content)
         metadata = {
             "format": FORMAT,
             "stage": step.stage.name,
@@ -67,7 +67,7 @@ class StageCache:
             "sha256": hashlib.sha256(content).hexdigest(),
             "values": plain,
         }
-        write_whole(
+        atomic_write(
             file.with_suffix(".json"), orjson.dumps(metadata, option=orjson.OPT_SERIALIZE_NUMPY)
         )
 

@@ -4,7 +4,6 @@ Knows no network format and no framework: a loader elsewhere gets a verified `Pa
 Where bytes come from is `fetch`'s business.
 """
 
-import hashlib
 import os
 import shutil
 import tomllib
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from vidgen.errors import InputError, SetupError
+from vidgen.files import sha256_of
 from vidgen.paths import Home
 
 State = Literal["ready", "missing", "wrong"]
@@ -244,11 +244,6 @@ def _weight(file: Path) -> int:
         for entry in entries
         if entry.is_file() and not entry.name.startswith(".")
     )
-
-
-def sha256_of(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def seal(file: Path, digest: str) -> None:

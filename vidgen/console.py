@@ -69,8 +69,10 @@ def print_json(value: object) -> None:
 
 def print_error(error: VidgenError) -> None:
     """Say it to a person, in their language: what is wrong, then what to do."""
+    from vidgen.messages import user_language
+
     message, hint = error.message, error.hint
-    if _language() != "en":
+    if user_language() != "en":
         message = _sentence(error.code, error.details, message)
         hint = _sentence(f"{error.code}_hint", error.details, hint)
         if command := error.details.get("resume_command"):
@@ -92,17 +94,11 @@ def _paragraph(text: str, lead: str) -> str:
     return lead + ("\n" + " " * len(lead)).join(rows)
 
 
-def _language() -> str:
-    from vidgen.progress.views import user_language
-
-    return user_language()
-
-
 def _sentence(code: str, values: Mapping[str, Any], default: str = "") -> str:
     """The sentence of this code in the user's language."""
-    from vidgen.messages import say
+    from vidgen.messages import say, user_language
 
-    return say(code, values, _language(), default)
+    return say(code, values, user_language(), default)
 
 
 def print_address(address: Address) -> None:

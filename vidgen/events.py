@@ -7,6 +7,7 @@ history file, `--progress rawjson`, SSE, WebSocket and polling. Imports nothing 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 import orjson
@@ -30,7 +31,25 @@ SHARES: Final[Mapping[str, tuple[float, float]]] = {
     "failed": (-1.0, -1.0),
     "cancelled": (0.0, 100.0),
 }
-TERMINAL: Final = frozenset({"error", "complete", "cancelled"})
+LOCAL_PLAN: Final = (  # the stages of a run, in order
+    "yolo_detection",
+    "birefnet_removal",
+    "prosody_adjustment",
+    "rendering",
+    "finalizing",
+)
+CLOUD_PLAN: Final = (*LOCAL_PLAN[:3], "d_id_upload", "d_id_processing", "finalizing")
+
+State = Literal["running", "complete", "failed", "cancelled", "interrupted"]
+END_STATES: Final[Mapping[str, State]] = {  # terminal event -> the state that a run is in then
+    "complete": "complete",
+    "error": "failed",
+    "cancelled": "cancelled",
+}
+# A run whose writer is gone without a terminal event is interrupted: over as well.
+OVER: Final[frozenset[str]] = frozenset({*END_STATES.values(), "interrupted"})
+RESUMABLE: Final[frozenset[str]] = OVER - {"complete"}
+TERMINAL: Final = frozenset(END_STATES)
 DURABLE: Final = TERMINAL | {"stage_update"}  # on disk before the run goes on
 
 Level = Literal["INFO", "WARNING", "ERROR"]
@@ -199,3 +218,30 @@ class Envelope:
 
 
 Sink = Callable[[Envelope], None]
+
+
+def is_start(event: Envelope) -> bool:
+    """Whether a run, or the resuming of one, begins with this event."""
+    return event.data.get("stage") == "initialized" and event.data.get("status") == "started"
+
+
+def stages_of(renderer: object) -> tuple[str, ...]:
+    """The stages, in order, of a run that this renderer draws."""
+    return CLOUD_PLAN if renderer == "d-id" else LOCAL_PLAN
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """A moment of UTC, else now, as the wire has it: RFC 3339 with milliseconds and `Z`."""
+    return (moment or utc_now()).isoformat(timespec="milliseconds")[:23] + "Z"
+
+
+def seconds_of(timestamp: str) -> float:
+    """RFC 3339 → seconds since 1970; 0 for what is no time."""
+    try:
+        return datetime.fromisoformat(timestamp).timestamp()
+    except ValueError:
+        return 0.0

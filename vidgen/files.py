@@ -1,53 +1,89 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, their sizes and hashes. Raises OSError only."""
 
 import errno
 import hashlib
 import os
-import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Final
 
 # EFBIG is how a file system or a limit says that a file has no more room to grow.
 NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
-def write_whole(file: Path, content: bytes) -> None:
-    """Write beside, sync, rename: a reader or a crash never meets half of it.
+@contextmanager
+def atomic_path(target: Path, *, durable: bool = True, owner: str = "") -> Iterator[Path]:
+    """Give a hidden temporary name beside `target`; move it there when the block ends well.
 
-    Raises OSError; the temporary file is gone then.
+    On any way out but a good one the temporary file is removed and `target` is as it was; what
+    `kill -9` left of an earlier attempt goes with the next one of the same `owner`, a task's id.
+    `durable` waits until the disk has the content and the name. Raises OSError.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    # Not mkstemp: its files are readable by the owner only, and a video has the usual rights.
+    # 40 characters are at most 160 bytes, so the name fits wherever the target's does.
+    stem = f".{target.name[:40]}.{owner[:8] or os.getpid()}-"
+    temporary = target.with_name(f"{stem}{os.urandom(3).hex()}.part")
     try:
+        if owner:
+            for left in target.parent.glob(f"{escape(stem)}*.part"):
+                _remove(left)
+        yield temporary
+        if durable:
+            _sync(temporary)
+        temporary.replace(target)
+        if durable:
+            sync_folder(target.absolute().parent)
+    finally:
+        _remove(temporary)
+
+
+def atomic_write(file: Path, content: bytes) -> None:
+    """A reader or a crash never meets half of it; makes the folder too. Raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(file) as temporary:
+        handle = os.open(temporary, _NEW_FILE, 0o600)  # for its owner's eyes only
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
 
 
 def sync_folder(folder: Path) -> None:
     """Wait until the disk knows the new name too: a power cut must not bring the old file back."""
-    if os.name == "nt":  # folders cannot be opened there, and renames are journalled
-        return
-    handle = os.open(folder, os.O_RDONLY)
+    if os.name != "nt":  # folders cannot be opened there, and renames are journalled
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    # Windows flushes only what was opened for writing.
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
 
 
-def size_of(folder: Path) -> int:
+def _remove(file: Path) -> None:
+    """Best effort: a disk that went read-only has told its error already."""
+    with suppress(OSError):
+        file.unlink(missing_ok=True)
+
+
+def size_of(file: Path) -> int:
+    """Bytes; 0 for none, or for one that was moved between a listing and the look."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def folder_size(folder: Path) -> int:
     """Bytes in all files below a folder; what vanishes meanwhile counts nothing."""
     total = 0
     for file in folder.rglob("*"):
         with suppress(OSError):
-            total += file.lstat().st_size
+            total += 0 if file.is_dir() else file.lstat().st_size
     return total
 
 

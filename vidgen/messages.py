@@ -59,3 +59,8 @@ def pick(wanted: str | None = None, environ: Mapping[str, str] = os.environ) -> 
             short = name.replace("_", "-").split("-")[0].split(".")[0].lower()
             return short if short in LANGUAGES else "en"
     return "en"
+
+
+def user_language() -> str:
+    """The language of the person at this process: --lang (as VIDGEN_LANG), else the locale's."""
+    return pick(os.environ.get("VIDGEN_LANG"))

@@ -6,7 +6,6 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +13,8 @@ import orjson
 
 from vidgen import __version__
 from vidgen.errors import InputError
-from vidgen.files import NO_SPACE, sha256_of, write_whole
+from vidgen.events import timestamp
+from vidgen.files import NO_SPACE, atomic_write, sha256_of
 from vidgen.paths import TaskFolder
 from vidgen.settings import Options, Setting, background_file, check, words
 
@@ -107,7 +107,7 @@ def record(task: TaskFolder, request: Request) -> None:
     said = {
         "v": FORMAT,
         "task_id": task.task_id,
-        "created": datetime.now(UTC).isoformat(timespec="milliseconds")[:23] + "Z",
+        "created": timestamp(),
         "pid": os.getpid(),
         "batch_id": request.batch_id,
         "inputs": {name: asdict(value) for name, value in inputs.items()},
@@ -119,7 +119,7 @@ def record(task: TaskFolder, request: Request) -> None:
             "platform": sys.platform,
         },
     }
-    write_whole(task.request, orjson.dumps(said, default=str, option=orjson.OPT_INDENT_2))
+    atomic_write(task.request, orjson.dumps(said, default=str, option=orjson.OPT_INDENT_2))
 
 
 def _files(request: Request) -> Mapping[str, Path]:

@@ -22,7 +22,7 @@ from vidgen.catalog import Catalog, Model, Told
 from vidgen.compose import Job
 from vidgen.errors import InputError, VidgenError
 from vidgen.events import Completed, Emit, Log, Sink, StageEnded, StageProgress, StageStarted
-from vidgen.files import write_whole
+from vidgen.files import atomic_write
 from vidgen.paths import Home, TaskFolder
 from vidgen.pipeline import Step
 from vidgen.plan import Plan
@@ -231,7 +231,7 @@ def _run_steps(job: Job, steps: Sequence[Step], work: "Work") -> "Work":
 def save_plan(task: TaskFolder, chosen: Plan) -> None:
     """Write down which models and device this run uses. Raises OSError."""
     data = {"plan": asdict(chosen), "models": _hashes(chosen)}
-    write_whole(task.work / PLAN_FILE, orjson.dumps(data, option=orjson.OPT_INDENT_2))
+    atomic_write(task.work / PLAN_FILE, orjson.dumps(data, option=orjson.OPT_INDENT_2))
 
 
 def load_plan(task: TaskFolder, here: Catalog, emit: Emit) -> Plan | None:

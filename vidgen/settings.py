@@ -192,9 +192,7 @@ def check(options: Options) -> None:
             height=options.height,
             least=LEAST_HEIGHT,
         )
-    if options.background.startswith("#") and not re.fullmatch(
-        r"#[0-9a-fA-F]{3}([0-9a-fA-F]{3})?", options.background
-    ):
+    if options.background.startswith("#") and colour(options.background) is None:
         raise InputError(
             "--background {value} is not a colour.",
             hint="Write it like #1e90ff.",
@@ -273,6 +271,14 @@ class ServerOptions:
     allow_origin: list[str] | None = option(
         None, "Another web site that may read.", metavar="URL", environment="none"
     )
+
+
+def colour(text: str) -> tuple[int, ...] | None:
+    """#rgb or #rrggbb as red, green and blue, 0-255; None for what is no colour."""
+    if not re.fullmatch(r"#([0-9a-fA-F]{3}){1,2}", text):
+        return None
+    digits = text[1:] if len(text) == 7 else "".join(digit * 2 for digit in text[1:])
+    return tuple(bytes.fromhex(digits))
 
 
 def background_kind(options: Options) -> str:

@@ -7,6 +7,7 @@ All are immutable; a stage takes what it needs with `work.get(Subject)` and answ
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -54,6 +55,10 @@ class Speech:
     @property
     def seconds(self) -> float:
         return len(self.samples) / self.rate
+
+    def frame_count(self, fps: Fraction) -> int:
+        """ceil(seconds × fps), exactly: the film covers the whole voice; at least one."""
+        return max(1, ceil(Fraction(len(self.samples), self.rate) * fps))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from vidgen import catalog
 from vidgen.catalog import Catalog, Model, Told
 from vidgen.errors import SetupError
 from vidgen.fetch import hub, web, wheels
-from vidgen.fetch.place import check_room, disk_of, install, part_file, size_of
+from vidgen.fetch.place import check_room, disk_of, install, part_file
+from vidgen.files import size_of
 
 __all__ = ["Pulled", "check_space", "ensure", "install", "pull"]
 

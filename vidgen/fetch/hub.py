@@ -22,8 +22,9 @@ from vidgen.catalog import Catalog, Model, Told
 from vidgen.device import GPU_EXTRA
 from vidgen.errors import SetupError
 from vidgen.fetch import web
-from vidgen.fetch.place import install, part_file, size_of
+from vidgen.fetch.place import install, part_file
 from vidgen.fetch.troubles import gave_up, refused
+from vidgen.files import size_of
 
 PART: Final = ".vidgen-part"  # behind the name of a file that is not whole yet
 

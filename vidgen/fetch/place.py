@@ -9,6 +9,7 @@ from vidgen import catalog
 from vidgen.catalog import Catalog, Model
 from vidgen.errors import SetupError
 from vidgen.fetch.troubles import no_room
+from vidgen.files import sha256_of
 
 SPARE_BYTES: Final = 64 * 1024 * 1024  # left free beyond what a download needs
 
@@ -26,14 +27,6 @@ def check_room(folder: Path, needed: int) -> None:
         raise no_room(folder, needed)
 
 
-def size_of(file: Path) -> int:
-    """Bytes; 0 for none, or for one that was moved between a listing and the look."""
-    try:
-        return file.stat().st_size
-    except OSError:
-        return 0
-
-
 def part_file(shelf: Catalog, model: Model) -> Path:
     """The unfinished download, beside the file's own place."""
     file = shelf.file(model)
@@ -45,7 +38,7 @@ def install(shelf: Catalog, model: Model, part: Path) -> None:
 
     `part` must be on the same file system as the models folder. Raises SetupError.
     """
-    size, digest = part.stat().st_size, catalog.sha256_of(part)
+    size, digest = part.stat().st_size, sha256_of(part)
     wanted = model.sha256 or shelf.locked_hash(model)
     file = shelf.file(model)
     file.parent.mkdir(parents=True, exist_ok=True)

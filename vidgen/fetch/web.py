@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from vidgen.catalog import Catalog, Model, Told
 from vidgen.errors import SetupError
-from vidgen.fetch.place import check_room, install, part_file, size_of
+from vidgen.fetch.place import check_room, install, part_file
 from vidgen.fetch.troubles import gave_up, no_room, refused
+from vidgen.files import size_of
 
 if TYPE_CHECKING:
     import httpx

@@ -13,7 +13,8 @@ from typing import Final
 from vidgen import catalog
 from vidgen.catalog import Catalog, Model, Told
 from vidgen.errors import SetupError
-from vidgen.fetch.place import install, size_of
+from vidgen.fetch.place import install
+from vidgen.files import size_of
 
 POLL_SECONDS: Final = 0.2  # how often a running pip is looked at
 

@@ -5,7 +5,7 @@ from vidgen.media.formats import ENCODINGS, Encoding, Sound, encoding_for, hardw
 from vidgen.media.mux import Probe, decoded, first_frame, join, notes_of, probe, write_poster
 from vidgen.media.pieces import Pieces, Span, spans
 from vidgen.media.previews import Previews, save_cutout, save_preview, tell_cutout
-from vidgen.media.target import check_output, full_disk_told, landing, unused_name
+from vidgen.media.target import atomic_output, check_output, full_disk_told, unused_name
 from vidgen.media.voice import flaws, read_speech
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Probe",
     "Sound",
     "Span",
+    "atomic_output",
     "check_output",
     "decoded",
     "encoding_for",
@@ -25,7 +26,6 @@ __all__ = [
     "full_disk_told",
     "hardware_codec",
     "join",
-    "landing",
     "notes_of",
     "probe",
     "read_speech",

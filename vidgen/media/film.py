@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from vidgen.media.colour import video_frame
 from vidgen.media.formats import Encoding
-from vidgen.media.target import landing
+from vidgen.media.target import atomic_output
 from vidgen.work import Frames
 
 QUEUED_BATCHES: Final = 4  # enough to bridge the encoder's look-ahead, little enough for memory
@@ -46,7 +46,7 @@ class FilmWriter:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> "FilmWriter":
-        temporary = self._stack.enter_context(landing(self.path))
+        temporary = self._stack.enter_context(atomic_output(self.path))
         self._thread = threading.Thread(
             target=self._run, args=(temporary,), name=f"encode {self.path.name}", daemon=True
         )

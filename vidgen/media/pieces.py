@@ -12,7 +12,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
-from vidgen.media.target import landing
+from vidgen.media.target import atomic_output
 
 PIECE_SECONDS: Final = 10
 
@@ -68,13 +68,13 @@ class Pieces:
     def seal(self, span: Span) -> None:
         """Note that the piece is whole, with what proves it."""
         path = self.path(span)
-        with landing(path.with_suffix(".json")) as temporary:
+        with atomic_output(path.with_suffix(".json")) as temporary:
             temporary.write_text(json.dumps(self._proof(span, path)), "utf-8")
 
     def remember(self, metadata: Mapping[str, Any]) -> None:
         """Keep what the renderer said, for a later run that draws nothing."""
         said = {"key": self.key, "metadata": dict(metadata)}
-        with landing(self.folder / "film.json") as temporary:
+        with atomic_output(self.folder / "film.json") as temporary:
             temporary.write_text(json.dumps(said, default=str), "utf-8")
 
     def remembered(self) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from vidgen.events import Emit, Log, Preview
 from vidgen.media.colour import to_rgb
-from vidgen.media.target import landing
+from vidgen.media.target import atomic_output
 from vidgen.work import Cutout, Frames, Pixels
 
 PERCENTS: Final = (25, 50, 75)
@@ -99,7 +99,7 @@ def save_preview(rgb: Pixels, path: Path, name: str) -> Preview:
 
 def _written(content: bytes, path: Path, name: str, size: tuple[int, int]) -> Preview:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with landing(path, durable=False) as temporary:
+    with atomic_output(path, durable=False) as temporary:
         temporary.write_bytes(content)
     return Preview(
         name=name,

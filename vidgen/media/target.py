@@ -7,14 +7,13 @@ import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from glob import escape
+from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
 from vidgen.errors import InputError, SetupError
-from vidgen.files import NO_SPACE
+from vidgen.files import NO_SPACE, atomic_path
 
 NOT_ALLOWED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -60,47 +59,13 @@ def unused_name(path: Path, is_own: Callable[[Path], bool] = lambda _: False) ->
 
 
 @contextmanager
-def landing(target: Path, *, durable: bool = True, owner: str = "") -> Iterator[Path]:
-    """Give a hidden temporary name beside `target`; move it there when the block ends well.
+def atomic_output(target: Path, *, durable: bool = True, owner: str = "") -> Iterator[Path]:
+    """`atomic_path`, with what a person can do about the system's errors.
 
-    On any way out but a good one the temporary file is removed and `target` is as it was; what
-    `kill -9` left of an earlier attempt goes with the next one of the same `owner`, a task's id.
-    `durable` waits until the disk has it. Raises SetupError for a full disk, InputError for a
-    folder that is gone or not writable.
+    Raises SetupError for a full disk, InputError for a folder that is gone or not writable.
     """
-    # Not mkstemp: its files are readable by the owner only, and a video has the usual rights.
-    # 40 characters are at most 160 bytes, so the name fits wherever the target's does.
-    stem = f".{target.name[:40]}.{owner[:8] or os.getpid()}-"
-    temporary = target.with_name(f"{stem}{os.urandom(3).hex()}.part")
-    try:
-        if owner:
-            for left in target.parent.glob(f"{escape(stem)}*.part"):
-                _remove(left)
-        with _told_plainly(target):
-            yield temporary
-            if durable:
-                _flush(temporary)
-            temporary.replace(target)
-            if durable and os.name == "posix":
-                _flush(target.absolute().parent)
-    finally:
-        _remove(temporary)
-
-
-def _remove(file: Path) -> None:
-    """Best effort: a disk that went read-only has told its error already."""
-    with suppress(OSError):
-        file.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    """Wait until the disk has this file, or this folder's names."""
-    # Windows flushes only what was opened for writing.
-    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with _told_plainly(target), atomic_path(target, durable=durable, owner=owner) as temporary:
+        yield temporary
 
 
 @contextmanager

@@ -6,8 +6,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Final
 
-from vidgen.events import Envelope
-from vidgen.progress.state import is_start, seconds_of
+from vidgen.events import Envelope, is_start, seconds_of
 
 MOMENTS: Final = (0.0, 0.10, 0.25, 0.50, 0.75)  # shares of a run's time at which it is judged
 JUMP_SHARE: Final = 0.10  # an estimate of the whole that grows by more is a jump

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
-ENDED: Final = ("complete", "failed", "cancelled", "interrupted")
+from vidgen.events import OVER
 
 
 def aggregate(tasks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -14,7 +14,7 @@ def aggregate(tasks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     worst of their ends.
     """
     states = Counter(str(task["state"]) for task in tasks)
-    done = [100.0 if task["state"] in ENDED else float(task["progress"]) for task in tasks]
+    done = [100.0 if task["state"] in OVER else float(task["progress"]) for task in tasks]
     return {
         "total": len(tasks),
         "states": dict(states),

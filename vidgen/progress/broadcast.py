@@ -6,7 +6,7 @@ Knows no file format and no screen: the log and the views are given to it.
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Protocol
 
 from vidgen.errors import VidgenError
@@ -21,6 +21,8 @@ from vidgen.events import (
     Sink,
     StageEnded,
     StageProgress,
+    timestamp,
+    utc_now,
 )
 from vidgen.progress.wire import Estimate, Wire
 
@@ -34,10 +36,6 @@ class EventLog(Protocol):
     def next_seq(self) -> int: ...
 
     def __call__(self, envelope: Envelope) -> None: ...
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Broadcast:
@@ -77,8 +75,7 @@ class Broadcast:
 
     def _send(self, event: Event) -> None:
         event_type, data = self._wire.form(event)
-        stamp = self._now().isoformat(timespec="milliseconds")[:23] + "Z"
-        envelope = Envelope(self.task_id, self._seq, event_type, stamp, data)
+        envelope = Envelope(self.task_id, self._seq, event_type, timestamp(self._now()), data)
         trouble = self._keep(envelope)
         lost = self._show(envelope)
         if trouble and not isinstance(event, Failed | RunCancelled):

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from vidgen.events import RESUMABLE, seconds_of
+from vidgen.files import folder_size
 from vidgen.paths import Home, TaskFolder
-from vidgen.progress.history import RESUMABLE
 from vidgen.progress.lock import Held, Lock
-from vidgen.progress.state import seconds_of
 from vidgen.progress.store import summarise
 
 HOUR, DAY = 3600.0, 86400.0
@@ -77,7 +77,7 @@ def _clean_one(
     # We hold the run's lock, so it is not running: what looks so was killed.
     is_resumable = summary.state in RESUMABLE | {"running"} and folder.work.is_dir()
     if is_resumable and keep_resumable and age > min(days * DAY, hours * HOUR):
-        return Cleaned(kept_resumable=1, resumable_bytes=size_of(folder.work))
+        return Cleaned(kept_resumable=1, resumable_bytes=folder_size(folder.work))
     if age > days * DAY:
         return _remove_run(folder)
     if age > hours * HOUR and folder.work.is_dir():
@@ -99,11 +99,6 @@ def _ended(folder: TaskFolder) -> float:
 
 def _removed(folder: Path) -> int:
     """Bytes that were freed."""
-    before = size_of(folder)
+    before = folder_size(folder)
     shutil.rmtree(folder, ignore_errors=True)  # what another program holds open stays
-    return before - (size_of(folder) if folder.exists() else 0)
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of all files below."""
-    return sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
+    return before - (folder_size(folder) if folder.exists() else 0)

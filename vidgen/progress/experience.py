@@ -13,8 +13,8 @@ from math import ceil
 from statistics import median
 from typing import Any, Final
 
+from vidgen.events import stages_of
 from vidgen.progress.past import TAIL, PastRun, StageTime
-from vidgen.progress.state import CLOUD_PLAN, LOCAL_PLAN
 
 NEWEST: Final = 20  # times of one stage that count; older ones were made by older programs
 ENOUGH_FOR_LINE: Final = 4  # points; of fewer it is believed in part
@@ -144,8 +144,8 @@ def _kind(time: StageTime) -> tuple[object, ...]:
 def plan_of(request: Request) -> tuple[str, ...]:
     """The stages that a run has to do, and what comes between the last one and its end."""
     kept = kept_of(request)
-    plan = CLOUD_PLAN if request.get("renderer") == "d-id" else LOCAL_PLAN
-    return (*(stage for stage in plan if stage not in kept), TAIL)
+    stages = stages_of(request.get("renderer"))
+    return (*(stage for stage in stages if stage not in kept), TAIL)
 
 
 def kept_of(request: Request) -> tuple[str, ...]:

@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from vidgen.errors import InputError
-from vidgen.events import Envelope
+from vidgen.events import RESUMABLE, Envelope, State, is_start, seconds_of, stages_of
+from vidgen.messages import user_language
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress import store
 from vidgen.progress.past import telling_events
-from vidgen.progress.state import CLOUD_PLAN, LOCAL_PLAN, is_start, seconds_of
-from vidgen.progress.store import State, Summary
-from vidgen.progress.views import user_language
+from vidgen.progress.store import Summary
 
 SAID: Final = ("message_code", "message", "metadata")  # what a sentence is made from
-RESUMABLE: Final = frozenset({"failed", "cancelled", "interrupted"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +207,8 @@ def _left(events: list[Envelope]) -> tuple[str, ...]:
     updates = [event.data for event in events if event.event_type == "stage_update"]
     last = {str(data.get("stage")): data.get("status") for data in updates}
     named = [(data.get("metadata") or {}).get("renderer") for data in updates]
-    plan = CLOUD_PLAN if "d-id" in named else LOCAL_PLAN
-    return tuple(stage for stage in plan if last.get(stage, "started") == "started")
+    stages = stages_of("d-id" if "d-id" in named else "")
+    return tuple(stage for stage in stages if last.get(stage, "started") == "started")
 
 
 def _unfinished(opened: dict[str, float], zero: float, last: float) -> list[Step]:

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vidgen.events import Event, Failed, RunCancelled, StageStarted
-from vidgen.files import write_whole
+from vidgen.files import atomic_write
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.gate import Refusal
@@ -95,7 +95,7 @@ class Jobs:
 
     def _record(self, task: TaskFolder, order: Order) -> None:
         said = {"photo": str(order.photo), "voice": str(order.voice), "options": order.options}
-        write_whole(task.root / JOB, orjson.dumps(said))
+        atomic_write(task.root / JOB, orjson.dumps(said))
 
     async def cancel(self, request: Request) -> Response:
         """End a run wherever it is: in the queue, just started, or at work."""

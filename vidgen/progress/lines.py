@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 import orjson
@@ -64,14 +63,3 @@ def read_at(fd: int, begin: int, end: int) -> bytes:
         parts.append(part)
         begin += len(part)
     return b"".join(parts)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a new file's name durable. Windows does that by itself and opens no folders."""
-    if os.name == "nt":
-        return
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from vidgen.events import timestamp
 from vidgen.paths import Home
 from vidgen.progress.store import Summary, summarise
 from vidgen.progress.tail import epoch_of
@@ -152,5 +153,4 @@ def _written(folder: str) -> int:
 
 
 def _moment(nanoseconds: int) -> str:
-    stamp = datetime.fromtimestamp(nanoseconds / 1e9, UTC).isoformat(timespec="milliseconds")
-    return stamp[:23] + "Z"
+    return timestamp(datetime.fromtimestamp(nanoseconds / 1e9, UTC))

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from vidgen.events import Envelope
+from vidgen.events import END_STATES, Envelope, State, is_start, seconds_of
 from vidgen.paths import Home
-from vidgen.progress.state import is_start, seconds_of
-from vidgen.progress.store import ENDS, State
 
 TAIL: Final = "complete"  # as a stage: from the last one's end to the run's
 TRAITS: Final = ("backend", "model", "device", "precision")
@@ -81,7 +79,7 @@ def _logs(home: Home) -> Iterator[tuple[int, Path]]:
 def past_run(log: Path) -> PastRun | None:
     """The numbers of one log; None when it holds no run that came to an end."""
     events = list(telling_events(log))
-    if not events or events[-1].event_type not in ENDS:
+    if not events or events[-1].event_type not in END_STATES:
         return None
     request: Mapping[str, Any] = {}
     stages: list[StageTime] = []
@@ -106,7 +104,7 @@ def past_run(log: Path) -> PastRun | None:
     is_whole = last.event_type == "complete" and sessions <= 1 and planned_at > 0
     return PastRun(
         last.task_id,
-        ENDS[last.event_type],
+        END_STATES[last.event_type],
         began,
         request,
         tuple(stages),

@@ -6,8 +6,7 @@ Also the two smallest views: bare event lines (`rawjson`) and nothing (`quiet`).
 from collections.abc import Mapping
 from typing import Any, BinaryIO, Final, TextIO
 
-from vidgen.events import Envelope
-from vidgen.progress.state import is_start, seconds_of
+from vidgen.events import Envelope, is_start, seconds_of
 from vidgen.progress.words import (
     advice,
     clock_time,

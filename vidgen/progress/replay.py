@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from vidgen.errors import InputError
-from vidgen.events import Envelope
+from vidgen.events import Envelope, seconds_of
+from vidgen.messages import user_language
 from vidgen.paths import Home
 from vidgen.progress.listing import title
-from vidgen.progress.state import seconds_of
 from vidgen.progress.store import find_task, read_events, summarise
-from vidgen.progress.views import choose, user_language
+from vidgen.progress.views import choose
 
 LONGEST_PAUSE_SECONDS: Final = 10.0  # a run taken up again next week is not worth waiting for
 

@@ -30,7 +30,7 @@ from vidgen.events import (
     StageStarted,
     Status,
 )
-from vidgen.files import write_whole
+from vidgen.files import atomic_write
 from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.snapshot import Snapshot
@@ -78,7 +78,7 @@ class Reporter:
             "batch_id": self._batch_id,
             "stages": list(self._shares),
         }
-        write_whole(self._folder.request, orjson.dumps(said))
+        atomic_write(self._folder.request, orjson.dumps(said))
         log = self._stack.enter_context(TaskLog(self._folder))
         views = [self._snapshot.take, *self._views]
         self._emit = Broadcast(self.task_id, views, log=log, shares=self._shares)

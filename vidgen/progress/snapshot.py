@@ -2,16 +2,11 @@
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from vidgen.events import Envelope
+from vidgen.events import END_STATES, Envelope, State
 from vidgen.messages import say
 
-STATES: Final[Mapping[str, str]] = {
-    "complete": "complete",
-    "error": "failed",
-    "cancelled": "cancelled",
-}
 TRACE: Final = 120  # resource readings kept for the plots; 4 minutes at one each 2 s
 _CURRENT: Final = (
     "stage",
@@ -40,7 +35,7 @@ class Snapshot:
         self.last_seq = 0
         self.began = ""
         self.updated = ""
-        self.state = "queued"
+        self.state: State | Literal["queued"] = "queued"
         self._count = 0
         self._now: dict[str, Any] = {"stage": "queued", "progress": 0.0, "message": ""}
         self._stages: dict[str, dict[str, Any]] = {}
@@ -69,7 +64,7 @@ class Snapshot:
         self.updated = event.timestamp
         self.last_type, self.last_seq = event.event_type, event.seq
         self._count += 1
-        self.state = STATES.get(event.event_type, "running")
+        self.state = END_STATES.get(event.event_type, "running")
         self._end = dict(event.data) if event.is_terminal else {}
         match event.event_type:
             case "resource":

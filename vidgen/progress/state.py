@@ -5,23 +5,14 @@ Reads envelopes only, so a local run, a remote one and a stored one look the sam
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final, Literal
 
-from vidgen.events import Envelope
+from vidgen.events import CLOUD_PLAN, END_STATES, LOCAL_PLAN, Envelope, is_start, seconds_of
 from vidgen.progress.countdown import Countdown
 
 Mark = Literal[
     "waiting", "running", "completed", "skipped", "reused", "failed", "cancelled", "interrupted"
 ]
-LOCAL_PLAN: Final = (
-    "yolo_detection",
-    "birefnet_removal",
-    "prosody_adjustment",
-    "rendering",
-    "finalizing",
-)
-CLOUD_PLAN: Final = (*LOCAL_PLAN[:3], "d_id_upload", "d_id_processing", "finalizing")
 POSITION: Final = "run.position"  # the code of the log that tells the place in the queue
 QUIET_STAGES: Final = frozenset({"initialized", "complete", "failed", "cancelled"})
 
@@ -85,7 +76,7 @@ class RunState:
                 self.resource = data
             case "preview":
                 self.preview = data
-            case "error" | "complete" | "cancelled":
+            case kind if kind in END_STATES:
                 self._finish(event)
 
     def interrupt(self) -> None:
@@ -145,22 +136,9 @@ class RunState:
     def _finish(self, event: Envelope) -> None:
         self.end = event
         self.eta.take(None, self._seen)
-        marks: dict[str, Mark] = {"error": "failed", "cancelled": "cancelled"}
-        if (row := self.running) and event.event_type in marks:
-            row.mark, row.seconds = marks[event.event_type], self._seen - row.began
-
-
-def is_start(event: Envelope) -> bool:
-    """Whether a run, or the resuming of one, begins with this event."""
-    return event.data.get("stage") == "initialized" and event.data.get("status") == "started"
-
-
-def seconds_of(timestamp: str) -> float:
-    """RFC 3339 → seconds since 1970; 0 for what is no time."""
-    try:
-        return datetime.fromisoformat(timestamp).timestamp()
-    except ValueError:
-        return 0.0
+        state = END_STATES[event.event_type]
+        if (row := self.running) and (state == "failed" or state == "cancelled"):
+            row.mark, row.seconds = state, self._seen - row.began
 
 
 def _number(value: object) -> float | None:

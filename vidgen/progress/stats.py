@@ -81,8 +81,8 @@ def statistics(home: Home, limit: int = RUNS) -> Stats:
 
 def show(home: Home, *, as_json: bool = False, plot: Path | None = None) -> None:
     """`vidgen stats`. Raises InputError when the picture cannot be written."""
+    from vidgen.messages import user_language
     from vidgen.progress import tables
-    from vidgen.progress.views import user_language
 
     found = statistics(home)
     if plot is not None:

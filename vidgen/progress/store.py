@@ -3,7 +3,6 @@ lost, and read again; and the list of them all. Knows no screen and no network.
 """
 
 import contextlib
-import errno
 import os
 import threading
 import time
@@ -11,30 +10,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import orjson
 
 from vidgen.errors import InputError, SetupError, VidgenError
-from vidgen.events import DURABLE, Envelope
+from vidgen.events import DURABLE, END_STATES, Envelope, State
+from vidgen.files import NO_SPACE, sync_folder
 from vidgen.paths import Home, TaskFolder
-from vidgen.progress.lines import last_whole, line_of, parsed, read_at, sync_folder
+from vidgen.progress.lines import last_whole, line_of, parsed, read_at
 from vidgen.progress.lock import Held, Lock, is_held
 
 SYNC_SECONDS: Final = 1.0  # how old an ordinary event may get before it is on the disk itself
 POLL_SECONDS: Final = 0.05
 TAIL_BYTES: Final = 4096  # holds nearly every last event; a longer one costs a second read
 HEAD_BYTES: Final = 512  # holds the first event's time
-_NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READING: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS and Windows have only fsync
-
-State = Literal["running", "complete", "failed", "cancelled", "interrupted"]
-ENDS: Final[Mapping[str, State]] = {
-    "complete": "complete",
-    "error": "failed",
-    "cancelled": "cancelled",
-}
 
 
 class TaskLog:
@@ -181,7 +173,7 @@ class TaskLog:
 
 def refused(path: Path, error: OSError) -> VidgenError:
     """What to tell a person when the disk did not take what was written."""
-    if error.errno in _NO_SPACE:
+    if error.errno in NO_SPACE:
         return SetupError(
             "The disk is full: {path} cannot be written.",
             hint="Free some space (`vidgen clean` helps), then continue with `vidgen resume`.",
@@ -326,7 +318,7 @@ def _summary(root: str) -> Summary | None:
         os.close(fd)
     if last is None:
         return None
-    state = ENDS.get(last.event_type)
+    state = END_STATES.get(last.event_type)
     if state is None:
         state = "running" if is_running(TaskFolder(Path(root))) else "interrupted"
     return Summary(root, state, _time_in(head) or last.timestamp, last)

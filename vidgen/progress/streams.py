@@ -8,10 +8,9 @@ import random
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
-from vidgen.events import Envelope
+from vidgen.events import Envelope, timestamp
 from vidgen.progress import sse
 from vidgen.progress.gate import Places
 from vidgen.progress.hub import Hub
@@ -67,9 +66,8 @@ class Cursor:
 def note_bytes(tail: Tail | None, event_type: str, data: Mapping[str, Any]) -> bytes:
     """The envelope of something that is not in the log; its `seq` is the last one that is."""
     base = {"stage": "", "progress": 0.0, "message": ""}
-    stamp = datetime.now(UTC).isoformat(timespec="milliseconds")[:23] + "Z"
     task_id, seq = (tail.task_id, tail.last_seq) if tail else ("", 0)
-    return Envelope(task_id, seq, event_type, stamp, base | dict(data)).to_wire()
+    return Envelope(task_id, seq, event_type, timestamp(), base | dict(data)).to_wire()
 
 
 def _body(content: bytes, *, more: bool = True) -> Message:

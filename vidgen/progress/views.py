@@ -9,7 +9,7 @@ from typing import BinaryIO, Final, Protocol, TextIO
 
 from vidgen.errors import InputError
 from vidgen.events import Envelope, Sink
-from vidgen.messages import pick
+from vidgen.messages import user_language
 
 MODES: Final = ("auto", "tty", "plain", "rawjson", "quiet")
 VARIABLE: Final = "VIDGEN_PROGRESS"
@@ -23,11 +23,6 @@ class View(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
     def __call__(self, envelope: Envelope) -> None: ...
-
-
-def user_language() -> str:
-    """The language of the person at this process: --lang (as VIDGEN_LANG), else the locale's."""
-    return pick(os.environ.get("VIDGEN_LANG"))
 
 
 @contextmanager

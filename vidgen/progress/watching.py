@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, TextIO, cast
 from urllib.parse import urlsplit
 
-from vidgen.events import Envelope
-from vidgen.messages import say
+from vidgen.events import Envelope, timestamp
+from vidgen.messages import say, user_language
 from vidgen.progress import client
-from vidgen.progress.broadcast import utc_now
 from vidgen.progress.client import Link, Told
-from vidgen.progress.views import View, choose, resolved, user_language
+from vidgen.progress.views import View, choose, resolved
 
 SAID: Final = {"lost": "WARNING", "polling": "INFO", "waiting": "INFO", "connected": "INFO"}
 BROKEN_OFF: Final = {"interrupted": "page.watch_interrupted", "deleted": "page.deleted"}
@@ -106,8 +105,7 @@ class _Shown:
                 "message": say(code, values), "metadata": values}  # fmt: skip
         last = self._last.get(host)
         task_id, stamp = (last.task_id, last.timestamp) if last else ("", "")
-        stamp = stamp or utc_now().isoformat(timespec="milliseconds")[:23] + "Z"
-        self._view(host)(Envelope(task_id, 0, "log", stamp, data))
+        self._view(host)(Envelope(task_id, 0, "log", stamp or timestamp(), data))
 
     def _view(self, host: str, title: str = "") -> View:
         view = self._views.get(host)

@@ -13,9 +13,9 @@ from vidgen.errors import RenderError, VidgenError
 from vidgen.events import Emit, Log, StageProgress
 from vidgen.media import (
     Probe,
+    atomic_output,
     encoding_for,
     join,
-    landing,
     notes_of,
     probe,
     unused_name,
@@ -67,7 +67,7 @@ class Finalize:
         def told(done: int) -> None:
             emit(StageProgress(self.name, done, film.frame_count, "frames"))
 
-        with landing(target, owner=self.task_id) as temporary:
+        with atomic_output(target, owner=self.task_id) as temporary:
             tags = _tags(self.title or target.stem, self.task_id)
             join(film, speech, temporary, encoding, tags=tags, progress=told)
             found = probe(temporary)
@@ -102,7 +102,7 @@ class Finalize:
         poster = target.with_name(f"{target.stem}.poster.png")
         try:
             poster = poster if self.force else unused_name(poster, self._is_own)
-            with landing(poster, owner=self.task_id) as temporary:
+            with atomic_output(poster, owner=self.task_id) as temporary:
                 write_poster(film, temporary, _tags(self.title or target.stem, self.task_id))
         except VidgenError as error:
             emit(Log("WARNING", "finalize.no_poster", {"reason": error.message}))

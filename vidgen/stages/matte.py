@@ -4,7 +4,6 @@ The network that tells the person from the rest stands behind `Matter`; drawing 
 together again is the renderer's business.
 """
 
-import re
 import time
 from pathlib import Path
 from typing import Final, Protocol
@@ -16,7 +15,7 @@ from vidgen.events import Emit, Log, StageProgress
 from vidgen.faces import CHIN, FOREHEAD
 from vidgen.media import tell_cutout
 from vidgen.photo import open_photo
-from vidgen.settings import Options
+from vidgen.settings import Options, colour
 from vidgen.stages.edges import foreground_colours, refined, smoothed
 from vidgen.stages.filling import filled, out_of_focus
 from vidgen.work import Box, Cutout, Floats, Folder, Notes, Pixels, Subject, Work
@@ -158,14 +157,15 @@ def _wanted(background: str, shape: tuple[int, ...]) -> "str | Pixels":
 
 
 def _colour(text: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+    found = colour(text)
+    if found is None:
         raise InputError(
             "{colour} is not a colour.",
             hint="Write # and six hexadecimal digits, red, green, blue: #20a040.",
             code="matte.colour",
             colour=text,
         )
-    return tuple(bytes.fromhex(text[1:]))
+    return found
 
 
 def _covering(rgb: Pixels, width: int, height: int) -> Pixels:

@@ -6,8 +6,6 @@ A piece that is on disk and belongs to this very film is never drawn again.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
-from math import ceil
 
 from vidgen.errors import RenderError
 from vidgen.events import Emit, Log, StageProgress
@@ -64,7 +62,7 @@ class Render:
             emit(Log("INFO", "render.no_hardware_encoder"))
         key = f"{self.key}/{encoding.codec}" if self.key else ""
         pieces = Pieces(work.get(Folder).work / "render", key, encoding.suffix)
-        every = spans(frame_count(work.get(Speech), self.look.fps), self.look.fps)
+        every = spans(work.get(Speech).frame_count(self.look.fps), self.look.fps)
         return _Plan(encoding, pieces, every, pieces.missing(every))
 
     def _draw(self, work: Work, plan: "_Plan", emit: Emit) -> None:
@@ -106,11 +104,6 @@ class Render:
                 "seed": self.look.seed,
             },
         )
-
-
-def frame_count(speech: Speech, fps: Fraction) -> int:
-    """ceil(seconds × fps), exactly: the film covers the whole voice."""
-    return ceil(Fraction(len(speech.samples), speech.rate) * fps)
 
 
 @dataclass(frozen=True, slots=True)

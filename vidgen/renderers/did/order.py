@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vidgen.errors import SetupError
-from vidgen.files import sync_folder, write_whole
+from vidgen.files import atomic_write
 from vidgen.renderers.did.wire import Uploaded
 
 FILE: Final = "did.json"
@@ -94,8 +94,7 @@ class OrderBook:
         """Put the order on disk, so that neither a kill nor a power cut loses it."""
         content = json.dumps({"version": VERSION, **asdict(order)}, indent=1).encode()
         try:
-            write_whole(self.file, content)
-            sync_folder(self.file.parent)
+            atomic_write(self.file, content)
         except OSError as error:
             raise SetupError(
                 "The note about the order at D-ID cannot be written: {reason}.",

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
-from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 from vidgen.events import Emit, Log
@@ -75,7 +73,7 @@ class MuseTalk:
             "compiled": False,
             "seed": look.seed,
         }
-        count = ceil(Fraction(len(speech.samples), speech.rate) * look.fps)
+        count = speech.frame_count(look.fps)
         with ThreadPoolExecutor(1, thread_name_prefix="musetalk") as worker:
             hearing = Hearing(speech, self.networks.heard)
             painter = Painter(

@@ -5,7 +5,6 @@ worked out once for a speaker, `loop` and `cuda` draw. Another renderer may pain
 puppet then moves the head that wears it.
 """
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from vidgen.device import usable_cores
 from vidgen.renderers.base import FacePainter, FaceSource, Look
 from vidgen.work import Cutout, Frames, Speech, Subject
 
@@ -53,7 +53,7 @@ class Puppet:
         mouth = controls(speech, look)
         head = motion(mouth, look, speech.seconds)
         made = figure.build(subject, cutout)
-        count = plan.frame_count(speech, look.fps)
+        count = speech.frame_count(look.fps)
         wanted = plan.plan(made.face, mouth, head, look, count)
         metadata = {"device": self.device, "seed": look.seed, "blinks": len(head.blinks)}
         with self._painter(subject, cutout, speech, look) as painter, _workers() as pool:
@@ -110,17 +110,10 @@ def _workers() -> Iterator[ThreadPoolExecutor]:
     threads, interval = cv2.getNumThreads(), sys.getswitchinterval()
     cv2.setNumThreads(1)
     sys.setswitchinterval(HANDOVER)
-    count = max(1, min(MOST_WORKERS, _cores()))
+    count = max(1, min(MOST_WORKERS, usable_cores()))
     try:
         with ThreadPoolExecutor(count, thread_name_prefix="puppet") as pool:
             yield pool
     finally:
         sys.setswitchinterval(interval)
         cv2.setNumThreads(threads)
-
-
-def _cores() -> int:
-    """Processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -1,8 +1,6 @@
 """What each frame asks of the figure: weights and turns, from the controls and the motion."""
 
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from math import ceil
 from typing import Final
 
 import numpy as np
@@ -15,7 +13,6 @@ from vidgen.renderers.puppet.geometry import Face
 from vidgen.renderers.puppet.grid import Array
 from vidgen.renderers.puppet.head import MOVES
 from vidgen.renderers.puppet.motion import Motion
-from vidgen.work import Speech
 
 HISS: Final = 0.10  # how far the jaw opens for f, s, sh at least
 LOOK: Final = 0.005  # of a half eye, less than a tenth of a pixel at 512
@@ -58,11 +55,6 @@ def without_mouth(plan: Plan) -> Plan:
 def _in_steps(gaze: Array) -> Array:
     """Rounded to LOOK, so that a resting eye need not be drawn anew in each frame."""
     return np.round(gaze / LOOK) * LOOK
-
-
-def frame_count(speech: Speech, fps: Fraction) -> int:
-    """ceil(seconds × fps), exactly: the film covers the whole voice."""
-    return max(1, ceil(Fraction(len(speech.samples), speech.rate) * fps))
 
 
 def _weights(face: Face, mouth: dict[str, Array], brows: Array, amount: float) -> Array:

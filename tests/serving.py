@@ -16,9 +16,10 @@ from typing import Any
 import httpx
 
 from vidgen.paths import Home, TaskFolder
-from vidgen.progress.app import Application, Rules
+from vidgen.progress.app import Application
 from vidgen.progress.lock import Lock
 from vidgen.progress.server import Server, bound
+from vidgen.progress.server_settings import Rules
 from vidgen.progress.sse import Decoder
 
 
@@ -111,7 +112,7 @@ SERVE = """
 import sys
 from pathlib import Path
 from vidgen.paths import Home
-from vidgen.progress.app import Rules
+from vidgen.progress.server_settings import Rules
 from vidgen.progress.server import serve
 serve(Home(Path(sys.argv[1])), Rules(port=int(sys.argv[2]), token=sys.argv[3]))
 """

@@ -23,9 +23,9 @@ from vidgen.errors import InputError, SetupError
 from vidgen.events import Envelope
 from vidgen.paths import Home
 from vidgen.progress import follower as follower_module
-from vidgen.progress.app import Rules
 from vidgen.progress.client import Follower, Link, Told, exit_code, watch
 from vidgen.progress.server import serve
+from vidgen.progress.server_settings import Rules
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
 

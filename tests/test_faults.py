@@ -158,8 +158,8 @@ def test_a_clock_that_goes_back_changes_nothing(home: Home, run: Run) -> None:
 
 def test_a_taken_port_is_told(home: Home) -> None:
     from vidgen.errors import SetupError
-    from vidgen.progress.app import Rules
     from vidgen.progress.server import serve
+    from vidgen.progress.server_settings import Rules
 
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -172,7 +172,8 @@ def test_a_taken_port_is_told(home: Home) -> None:
 def test_the_server_loads_nothing_of_the_pipeline(home: Home) -> None:
     code = (
         "import sys\n"
-        "from vidgen.progress.app import Application, Rules\n"
+        "from vidgen.progress.app import Application\n"
+        "from vidgen.progress.server_settings import Rules\n"
         "import vidgen.progress.server\n"
         "heavy = {'torch', 'cv2', 'av', 'numpy', 'scipy', 'parselmouth', 'PIL', 'rich', 'typer'}\n"
         "stages = {n for n in sys.modules if n.startswith(('vidgen.stages', 'vidgen.renderers'))}\n"

@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,14 @@ from typing import Any
 import orjson
 import pytest
 
-from vidgen.errors import InputError
+from vidgen.errors import InputError, SetupError
 from vidgen.events import LOCAL_PLAN, Envelope
 from vidgen.messages import say
 from vidgen.paths import Home
-from vidgen.progress import history, stats
-from vidgen.progress.canvas import Box, Dot, Picture, Stroke, Words
+from vidgen.progress import report, stats
 from vidgen.progress.cleaning import Cleaned, clean
 from vidgen.progress.history import Said, Step, timeline
-from vidgen.progress.plot import picture
+from vidgen.progress.plot import figure, save
 from vidgen.progress.replay import paced, replay
 from vidgen.progress.store import TaskLog, read_events
 
@@ -208,7 +208,7 @@ def test_the_list_fits_its_window(
     monkeypatch.setenv("TZ", "UTC")
     made("aaaa1111-2222", COMPLETE)
     made("bbbb1111-2222", CANCELLED)
-    history.show(home)
+    report.show_history(home)
     rows = capsys.readouterr().out.splitlines()
     assert all(len(row) <= int(columns) for row in rows)
     if columns == "80":
@@ -223,16 +223,16 @@ def test_the_list_says_why_a_run_failed(
     home: Home, made: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     made("aaaa1111", FAILED)
-    history.show(home)
+    report.show_history(home)
     reason = FAILED[-1][2]["message"]
     assert reason[:12] in capsys.readouterr().out
-    history.show(home, as_json=True)
+    report.show_history(home, as_json=True)
     (run,) = orjson.loads(capsys.readouterr().out)
     assert run["error"]["message"] == reason
 
 
 def test_an_empty_history_says_how_to_begin(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    history.show(home)
+    report.show_history(home)
     assert capsys.readouterr().out == "There are no runs yet. `vidgen demo` makes the first.\n"
 
 
@@ -251,7 +251,7 @@ def test_every_timeline_can_be_printed(
     monkeypatch.setenv("VIDGEN_LANG", language)
     monkeypatch.setenv("COLUMNS", "60")
     made("aaaa1111", rows)
-    history.show(home, "aaaa")
+    report.show_history(home, "aaaa")
     printed = capsys.readouterr().out
     assert "me.jpg + hello.wav" in printed
     assert all(cell_len(row) <= 60 for row in printed.splitlines())
@@ -261,13 +261,13 @@ def test_json_is_the_values(
     home: Home, made: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     made("aaaa1111", FAILED)
-    history.show(home, as_json=True)
+    report.show_history(home, as_json=True)
     (run,) = orjson.loads(capsys.readouterr().out)
     assert (run["task_id"], run["state"], run["stage"]) == ("aaaa1111", "failed", "rendering")
-    history.show(home, "aaaa", as_json=True)
+    report.show_history(home, "aaaa", as_json=True)
     told = orjson.loads(capsys.readouterr().out)
     assert told["error"]["error_code"] == "device.lost"
-    history.show(home, "aaaa", as_json=True, logs=True)
+    report.show_history(home, "aaaa", as_json=True, logs=True)
     assert orjson.loads(capsys.readouterr().out)[0]["message"] == "Noted."
 
 
@@ -275,7 +275,7 @@ def test_following_prints_events_as_lines(
     home: Home, made: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     made("aaaa1111", COMPLETE)
-    history.show(home, "aaaa", follow=True, logs=True)
+    report.show_history(home, "aaaa", follow=True, logs=True)
     assert capsys.readouterr().out == "[0:00] INFO: Noted.\n"
 
 
@@ -347,17 +347,19 @@ def test_statistics_can_be_printed_from_the_first_run_on(
     monkeypatch.setenv("COLUMNS", str(columns))
     for number in range(count):
         made(f"a{number}", COMPLETE)
-    stats.show(home)
+    report.show_stats(home)
     printed = capsys.readouterr().out
     assert all(cell_len(row) <= columns for row in printed.splitlines())
     assert "…" not in printed.partition(say("stats.accuracy", {"runs": count}, language))[2]
     assert ("puppet" in printed) is (count > 0)
-    stats.show(home, as_json=True)
+    report.show_stats(home, as_json=True)
     assert orjson.loads(capsys.readouterr().out)["runs"] == count
 
 
-@pytest.mark.parametrize("count", [0, 1, 12])
-@pytest.mark.parametrize("ending", ["svg", "png"])
+@pytest.mark.parametrize(
+    ("count", "ending"),
+    [(0, "svg"), (1, "svg"), (12, "svg"), (0, "png"), (1, "png"), (12, "PNG")],
+)
 def test_the_picture_can_be_drawn_from_the_first_run_on(
     home: Home, made: Callable[..., Path], tmp_path: Path, count: int, ending: str
 ) -> None:
@@ -368,46 +370,78 @@ def test_the_picture_can_be_drawn_from_the_first_run_on(
     for number in range(count):
         made(f"a{number}", COMPLETE)
     file = tmp_path / f"stats.{ending}"
-    picture(stats.statistics(home)).save(file)
-    if ending == "png":
-        with Image.open(file) as image:
-            assert image.size == (2240, 1280)
-            assert len(image.getcolors(1 << 20) or []) > 10
-    else:
+    save(stats.statistics(home), file)
+    if ending == "svg":
         root = ET.parse(file).getroot()
-        dots = root.findall("{http://www.w3.org/2000/svg}circle")
-        assert len(dots) == 2 * count  # one in each of the two panels of runs
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert "&lt;" not in file.read_text("utf-8")
+    else:
+        with Image.open(file) as image:
+            assert (image.format, image.size) == ("PNG", (2240, 1280))
+            assert len(image.getcolors(1 << 20) or []) > 10
 
 
-def test_no_shape_leaves_the_picture(home: Home, made: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("count", [0, 1, 12])
+def test_each_run_is_a_point_in_both_panels_of_runs(
+    home: Home, made: Callable[..., Path], count: int
+) -> None:
+    for number in range(count):
+        made(f"a{number}", COMPLETE)
+    stages, forecasts, speed = figure(stats.statistics(home)).axes
+    bars: list[Any] = list(stages.patches)
+    assert [bar.get_width() for bar in bars] == [10.0] * (count > 0)
+    points: list[Any] = [
+        panel.collections[-1].get_offsets() for panel in (forecasts, speed) if count
+    ]
+    assert [len(found) for found in points] == [count, count] * (count > 0)
+    if count:
+        assert list(points[0][0]) == pytest.approx([11.0, 11.8])
+        assert list(points[1][0]) == pytest.approx([0, 1.2])
+
+
+def test_nothing_leaves_the_picture(home: Home, made: Callable[..., Path]) -> None:
     for number in range(30):
         made(f"a{number}", COMPLETE)
-    drawn = picture(stats.statistics(home))
-    for shape in drawn.shapes:
-        match shape:
-            case Box(x, y, width, height):
-                xs, ys = [x, x + width], [y, y + height]
-            case Stroke(x1, y1, x2, y2):
-                xs, ys = [x1, x2], [y1, y2]
-            case Dot(x, y) | Words(x, y):
-                xs, ys = [x], [y]
-        assert 0 <= min(xs) <= max(xs) <= drawn.width
-        assert 0 <= min(ys) <= max(ys) <= drawn.height
+    drawn = figure(stats.statistics(home))
+    drawn.draw_without_rendering()
+    left, bottom, right, top = drawn.get_tightbbox().extents
+    assert 0 <= left < right <= drawn.get_figwidth()
+    assert 0 <= bottom < top <= drawn.get_figheight()
 
 
 @pytest.mark.parametrize(
     ("name", "code"),
     [("x.jpg", "stats.plot_ending"), ("no/such/folder/x.svg", "stats.plot_unwritable")],
 )
-def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path, name: str, code: str) -> None:
+def test_a_picture_that_cannot_be_written_is_told(
+    home: Home, tmp_path: Path, name: str, code: str
+) -> None:
     with pytest.raises(InputError) as caught:
-        Picture(10, 10, "#fff", []).save(tmp_path / name)
+        save(stats.statistics(home), tmp_path / name)
     assert caught.value.code == code
 
 
-def test_svg_text_is_escaped() -> None:
-    drawn = Picture(9, 9, "#fff", [Words(1, 1, "<b> & co", 9, "#000")]).to_svg()
-    assert "&lt;b&gt; &amp; co</text>" in drawn
+def test_names_with_signs_of_xml_are_written_plainly(
+    home: Home, made: Callable[..., Path], tmp_path: Path
+) -> None:
+    from xml.etree import ElementTree as ET
+
+    metadata = {"backend": "<b> & co", "device": "$cpu", "work": 9, "work_unit": "frames"}
+    drawn = (10.3, "stage_update", stage("rendering", "completed", metadata=metadata))
+    made("a", [*COMPLETE[:4], drawn, COMPLETE[-1]])
+    save(stats.statistics(home), tmp_path / "stats.svg")
+    assert ET.parse(tmp_path / "stats.svg").getroot().tag.endswith("svg")
+
+
+def test_without_matplotlib_the_command_that_installs_it_is_told(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # as if it were not installed
+    with pytest.raises(SetupError) as caught:
+        report.show_stats(home, plot=tmp_path / "stats.png")
+    assert caught.value.code == "stats.plot_missing"
+    assert 'pip install "vidgen[plot]"' in caught.value.hint
+    assert not (tmp_path / "stats.png").exists()
 
 
 # --- cleaning
@@ -483,7 +517,7 @@ def test_stdout_of_a_pipe_has_no_escape(
     made("aaaa1111", COMPLETE)
     stream = io.StringIO()
     monkeypatch.setattr("sys.stdout", stream)
-    history.show(home)
-    history.show(home, "aaaa")
-    stats.show(home)
+    report.show_history(home)
+    report.show_history(home, "aaaa")
+    report.show_stats(home)
     assert "\x1b" not in stream.getvalue()

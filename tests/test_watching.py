@@ -15,9 +15,9 @@ from tests.serving import Run, free_port, served, stream, wait_until
 from vidgen.errors import InputError
 from vidgen.events import Envelope
 from vidgen.paths import Home
-from vidgen.progress.app import Rules
 from vidgen.progress.client import Told
 from vidgen.progress.rerun import serve_again
+from vidgen.progress.server_settings import Rules
 from vidgen.progress.watching import located, show
 
 
@@ -144,7 +144,8 @@ def test_a_stored_run_is_served_once_more(home: Home, run: Run) -> None:
     run.end()
     code = (
         "import sys\nfrom pathlib import Path\nfrom vidgen.paths import Home\n"
-        "from vidgen.progress.app import Rules\nfrom vidgen.progress.rerun import serve_again\n"
+        "from vidgen.progress.rerun import serve_again\n"
+        "from vidgen.progress.server_settings import Rules\n"
         "home, rules = Home(Path(sys.argv[1])), Rules(port=int(sys.argv[3]))\n"
         "serve_again(home, sys.argv[2][:8], 10.0, rules)\n"
     )

@@ -207,7 +207,7 @@ def history(
     limit: Annotated[int, typer.Option("--limit", "-n", help="Newest runs to list.", min=1)] = 20,
 ) -> None:
     """The runs on this machine, or the timeline of one."""
-    from vidgen.progress import history as past
+    from vidgen.progress.report import show_history
 
     if follow and not task:
         raise InputError(
@@ -215,7 +215,7 @@ def history(
             hint="Say which: vidgen history last --follow",
             code="history.follow_what",
         )
-    past.show(Home.default(), task, as_json=as_json, follow=follow, logs=logs, limit=limit)
+    show_history(Home.default(), task, as_json=as_json, follow=follow, logs=logs, limit=limit)
 
 
 @app.command(rich_help_panel=WATCH)
@@ -258,8 +258,8 @@ def watch(
 @with_flags(ServerOptions)
 def serve_progress(**flags: Any) -> None:
     """Let a browser, a program or another machine watch every run of this one."""
-    from vidgen.progress.app import Rules
     from vidgen.progress.server import serve
+    from vidgen.progress.server_settings import Rules
 
     options = take(ServerOptions, flags)
     rules = Rules(
@@ -290,8 +290,8 @@ def replay(
 ) -> None:
     """Play a stored run again."""
     if serve:
-        from vidgen.progress.app import Rules
         from vidgen.progress.rerun import serve_again
+        from vidgen.progress.server_settings import Rules
 
         serve_again(Home.default(), task, speed, Rules(port=port), told=console.print_address)
         return
@@ -310,9 +310,9 @@ def stats(
     ] = None,
 ) -> None:
     """How long the stages take, what failed, how good the forecasts were."""
-    from vidgen.progress import stats as statistics
+    from vidgen.progress.report import show_stats
 
-    statistics.show(Home.default(), as_json=as_json, plot=plot)
+    show_stats(Home.default(), as_json=as_json, plot=plot)
 
 
 @app.command(rich_help_panel=CARE)

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -27,6 +26,7 @@ from vidgen.progress.jobs import Jobs
 from vidgen.progress.listing import Listing
 from vidgen.progress.protocol import CONNECTION, Socket, forget_request
 from vidgen.progress.routes import ROUTES, Route
+from vidgen.progress.server_settings import Rules
 from vidgen.progress.streams import AllStream, Cursor, SeveralStream, Stream, TaskStream
 from vidgen.progress.tail import Tail
 from vidgen.progress.visits import Visits
@@ -53,20 +53,6 @@ PREFLIGHT: Final = {
     "access-control-allow-headers": "authorization, last-event-id",
     "access-control-max-age": "600",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a server allows. A `token` of "" lets everybody in; 0 is no limit."""
-
-    host: str = "127.0.0.1"
-    port: int = 0
-    token: str = ""
-    accepts_jobs: bool = False
-    max_watchers: int = 2000
-    per_address: int = 200
-    host_names: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
 
 
 class Application:

@@ -1,7 +1,8 @@
 """The server as a child of `vidgen run --serve`: started, told what to serve, ended with the run.
 
-Both sides are here; the parent's loads nothing of the server. The settings, with the token, go
-through a pipe and not through the command line, which everybody on the machine can read.
+This is the parent's side and loads nothing of the server; the child's is `child_main`. The
+settings, with the token, go through a pipe and not through the command line, which everybody on
+the machine can read.
 """
 
 import contextlib
@@ -11,15 +12,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final
 
 from vidgen.errors import InputError, SetupError
 from vidgen.paths import Home
+from vidgen.progress.server_settings import DEFAULT_HOST, DEFAULT_PORT
 
-DEFAULT_HOST: Final = "127.0.0.1"
-DEFAULT_PORT: Final = 55433
+CHILD: Final = "vidgen.progress.child_main"
 READY_SECONDS: Final = 15.0
 END_SECONDS: Final = 11.0  # `visits` waits 8 s at most, the server's end takes 2
 
@@ -46,7 +46,7 @@ def start_child(home: Home, address: str = "", token: str = "") -> Iterator[Chil
     wanted = {"home": str(home.root), "host": host, "port": port, "token": token,
               "may_move": not address}  # fmt: skip
     process = subprocess.Popen(  # noqa: S603  # ourselves
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-m", CHILD],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,  # a Ctrl-C is for the run; watchers must hear how it ended
@@ -108,43 +108,3 @@ def _ended(process: "subprocess.Popen[bytes]") -> None:
         process.kill()
         process.wait()
     process.stdout.close()
-
-
-# The child's side
-
-
-def main() -> None:
-    """Serve what the first line of stdin says, until stdin ends."""
-    from vidgen.progress.app import Application, Rules
-    from vidgen.progress.server import Listening, serve
-
-    wanted = json.loads(sys.stdin.buffer.readline())
-    home = Home(Path(wanted["home"]))
-    rules = Rules(host=wanted["host"], port=wanted["port"], token=wanted["token"])
-
-    def told(listening: Listening) -> None:
-        _answer(asdict(listening))
-
-    def until(app: Application) -> None:
-        sys.stdin.buffer.read()  # ends with the parent, however that ends
-        app.visits.await_end()
-
-    try:
-        try:
-            serve(home, rules, told=told, until=until)
-        except SetupError:
-            if not wanted["may_move"]:
-                raise
-            elsewhere = replace(rules, port=0)
-            serve(home, elsewhere, told=told, until=until)
-    except (InputError, SetupError) as error:
-        _answer({"reason": error.message})
-
-
-def _answer(said: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(said) + "\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,9 +1,5 @@
-"""The runs on this machine, and the timeline of one, as values; `tables` draws them.
+"""The runs on this machine, and the timeline of one, as values; `report` shows them."""
 
-`show` is the command `vidgen history`: it chooses what to say and prints it on stdout.
-"""
-
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +7,6 @@ from typing import Any, Final
 
 from vidgen.errors import InputError
 from vidgen.events import RESUMABLE, Envelope, State, is_start, seconds_of, stages_of
-from vidgen.messages import user_language
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress import store
 from vidgen.progress.past import telling_events
@@ -104,47 +99,6 @@ def timeline(folder: TaskFolder) -> Timeline:
     return Timeline(
         run, tuple(_steps(events)), tuple(map(_said, logs)), error, metadata or {}, left
     )
-
-
-def show(
-    home: Home,
-    task: str = "",
-    *,
-    as_json: bool = False,
-    follow: bool = False,
-    logs: bool = False,
-    limit: int = 20,
-) -> None:
-    """`vidgen history`. Raises InputError when the run is not there."""
-    from vidgen.progress import tables
-
-    language = user_language()
-    if not task:
-        found = runs(home, limit)
-        if as_json:
-            tables.print_json([run.to_json() for run in found])
-        else:
-            tables.print_runs(found, language)
-        return
-    folder = store.find_task(home, task)
-    if follow:
-        _follow(folder, language, as_json=as_json, logs=logs)
-    elif as_json:
-        told = timeline(folder).to_json()
-        tables.print_json(told["said"] if logs else told)
-    elif logs:
-        tables.print_said(timeline(folder).said, language)
-    else:
-        tables.print_timeline(timeline(folder), language)
-
-
-def _follow(folder: TaskFolder, language: str, *, as_json: bool, logs: bool) -> None:
-    from vidgen.progress.plain import Plain, RawJson
-
-    sink = RawJson(sys.stdout.buffer) if as_json else Plain(sys.stdout, language)
-    for event in store.follow(folder):
-        if not logs or event.event_type == "log":
-            sink(event)
 
 
 def _run(summary: Summary) -> Run:

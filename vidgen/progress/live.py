@@ -21,7 +21,8 @@ from vidgen.progress.ending import ROOM_BESIDE, beside, message, summary
 from vidgen.progress.fitting import Line, Span
 from vidgen.progress.layout import draw
 from vidgen.progress.rows import ASCII, UNICODE, Page, preview_link
-from vidgen.progress.state import POSITION, RunState
+from vidgen.progress.snapshot import POSITION
+from vidgen.progress.state import RunState
 from vidgen.progress.terminal import Abilities, Terminal, abilities
 from vidgen.progress.words import doing, harmless, stage_name
 

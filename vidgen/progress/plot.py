@@ -1,177 +1,204 @@
 """The picture of `vidgen stats --plot`: where the time goes, how true the estimates were, and how
-fast the runs became."""
+fast the runs became. Drawn by matplotlib, which is loaded only here."""
 
-from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from math import floor, log10
+from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from vidgen.errors import InputError, SetupError
 from vidgen.progress.accuracy import MOMENTS
-from vidgen.progress.canvas import Box, Dot, Picture, Shape, Stroke, Words
-from vidgen.progress.stats import StageStats, Stats
+from vidgen.progress.stats import Stats
 from vidgen.progress.words import percent, stage_name
 
-WIDTH, HEIGHT, MARGIN = 1120, 640, 40
-INK, SOFT, FAINT, GROUND, PANEL = "#1f2933", "#6b7785", "#e3e7ec", "#f5f7fa", "#ffffff"
-BLUE, PALE, AMBER, GREEN = "#2f7fb8", "#bcd8ea", "#d98a29", "#3c9d6b"
-TITLE, LABEL, SMALL = 15.0, 12.0, 11.0
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SIZE: Final = (11.2, 6.4)  # inches
+DOTS: Final = 200  # of a PNG, per inch
 MOST_BARS: Final = 7
+LEAST_ROWS: Final = 4  # a single bar is no thicker than one of these
+DECADE: Final = 10  # the least range of a logarithmic axis: it has numbers then
+INK, SOFT, FAINT = "#1f2933", "#6b7785", "#e3e7ec"
+BLUE, PALE, AMBER, GREEN = "#2f7fb8", "#bcd8ea", "#d98a29", "#3c9d6b"
 
 
-def picture(stats: Stats) -> Picture:
-    """Three panels; in English and in simple signs: Pillow's own letters know no others."""
+def save(stats: Stats, path: Path) -> None:
+    """As the ending says, .svg or .png. Raises InputError for others and for unwritable paths,
+    SetupError without matplotlib."""
+    ending = path.suffix.lower().removeprefix(".")
+    if ending not in ("svg", "png"):
+        raise InputError(
+            "A picture cannot be written as {path}.",
+            hint="Use a name that ends in .svg or .png.",
+            code="stats.plot_ending",
+            path=str(path),
+        )
+    made = figure(stats)
+    try:
+        made.savefig(path, format=ending, dpi=DOTS)
+    except OSError as error:
+        raise InputError(
+            "The picture {path} cannot be written: {reason}.",
+            hint="Choose another place.",
+            code="stats.plot_unwritable",
+            path=str(path),
+            reason=error.strerror or str(error),
+        ) from error
+
+
+def figure(stats: Stats) -> "Figure":
+    """Three panels, in English: matplotlib's own letters know no Japanese and no Chinese.
+
+    Raises SetupError without matplotlib.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise SetupError(
+            "A picture of the statistics needs matplotlib, which is not installed.",
+            hint='Install it: pip install "vidgen[plot]"',
+            code="stats.plot_missing",
+        ) from error
+    made = Figure(figsize=SIZE, layout="constrained")  # without pyplot: no window, no global state
+    made.suptitle(f"vidgen   {_head(stats)}", x=0.01, ha="left", color=INK)
+    panels: dict[str, Axes] = made.subplot_mosaic(
+        [["stages", "forecasts"], ["speed", "speed"]], height_ratios=[3, 2]
+    )
+    for panel in panels.values():
+        panel.spines[:].set_visible(False)
+        panel.tick_params(which="both", colors=SOFT, labelsize=8, length=0)
+    _stages(panels["stages"], stats)
+    _forecasts(panels["forecasts"], stats)
+    _speed(panels["speed"], stats)
+    return made
+
+
+def _head(stats: Stats) -> str:
     finished, failed = (stats.states.get(state, 0) for state in ("complete", "failed"))
-    told = (_count(stats.runs, "run"), _count(finished, "video"), f"{failed} failed" * bool(failed))
-    head = ", ".join(filter(None, told))
-    shapes: list[Shape] = [
-        Words(MARGIN, 42, "vidgen", 20, INK),
-        Words(MARGIN + 78, 42, head, 14, SOFT),
-    ]
-    half = (WIDTH - 3 * MARGIN) / 2
-    right = 2 * MARGIN + half
-    shapes += _panel(MARGIN, 64, half, 300, "Where the time goes", "median and middle half")
-    shapes += _stages(stats.stages, MARGIN + 20, 130, half - 40, 214)
-    shapes += _panel(right, 64, half, 300, "Foretold and actual", "at the start of each run")
-    shapes += _forecasts(stats, right + 56, 122, half - 84, 184)
-    shapes += _panel(MARGIN, 388, WIDTH - 2 * MARGIN, 220, "Speed", "run time / voice's length")
-    shapes += _speed(stats, MARGIN + 56, 446, WIDTH - 2 * MARGIN - 84, 118)
-    return Picture(WIDTH, HEIGHT, GROUND, shapes)
+    parts = (
+        _count(stats.runs, "run"),
+        _count(finished, "video"),
+        f"{failed} failed" * bool(failed),
+    )
+    return ", ".join(filter(None, parts))
 
 
-def _panel(
-    x: float, y: float, width: float, height: float, title: str, note: str
-) -> Iterator[Shape]:
-    yield Box(x, y, width, height, PANEL, 8)
-    yield Words(x + 20, y + 32, title, TITLE, INK)
-    yield Words(x + width - 20, y + 32, note, SMALL, SOFT, "end")
-
-
-def _stages(
-    stages: Sequence[StageStats], x: float, y: float, width: float, height: float
-) -> Iterator[Shape]:
-    shown = sorted(stages, key=lambda s: s.median_seconds)[-MOST_BARS:]
-    shown = [stage for stage in stages if stage in shown]
-    if not shown:
-        yield _nothing(x, y, width, height)
+def _stages(panel: "Axes", stats: Stats) -> None:
+    """A bar per stage: its median, with a line over the middle half of its runs."""
+    _title(panel, "Where the time goes", "median and middle half")
+    longest = sorted(stats.stages, key=lambda stage: stage.median_seconds)[-MOST_BARS:]
+    stages = [stage for stage in stats.stages if stage in longest]
+    if not stages:
+        _nothing(panel)
         return
-    names, numbers = 168.0, 60.0
-    room = width - names - numbers
-    longest = max(stage.high_seconds for stage in shown) or 1.0
-    step = min(52.0, height / len(shown))
-    for at, stage in enumerate(shown):
-        middle = y + step * (at + 0.5)
-        size = room * stage.median_seconds / longest
-        low, high = (room * v / longest for v in (stage.low_seconds, stage.high_seconds))
-        yield Words(x, middle, stage_name(stage.stage, "en"), LABEL, INK)
-        made = " · ".join(filter(None, (stage.backend, stage.device, _count(stage.runs, "run"))))
-        yield Words(x, middle + 14, made, SMALL, SOFT)
-        yield Box(x + names, middle - 7, max(2.0, size), 14, BLUE, 3)
-        yield Stroke(x + names + low, middle, x + names + high, middle, INK, 1.5)
-        for end in (low, high):
-            yield Stroke(x + names + end, middle - 4, x + names + end, middle + 4, INK, 1.5)
-        yield Words(x + width, middle + 4, _seconds(stage.median_seconds), LABEL, INK, "end")
+    medians = [stage.median_seconds for stage in stages]
+    around = [
+        [max(0.0, s.median_seconds - s.low_seconds) for s in stages],
+        [max(0.0, s.high_seconds - s.median_seconds) for s in stages],
+    ]
+    names = [
+        f"{stage_name(s.stage, 'en')}\n"
+        + " · ".join(filter(None, (s.backend, s.device, _count(s.runs, "run"))))
+        for s in stages
+    ]
+    rows = range(len(stages))
+    bars = panel.barh(rows, medians, 0.5, color=BLUE, xerr=around, ecolor=INK, capsize=3)
+    panel.bar_label(bars, [_seconds(value) for value in medians], padding=6, color=INK, fontsize=9)
+    panel.set_yticks(rows, names)
+    panel.set_ylim(max(len(stages), LEAST_ROWS) - 0.5, -0.5)  # the first stage on top
+    panel.margins(x=0.15)
+    panel.xaxis.set_visible(False)
 
 
-def _forecasts(stats: Stats, x: float, y: float, width: float, height: float) -> Iterator[Shape]:
+def _forecasts(panel: "Axes", stats: Stats) -> None:
     """A point per run at (foretold, actual), and a line up to its bound; on the diagonal all
     would be true."""
-    points = [found for found in stats.forecasts if found.foretold]
-    if not points:
-        yield _nothing(x, y, width, height, "after two runs there is something to compare")
+    _title(panel, "Foretold and actual", "at the start of each run")
+    found = [(f.foretold, f) for f in stats.forecasts if f.foretold]
+    if not found:
+        _nothing(panel, "after two runs there is something to compare")
         return
-    values = [v for f in points for v in (f.foretold, f.seconds, f.upper) if v]
-    ticks = _log_ticks(min(values), max(values))
-
-    def place(value: float, size: float) -> float:
-        return size * log10(max(value, ticks[0]) / ticks[0]) / log10(ticks[-1] / ticks[0])
-
-    for tick in ticks:
-        across, up = x + place(tick, width), y + height - place(tick, height)
-        yield Stroke(across, y, across, y + height, FAINT)
-        yield Stroke(x, up, x + width, up, FAINT)
-        yield Words(across, y + height + 16, _seconds(tick), SMALL, SOFT, "middle")
-        yield Words(x - 8, up + 4, _seconds(tick), SMALL, SOFT, "end")
-    yield Words(x + 6, y + 14, "actual", SMALL, SOFT)
-    yield Words(x + width - 6, y + height - 6, "foretold", SMALL, SOFT, "end")
-    yield Stroke(x, y + height, x + width, y, SOFT, 1.0)
-    for found in points:
-        across = x + place(found.foretold or 0.0, width)
-        if found.upper:
-            bound = y + height - place(found.upper, height)
-            yield Stroke(
-                across, y + height - place(found.foretold or 0.0, height), across, bound, PALE, 3
-            )
-    for found in points:
-        colour = AMBER if found.is_kept is False else BLUE
-        across = x + place(found.foretold or 0.0, width)
-        yield Dot(across, y + height - place(found.seconds, height), 4, colour)
-    yield from _verdict(stats, x - 36, y + height + 35)
+    foretold = [at for at, _ in found]
+    actual = [forecast.seconds for _, forecast in found]
+    bounds = [forecast.upper or at for at, forecast in found]
+    colours = [AMBER if forecast.is_kept is False else BLUE for _, forecast in found]
+    panel.vlines(foretold, foretold, bounds, color=PALE, linewidth=3, zorder=1)
+    panel.scatter(foretold, actual, 24, c=colours, zorder=3)
+    least, most = min(foretold + actual), max(foretold + actual + bounds)
+    reach = least / 1.3, max(most * 1.3, least * DECADE)
+    panel.plot(reach, reach, color=SOFT, linewidth=1, zorder=2)
+    panel.set(xscale="log", yscale="log", xlim=reach, ylim=reach)
+    for axis, name in ((panel.xaxis, "foretold"), (panel.yaxis, "actual")):
+        axis.set_label_text(name, color=SOFT, fontsize=8)
+        axis.set_major_formatter(lambda value, _: _seconds(value))
+        axis.set_minor_formatter("")
+    panel.grid(color=FAINT)
+    panel.text(
+        0.03,
+        0.97,
+        _verdict(stats),
+        transform=panel.transAxes,
+        va="top",
+        color=SOFT,
+        fontsize=8,
+        backgroundcolor="white",
+    )
 
 
-def _verdict(stats: Stats, x: float, y: float) -> Iterator[Shape]:
+def _verdict(stats: Stats) -> str:
     known = [(at, e) for at, e in zip(MOMENTS, stats.accuracy.mape, strict=True) if e is not None]
-    said = []
+    rows = []
     if known:
         at, errors = (
-            " / ".join(f"{v:.0%}".rstrip("%") for v in values)
+            " / ".join(f"{value:.0%}".rstrip("%") for value in values)
             for values in zip(*known, strict=True)
         )
-        said.append(f"mean error after {at} %: {errors} %")
+        rows.append(f"mean error after {at} %: {errors} %")
     if stats.accuracy.coverage is not None:
-        said.append(f"{percent(stats.accuracy.coverage)} within the bound (amber: not)")
-    for row, text in enumerate(said):
-        yield Words(x, y + 16 * row, text, SMALL, SOFT)
+        rows.append(f"{percent(stats.accuracy.coverage)} within the bound (amber: not)")
+    return "\n".join(rows)
 
 
-def _speed(stats: Stats, x: float, y: float, width: float, height: float) -> Iterator[Shape]:
-    factors = [
+def _speed(panel: "Axes", stats: Stats) -> None:
+    """A point per finished run, from the oldest to the newest."""
+    _title(panel, "Speed", "run time / voice's length")
+    runs = [
         (run.began, run.seconds / run.voice_seconds) for run in stats.finished if run.voice_seconds
     ]
-    if not factors:
-        yield _nothing(x, y, width, height)
+    if not runs:
+        _nothing(panel)
         return
-    top = _round_up(max(factor for _, factor in factors))
-    for tick in (0.0, top / 2, top):
-        up = y + height - height * tick / top
-        yield Stroke(x, up, x + width, up, FAINT)
-        yield Words(x - 8, up + 4, f"{tick:g}", SMALL, SOFT, "end")
-    if top >= 1:
-        one = y + height - height / top
-        yield Stroke(x, one, x + width, one, GREEN, 1.0)
-        yield Words(x + width, one - 5, "real time", SMALL, GREEN, "end")
-    step = width / max(1, len(factors) - 1)
-    for at, (_, factor) in enumerate(factors):
-        yield Dot(x + at * step, y + height - height * factor / top, 3.5, BLUE)
-    usual = median(factor for _, factor in factors)
-    first, last = (
-        datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%d")
-        for began in (factors[0][0], factors[-1][0])
+    factors = [factor for _, factor in runs]
+    panel.scatter(range(len(runs)), factors, 14, color=BLUE, zorder=3)
+    panel.set_ylim(0, max(factors) * 1.15)
+    panel.grid(axis="y", color=FAINT)
+    if max(factors) >= 1:
+        panel.axhline(1, color=GREEN, linewidth=1)
+        panel.text(
+            1, 1, "real time ", transform=panel.get_yaxis_transform(), ha="right", va="bottom",
+            color=GREEN, fontsize=8,
+        )  # fmt: skip
+    panel.set_xticks(
+        [0, len(runs) - 1] if len(runs) > 1 else [0],
+        [_day(runs[at][0]) for at in {0, len(runs) - 1}],
     )
-    yield Words(x, y + height + 24, first, SMALL, SOFT)
-    yield Words(x + width, y + height + 24, last, SMALL, SOFT, "end")
-    said = f"oldest to newest, median {usual:.2g}"
-    yield Words(x + width / 2, y + height + 24, said, SMALL, SOFT, "middle")
+    panel.set_xlabel(f"oldest to newest, median {median(factors):.2g}", color=SOFT, fontsize=8)
 
 
-def _nothing(
-    x: float, y: float, width: float, height: float, why: str = "no finished run yet"
-) -> Shape:
-    return Words(x + width / 2, y + height / 2, why, LABEL, SOFT, "middle")
+def _title(panel: "Axes", title: str, note: str) -> None:
+    panel.set_title(title, loc="left", color=INK, fontsize=11)
+    panel.set_title(note, loc="right", color=SOFT, fontsize=8)
 
 
-def _log_ticks(least: float, most: float) -> list[float]:
-    """1, 3, 10, 30 … around the range; at least two."""
-    steps = [step * 10.0**power for power in range(-2, 6) for step in (1, 3)]
-    first = max(at for at, step in enumerate(steps) if step <= max(least, steps[0]))
-    last = next((at for at, step in enumerate(steps) if step >= most), len(steps) - 1)
-    return steps[first : max(last, first + 1) + 1]
+def _nothing(panel: "Axes", why: str = "no finished run yet") -> None:
+    panel.text(0.5, 0.5, why, transform=panel.transAxes, ha="center", color=SOFT, fontsize=9)
+    panel.set(xticks=[], yticks=[])
 
 
-def _round_up(value: float) -> float:
-    """The next of 1, 2, 5, 10 … that is not below."""
-    power = 10.0 ** floor(log10(value))
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= value)
+def _day(began: float) -> str:
+    return datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%d")
 
 
 def _seconds(value: float) -> str:

@@ -6,9 +6,9 @@ import threading
 from pathlib import Path
 
 from vidgen.paths import Home, TaskFolder
-from vidgen.progress.app import Rules
 from vidgen.progress.replay import check_speed, paced
 from vidgen.progress.server import Told, serve
+from vidgen.progress.server_settings import Rules
 from vidgen.progress.store import TaskLog, find_task, read_events
 
 

@@ -19,12 +19,10 @@ import uvicorn
 
 from vidgen.errors import InputError, SetupError
 from vidgen.paths import Home
-from vidgen.progress.app import Application, Rules
-from vidgen.progress.child import DEFAULT_HOST, DEFAULT_PORT
+from vidgen.progress.app import Application
 from vidgen.progress.gate import checked_token, is_loopback, new_token
 from vidgen.progress.protocol import Http, WebSocket
-
-__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "Listening", "Rules", "serve"]
+from vidgen.progress.server_settings import Rules
 
 BACKLOG: Final = 2048
 SPARE_FILES: Final = 2048  # beside the watchers: logs, short requests, half-open connections

@@ -1,12 +1,15 @@
-"""Where a run stands, kept up to date event by event. Knows no file and no network."""
+"""Where a run stands, folded from its events: the one fold, which the server sends and the
+terminal draws. Knows no file, no network and no screen."""
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from vidgen.events import END_STATES, Envelope, State
 from vidgen.messages import say
 
+POSITION: Final = "run.position"  # the code of the log that tells the place in the queue
 TRACE: Final = 120  # resource readings kept for the plots; 4 minutes at one each 2 s
 _CURRENT: Final = (
     "stage",
@@ -26,6 +29,25 @@ _CURRENT: Final = (
 _USED: Final = ("cpu_percent", "memory_mb", "gpu_percent", "gpu_memory_mb")
 
 
+Mark = Literal[
+    "waiting", "running", "completed", "skipped", "reused", "failed", "cancelled", "interrupted"
+]
+_OUTCOMES: Final[Mapping[str, Mark]] = {
+    "started": "running",
+    "skipped": "skipped",
+    "reused": "reused",
+}
+
+
+@dataclass(slots=True)
+class Stage:
+    """How far one stage is. `update` and `progress` are the data of its last events."""
+
+    mark: Mark = "waiting"
+    update: Mapping[str, Any] = field(default_factory=dict)
+    progress: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Snapshot:
     """One run's state out of its events; `to_wire` is what watchers get instead of all of them."""
 
@@ -37,12 +59,17 @@ class Snapshot:
         self.updated = ""
         self.state: State | Literal["queued"] = "queued"
         self._count = 0
-        self._now: dict[str, Any] = {"stage": "queued", "progress": 0.0, "message": ""}
-        self._stages: dict[str, dict[str, Any]] = {}
+        self.stages: dict[str, Stage] = {}  # in the order in which they were first heard of
+        self.request: Mapping[str, Any] = {}  # what the run said of itself when it got ready
+        self.most = 0.0  # percent that the run had ever reached
+        self.position = 0  # in the queue for the device; 0 is unknown
+        self.preview: Mapping[str, Any] = {}  # the newest
+        self._now: Mapping[str, Any] = {"stage": "queued", "progress": 0.0, "message": ""}
+        self._entries: dict[str, dict[str, Any]] = {}  # the stages as the wire has them
         self._trace: deque[dict[str, Any]] = deque(maxlen=TRACE)
-        self._previews: dict[str, dict[str, Any]] = {}
+        self._previews: dict[str, Mapping[str, Any]] = {}
         self._warnings = 0
-        self._end: dict[str, Any] = {}
+        self._end: Mapping[str, Any] = {}
 
     @property
     def stage(self) -> str:
@@ -50,8 +77,17 @@ class Snapshot:
 
     @property
     def progress(self) -> float:
-        value = self._now.get("progress", 0.0)
-        return float(value) if isinstance(value, int | float) else 0.0
+        return number(self._now.get("progress")) or 0.0
+
+    @property
+    def running(self) -> str:
+        """The stage that is being worked on; "" between two."""
+        return next((n for n, s in reversed(self.stages.items()) if s.mark == "running"), "")
+
+    @property
+    def resource(self) -> Mapping[str, Any]:
+        """What the run used at the last look."""
+        return self._trace[-1] if self._trace else {}
 
     @property
     def end(self) -> Mapping[str, Any]:
@@ -65,33 +101,66 @@ class Snapshot:
         self.last_type, self.last_seq = event.event_type, event.seq
         self._count += 1
         self.state = END_STATES.get(event.event_type, "running")
-        self._end = dict(event.data) if event.is_terminal else {}
+        self._end = event.data if event.is_terminal else {}
+        data = event.data
+        if (percent := number(data.get("progress"))) is not None and percent > self.most:
+            self.most = percent
         match event.event_type:
+            case "progress_update":
+                self._now = data
+                self._advance(data)
             case "resource":
                 self._trace.append(
-                    {"timestamp": event.timestamp} | {name: event.data.get(name) for name in _USED}
+                    {"timestamp": event.timestamp} | {name: data.get(name) for name in _USED}
                 )
             case "preview":
-                self._previews[str(event.data.get("name", ""))] = dict(event.data)
+                self._previews[str(data.get("name", ""))] = self.preview = data
             case "log":
-                self._warnings += event.data.get("level") in ("WARNING", "ERROR")
+                self._warnings += data.get("level") in ("WARNING", "ERROR")
+                if data.get("message_code") == POSITION:
+                    self.position = int(number((data.get("metadata") or {}).get("position")) or 0)
             case "stage_update":
+                self._now = data
                 self._enter(event)
             case _:
-                self._now = _current(event.data)
+                self._now = data
+                if self.state != "running" and self.state != "complete":
+                    self._stop(self.state)
+
+    def _advance(self, data: Mapping[str, Any]) -> None:
+        name = str(data.get("stage", ""))
+        stage = self.stages.get(name)
+        if stage is None:
+            stage = self.stages[name] = Stage()
+        if stage.mark == "waiting":
+            stage.mark = "running"
+        stage.progress = data
 
     def _enter(self, event: Envelope) -> None:
-        self._now = _current(event.data)
-        stage = str(event.data.get("stage", ""))
-        entry = self._stages.setdefault(stage, {"stage": stage, "began": event.timestamp})
-        entry["status"] = event.data.get("status", "started")
-        for name in ("duration_seconds", "message", "message_code", "metadata"):
-            if name in event.data:
-                entry[name] = event.data[name]
+        data, name = event.data, str(event.data.get("stage", ""))
+        status = data.get("status", "started")
+        entry = self._entries.setdefault(name, {"stage": name, "began": event.timestamp})
+        entry["status"] = status
+        for key in ("duration_seconds", "message", "message_code", "metadata"):
+            if key in data:
+                entry[key] = data[key]
+        stage = self.stages.setdefault(name, Stage())
+        stage.mark, stage.update = _OUTCOMES.get(str(status), "completed"), data
+        if stage.mark == "running":
+            stage.progress = {}
+        if name == "initialized":
+            self.request = {**self.request, **(data.get("metadata") or {})}
+        elif name == "queued":
+            self.position = 0
+
+    def _stop(self, mark: Mark) -> None:
+        if name := self.running:
+            self.stages[name].mark = mark
 
     def interrupt(self) -> None:
         """Its writer is gone without a last word. The next event takes this back."""
         self.state = "interrupted"
+        self._stop("interrupted")
 
     def interruption(self) -> dict[str, Any]:
         """What to tell watchers of it; never stored."""
@@ -118,8 +187,8 @@ class Snapshot:
         return self.brief() | {
             "event_count": self._count,
             "metadata": {},
-            **self._now,
-            "stages": list(self._stages.values()),
+            **_current(self._now),
+            "stages": list(self._entries.values()),
             "resource": self._trace[-1] if self._trace else None,
             "resources": list(self._trace),
             "previews": list(self._previews.values()),
@@ -141,6 +210,11 @@ class Snapshot:
             "updated": self.updated,
             "last_seq": self.last_seq,
         }
+
+
+def number(value: object) -> float | None:
+    """A number of an event's data; None for what is none."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _current(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,32 +1,31 @@
-"""What is known of a run from its events so far, folded into one place for a view to draw.
+"""A run as a terminal draws it: its snapshot, in rows, with the times of the one who looks.
 
-Reads envelopes only, so a local run, a remote one and a stored one look the same.
+What the events say is the snapshot's business, so a local run, a remote one and a stored one look
+the same. Here is only what depends on when they were seen.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Any, Final
 
-from vidgen.events import CLOUD_PLAN, END_STATES, LOCAL_PLAN, Envelope, is_start, seconds_of
+from vidgen.events import Envelope, is_start, seconds_of, stages_of
 from vidgen.progress.countdown import Countdown
+from vidgen.progress.snapshot import Mark, Snapshot, Stage, number
 
-Mark = Literal[
-    "waiting", "running", "completed", "skipped", "reused", "failed", "cancelled", "interrupted"
-]
-POSITION: Final = "run.position"  # the code of the log that tells the place in the queue
 QUIET_STAGES: Final = frozenset({"initialized", "complete", "failed", "cancelled"})
+FIRST_ROWS: Final = ("initialized", "queued")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class StageState:
     """One row of the view. `progress` is the data of its last `progress_update`."""
 
     name: str
-    mark: Mark = "waiting"
-    began: float = 0.0  # on the view's clock
-    seconds: float = 0.0  # when it is over
-    said: Mapping[str, Any] = field(default_factory=dict)  # data of its last stage_update
-    progress: Mapping[str, Any] = field(default_factory=dict)
+    mark: Mark
+    began: float  # on the view's clock
+    seconds: float  # when it is over
+    said: Mapping[str, Any]  # data of its last stage_update
+    progress: Mapping[str, Any]
 
 
 class RunState:
@@ -34,19 +33,50 @@ class RunState:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self.task_id = ""
-        self.stages: dict[str, StageState] = {name: StageState(name) for name in LOCAL_PLAN}
-        self.request: Mapping[str, Any] = {}
-        self.percent = 0.0
-        self.resource: Mapping[str, Any] = {}
-        self.preview: Mapping[str, Any] = {}
-        self.position = 0  # in the queue for the device; 0 is unknown
+        self._run = Snapshot("")
         self.end: Envelope | None = None
         self.eta, self.upper = Countdown(), Countdown()
         self.eta_basis = ""
         self._began: float | None = None  # seconds since 1970
         self._elapsed = 0.0  # at the last event
         self._seen = clock()
+        self._seen_began: dict[str, float] = {}  # stage -> when the view saw it begin
+        self._seen_seconds: dict[
+            str, float
+        ] = {}  # stage -> how long the view saw it until it broke
+        self._rows: dict[str, StageState] | None = None  # as long as no event comes
+
+    @property
+    def task_id(self) -> str:
+        return self._run.task_id
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        return self._run.request
+
+    @property
+    def percent(self) -> float:
+        return self._run.most
+
+    @property
+    def resource(self) -> Mapping[str, Any]:
+        return self._run.resource
+
+    @property
+    def preview(self) -> Mapping[str, Any]:
+        return self._run.preview
+
+    @property
+    def position(self) -> int:
+        """The place in the queue for the device; 0 is unknown."""
+        return self._run.position
+
+    @property
+    def stages(self) -> dict[str, StageState]:
+        """The rows, from top to bottom: the plan's stages, and around them what else there is."""
+        if self._rows is None:
+            self._rows = {name: self._row(name) for name in self._names()}
+        return self._rows
 
     @property
     def running(self) -> StageState | None:
@@ -57,89 +87,58 @@ class RunState:
         return self._elapsed + (0.0 if self.end else self._clock() - self._seen)
 
     def take(self, event: Envelope) -> None:
-        self.task_id = event.task_id
         self._tell_time(event)
+        self._run.task_id = event.task_id
         data = event.data
-        self.percent = max(self.percent, _number(data.get("progress")) or 0.0)
         if "eta_basis" in data or "eta_seconds" in data:
-            self.eta.take(_number(data.get("eta_seconds")), self._seen)
-            self.upper.take(_number(data.get("eta_upper_seconds")), self._seen)
+            self.eta.take(number(data.get("eta_seconds")), self._seen)
+            self.upper.take(number(data.get("eta_upper_seconds")), self._seen)
             self.eta_basis = str(data.get("eta_basis", ""))
-        match event.event_type:
-            case "stage_update":
-                self._stage(data)
-            case "progress_update":
-                self._progress(data)
-            case "log" if data.get("message_code") == POSITION:
-                self.position = int(_number((data.get("metadata") or {}).get("position")) or 0)
-            case "resource":
-                self.resource = data
-            case "preview":
-                self.preview = data
-            case kind if kind in END_STATES:
-                self._finish(event)
+        if event.is_terminal:
+            self._finish(event)
+        self._run.take(event)
+        self._rows = None
+        if event.event_type == "progress_update":
+            self._seen_began.setdefault(str(data.get("stage", "")), self._seen)
+        elif event.event_type == "stage_update":
+            self._see_update(data)
 
     def interrupt(self) -> None:
         """The writer is gone without a word; the view's owner found that out."""
-        if row := self.running:
-            row.mark = "interrupted"
+        self._run.interrupt()
+        self._rows = None
 
     def _tell_time(self, event: Envelope) -> None:
         stamp = seconds_of(event.timestamp)
         if self._began is None or is_start(event):  # a resumed run begins anew
             self._began, self.end = stamp, None
-        told = max(0.0, stamp - self._began)
-        self._elapsed, self._seen = told, self._clock()
+        self._elapsed, self._seen = max(0.0, stamp - self._began), self._clock()
 
-    def _stage(self, data: Mapping[str, Any]) -> None:
-        if data.get("stage") == "initialized":
-            self.request = {**self.request, **(data.get("metadata") or {})}
-            if self.request.get("renderer") == "d-id":
-                self._plan(CLOUD_PLAN)
-        if data.get("stage") in QUIET_STAGES and data.get("stage") not in self.stages:
-            return
-        row = self._row(data)
-        row.said = data
-        if row.name == "queued":
-            self.position = 0
-        if data.get("status") == "started":
-            row.mark, row.began, row.progress = "running", self._seen, {}
-        else:
-            status = str(data.get("status"))
-            row.mark = (
-                "skipped"
-                if status == "skipped"
-                else ("reused" if status == "reused" else "completed")
-            )
-            row.seconds = _number(data.get("duration_seconds")) or 0.0
-
-    def _progress(self, data: Mapping[str, Any]) -> None:
-        row = self._row(data)
-        if row.mark == "waiting":  # a quiet stage is worth a row when it fetches models
-            row.mark, row.began = "running", self._seen
-        row.progress = data
-
-    def _row(self, data: Mapping[str, Any]) -> StageState:
+    def _see_update(self, data: Mapping[str, Any]) -> None:
         name = str(data.get("stage", ""))
-        if name not in self.stages and name.startswith("d_id_"):
-            self._plan(CLOUD_PLAN)
-        if name in ("initialized", "queued") and name not in self.stages:
-            before = {n: row for n, row in self.stages.items() if n == "initialized"}
-            self.stages = {**before, name: StageState(name), **self.stages}
-        return self.stages.setdefault(name, StageState(name))
-
-    def _plan(self, names: tuple[str, ...]) -> None:
-        known = {name: row for name, row in self.stages.items() if row.mark != "waiting"}
-        rows = [*(n for n in known if n not in names), *names]
-        self.stages = {name: known.get(name) or StageState(name) for name in rows}
+        if data.get("status") == "started" and (
+            name not in QUIET_STAGES or name in self._seen_began
+        ):
+            self._seen_began[name] = self._seen
 
     def _finish(self, event: Envelope) -> None:
         self.end = event
         self.eta.take(None, self._seen)
-        state = END_STATES[event.event_type]
-        if (row := self.running) and (state == "failed" or state == "cancelled"):
-            row.mark, row.seconds = state, self._seen - row.began
+        if name := self._run.running:
+            self._seen_seconds[name] = self._seen - self._seen_began.get(name, self._seen)
 
+    def _names(self) -> list[str]:
+        """Quiet stages have a row when they took long enough to tell of progress."""
+        known = [n for n in self._run.stages if n not in QUIET_STAGES or n in self._seen_began]
+        is_cloud = any(name.startswith("d_id_") for name in known)
+        plan = stages_of("d-id" if is_cloud else self.request.get("renderer"))
+        first = [name for name in FIRST_ROWS if name in known]
+        return [*first, *plan, *(n for n in known if n not in plan and n not in first)]
 
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    def _row(self, name: str) -> StageState:
+        stage = self._run.stages.get(name) or Stage()
+        seconds = number(stage.update.get("duration_seconds")) or 0.0
+        if stage.mark in ("failed", "cancelled"):
+            seconds = self._seen_seconds.get(name, 0.0)
+        began = self._seen_began.get(name, 0.0)
+        return StageState(name, stage.mark, began, seconds, stage.update, stage.progress)

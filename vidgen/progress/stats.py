@@ -1,12 +1,11 @@
 """What many runs say together: how long stages take, why runs fail, how true the estimates were.
 
-Values only; `tables` prints them and `plot` draws them. `show` is the command `vidgen stats`.
+Values only; `tables` prints them and `plot` draws them.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, Final
 
@@ -77,22 +76,6 @@ def statistics(home: Home, limit: int = RUNS) -> Stats:
         forecasts,
         tuple(_point(run) for run in runs if run.state == "complete"),
     )
-
-
-def show(home: Home, *, as_json: bool = False, plot: Path | None = None) -> None:
-    """`vidgen stats`. Raises InputError when the picture cannot be written."""
-    from vidgen.messages import user_language
-    from vidgen.progress import tables
-
-    found = statistics(home)
-    if plot is not None:
-        from vidgen.progress.plot import picture
-
-        picture(found).save(plot)
-    if as_json:
-        tables.print_json(found.to_json())
-    else:
-        tables.print_stats(found, user_language())
 
 
 def _stages(runs: Sequence[PastRun]) -> list[StageStats]:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vidgen.quality import Envelope, correlation, followed
+from vidgen.quality import LoudnessEnvelope, correlate, correlation
 from vidgen.renderers.puppet.espeak import Phone
 from vidgen.renderers.puppet.visemes import is_open_vowel, kind, visemes
 
@@ -43,10 +43,10 @@ class Articulation:
 
 
 def judged(
-    opening: Array, times: Array, envelope: Envelope, phones: Sequence[Phone] = ()
+    opening: Array, times: Array, envelope: LoudnessEnvelope, phones: Sequence[Phone] = ()
 ) -> Articulation:
     """`opening` (N,) at `times` (seconds, even steps) against the voice and its phones."""
-    r, lag = followed(opening, times, envelope)
+    r, lag = correlate(opening, times, envelope)
     p95 = float(np.percentile(opening, 95))
     pauses = _in_pauses(opening, times, envelope)
     labial = [_within(opening, times, phone) for phone in phones if kind(phone.ipa) == "bilabial"]
@@ -57,7 +57,7 @@ def judged(
     return Articulation(
         r=r,
         lag_ms=1e3 * lag,
-        r_reversed=correlation(opening, times, envelope.reversed()),
+        r_reversed=correlation(opening, times, envelope.backwards()),
         ratio=_ratio(_mean(wide_means) - rest, _mean(labial_means) - rest),
         auc=_auc(wide_means, labial_means),
         p95=p95,
@@ -89,7 +89,7 @@ def _within(values: Array, times: Array, phone: Phone) -> Array:
     return inside if len(inside) else values[[nearest]]
 
 
-def _in_pauses(opening: Array, times: Array, envelope: Envelope) -> Array:
+def _in_pauses(opening: Array, times: Array, envelope: LoudnessEnvelope) -> Array:
     """The opening in silences of 0.12 s or more, without each one's first and last frame."""
     found: list[Array] = [np.zeros(0)]
     for start, end in envelope.pauses(EDGE):

@@ -28,7 +28,7 @@ import orjson
 from benchmarks.serving import compiled, event, measure, resident_kb, started, vidgen_server
 from tests.serving import free_port
 from vidgen.paths import Home
-from vidgen.progress.listing import Listing
+from vidgen.progress.listing import RunIndex
 from vidgen.progress.notify import Inotify, Notifier, Polling
 from vidgen.progress.tail import Tail
 
@@ -101,7 +101,7 @@ def noticed(home: Path, way: Way) -> tuple[list[float], float]:
 
     def read() -> None:
         known = tail.count
-        tail.read()
+        tail.poll()
         now = time.monotonic_ns()
         lines = tail.lines(range(known, tail.count), 1 << 20)
         late_ms.extend((now - orjson.loads(line)["data"]["sent_ns"]) / 1e6 for line in lines)
@@ -149,7 +149,7 @@ def listing(base: Path, count: int = 10_000) -> None:
         folder = home.tasks / f"{number:08}-0000-4000-8000-000000000000"
         folder.mkdir()
         os.link(first.events, folder / "events.jsonl")
-    tasks = Listing(home)
+    tasks = RunIndex(home)
     took = []
     for _ in range(9):
         began = time.perf_counter()

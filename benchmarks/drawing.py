@@ -17,8 +17,8 @@ import numpy as np
 from tests.puppet_support import cut, speaker, voice
 from vidgen.catalog import Catalog
 from vidgen.paths import Home
-from vidgen.renderers.base import Look
-from vidgen.renderers.puppet import Puppet
+from vidgen.renderers.base import MotionOptions
+from vidgen.renderers.puppet import PuppetRenderer
 from vidgen.work import Speech
 
 SIZES: Final = ((512, 512), (1280, 720), (1920, 1080))  # width, height
@@ -45,7 +45,7 @@ def row(shelf: Catalog, size: tuple[int, int], device: str, count: int) -> str:
     who = speaker(model("demo_photo"), model, size[1], width=size[0])
     cutout, said = cut(who), _long(count / FPS)
     began = time.perf_counter()
-    with Puppet(device).perform(who, cutout, said, Look()) as act:
+    with PuppetRenderer(device).perform(who, cutout, said, MotionOptions()) as act:
         prepared = time.perf_counter() - began
         _ = [len(frames) for frames in act.frames(0, min(64, count))]  # warm
         began, busy = time.perf_counter(), time.process_time()

@@ -30,9 +30,9 @@ from vidgen.paths import Home
 from vidgen.progress.accuracy import MOMENTS, Forecast, accuracy, forecast
 from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.eta import Estimator
-from vidgen.progress.experience import Experience
+from vidgen.progress.experience import TimeModel
 from vidgen.progress.past import PastRun, past_run
-from vidgen.progress.store import TaskLog, list_tasks, read_events
+from vidgen.progress.store import TaskLog, iter_events, list_runs
 
 WARM_UP = 5  # runs that the estimator may learn from before it is judged
 RUNS = 30  # of a made-up home
@@ -56,12 +56,12 @@ class Calendar:
 def relived(log: Path, before: Sequence[PastRun]) -> Forecast | None:
     """The run of a log, foretold anew from the runs before it."""
     calendar, found = Calendar(), list[Envelope]()
-    estimator = Estimator(lambda: Experience(before), calendar.clock)
+    estimator = Estimator(lambda: TimeModel(before), calendar.clock)
     estimator.wait()
     emit = Broadcast(
         log.parent.name, [found.append], estimate=estimator, clock=calendar.clock, now=calendar.now
     )
-    for envelope in read_events(log):
+    for envelope in iter_events(log):
         calendar.seconds = seconds_of(envelope.timestamp)
         event = event_of(envelope)
         if event is not None:
@@ -136,7 +136,7 @@ def _counted(
 
 def judged(home: Home) -> list[Forecast]:
     """A forecast per run of a home, oldest first."""
-    logs = [summary.folder.events for summary in reversed(list_tasks(home))]
+    logs = [summary.folder.events for summary in reversed(list_runs(home))]
     known: list[PastRun] = []
     forecasts = []
     for log in logs:

@@ -30,9 +30,9 @@ from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.live import Live
 from vidgen.progress.plain import RawJson
 from vidgen.progress.resources import machine_reader
-from vidgen.progress.store import TaskLog, list_tasks, read_events
+from vidgen.progress.store import TaskLog, iter_events, list_runs
 from vidgen.progress.terminal import Abilities
-from vidgen.progress.wire import Remaining
+from vidgen.progress.wire import Eta
 
 EVENTS = 20_000
 ROUNDS = 5
@@ -61,7 +61,7 @@ def emit_costs(folder: Path) -> None:
         Path(os.devnull).open("wb") as nowhere,
     ):
         rawjson = RawJson(nowhere)
-        known = Remaining(12.3, 15.6, "history")
+        known = Eta(12.3, 15.6, "history")
         ticking = Ticking()
         emit = Broadcast("costs", [rawjson], log=log, clock=ticking, estimate=lambda _: known)
         emit(StageStarted("rendering"))
@@ -110,7 +110,7 @@ def best_rate(folder: Path, batch: int) -> float:
             for first in range(0, EVENTS, batch):
                 log.write_all(events[first : first + batch])
             took = time.perf_counter() - began
-        assert sum(1 for _ in read_events(task.events)) == EVENTS
+        assert sum(1 for _ in iter_events(task.events)) == EVENTS
         return took
 
     return EVENTS / best(seconds)
@@ -174,7 +174,7 @@ def listing(folder: Path, runs: int = 10_000) -> None:
 
     def seconds() -> float:
         began = time.perf_counter()
-        assert len(list_tasks(home)) == runs
+        assert len(list_runs(home)) == runs
         return time.perf_counter() - began
 
     print(f"\nlisting {runs:,} runs, warm: {best(seconds):.2f} s")

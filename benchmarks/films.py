@@ -58,7 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     heights = [int(height) for height in options.heights.split(",")]
     shelf = Catalog(Home.default())
-    fetch.ensure(shelf, [*catalog.named("embedded"), *catalog.named("demo")])
+    fetch.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
     folder = options.folder or Path(tempfile.mkdtemp(prefix="films-"))
     voices.main(str(folder))
     films = [

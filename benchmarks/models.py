@@ -31,7 +31,7 @@ from benchmarks.random_networks import (
 )
 from vidgen import catalog, device, fetch, pipeline
 from vidgen.catalog import Catalog
-from vidgen.device import Peak
+from vidgen.device import MemoryPeak
 from vidgen.errors import VidgenError
 from vidgen.events import Event, StageEnded
 from vidgen.faces import FaceDetector, LandmarkNet
@@ -39,8 +39,8 @@ from vidgen.paths import Home
 from vidgen.photo import open_photo
 from vidgen.pipeline import Step
 from vidgen.plan import FACES
-from vidgen.renderers.base import Look
-from vidgen.renderers.puppet import Puppet
+from vidgen.renderers.base import MotionOptions
+from vidgen.renderers.puppet import PuppetRenderer
 from vidgen.settings import Options
 from vidgen.stages import yolo
 from vidgen.stages.birefnet import Variant
@@ -87,7 +87,7 @@ class Bench:
     def on_gpu(self) -> bool:
         return self.device.startswith("cuda")
 
-    def add(self, what: str, result: str, peak: Peak, note: str = "") -> None:
+    def add(self, what: str, result: str, peak: MemoryPeak, note: str = "") -> None:
         gpu = f"{peak.gpu_memory_mb:,.0f} MB on the GPU, " if peak.gpu_memory_mb else ""
         self.tell(Row(what, result, f"{gpu}{peak.memory_mb:,.0f} MB", note))
 
@@ -138,10 +138,10 @@ def voice(seconds: float) -> Speech:
 
 def measure_yolo(bench: Bench, folder: Path) -> None:
     for name in bench.sizes.yolo:
-        with yolo._contained():
+        with yolo._restore_globals():
             library = yolo._library(folder / "settings")
             library(f"{name}.yaml").save(folder / f"{name}.pt")
-        with device.measured(bench.device) as peak:
+        with device.measure_peak(bench.device) as peak:
             finder = yolo.YoloPeople(folder / f"{name}.pt", folder / "settings", bench.device)
             seconds = bench.seconds(partial(finder, photo(FRAME), 0.5), 10, 2)
             finder.release()
@@ -154,7 +154,7 @@ def measure_birefnet(bench: Bench) -> None:
     if not bench.on_gpu:
         plans = [("lite", sizes.lite, sizes.side // 2), *plans]
     for name, params, side in plans:
-        with device.measured(bench.device) as peak:
+        with device.measure_peak(bench.device) as peak:
             net = RandomBiRefNet(
                 [Variant(name, Path(), params, side)], bench.device, lambda _: None
             )
@@ -167,11 +167,11 @@ def measure_birefnet(bench: Bench) -> None:
 
 
 def measure_musetalk(bench: Bench) -> RandomNetworks:
-    with device.measured(bench.device) as peak:
+    with device.measure_peak(bench.device) as peak:
         networks = RandomNetworks(bench.sizes, bench.device)
         networks.load()
         samples = voice(30).samples
-        seconds = bench.seconds(lambda: networks.heard(samples), 3, 1)
+        seconds = bench.seconds(lambda: networks.hear(samples), 3, 1)
     bench.add("Whisper-tiny, 30 s of voice", _duration(seconds), peak)
     latents, width = networks.latents(photo(256), photo(256)), bench.sizes.whisper["d_model"]
     for batch in (1, 8, 32):
@@ -179,9 +179,9 @@ def measure_musetalk(bench: Bench) -> RandomNetworks:
         if batch > 1 and not bench.everything:
             bench.lacks(what, "takes a CPU minutes")
             continue
-        with device.measured(bench.device) as peak:
+        with device.measure_peak(bench.device) as peak:
             tokens = np.zeros((batch, 50, width), np.float32)
-            once = partial(networks.drawn, latents, tokens)
+            once = partial(networks.draw, latents, tokens)
             seconds = bench.seconds(once, *((10, 3) if bench.on_gpu else (1, 1)))
         bench.add(what, f"{batch / seconds:.2f} frames/s", peak)
     return networks
@@ -220,9 +220,9 @@ def _one_whole_run(
         if isinstance(event, StageEnded):
             told[event.stage] = event.duration_seconds
 
-    with device.measured(bench.device) as peak:
+    with device.measure_peak(bench.device) as peak:
         began = time.perf_counter()
-        work = pipeline.run(steps, work, listen, device=bench.device)
+        work = pipeline.run_pipeline(steps, work, listen, device=bench.device)
         whole = time.perf_counter() - began
     drawing = told["rendering"]
     speed = work.get(Film).frame_count / drawing
@@ -241,12 +241,12 @@ def _steps(bench: Bench, shelf: Catalog, networks: RandomNetworks, folder: Path)
     )
     talker = random_musetalk(networks)
     faces = FaceDetector(shelf.path("centerface")), LandmarkNet(shelf.path("face_landmark"))
-    puppet = Puppet(bench.device, name="musetalk", face=talker)
+    puppet = PuppetRenderer(bench.device, name="musetalk", face=talker)
     return [
         Step(Detect(*faces, options, people), networks=(people,)),
         Step(Matte(matter, options), networks=(matter,)),
         Step(Prosody(options)),
-        Step(Render(puppet, Look()), networks=(talker,)),
+        Step(Render(puppet, MotionOptions()), networks=(talker,)),
     ]
 
 
@@ -269,7 +269,8 @@ def report(bench: Bench) -> str:
         "720 × 720, by `python -m benchmarks.models`. Memory is the peak during each line, of the",
         "process, with the networks of the lines above, and on a GPU of what torch holds there.",
         "",
-        f"Machine: {device.name(bench.device)}, {torch.get_num_threads()} threads. {versions}.",
+        f"Machine: {device.device_name(bench.device)}, {torch.get_num_threads()} threads. "
+        f"{versions}.",
         "",
         "| what | result | peak memory | goal (H200-class GPU) | notes, others' figures |",
         "|---|---|---|---|---|",
@@ -297,7 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> Bench:
     chosen = parser.parse_args(arguments)
     if chosen.small and chosen.write:
         parser.error("tiny networks measure nothing: not --write with --small")
-    where = device.resolve(chosen.device)
+    where = device.resolve_device(chosen.device)
     everything = chosen.everything or where.startswith("cuda")
     bench = Bench(where, small() if chosen.small else full(), everything)
     with tempfile.TemporaryDirectory(prefix="vidgen-benchmark-") as name:

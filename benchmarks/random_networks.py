@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from vidgen import catalog
-from vidgen.renderers.musetalk import MuseTalk
-from vidgen.renderers.musetalk.networks import Files, Networks
+from vidgen.renderers.musetalk import MuseTalkRenderer
+from vidgen.renderers.musetalk.networks import NetworkFiles, Networks
 from vidgen.stages.birefnet import BiRefNet, Variant
 from vidgen.work import Box, Floats, Pixels
 
@@ -116,7 +116,7 @@ class RandomNetworks(Networks):
     """MuseTalk's three; adds up the seconds that the device spends on faces."""
 
     def __init__(self, sizes: Sizes, device: str) -> None:
-        super().__init__(Files(Path(), Path(), Path(), Path()), device)
+        super().__init__(NetworkFiles(Path(), Path(), Path(), Path()), device)
         self.sizes = sizes
         self.busy = 0.0
 
@@ -146,14 +146,14 @@ class RandomNetworks(Networks):
             weight.normal_(0, 0.02)
         return network
 
-    def drawn(self, latents: Any, tokens: Floats) -> Pixels:
+    def draw(self, latents: Any, tokens: Floats) -> Pixels:
         began = time.perf_counter()  # the call ends with the pixels on the CPU: it waits for all
-        made = super().drawn(latents, tokens)
+        made = super().draw(latents, tokens)
         self.busy += time.perf_counter() - began
         return made
 
 
-def random_musetalk(networks: RandomNetworks, batch: int = 0) -> MuseTalk:
-    renderer = MuseTalk(networks.files, networks.device, batch=batch)
+def random_musetalk(networks: RandomNetworks, batch: int = 0) -> MuseTalkRenderer:
+    renderer = MuseTalkRenderer(networks.files, networks.device, batch=batch)
     renderer.networks = networks
     return renderer

@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     shelf = Catalog(Home.default())
-    fetch.ensure(shelf, [*catalog.named("embedded"), *catalog.named("demo")])
+    fetch.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
         home.tasks.mkdir()

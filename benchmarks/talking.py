@@ -29,7 +29,7 @@ from vidgen.catalog import Catalog
 from vidgen.faces import LandmarkNet
 from vidgen.paths import Home
 from vidgen.photo import open_photo
-from vidgen.quality import Envelope, Watched, blinks, envelope, hear, watch
+from vidgen.quality import LoudnessEnvelope, Tracking, blinks, envelope, hear, track
 from vidgen.renderers.puppet.espeak import Phone
 from vidgen.renderers.puppet.visemes import kind, visemes
 from vidgen.work import Pixels
@@ -101,9 +101,9 @@ def main() -> None:
 
 def measured(
     film: Path, net: LandmarkNet, source: Source
-) -> tuple[Watched, Envelope, dict[str, float]]:
+) -> tuple[Tracking, LoudnessEnvelope, dict[str, float]]:
     """What was seen and heard, and every number of `LINES` that can be told of `film`."""
-    seen = watch(film, net).only_seen()
+    seen = track(film, net).only_seen()
     samples, rate = hear(film, 0.0, float(seen.times[-1]) + 0.5)
     loud = envelope(samples, rate)
     numbers = lip_numbers(seen, loud, source.phones)
@@ -132,7 +132,9 @@ def _picture(file: Path | None) -> Pixels | None:
     return open_photo(file).rgb if file else None
 
 
-def lip_numbers(seen: Watched, loud: Envelope, phones: Sequence[Phone]) -> dict[str, float]:
+def lip_numbers(
+    seen: Tracking, loud: LoudnessEnvelope, phones: Sequence[Phone]
+) -> dict[str, float]:
     """Everything that lips and sound tell."""
     found = judged(seen.opening, seen.times, loud, phones)
     numbers = {entry.name: getattr(found, entry.name) for entry in fields(Articulation)}
@@ -141,7 +143,7 @@ def lip_numbers(seen: Watched, loud: Envelope, phones: Sequence[Phone]) -> dict[
     return {name: value for name, value in numbers.items() if name in LINES}
 
 
-def _round_width(seen: Watched, phones: Sequence[Phone]) -> float:
+def _round_width(seen: Tracking, phones: Sequence[Phone]) -> float:
     """Mean width of the mouth in u, o, ʊ over that in i, ɪ, e."""
     rounded, close = [], []
     for phone in phones:
@@ -155,14 +157,14 @@ def _round_width(seen: Watched, phones: Sequence[Phone]) -> float:
 
 
 def _file_numbers(
-    film: Path, voice: Path | None, seen: Watched, samples: NDArray[np.float32], rate: int
+    film: Path, voice: Path | None, seen: Tracking, samples: NDArray[np.float32], rate: int
 ) -> dict[str, float]:
     """How the file's sound lies against the voice it was made from."""
     if voice is None:
         return {}
-    from vidgen.media import probe, read_speech
+    from vidgen.media import load_speech, probe
 
-    speech = read_speech(voice, max_seconds=3600)
+    speech = load_speech(voice, max_seconds=3600)
     step = float(np.median(np.diff(seen.times)))
     longer = probe(film).video_seconds - speech.seconds
     return {
@@ -218,7 +220,7 @@ def _mark(good: bool) -> str:
     return "ok" if good else "**missed**"
 
 
-def controls(seen: Watched, loud: Envelope) -> Iterator[tuple[str, Array]]:
+def controls(seen: Tracking, loud: LoudnessEnvelope) -> Iterator[tuple[str, Array]]:
     """Name and opening of every negative control, made of the film's own lips."""
     opening, times = seen.opening, seen.times
     level = loud.at(times)
@@ -232,7 +234,7 @@ def controls(seen: Watched, loud: Envelope) -> Iterator[tuple[str, Array]]:
     yield "loudness only", low + (high - low) * share
 
 
-def print_controls(seen: Watched, loud: Envelope, phones: Sequence[Phone]) -> None:
+def print_controls(seen: Tracking, loud: LoudnessEnvelope, phones: Sequence[Phone]) -> None:
     """One line for each negative control, with the limits that it misses."""
     keys = ("r", "lag_ms", "ratio", "auc", "p95", "pause_sd", "bilabials_closed")
     print("\n| control | " + " | ".join(keys) + " | misses |")

@@ -26,14 +26,14 @@ from benchmarks.voices import (
     with_reverb,
 )
 from vidgen.renderers.puppet import closures
-from vidgen.renderers.puppet.closures import Network, features, near_speech
+from vidgen.renderers.puppet.closures import ClosureNetwork, features, near_speech
 from vidgen.renderers.puppet.espeak import Phone
-from vidgen.renderers.puppet.sound import SAMPLE_RATE, Sound, listen
+from vidgen.renderers.puppet.sound import SAMPLE_RATE, SpeechFeatures, listen
 from vidgen.renderers.puppet.visemes import kind
 from vidgen.work import Floats
 
 Array = NDArray[np.float64]
-Example = tuple[Sound, Sequence[Phone]]
+Example = tuple[SpeechFeatures, Sequence[Phone]]
 HIDDEN: Final = 8
 DECAY: Final = 3e-3
 POSITIVE: Final = 3.0  # weight of a frame with closed lips
@@ -96,7 +96,7 @@ def varied(
     return tilted, moved
 
 
-def fitted(found: Sequence[Example]) -> Network:
+def fitted(found: Sequence[Example]) -> ClosureNetwork:
     """The network with the least weighted log loss, by L-BFGS from a fixed start."""
     from scipy.optimize import minimize
 
@@ -127,7 +127,7 @@ def fitted(found: Sequence[Example]) -> Network:
     start = rng.normal(0, 0.05, sizes[0] * HIDDEN + 2 * HIDDEN + 1)
     best = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}).x
     hidden, bias, output, last = unpacked(best, sizes)
-    return Network(mean, scale, hidden, bias, output, float(last))
+    return ClosureNetwork(mean, scale, hidden, bias, output, float(last))
 
 
 def unpacked(values: Array, sizes: tuple[int, int]) -> tuple[Array, Array, Array, float]:
@@ -159,12 +159,12 @@ def labels(phones: Sequence[Phone], count: int) -> tuple[Array, NDArray[np.bool_
     return closed, sure
 
 
-def row(net: Network, found: Sequence[Example]) -> str:
+def row(net: ClosureNetwork, found: Sequence[Example]) -> str:
     """The table's numbers at the threshold that `pressed` takes for half closed."""
     hits: dict[str, list[bool]] = {"p": [], "b": [], "m": []}
     alarms = others = 0
     for sound, phones in found:
-        on = closures.pressed(sound) >= 0.5
+        on = closures.lip_press(sound) >= 0.5
         allowed = np.zeros(len(on), bool)
         for phone in phones:
             first, last = int(phone.start * 100), int(np.ceil(phone.end * 100)) + 1
@@ -179,7 +179,7 @@ def row(net: Network, found: Sequence[Example]) -> str:
     return f"{np.mean(every):.2f} | {shares} | {alarms / others:.3f} | {frame_auc(net, found):.3f}"
 
 
-def frame_auc(net: Network, found: Sequence[Example]) -> float:
+def frame_auc(net: ClosureNetwork, found: Sequence[Example]) -> float:
     """The chance that a closed frame scores above an open one."""
     inputs, wanted = stacked(found)
     order = net.log_odds(inputs).argsort().argsort()
@@ -188,10 +188,11 @@ def frame_auc(net: Network, found: Sequence[Example]) -> float:
     return float(best / (~closed).sum())
 
 
-def as_json(net: Network) -> str:
+def as_json(net: ClosureNetwork) -> str:
     """Rounded to four digits, one line a row."""
     values = {
-        name: np.round(getattr(net, name), 4).tolist() for name in Network.__dataclass_fields__
+        name: np.round(getattr(net, name), 4).tolist()
+        for name in ClosureNetwork.__dataclass_fields__
     }
     return json.dumps(values).replace("], ", "],\n") + "\n"
 

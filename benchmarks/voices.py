@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet.espeak import Phone, spoken
+from vidgen.renderers.puppet.espeak import Phone, speak
 from vidgen.renderers.puppet.sound import SAMPLE_RATE
 from vidgen.work import Floats, Speech
 
@@ -78,10 +78,10 @@ def voice(
 ) -> Voice:
     """One eSpeak speaker saying `text` (by default the language's own), for `seconds` if given."""
     words = text or TEXTS[language]
-    made = spoken(words, language, speaker, words_per_minute, 0.01, pitch)
+    made = speak(words, language, speaker, words_per_minute, 0.01, pitch)
     while seconds > made.seconds:
         words = f"{words} {words}"
-        made = spoken(words, language, speaker, words_per_minute, 0.01, pitch)
+        made = speak(words, language, speaker, words_per_minute, 0.01, pitch)
     return Voice(
         f"{language}/{speaker}/{words_per_minute}",
         Speech(made.samples, SAMPLE_RATE, sha256=""),

@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--long", type=float, default=136.0, help="seconds of the long voice")
     options = parser.parse_args()
     shelf = Catalog(Home.default())
-    fetch.ensure(shelf, [*catalog.named("embedded"), *catalog.named("demo")])
+    fetch.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
     print("| film | voice s | whole job s | × voice | goal | command s | processor s | peak MB |")
     print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

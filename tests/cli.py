@@ -10,7 +10,7 @@ from typing import Any
 
 from vidgen.events import Envelope
 from vidgen.paths import Home
-from vidgen.progress.store import list_tasks, read_events
+from vidgen.progress.store import iter_events, list_runs
 
 
 @dataclass(frozen=True)
@@ -51,4 +51,4 @@ def vidgen(home: Home, *arguments: object, cwd: Path | None = None, **more: Any)
 
 def events(home: Home, which: int = 0) -> list[Envelope]:
     """The events of the newest run, or an older one."""
-    return list(read_events(list_tasks(home)[which].folder.events))
+    return list(iter_events(list_runs(home)[which].folder.events))

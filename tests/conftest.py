@@ -60,7 +60,7 @@ def model_path(shelf: catalog.Catalog) -> Callable[[str], Path]:
 @pytest.fixture
 def home_with_models(home: Home, model_path: Callable[[str], Path]) -> Home:
     """A home without tasks whose models are there already."""
-    for model in [*catalog.named("embedded"), *catalog.named("demo")]:
+    for model in [*catalog.find_models("embedded"), *catalog.find_models("demo")]:
         file = model_path(model.name)
         folder = home.models / model.name
         folder.mkdir()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.did_support import account, film_by, shelf
-from vidgen.renderers.did.patience import Patience
+from vidgen.renderers.did.patience import Timing
 from vidgen.work import Film
 
 AUDITED = {"open", "os.rename", "os.remove"}  # of files in the run's folder
@@ -81,7 +81,7 @@ def serve() -> None:
 
 def _film(run: Run) -> None:
     """Never returns."""
-    patience = Patience(
+    patience = Timing(
         timeout=5,
         first_wait=0.01,
         first_poll=0.01,

@@ -10,9 +10,9 @@ import numpy as np
 
 from tests.fake_did import KEY
 from vidgen.events import Emit, Event, Log
-from vidgen.renderers.did.estimate import Past
-from vidgen.renderers.did.key import Account, Key, Scheme
-from vidgen.renderers.did.patience import Patience
+from vidgen.renderers.did.estimate import PastTalks
+from vidgen.renderers.did.key import Account, AuthKey, Scheme
+from vidgen.renderers.did.patience import Timing
 from vidgen.stages.did import DidProcessing, DidUpload
 from vidgen.work import Cutout, Floats, Folder, Photo, Speech, Subject, Work
 
@@ -31,8 +31,8 @@ class Clock:
         self.slept.append(seconds)
         self.now += seconds
 
-    def patience(self, **more: Any) -> Patience:
-        patience = Patience(
+    def patience(self, **more: Any) -> Timing:
+        patience = Timing(
             timeout=1.0,
             connect_timeout=1.0,
             clock=lambda: self.now,
@@ -75,15 +75,15 @@ def shelf(folder: Path, seconds: float = SECONDS) -> Work:
 
 
 def account(url: str, scheme: Scheme = "basic", key: str = KEY, **more: Any) -> Account:
-    return Account(Key(key, scheme), url, **more)
+    return Account(AuthKey(key, scheme), url, **more)
 
 
 def film_by(
-    who: Account, work: Work, emit: Emit, patience: Patience, past: Past | None = None
+    who: Account, work: Work, emit: Emit, patience: Timing, past: PastTalks | None = None
 ) -> Work:
     """Both stages, one after the other."""
     work = DidUpload(who, TASK, patience).run(work, emit)
-    return DidProcessing(who, patience, past or Past()).run(work, emit)
+    return DidProcessing(who, patience, past or PastTalks()).run(work, emit)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vidgen.media.colour import to_yuv420p
-from vidgen.renderers.base import Look
+from vidgen.renderers.base import MotionOptions
 from vidgen.work import Cutout, Folder, Frames, Pixels, Speech, Subject, Work
 
 SIZE = (192, 128)  # width, height; an aspect ratio of no common camera
@@ -77,7 +77,7 @@ class FakeRenderer:
 
     @contextmanager
     def perform(
-        self, subject: Subject, cutout: Cutout, speech: Speech, look: Look
+        self, subject: Subject, cutout: Cutout, speech: Speech, look: MotionOptions
     ) -> Iterator[FakePerformance]:
         self.performed += 1
         count = ceil(Fraction(len(speech.samples), speech.rate) * look.fps)

@@ -11,9 +11,9 @@ from vidgen.faces import FaceDetector, LandmarkNet
 from vidgen.photo import open_photo
 from vidgen.renderers.puppet import loop
 from vidgen.renderers.puppet.bases import WEIGHTS
-from vidgen.renderers.puppet.figure import Figure
+from vidgen.renderers.puppet.figure import Rig
 from vidgen.renderers.puppet.head import MOVES
-from vidgen.renderers.puppet.plan import Plan
+from vidgen.renderers.puppet.plan import Poses
 from vidgen.work import Cutout, Pixels, Speech, Subject
 
 RATE = 16000
@@ -74,7 +74,7 @@ def cut(subject: Subject, behind: str = "photo") -> Cutout:
     return Cutout(subject.frame, matte, filled, keeps_photo=True)
 
 
-def asked(*frames: dict[str, float]) -> Plan:
+def asked(*frames: dict[str, float]) -> Poses:
     """A plan with these frames: weights and turns by name, `shut`, `look_x`, `look_y`."""
     count = len(frames)
     weights = np.zeros((count, len(WEIGHTS)), np.float32)
@@ -90,10 +90,10 @@ def asked(*frames: dict[str, float]) -> Plan:
                 lids[index] = value
             else:
                 gaze[index, ("look_x", "look_y").index(name)] = value
-    return Plan(weights, turns, lids, gaze, np.zeros(count, np.float32))
+    return Poses(weights, turns, lids, gaze, np.zeros(count, np.float32))
 
 
-def drawn(figure: Figure, **frame: float) -> Pixels:
+def drawn(figure: Rig, **frame: float) -> Pixels:
     """One frame."""
     width, height = figure.size
     channels = 4 if figure.layer.background is None else 3

@@ -16,11 +16,11 @@ from typing import Any
 import httpx
 
 from vidgen.paths import Home, TaskFolder
-from vidgen.progress.app import Application
+from vidgen.progress.app import App
 from vidgen.progress.lock import Lock
-from vidgen.progress.server import Server, bound
-from vidgen.progress.server_settings import Rules
-from vidgen.progress.sse import Decoder
+from vidgen.progress.server import Server, bind
+from vidgen.progress.server_settings import ServeSettings
+from vidgen.progress.sse import SseDecoder
 
 
 class Run:
@@ -77,13 +77,13 @@ class Run:
 class Served:
     """A server that runs, and how to reach it."""
 
-    def __init__(self, port: int, app: Application | None = None) -> None:
+    def __init__(self, port: int, app: App | None = None) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._app = app
 
     @property
-    def app(self) -> Application:
+    def app(self) -> App:
         assert self._app is not None
         return self._app
 
@@ -93,9 +93,9 @@ def served(
     home: Home, *, tls: tuple[Path | None, Path | None] = (None, None), **rules: Any
 ) -> Iterator[Served]:
     """A real uvicorn in a thread, on a free port of loopback. `tls`: a certificate, its key."""
-    listener = bound("127.0.0.1", 0)
+    listener = bind("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    app = Application(home, Rules(port=port, **rules))
+    app = App(home, ServeSettings(port=port, **rules))
     server = Server(app, *tls)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -112,9 +112,9 @@ SERVE = """
 import sys
 from pathlib import Path
 from vidgen.paths import Home
-from vidgen.progress.server_settings import Rules
-from vidgen.progress.server import serve
-serve(Home(Path(sys.argv[1])), Rules(port=int(sys.argv[2]), token=sys.argv[3]))
+from vidgen.progress.serve.server import serve
+from vidgen.progress.serve.settings import ServeSettings
+serve(Home(Path(sys.argv[1])), ServeSettings(port=int(sys.argv[2]), token=sys.argv[3]))
 """
 
 
@@ -181,7 +181,7 @@ class Streamed:
     def __init__(self, response: httpx.Response) -> None:
         self.status = response.status_code
         self.headers = response.headers
-        self.decoder = Decoder()
+        self.decoder = SseDecoder()
         self.has_beats = False
         self._chunks = response.iter_raw()
         self._ready: list[tuple[str, dict[str, Any]]] = []

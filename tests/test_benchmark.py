@@ -8,7 +8,7 @@ from benchmarks import models
 from benchmarks.models import Bench, main
 from benchmarks.random_networks import full, small
 from vidgen.catalog import Catalog
-from vidgen.device import Peak
+from vidgen.device import MemoryPeak
 from vidgen.paths import Home
 
 torch = pytest.importorskip("torch")
@@ -64,7 +64,7 @@ def test_goals_and_anchors_belong_to_lines_that_there_are() -> None:
     named = {"BiRefNet general, 1024²", *(f"MuseTalk, batch {batch}" for batch in (1, 8, 32))}
     assert bench.sizes.side == 1024
     assert set(models.GOALS) | set(models.ANCHORS) <= named
-    bench.add("BiRefNet general, 1024²", "39.0 ms", Peak(900.0, 1234.0))
+    bench.add("BiRefNet general, 1024²", "39.0 ms", MemoryPeak(900.0, 1234.0))
     assert bench.rows[0].line() == (
         "| BiRefNet general, 1024² | 39.0 ms | 1,234 MB on the GPU, 900 MB | ≤ 40 ms "
         "| 57.7 ms RTX 4090, 69.4 ms A100 (fp16) |"

@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 pytest.importorskip("nobg")
 
 from vidgen.stages import birefnet
-from vidgen.stages.birefnet import BiRefNet, Variant, load_network, ways
+from vidgen.stages.birefnet import BiRefNet, Variant, load_network, variants
 
 pytestmark = pytest.mark.gpu
 
@@ -282,13 +282,13 @@ def test_numbers_beyond_half_precision_are_computed_again(weights: Path, photo: 
 def test_a_device_has_its_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     large, lite = Variant("large", Path("a")), Variant("lite", Path("b"))
     small = Variant("lite", Path("b"), side=512)
-    assert ways(large, lite, "cuda:0") == (large, lite, small)
-    assert ways(large, None, "cuda:0") == (large, Variant("large", Path("a"), side=512))
+    assert variants(large, lite, "cuda:0") == (large, lite, small)
+    assert variants(large, None, "cuda:0") == (large, Variant("large", Path("a"), side=512))
     monkeypatch.setattr(birefnet, "usable_cores", lambda: 2)
-    assert ways(large, lite, "cpu") == (small,)
+    assert variants(large, lite, "cpu") == (small,)
     monkeypatch.setattr(birefnet, "usable_cores", lambda: 16)
-    assert ways(large, lite, "cpu") == (lite, small)
-    assert ways(None, None, "cpu") == ()
+    assert variants(large, lite, "cpu") == (lite, small)
+    assert variants(None, None, "cpu") == ()
 
 
 def test_release_lets_go_and_load_brings_back(weights: Path, photo: Pixels) -> None:

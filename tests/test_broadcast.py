@@ -22,7 +22,7 @@ from vidgen.events import (
     StageStarted,
 )
 from vidgen.progress.broadcast import Broadcast
-from vidgen.progress.wire import Remaining
+from vidgen.progress.wire import Eta
 
 TASK = "550e8400-e29b-41d4-a716-446655440000"
 
@@ -411,11 +411,11 @@ def test_an_estimate_stands_in_stage_and_progress_events_only(
 ) -> None:
     asked: list[str] = []
 
-    def estimate(event: Event) -> Remaining | None:
+    def estimate(event: Event) -> Eta | None:
         asked.append(type(event).__name__)
         if isinstance(event, StageStarted):
             return None
-        return Remaining(12.3456, None, "rate")
+        return Eta(12.3456, None, "rate")
 
     emit = Broadcast(TASK, [seen.append], estimate=estimate, clock=world.clock)
     emit(StageStarted("rendering"))
@@ -444,7 +444,7 @@ def test_values_that_json_does_not_know_are_written_as_text(
 def test_an_estimate_that_fails_is_given_up(seen: list[Envelope]) -> None:
     asked: list[Event] = []
 
-    def estimate(event: Event) -> Remaining | None:
+    def estimate(event: Event) -> Eta | None:
         asked.append(event)
         raise ZeroDivisionError
 

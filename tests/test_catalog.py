@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vidgen import catalog
-from vidgen.catalog import Catalog, Model, Removed, Shelved
+from vidgen.catalog import Catalog, CatalogEntry, Model, Removal
 from vidgen.errors import InputError, SetupError
 from vidgen.paths import Home
 
@@ -70,7 +70,7 @@ def test_every_row_is_complete_and_pinned() -> None:
 
 
 def test_the_full_set_is_what_a_full_run_needs() -> None:
-    assert [model.name for model in catalog.named("full")] == [
+    assert [model.name for model in catalog.find_models("full")] == [
         "yolo26n",
         "birefnet",
         "birefnet_lite",
@@ -82,13 +82,13 @@ def test_the_full_set_is_what_a_full_run_needs() -> None:
 
 
 def test_a_name_finds_one_model_and_all_finds_all() -> None:
-    assert [model.name for model in catalog.named("yolo26m")] == ["yolo26m"]
-    assert catalog.named("all") == list(catalog.models().values())
+    assert [model.name for model in catalog.find_models("yolo26m")] == ["yolo26m"]
+    assert catalog.find_models("all") == list(catalog.models().values())
 
 
 def test_an_unknown_name_tells_the_known_ones() -> None:
     with pytest.raises(InputError, match="no model or set called yolo99") as told:
-        catalog.named("yolo99")
+        catalog.find_models("yolo99")
     assert "embedded" in told.value.hint
     assert "centerface" in told.value.hint
 
@@ -166,10 +166,10 @@ def test_path_answers_only_a_verified_file(home: Home, own_rows: Model) -> None:
 
 def test_listed_tells_state_place_and_weight(home: Home, own_rows: Model) -> None:
     shelf = Catalog(home)
-    assert shelf.listed("tiny") == (Shelved(own_rows, "missing", shelf.file(own_rows), 0),)
+    assert shelf.inventory("tiny") == (CatalogEntry(own_rows, "missing", shelf.file(own_rows), 0),)
     file = on_disk(shelf, own_rows)
     file.with_name("made-of-it.safetensors").write_bytes(b"x" * 10)
-    assert shelf.listed("tiny", verify=True) == (Shelved(own_rows, "ready", file, 810),)
+    assert shelf.inventory("tiny", verify=True) == (CatalogEntry(own_rows, "ready", file, 810),)
 
 
 def test_remove_takes_the_file_and_what_was_made_of_it(home: Home, own_rows: Model) -> None:
@@ -178,7 +178,7 @@ def test_remove_takes_the_file_and_what_was_made_of_it(home: Home, own_rows: Mod
     file.with_name("made-of-it.safetensors").write_bytes(b"x" * 10)
     file.with_name("settings").mkdir()
     assert shelf.state(own_rows) == "ready"  # which leaves a seal
-    assert shelf.remove("tiny") == (Removed(own_rows, 810, still_cached=False),)
+    assert shelf.remove("tiny") == (Removal(own_rows, 810, still_cached=False),)
     assert not file.parent.exists()
     assert shelf.remove("tiny") == ()
 
@@ -188,7 +188,7 @@ def test_remove_keeps_a_hash_that_a_download_fixed(home: Home, own_rows: Model) 
     file = on_disk(shelf, own_rows)
     catalog.lock_file(file).write_text("f" * 64 + "\n", "ascii")
     shelf.remove("tiny")
-    assert shelf.locked_hash(own_rows) == "f" * 64
+    assert shelf.lock_hash(own_rows) == "f" * 64
 
 
 def test_remove_tells_when_another_cache_keeps_the_bytes(
@@ -197,4 +197,4 @@ def test_remove_tells_when_another_cache_keeps_the_bytes(
     shelf = Catalog(home)
     file = on_disk(shelf, own_rows)
     (tmp_path / "cached").hardlink_to(file)
-    assert shelf.remove("tiny") == (Removed(own_rows, 800, still_cached=True),)
+    assert shelf.remove("tiny") == (Removal(own_rows, 800, still_cached=True),)

@@ -23,9 +23,9 @@ from vidgen.errors import InputError, SetupError
 from vidgen.events import Envelope
 from vidgen.paths import Home
 from vidgen.progress import follower as follower_module
-from vidgen.progress.client import Follower, Link, Told, exit_code, watch
+from vidgen.progress.client import HostEvent, Link, RunClient, exit_code, watch
 from vidgen.progress.server import serve
-from vidgen.progress.server_settings import Rules
+from vidgen.progress.server_settings import ServeSettings
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
 
@@ -100,7 +100,7 @@ def test_a_restarted_server_loses_and_repeats_nothing(home: Home, run: Run) -> N
     got = []
     kills, starting = 0, threading.Timer(0, print)
     with serving_process(home) as server:
-        follower = Follower(server.url, run.id, on_link=links.append, sleep=nap)
+        follower = RunClient(server.url, run.id, on_link=links.append, sleep=nap)
         for envelope in follower.events():
             got.append(envelope.seq)
             is_up = server.process.poll() is None
@@ -145,7 +145,7 @@ def test_a_line_that_falls_silent_is_left(
     with served(home) as server, silent_line(server.port) as port:
         later(0.8, run.write, "log", "complete")
         url = f"http://127.0.0.1:{port}"
-        follower = Follower(url, run.id, on_link=lambda k: links.append(k.state), sleep=nap)
+        follower = RunClient(url, run.id, on_link=lambda k: links.append(k.state), sleep=nap)
         assert [e.seq for e in follower.events()] == [1, 2, 3, 4, 5]
     assert links == ["connected", "lost", "connected"]
 
@@ -200,7 +200,7 @@ def test_a_line_that_is_cut_in_the_middle_of_events(home: Home, run: Run) -> Non
     run.write("log", count=60, text="é" * 20)
     run.write("complete")
     with served(home) as server, cut_line(server.port) as port:
-        follower = Follower(f"http://127.0.0.1:{port}", run.id, sleep=nap)
+        follower = RunClient(f"http://127.0.0.1:{port}", run.id, sleep=nap)
         assert [e.seq for e in follower.events()] == list(range(1, 62))
 
 
@@ -238,7 +238,7 @@ def test_long_polls_take_over_where_streams_do_not_come_through(
         with relaying(Buffering) as port:
             later(1.5, run.write, "log", "complete")
             url = f"http://127.0.0.1:{port}"
-            follower = Follower(url, run.id, on_link=lambda k: states.append(k.state), sleep=nap)
+            follower = RunClient(url, run.id, on_link=lambda k: states.append(k.state), sleep=nap)
             assert [e.seq for e in follower.events()] == [1, 2, 3, 4, 5]
     assert states[:3] == ["lost", "lost", "polling"]
     assert states.count("polling") >= 2  # it went back to streams in between
@@ -272,7 +272,7 @@ def test_a_proxy_that_packs_streams_is_kept_from_it(
         monkeypatch.setattr(Buffering, "upstream", server.port)
         with relaying(Zipping) as port:
             url = f"http://127.0.0.1:{port}"
-            follower = Follower(url, run.id, on_link=lambda k: links.append(k.state), sleep=nap)
+            follower = RunClient(url, run.id, on_link=lambda k: links.append(k.state), sleep=nap)
             assert [e.seq for e in follower.events()] == [1, 2]
     assert links == ["connected"]
 
@@ -280,7 +280,7 @@ def test_a_proxy_that_packs_streams_is_kept_from_it(
 def test_a_replaced_log_is_told_as_a_whole(home: Home, run: Run) -> None:
     run.write("log", count=3)
     with served(home) as server:
-        events = Follower(server.url, run.id, sleep=nap).events()
+        events = RunClient(server.url, run.id, sleep=nap).events()
         assert [next(events).seq for _ in range(3)] == [1, 2, 3]
         run.folder.events.unlink()
         run.seq = 0
@@ -381,7 +381,7 @@ def test_a_run_is_watched_by_https(home: Home, run: Run, pem: tuple[Path, Path])
 def test_a_certificate_without_its_key_is_told(home: Home, pem: tuple[Path, Path]) -> None:
     for cert, key in ((pem[0], None), (pem[1], pem[0]), (pem[0].parent / "nothing.pem", pem[1])):
         with pytest.raises(SetupError, match="The TLS certificate or its key cannot be used"):
-            serve(home, Rules(), tls_cert=cert, tls_key=key)
+            serve(home, ServeSettings(), tls_cert=cert, tls_key=key)
 
 
 def test_what_will_never_work_is_said_at_once(home: Home) -> None:
@@ -398,15 +398,15 @@ def test_what_will_never_work_is_said_at_once(home: Home) -> None:
 def test_a_server_that_was_never_there_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower_module, "FIRST_CONTACT_SECONDS", 0.05)
     with pytest.raises(SetupError, match="cannot be reached"):
-        list(Follower(f"127.0.0.1:{free_port()}", "last", sleep=nap).events())
+        list(RunClient(f"127.0.0.1:{free_port()}", "last", sleep=nap).events())
 
 
 def test_back_off_has_full_jitter_and_a_cap() -> None:
     slept: list[float] = []
-    follower = Follower("host", sleep=slept.append, chance=lambda: 0.5)
+    follower = RunClient("host", sleep=slept.append, chance=lambda: 0.5)
     for _ in range(8):
-        follower._back_off(follower_module.Lost("x"), 0.0)
-    follower._back_off(follower_module.Lost("x", retry_after=60.0), 0.0)
+        follower._back_off(follower_module.ConnectionLost("x"), 0.0)
+    follower._back_off(follower_module.ConnectionLost("x", retry_after=60.0), 0.0)
     assert slept == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0, 60.0]
 
 
@@ -419,7 +419,7 @@ def test_back_off_has_full_jitter_and_a_cap() -> None:
     ],
 )
 def test_any_address_of_the_server_will_do(pasted: str, base: str) -> None:
-    assert Follower(pasted).base == base
+    assert RunClient(pasted).base == base
 
 
 def test_how_a_watch_ends() -> None:
@@ -431,7 +431,7 @@ def test_how_a_watch_ends() -> None:
     }
     assert codes == {"complete": 0, "error": 4, "cancelled": 130, "interrupted": 4}
     assert exit_code(None) == 4
-    assert Told("h", end("x")).host == "h"
+    assert HostEvent("h", end("x")).host == "h"
 
 
 @pytest.mark.parametrize(
@@ -457,7 +457,7 @@ def test_the_title_is_told_and_its_lack_loses_nothing(home: Home) -> None:
     with served(home) as server:
         assert {t.title for t in watch([server.url], run.id)} == {"nightly"}
         with cut_line(server.port, most=700) as port:  # too few bytes for the snapshot
-            follower = Follower(f"http://127.0.0.1:{port}", run.id, sleep=nap)
+            follower = RunClient(f"http://127.0.0.1:{port}", run.id, sleep=nap)
             assert [e.seq for e in follower.events()] == [1, 2]
             assert follower.title == ""
 

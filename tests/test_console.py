@@ -6,11 +6,11 @@ from typing import get_args
 
 import pytest
 
-from vidgen.catalog import Model, Shelved, State
+from vidgen.catalog import CatalogEntry, Model, State
 from vidgen.console import download_bars, print_models, print_removal
 
 ROWS = tuple(
-    Shelved(
+    CatalogEntry(
         Model(
             name=name,
             stage="birefnet_removal",

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from benchmarks.articulation import Articulation, judged
 from benchmarks.voices import TEXTS, Voice, voice, with_noise
 from vidgen.quality import envelope
-from vidgen.renderers.base import Look
-from vidgen.renderers.puppet.closures import pressed
-from vidgen.renderers.puppet.controls import CURVES, MOUTH, Controls, controls, sampled
+from vidgen.renderers.base import MotionOptions
+from vidgen.renderers.puppet.closures import lip_press
+from vidgen.renderers.puppet.controls import CURVES, MOUTH, MouthCurves, mouth_curves, sample_curves
 from vidgen.renderers.puppet.espeak import Phone
-from vidgen.renderers.puppet.phonemes import Words
-from vidgen.renderers.puppet.sound import Sound, at_16k, listen
+from vidgen.renderers.puppet.phonemes import TimedPhones
+from vidgen.renderers.puppet.sound import SpeechFeatures, at_16k, listen
 from vidgen.renderers.puppet.visemes import kind
 from vidgen.work import Floats, Speech
 
@@ -41,9 +41,9 @@ def known(
 
 
 @cache
-def alone(language: str, speaker: str, text: str = "") -> Controls:
+def alone(language: str, speaker: str, text: str = "") -> MouthCurves:
     """The mouth by the sound alone."""
-    return controls(known(language, speaker, text).speech, Look())
+    return mouth_curves(known(language, speaker, text).speech, MotionOptions())
 
 
 def speech(samples: Array, rate: int = RATE, text: str = "") -> Speech:
@@ -60,11 +60,11 @@ def noise(seconds: float = 3.0, size: float = 0.1, rate: int = RATE) -> Floats:
     return np.asarray(size * rng.standard_normal(int(seconds * rate)), np.float32)
 
 
-def measured(made: Controls, voice: Voice) -> Articulation:
+def measured(made: MouthCurves, voice: Voice) -> Articulation:
     """What a film at 25 frames per second would show."""
     count = int(voice.speech.seconds * 25)
     times = (np.arange(count) + 0.5) / 25
-    jaw = sampled(made, Fraction(25), 0, count)["jaw"].astype(np.float64)
+    jaw = sample_curves(made, Fraction(25), 0, count)["jaw"].astype(np.float64)
     loud = envelope(voice.speech.samples, voice.speech.rate)
     return judged(jaw, times, loud, voice.phones)
 
@@ -97,7 +97,7 @@ def test_closures_are_heard_in_speakers_and_languages_not_trained_on(
     language: str, speaker: str
 ) -> None:
     heard = known(language, speaker, "")
-    on = pressed(listen(heard.speech.samples, RATE)) >= 0.5
+    on = lip_press(listen(heard.speech.samples, RATE)) >= 0.5
     hits, wrong = [], []
     for phone in heard.phones:
         inside = on[int(phone.start * 100) : int(np.ceil(phone.end * 100)) + 1]
@@ -109,13 +109,15 @@ def test_closures_are_heard_in_speakers_and_languages_not_trained_on(
     assert np.mean(wrong) <= 0.03
 
 
-@pytest.mark.parametrize("look", [Look(), Look(fps=Fraction(24)), Look(fps=Fraction(60))])
-def test_with_the_words_lips_meet_for_every_bilabial(look: Look) -> None:
+@pytest.mark.parametrize(
+    "look", [MotionOptions(), MotionOptions(fps=Fraction(24)), MotionOptions(fps=Fraction(60))]
+)
+def test_with_the_words_lips_meet_for_every_bilabial(look: MotionOptions) -> None:
     heard = known("en-gb", "Male2", "", 150, 0.8)
-    made = controls(replace(heard.speech, text=heard.text), replace(look, language="en-gb"))
+    made = mouth_curves(replace(heard.speech, text=heard.text), replace(look, language="en-gb"))
     count = int(heard.speech.seconds * look.fps)
     times = (np.arange(count, dtype=np.float64) + 0.5) / float(look.fps)
-    jaw = sampled(made, look.fps, 0, count)["jaw"].astype(np.float64)
+    jaw = sample_curves(made, look.fps, 0, count)["jaw"].astype(np.float64)
     found = judged(jaw, times, envelope(heard.speech.samples, RATE), heard.phones)
     assert made.source == "text"
     assert made.note == ""
@@ -128,7 +130,7 @@ def test_with_the_words_lips_meet_for_every_bilabial(look: Look) -> None:
 def test_rounded_and_spread_vowels_differ() -> None:
     heard = known("en-gb", "Female1", SHORT)
     for text in ("", heard.text):
-        made = controls(replace(heard.speech, text=text), Look(language="en-gb"))
+        made = mouth_curves(replace(heard.speech, text=text), MotionOptions(language="en-gb"))
 
         def mean(curve: Floats, signs: str) -> float:
             parts = [
@@ -146,7 +148,7 @@ def test_rounded_and_spread_vowels_differ() -> None:
 def test_other_words_are_left_aside_with_a_note() -> None:
     heard = known("en-gb", "Female1", SHORT)
     other = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich. " * 3
-    made = controls(replace(heard.speech, text=other), Look(language="de"))
+    made = mouth_curves(replace(heard.speech, text=other), MotionOptions(language="de"))
     assert (made.source, made.note) == ("sound", "puppet.text_misfit")
     assert np.array_equal(made.jaw, alone("en-gb", "Female1", SHORT).jaw)
 
@@ -154,16 +156,16 @@ def test_other_words_are_left_aside_with_a_note() -> None:
 def test_a_recogniser_is_asked_when_there_are_no_words() -> None:
     heard = known("en-gb", "Female1", SHORT)
 
-    def recogniser(sound: Sound) -> Words:
-        return Words(heard.phones)
+    def recogniser(sound: SpeechFeatures) -> TimedPhones:
+        return TimedPhones(heard.phones)
 
-    assert controls(heard.speech, Look(), recogniser).source == "recogniser"
-    assert controls(heard.speech, Look(), lambda _: Words(())).source == "sound"
+    assert mouth_curves(heard.speech, MotionOptions(), recogniser).source == "recogniser"
+    assert mouth_curves(heard.speech, MotionOptions(), lambda _: TimedPhones(())).source == "sound"
 
 
 def test_same_voice_same_curves() -> None:
     one = alone("en-gb", "Female1", SHORT)
-    two = controls(known("en-gb", "Female1", SHORT).speech, Look())
+    two = mouth_curves(known("en-gb", "Female1", SHORT).speech, MotionOptions())
     for name in CURVES:
         assert np.array_equal(getattr(one, name), getattr(two, name))
 
@@ -171,7 +173,7 @@ def test_same_voice_same_curves() -> None:
 def test_mouth_scales_and_switches_off() -> None:
     heard = known("en-gb", "Female1", SHORT).speech
     usual = alone("en-gb", "Female1", SHORT)
-    half, off = (controls(heard, Look(mouth=scale)) for scale in (0.5, 0.0))
+    half, off = (mouth_curves(heard, MotionOptions(mouth=scale)) for scale in (0.5, 0.0))
     assert np.allclose(half.jaw, 0.5 * usual.jaw)
     assert not any(getattr(off, name).any() for name in MOUTH)
     assert np.array_equal(off.loud, usual.loud)  # the head still hears the voice
@@ -179,11 +181,11 @@ def test_mouth_scales_and_switches_off() -> None:
 
 def test_frames_are_read_at_their_centres() -> None:
     ramp = np.linspace(0, 1, 101).astype(np.float32)
-    made = replace(controls(speech(np.zeros(RATE)), Look()), jaw=ramp)
-    frames = sampled(made, Fraction(25), 2, 5)
+    made = replace(mouth_curves(speech(np.zeros(RATE)), MotionOptions()), jaw=ramp)
+    frames = sample_curves(made, Fraction(25), 2, 5)
     assert np.allclose(frames["jaw"], [0.10, 0.14, 0.18])
     assert set(frames) == set(CURVES)
-    whole = sampled(made, Fraction(25), 0, 25)
+    whole = sample_curves(made, Fraction(25), 0, 25)
     assert np.array_equal(whole["jaw"][2:5], frames["jaw"])
 
 
@@ -211,7 +213,7 @@ BAD: dict[str, Callable[[], Speech]] = {
 @pytest.mark.parametrize("text", ["", "Some words."])
 def test_any_sound_gives_whole_curves(made: Callable[[], Speech], text: str) -> None:
     sent = replace(made(), text=text)
-    found = controls(sent, Look())
+    found = mouth_curves(sent, MotionOptions())
     count = int(np.ceil(round(sent.seconds * 100, 6))) + 1
     for name in CURVES:
         curve = getattr(found, name)
@@ -235,7 +237,7 @@ STILL: dict[str, Floats] = {
 
 @pytest.mark.parametrize("sound", STILL.values(), ids=STILL.keys())
 def test_a_sound_without_speech_leaves_the_mouth_shut(sound: Floats) -> None:
-    made = controls(speech(sound), Look())
+    made = mouth_curves(speech(sound), MotionOptions())
     assert made.jaw.max() <= 0.02
 
 
@@ -243,7 +245,7 @@ def test_steady_noise_and_hum_do_not_move_the_mouth_in_pauses() -> None:
     heard = known("en-gb", "Female1", "").speech.samples[: 8 * RATE]
     padded = np.concatenate([np.zeros(RATE), heard, np.zeros(2 * RATE), heard]).astype(np.float32)
     hum = tone(50, len(padded) / RATE, size=0.02) + tone(100, len(padded) / RATE, size=0.01)
-    made = controls(speech(with_noise(padded, 25) + hum), Look())
+    made = mouth_curves(speech(with_noise(padded, 25) + hum), MotionOptions())
     assert made.jaw[20:80].max() <= 0.05
     assert made.jaw[920:1080].max() <= 0.05
     assert made.jaw[1100:1700].max() >= 0.9
@@ -270,7 +272,7 @@ def changed(how: str, samples: Floats) -> Speech:
 @pytest.mark.parametrize("how", ["clipped", "telephone", "96 kHz", "DC offset", "faint", "dull"])
 def test_a_poor_recording_still_moves_the_mouth(how: str) -> None:
     heard = known("en-gb", "Female1", SHORT)
-    found = measured(controls(changed(how, heard.speech.samples), Look()), heard)
+    found = measured(mouth_curves(changed(how, heard.speech.samples), MotionOptions()), heard)
     assert found.r >= 0.60
     assert abs(found.lag_ms) <= 20
     assert found.ratio >= 1.8
@@ -279,7 +281,7 @@ def test_a_poor_recording_still_moves_the_mouth(how: str) -> None:
 def test_a_voice_that_breaks_off_is_followed_to_its_end() -> None:
     heard = known("en-gb", "Female1", "").speech.samples
     end = int(1.35 * RATE)  # inside a vowel
-    made = controls(speech(heard[:end]), Look())
+    made = mouth_curves(speech(heard[:end]), MotionOptions())
     assert len(made.jaw) == 136
     assert made.jaw[-12:].max() > 0.2
 
@@ -287,7 +289,9 @@ def test_a_voice_that_breaks_off_is_followed_to_its_end() -> None:
 def test_a_whisper_opens_the_mouth() -> None:
     heard = known("en-gb", "Female1", "").speech.samples
     loud = np.sqrt(np.convolve(np.square(heard), np.ones(400) / 400, "same"))
-    made = controls(speech(np.asarray(loud * noise(len(heard) / RATE, 0.3), np.float32)), Look())
+    made = mouth_curves(
+        speech(np.asarray(loud * noise(len(heard) / RATE, 0.3), np.float32)), MotionOptions()
+    )
     assert np.percentile(made.jaw, 95) > 0.5
 
 
@@ -299,7 +303,7 @@ def test_sound_is_kept_when_it_comes_at_another_rate() -> None:
 def test_phones_at_the_very_ends_stay_inside() -> None:
     phones = (Phone(0.0, 0.1, "m"), Phone(0.1, 0.5, "a"), Phone(0.5, 0.6, "p"))
     sent = speech(tone(150, 0.6) + tone(700, 0.6))
-    made = controls(sent, Look(), lambda _: Words(phones))
+    made = mouth_curves(sent, MotionOptions(), lambda _: TimedPhones(phones))
     assert made.press[3] == 1.0
     assert made.press[57] == 1.0
     assert made.press[30] == 0.0

@@ -16,7 +16,7 @@ from vidgen.photo import open_photo
 from vidgen.renderers.puppet import figure
 from vidgen.settings import Options
 from vidgen.stages.detect import Detect
-from vidgen.stages.framing import ASPECTS, Crop, Scene, choose_crop, cut_out
+from vidgen.stages.framing import ASPECTS, Crop, Scene, choose_framing, crop_frame
 from vidgen.work import Box, Notes, Photo, Pixels, Subject, Work
 
 # Framing: pure geometry
@@ -39,18 +39,20 @@ def is_inside(scene: Scene, crop: Crop) -> bool:
 
 def test_keep_shows_the_whole_photo() -> None:
     scene = Scene(1000, 700, (300, 200), 90)
-    assert choose_crop(scene, "keep", "keep") == Crop(0, 0, 1000, 700)
+    assert choose_framing(scene, "keep", "keep") == Crop(0, 0, 1000, 700)
 
 
 def test_auto_keeps_a_photo_with_a_large_face() -> None:
-    assert choose_crop(Scene(1000, 700, (500, 300), 200), "auto", "keep") == Crop(0, 0, 1000, 700)
+    assert choose_framing(Scene(1000, 700, (500, 300), 200), "auto", "keep") == Crop(
+        0, 0, 1000, 700
+    )
 
 
 @pytest.mark.parametrize("framing", ["auto", "head"])
 @pytest.mark.parametrize("aspect", ["keep", *ASPECTS])
 def test_a_small_face_gets_head_and_shoulders(framing: str, aspect: str) -> None:
     scene = Scene(4000, 3000, (1800, 1400), 300)
-    crop = choose_crop(scene, framing, aspect)
+    crop = choose_framing(scene, framing, aspect)
     share, across, down = placed(scene, crop)
     assert 0.36 <= share <= 0.42
     assert abs(across - 0.5) < 0.02
@@ -64,7 +66,7 @@ def test_a_face_near_the_edge_is_framed_without_inventing_pixels(
     aspect: str, face: tuple[int, int]
 ) -> None:
     scene = Scene(1000, 700, face, 120)
-    crop = choose_crop(scene, "head", aspect)
+    crop = choose_framing(scene, "head", aspect)
     _, across, down = placed(scene, crop)
     if aspect != "16:9" or 300 < face[0] < 700:
         assert is_inside(scene, crop)
@@ -75,7 +77,7 @@ def test_a_face_near_the_edge_is_framed_without_inventing_pixels(
 @pytest.mark.parametrize("aspect", list(ASPECTS))
 def test_keep_with_a_shape_takes_the_largest_part_round_the_face(aspect: str) -> None:
     scene = Scene(1000, 700, (200, 300), 150)
-    crop = choose_crop(scene, "keep", aspect)
+    crop = choose_framing(scene, "keep", aspect)
     assert is_inside(scene, crop)
     assert crop.width == 1000 or crop.height == 700
     assert crop.width / crop.height == pytest.approx(ASPECTS[aspect], abs=0.01)
@@ -83,14 +85,14 @@ def test_keep_with_a_shape_takes_the_largest_part_round_the_face(aspect: str) ->
 
 def test_a_large_face_is_not_cut_to_fit_a_wide_film() -> None:
     scene = Scene(600, 800, (300, 400), 400)
-    crop = choose_crop(scene, "auto", "16:9")
+    crop = choose_framing(scene, "auto", "16:9")
     assert placed(scene, crop)[0] <= 0.57
 
 
 def test_other_people_are_left_out() -> None:
     other = (1000.0, 180.0, 1150.0, 380.0)
     scene = Scene(1600, 900, (600, 300), 220, (other,))
-    crop = choose_crop(scene, "auto", "keep")
+    crop = choose_framing(scene, "auto", "keep")
     assert crop.left + crop.width <= 1000
     assert is_inside(scene, crop)
 
@@ -110,12 +112,12 @@ def test_films_have_even_sides(crop: Crop, height: int, aspect: str, size: tuple
 
 def test_a_crop_within_the_photo_is_the_photos_pixels() -> None:
     rgb = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
-    assert (cut_out(rgb, Crop(10, 20, 40, 30), (40, 30)) == rgb[20:50, 10:50]).all()
+    assert (crop_frame(rgb, Crop(10, 20, 40, 30), (40, 30)) == rgb[20:50, 10:50]).all()
 
 
 def test_beyond_the_photo_is_something_like_it() -> None:
     rgb = np.full((60, 80, 3), (200, 120, 40), np.uint8)
-    made = cut_out(rgb, Crop(-20, -10, 120, 90), (120, 90))
+    made = crop_frame(rgb, Crop(-20, -10, 120, 90), (120, 90))
     assert made.shape == (90, 120, 3)
     assert np.abs(made.astype(int) - (200, 120, 40)).max() <= 1
 

@@ -21,10 +21,10 @@ from vidgen.paths import Home
 RUN = """
 import sys
 from pathlib import Path
-from vidgen.device import held
+from vidgen.device.queue import device_slot
 from vidgen.paths import Home
 def say(*words): print(*words, flush=True)
-with held(Home(Path(sys.argv[1])), "cpu", sys.argv[2],
+with device_slot(Home(Path(sys.argv[1])), "cpu", sys.argv[2],
           lambda holder: say("behind", holder), lambda place: say("place", place)):
     say("runs")
     sys.stdin.read()
@@ -76,24 +76,24 @@ def running(home: Home, *tasks: str) -> Iterator[list[Run]]:
 
 
 def test_the_cpu_is_always_there() -> None:
-    assert device.resolve("cpu") == "cpu"
+    assert device.resolve_device("cpu") == "cpu"
     assert "core" in device.cpu_name()
 
 
 @pytest.mark.parametrize("word", ["gpu", "cuda:x", "tpu:0", ""])
 def test_an_unknown_word_is_told(word: str) -> None:
     with pytest.raises(InputError) as told:
-        device.resolve(word)
+        device.resolve_device(word)
     assert told.value.code == "device.unknown"
 
 
 def test_without_the_extra_the_pip_line_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "has_gpu_extra", lambda: False)
     with pytest.raises(SetupError) as told:
-        device.resolve("cuda")
+        device.resolve_device("cuda")
     assert told.value.code == "device.no_extra"
     assert 'pip install "vidgen[gpu]"' in told.value.hint
-    assert device.resolve("auto") == "cpu"
+    assert device.resolve_device("auto") == "cpu"
 
 
 @pytest.mark.gpu
@@ -101,7 +101,7 @@ def test_a_gpu_that_is_not_there_is_told() -> None:
     torch = pytest.importorskip("torch")
     number = torch.cuda.device_count()
     with pytest.raises(DeviceError) as told:
-        device.resolve(f"cuda:{number}")
+        device.resolve_device(f"cuda:{number}")
     assert told.value.code == "device.absent"
 
 
@@ -111,7 +111,7 @@ def test_a_gpu_that_is_not_there_is_told() -> None:
 def test_a_free_device_is_held_at_once_and_free_again(home: Home) -> None:
     said: list[object] = []
     for _ in range(2):
-        with device.held(home, "cpu", "mine", said.append, said.append):
+        with device.device_slot(home, "cpu", "mine", said.append, said.append):
             assert home.device_lock("cpu").with_suffix(".holder").read_text() == "mine"
     assert said == []
     assert not home.device_lock("cpu").with_suffix(".holder").exists()
@@ -119,8 +119,8 @@ def test_a_free_device_is_held_at_once_and_free_again(home: Home) -> None:
 
 def test_another_device_is_another_queue(home: Home) -> None:
     with (
-        device.held(home, "cuda:0", "a", lambda _: None),
-        device.held(home, "cuda:1", "b", lambda _: pytest.fail("it is free")),
+        device.device_slot(home, "cuda:0", "a", lambda _: None),
+        device.device_slot(home, "cuda:1", "b", lambda _: pytest.fail("it is free")),
     ):
         pass
 
@@ -224,25 +224,25 @@ class AcceleratorError(RuntimeError):
     ],
 )
 def test_what_a_device_does_is_its_own_fault(error: Exception, code: str) -> None:
-    with pytest.raises(DeviceError) as told, device.blaming("cuda:0"):
+    with pytest.raises(DeviceError) as told, device.device_errors("cuda:0"):
         raise error
     assert (told.value.code, told.value.details["device"]) == (code, "cuda:0")
     assert "\n" not in told.value.message
 
 
 def test_another_error_is_not_the_devices() -> None:
-    with pytest.raises(RuntimeError, match="shapes"), device.blaming("cuda:0"):
+    with pytest.raises(RuntimeError, match="shapes"), device.device_errors("cuda:0"):
         raise RuntimeError("shapes do not fit")
 
 
 def test_the_peak_of_a_stage_is_measured() -> None:
-    with device.measured("cpu") as small:
+    with device.measure_peak("cpu") as small:
         pass
-    with device.measured("cpu") as large:
+    with device.measure_peak("cpu") as large:
         block = bytearray(200_000_000)
         block[::4096] = b"x" * len(block[::4096])
         del block
-    with device.measured("cpu") as after:
+    with device.measure_peak("cpu") as after:
         pass
     assert large.memory_mb > small.memory_mb + 150
     assert large.gpu_memory_mb is None
@@ -274,11 +274,11 @@ def test_a_gpus_peak_is_measured_from_before_its_first_use(
 ) -> None:
     cuda = Cuda()
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
-    with device.measured("cuda:0") as unused:
+    with device.measure_peak("cuda:0") as unused:
         pass
-    with device.measured("cuda:0") as first:
+    with device.measure_peak("cuda:0") as first:
         cuda.started, cuda.peak = True, 3_000_000_000
-    with device.measured("cuda:0") as second:
+    with device.measure_peak("cuda:0") as second:
         cuda.peak = max(cuda.peak, 1_000_000_000)
     assert [peak.gpu_memory_mb for peak in (unused, first, second)] == [0.0, 3000.0, 1000.0]
 
@@ -307,21 +307,21 @@ class Slow:
 def test_networks_are_read_while_the_body_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead, "is_short", lambda _: False)
     broken, whole = Slow(fails=True), Slow()
-    with device.loading([broken, whole], "cpu"):
+    with device.prefetch([broken, whole], "cpu"):
         assert whole.loaded.wait(5)
 
 
 def test_nothing_is_read_ahead_when_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead, "is_short", lambda _: True)
     network = Slow()
-    with device.loading([network], "cpu"):
+    with device.prefetch([network], "cpu"):
         assert not network.loaded.wait(0.1)
 
 
 def test_an_early_end_stops_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead, "is_short", lambda _: False)
     networks = [Slow() for _ in range(50)]
-    with device.loading(networks, "cpu"):
+    with device.prefetch(networks, "cpu"):
         assert networks[0].loaded.wait(5)
     assert not networks[-1].loaded.is_set()
 
@@ -332,7 +332,7 @@ def test_a_network_is_let_go_only_when_memory_is_short(
 ) -> None:
     monkeypatch.setattr(ahead, "is_short", lambda _: short)
     network = Slow()
-    assert device.done_with(network, "cpu") is short
+    assert device.release_if_short(network, "cpu") is short
     assert network.released is short
 
 

@@ -19,8 +19,8 @@ from tests.fake_did import KEY, MAIL, FakeDid
 from tests.fake_did_film import FilmKind
 from vidgen.errors import Cancelled, InputError, RenderError, SetupError
 from vidgen.events import Event, StageProgress
-from vidgen.media import encoding_for, join, probe
-from vidgen.renderers.did.estimate import Past
+from vidgen.media import encoding_for, mux_film, probe
+from vidgen.renderers.did.estimate import PastTalks
 from vidgen.stages.did import DidProcessing, DidUpload
 from vidgen.stages.finalize import Finalize
 from vidgen.work import Cutout, Film, Folder, Notes, Speech, Subject, Video
@@ -132,7 +132,7 @@ def test_the_film_joins_with_the_voice(tmp_path: Path) -> None:
     with FakeDid() as fake:
         work = film_by(account(fake.url), shelf(tmp_path), Heard(), Clock().patience())
     target = tmp_path / "joined.mp4"
-    join(work.get(Film), work.get(Speech), target, encoding_for("mp4"))
+    mux_film(work.get(Film), work.get(Speech), target, encoding_for("mp4"))
     found = probe(target)
     assert (found.frame_count, found.video_codec, found.audio_codec) == (40, "h264", "aac")
 
@@ -155,7 +155,7 @@ def test_whatever_film_comes_back_it_joins(
         work = film_by(account(fake.url), shelf(tmp_path), Heard(), Clock().patience())
     film = work.get(Film)
     assert (film.size, film.frame_count) == (size, frames)
-    join(film, work.get(Speech), tmp_path / "joined.mp4", encoding_for("mp4"))
+    mux_film(film, work.get(Speech), tmp_path / "joined.mp4", encoding_for("mp4"))
     assert probe(tmp_path / "joined.mp4").frame_count == frames
 
 
@@ -166,7 +166,7 @@ def test_the_film_goes_into_every_format(format: str, codec: str, tmp_path: Path
         work = DidUpload(who, TASK, patience).run(shelf(tmp_path), Heard())
         work = DidProcessing(who, patience, format=format).run(work, Heard())
     target = tmp_path / f"joined.{format}"
-    join(work.get(Film), work.get(Speech), target, encoding_for(format))
+    mux_film(work.get(Film), work.get(Speech), target, encoding_for(format))
     found = probe(target)
     assert (found.video_codec, found.frame_count, found.size) == (codec, 40, (256, 320))
 
@@ -320,12 +320,12 @@ def test_the_bar_is_an_estimate_that_ends_only_with_the_film(tmp_path: Path) -> 
 
 
 def test_past_talks_teach_the_estimate(tmp_path: Path) -> None:
-    past = Past(tmp_path / "did-times.json")
-    assert past.expected(10) == 25
+    past = PastTalks(tmp_path / "did-times.json")
+    assert past.wait_seconds(10) == 25
     with FakeDid(created=4) as fake:
         film_by(account(fake.url), shelf(tmp_path), Heard(), Clock().patience(), past)
     assert json.loads((tmp_path / "did-times.json").read_text()) == [[1.6, 26.4]]
-    assert past.expected(1.6) == pytest.approx(26.4)
+    assert past.wait_seconds(1.6) == pytest.approx(26.4)
 
 
 @pytest.mark.parametrize("moment", ["waiting", "fetching"])

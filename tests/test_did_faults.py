@@ -226,7 +226,7 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
 
 
 def test_every_row_of_the_table_has_its_own_code() -> None:
-    rows = [row for row in vars(errors).values() if isinstance(row, errors.Row)]
+    rows = [row for row in vars(errors).values() if isinstance(row, errors.ErrorRow)]
     assert len({row.code for row in rows}) == len(rows) > 25
     assert {*errors.BY_KIND.values(), *errors.BY_STATUS.values(), *errors.BY_TALK.values()} <= {
         *rows

@@ -19,11 +19,11 @@ import soundfile
 from tests.did_support import TASK, Heard, account, cutout, film_by, shelf, speech, subject
 from tests.fake_did import KEY
 from vidgen.errors import InputError, SetupError
-from vidgen.messages import catalogue
+from vidgen.messages import message_catalogue
 from vidgen.renderers.did import key, uploads, wire
-from vidgen.renderers.did.estimate import LAST, Past, share
+from vidgen.renderers.did.estimate import LAST, PastTalks, share
 from vidgen.renderers.did.order import Order, OrderBook, Result
-from vidgen.renderers.did.patience import Patience, retry_after
+from vidgen.renderers.did.patience import Timing, retry_after
 from vidgen.renderers.did.wire import Problem, Uploaded
 from vidgen.work import Photo, Pixels, Speech
 
@@ -119,7 +119,7 @@ def test_the_fingerprint_is_of_the_photo_the_samples_and_the_settings() -> None:
     ("seconds", "credits"), [(0.3, 1), (15.0, 1), (15.01, 2), (60, 4), (301, 21)]
 )
 def test_each_begun_15_seconds_cost_a_credit(seconds: float, credits: int) -> None:
-    assert uploads.credits_needed(seconds) == credits
+    assert uploads.credit_cost(seconds) == credits
 
 
 def test_the_key_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_key_file_that_cannot_be_read(content: bytes | None, tmp_path: Path) -
 
 def test_a_key_is_not_pickled() -> None:
     with pytest.raises(TypeError, match="never written down"):
-        pickle.dumps(key.Key(KEY))
+        pickle.dumps(key.AuthKey(KEY))
 
 
 @pytest.mark.parametrize(
@@ -191,9 +191,9 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
 
 
 def test_waits_are_random_up_to_a_doubling_limit() -> None:
-    longest = [replace(Patience(), chance=lambda: 1.0).before_retry(n, None) for n in range(7)]
+    longest = [replace(Timing(), chance=lambda: 1.0).before_retry(n, None) for n in range(7)]
     assert longest == [1, 2, 4, 8, 16, 30, 30]
-    assert replace(Patience(), chance=lambda: 0.0).before_retry(3, 7) == 7
+    assert replace(Timing(), chance=lambda: 0.0).before_retry(3, 7) == 7
 
 
 def test_the_estimate_never_reaches_the_end() -> None:
@@ -207,13 +207,13 @@ def test_the_past_is_forgiving(tmp_path: Path) -> None:
     file = tmp_path / "times.json"
     for content in ("", "[[1]]", '{"a": 1}', "[[-1, 5], [0, 0]]", '[["x", 1]]', "[[1, NaN]]"):
         file.write_text(content)
-        assert Past(file).expected(10) == 25
-    past = Past(file)
+        assert PastTalks(file).wait_seconds(10) == 25
+    past = PastTalks(file)
     for waited in (50, 50, 100, 50):
         past.remember(10, waited)
-    assert past.expected(10) == 50
-    assert past.expected(30) == 70
-    Past(tmp_path / "no" / "folder" / "times.json").remember(1, 1)
+    assert past.wait_seconds(10) == 50
+    assert past.wait_seconds(30) == 70
+    PastTalks(tmp_path / "no" / "folder" / "times.json").remember(1, 1)
 
 
 def test_an_order_comes_back_as_it_was_noted(tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_problems_are_read_leniently(body: object, read: Problem) -> None:
 
 @pytest.mark.parametrize("value", [None, [], {}, {"id": "x"}, {"id": 5, "status": "done"}])
 def test_a_talk_without_id_or_status_is_unreadable(value: object) -> None:
-    with pytest.raises(wire.UnreadableError):
+    with pytest.raises(wire.SchemaError):
         wire.talk(value)
 
 
@@ -298,20 +298,22 @@ def test_every_sentence_is_there_in_every_language() -> None:
     assert len(raised) > 40
     said = raised | {f"{code}_hint" for code in raised} | logged | stages
     for language in ("ja", "zh"):
-        have = {code for code in catalogue(language) if code.startswith("did.")}
+        have = {code for code in message_catalogue(language) if code.startswith("did.")}
         assert have == said
-    assert {code for code in catalogue("en") if code.startswith("did.")} == logged | stages
+    assert {code for code in message_catalogue("en") if code.startswith("did.")} == logged | stages
 
 
 def test_sentences_have_the_same_places_in_every_language() -> None:
     texts = "\n".join(file.read_text("utf-8") for file in SOURCES)
     english = dict(re.findall(r'code="(did\.\w+)",\s+message="([^"]+)"', texts))
-    english |= {code: text for code, text in catalogue("en").items() if code.startswith("did.")}
+    english |= {
+        code: text for code, text in message_catalogue("en").items() if code.startswith("did.")
+    }
     assert len(english) > 40
     for language in ("ja", "zh"):
         for code, sentence in english.items():
             places = sorted(re.findall(r"{[^}]+}", sentence))
-            assert sorted(re.findall(r"{[^}]+}", catalogue(language)[code])) == places, code
+            assert sorted(re.findall(r"{[^}]+}", message_catalogue(language)[code])) == places, code
 
 
 def test_importing_the_stages_loads_nothing_heavy_for_the_key() -> None:
@@ -329,7 +331,7 @@ def test_the_fake_runs_by_hand(tmp_path: Path) -> None:
         assert fake.stdout is not None
         base, secret = (part.partition("=")[2] for part in fake.stdout.readline().split())
         try:
-            quick = Patience(first_poll=0.02, longest_poll=0.1, tick=0.02, settle=0.5)
+            quick = Timing(first_poll=0.02, longest_poll=0.1, tick=0.02, settle=0.5)
             film_by(account(base, key=secret), shelf(tmp_path), Heard(), quick)
         finally:
             fake.terminate()

@@ -3,18 +3,18 @@
 import pytest
 
 from vidgen import catalog, device
-from vidgen.doctor import Finding, examine
+from vidgen.doctor import Finding, run_doctor
 from vidgen.paths import Home
 
 
 def findings(home: Home) -> dict[str, Finding]:
-    return {finding.subject: finding for finding in examine(home)}
+    return {finding.subject: finding for finding in run_doctor(home)}
 
 
 @pytest.mark.parametrize("missing", ["", "ultralytics"])
 def test_half_an_extra_is_told(home: Home, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     monkeypatch.setattr(device, "has_package", lambda package: package != missing)
-    monkeypatch.setattr(device, "resolve", lambda _: "cpu")
+    monkeypatch.setattr(device, "resolve_device", lambda _: "cpu")
     told = findings(home)["gpu extra"]
     if missing:
         assert told.verdict == "note"

@@ -16,7 +16,7 @@ from tests.cli import environment, events, vidgen
 from tests.test_imports import GPU_EXTRA
 from vidgen import demo
 from vidgen.faces import LandmarkNet, Landmarks
-from vidgen.media import read_speech
+from vidgen.media import load_speech
 from vidgen.paths import Home
 from vidgen.quality import envelope
 
@@ -28,7 +28,7 @@ UPPER_LIP, LOWER_LIP, BROW, CHIN = 13, 14, 10, 152
 @pytest.fixture(scope="module")
 def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = "Mama may buy a blue map. Papa saw a bee, a boat and a big apple."
-    return demo.voice(tmp_path_factory.mktemp("voice") / "voice.wav", text)
+    return demo.demo_voice(tmp_path_factory.mktemp("voice") / "voice.wav", text)
 
 
 def openings(film: Path, net: LandmarkNet, start: tuple[int, int, int, int]) -> list[float]:
@@ -67,7 +67,7 @@ def test_the_demo_becomes_a_film_whose_mouth_follows_the_voice(
     assert quality["follows_voice"] is True
     assert abs(quality["offset_ms"]) <= 40
 
-    speech = read_speech(home_with_models.models / "demo_photo" / "voice.wav", max_seconds=60)
+    speech = load_speech(home_with_models.models / "demo_photo" / "voice.wav", max_seconds=60)
     with av.open(str(film)) as container:
         video, audio = container.streams.video[0], container.streams.audio[0]
         count = sum(1 for _ in container.decode(video=0))

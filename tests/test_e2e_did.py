@@ -20,7 +20,10 @@ pytestmark = [pytest.mark.models, pytest.mark.slow]
 def test_a_killed_run_is_resumed_without_buying_again(
     home_with_models: Home, tmp_path: Path, demo_photo: Path
 ) -> None:
-    voice, film = demo.voice(tmp_path / "voice.wav", "Mama may buy a map."), tmp_path / "film.mp4"
+    voice, film = (
+        demo.demo_voice(tmp_path / "voice.wav", "Mama may buy a map."),
+        tmp_path / "film.mp4",
+    )
     arguments = ("run", demo_photo, voice, "-o", film, "--renderer", "d-id", "--height", 256)
     with FakeDid(tmp_path / "did") as fake:
         process = subprocess.Popen(
@@ -48,7 +51,7 @@ def test_a_killed_run_is_resumed_without_buying_again(
 def test_others_need_not_wait_while_d_id_draws(
     home_with_models: Home, tmp_path: Path, demo_photo: Path
 ) -> None:
-    home, voice = home_with_models, demo.voice(tmp_path / "voice.wav", "Mama.")
+    home, voice = home_with_models, demo.demo_voice(tmp_path / "voice.wav", "Mama.")
     inputs = ("run", demo_photo, voice, "--height", 256, "-o")
     with FakeDid(tmp_path / "did", seconds=3600) as fake:
         waiting = subprocess.Popen(
@@ -72,7 +75,7 @@ def test_others_need_not_wait_while_d_id_draws(
 def test_no_key_is_told_before_anything_is_made(
     home_with_models: Home, tmp_path: Path, demo_photo: Path
 ) -> None:
-    voice = demo.voice(tmp_path / "voice.wav", "Mama.")
+    voice = demo.demo_voice(tmp_path / "voice.wav", "Mama.")
     ran = vidgen(home_with_models, "run", demo_photo, voice, "--renderer", "d-id", DID_API_KEY="")
     assert (ran.code, ran.out) == (3, "")
     assert "There is no key for D-ID." in ran.err

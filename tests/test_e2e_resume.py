@@ -18,7 +18,7 @@ from PIL import Image
 from tests.cli import Ran, command, environment, events, vidgen
 from vidgen import demo
 from vidgen.paths import Home
-from vidgen.progress.store import list_tasks
+from vidgen.progress.store import list_runs
 
 pytestmark = [
     pytest.mark.models,
@@ -30,7 +30,7 @@ OPTIONS = ("--height", 256, "--seed", 3)
 
 @pytest.fixture(scope="module")
 def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return demo.voice(tmp_path_factory.mktemp("voice") / "voice.wav", "Mama may buy a map.")
+    return demo.demo_voice(tmp_path_factory.mktemp("voice") / "voice.wav", "Mama may buy a map.")
 
 
 def pictures(film: Path) -> str:
@@ -87,10 +87,10 @@ def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(
     assert "Traceback" not in full.err
     assert events(home)[-1].data["error_code"] in ("output.disk_full", "history.disk_full")
     assert not film.exists()
-    if not list_tasks(home)[0].folder.request.exists():
+    if not list_runs(home)[0].folder.request.exists():
         assert kilobytes == 100  # not even the voice could be copied: nothing to resume
         return
-    assert f"vidgen resume {list_tasks(home)[0].task_id[:8]}" in full.err
+    assert f"vidgen resume {list_runs(home)[0].task_id[:8]}" in full.err
     resumed = vidgen(home, "resume", "last")
     assert resumed.code == 0, resumed.err
     assert pictures(film) == pictures(tmp_path / "whole.mp4")
@@ -127,7 +127,7 @@ def test_another_version_makes_its_own_work_and_says_so(
 ) -> None:
     home, film = home_with_models, tmp_path / "film.mp4"
     killed_while_drawing(home, "run", demo_photo, voice, *OPTIONS, "-o", film, cwd=tmp_path)
-    request = list_tasks(home)[0].folder.request
+    request = list_runs(home)[0].folder.request
     before = request.read_text()
     request.write_text(before.replace('"vidgen": "', '"vidgen": "0.0.0-'))
     assert request.read_text() != before
@@ -153,7 +153,7 @@ def test_a_signal_cancels_and_leaves_nothing_at_the_outputs_name(
         time.sleep(0.01)
     process.send_signal(getattr(signal, name))
     out, err = process.communicate(timeout=20)
-    task = list_tasks(home)[0].task_id[:8]
+    task = list_runs(home)[0].task_id[:8]
     assert (process.returncode, out) == (130, "")
     assert f"Go on with: vidgen resume {task}" in err
     assert events(home)[-1].event_type == "cancelled"

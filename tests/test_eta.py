@@ -12,10 +12,10 @@ from vidgen.paths import Home
 from vidgen.progress.accuracy import accuracy, forecast
 from vidgen.progress.countdown import Countdown
 from vidgen.progress.eta import Estimator
-from vidgen.progress.experience import Experience, Foretold, line, size_class
+from vidgen.progress.experience import StageEstimate, TimeModel, line, size_class
 from vidgen.progress.past import PastRun, StageTime, past_run, past_runs
 from vidgen.progress.store import TaskLog
-from vidgen.progress.wire import Remaining
+from vidgen.progress.wire import Eta
 
 ABOUT = {"voice_seconds": 10.0, "frames": 250, "width": 720, "height": 720, "device": "cpu"}
 
@@ -45,38 +45,38 @@ def past(seconds: float = 10.0, *, pace: float = 1.0, **more: Any) -> PastRun:
 # --- experience
 
 
-def seconds(known: Experience, stage: str, wanted: Mapping[str, Any], *traits: Any) -> float | None:
+def seconds(known: TimeModel, stage: str, wanted: Mapping[str, Any], *traits: Any) -> float | None:
     told = known.stage_time(stage, wanted, *traits)
     return told.seconds if told else None
 
 
 def test_nothing_is_known_before_the_first_run() -> None:
-    assert Experience(()).run_seconds(request()) is None
+    assert TimeModel(()).run_seconds(request()) is None
 
 
 def test_one_run_foretells_the_next_by_its_work() -> None:
-    known = Experience([past(10.0)])
+    known = TimeModel([past(10.0)])
     assert known.run_seconds(request(10.0)) == pytest.approx(13.0)
     assert known.run_seconds(request(60.0)) == pytest.approx(63.0)
 
 
 def test_the_median_forgives_an_odd_run() -> None:
     runs = [past(10.0), past(10.0), past(10.0, pace=9.0), past(10.0), past(10.0)]
-    assert Experience(runs).run_seconds(request(20.0)) == pytest.approx(23.0)
+    assert TimeModel(runs).run_seconds(request(20.0)) == pytest.approx(23.0)
 
 
 def test_models_loading_is_counted_apart_from_the_work() -> None:
     drawing = time_of("rendering", 10.0, "frames", ready_seconds=4.0)
     run = replace(past(), stages=(drawing,))
-    assert Experience([run]).stage_time("rendering", request(20.0)) == Foretold(4.0, 20.0)
+    assert TimeModel([run]).stage_time("rendering", request(20.0)) == StageEstimate(4.0, 20.0)
 
 
 def test_what_follows_the_last_unit_is_counted_apart_too() -> None:
     """Finalizing counts its frames and then looks at the film, which tells no progress."""
     ending = time_of("finalizing", 6.0, "frames", closing_seconds=4.0)
     run = replace(past(), stages=(ending,))
-    told = Experience([run]).stage_time("finalizing", request(20.0))
-    assert told == Foretold(0.0, 4.0, 8.0)
+    told = TimeModel([run]).stage_time("finalizing", request(20.0))
+    assert told == StageEstimate(0.0, 4.0, 8.0)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_line_with_an_intercept_needs_enough_to_go_by(
 
 
 def test_another_device_tells_nothing_about_the_drawing() -> None:
-    known = Experience([past(10.0)])
+    known = TimeModel([past(10.0)])
     assert known.run_seconds(request(10.0, device="cuda:0")) is None
     assert seconds(known, "yolo_detection", request(device="cuda:0")) == 1.0
 
@@ -107,7 +107,7 @@ def test_the_stage_as_it_is_made_now_decides() -> None:
     """The same stage by two backends: the one that the run names, else the newest."""
     slow = replace(past(), stages=(time_of("yolo_detection", 9.0, traits={"backend": "yolo26"}),))
     fast = replace(past(), stages=(time_of("yolo_detection", 1.0, traits={"backend": "face"}),))
-    known = Experience([slow, fast])
+    known = TimeModel([slow, fast])
     assert seconds(known, "yolo_detection", request()) == 1.0
     assert seconds(known, "yolo_detection", request(), {"backend": "yolo26"}) == 9.0
     assert seconds(known, "yolo_detection", request(), {"backend": "other"}) is None
@@ -116,7 +116,7 @@ def test_the_stage_as_it_is_made_now_decides() -> None:
 def test_films_of_like_size_are_preferred() -> None:
     small = past(10.0, pace=0.5)
     small = replace(small, request=request(10.0, height=360, width=360))
-    known = Experience([past(10.0, pace=2.0), small])
+    known = TimeModel([past(10.0, pace=2.0), small])
     assert seconds(known, "rendering", request(10.0)) == pytest.approx(20.0)
     large = request(10.0, height=2160, width=2160)
     assert seconds(known, "rendering", large) == pytest.approx(12.5)  # nothing alike: all
@@ -131,11 +131,11 @@ def test_sizes_fall_into_classes(height: int | None, expected: int) -> None:
 
 def test_reused_stages_teach_nothing() -> None:
     again = replace(past(), stages=(time_of("yolo_detection", 0.01, status="reused"),))
-    assert seconds(Experience([past(), again]), "yolo_detection", request()) == 1.0
+    assert seconds(TimeModel([past(), again]), "yolo_detection", request()) == 1.0
 
 
 def test_what_is_kept_from_an_earlier_run_takes_no_time() -> None:
-    known = Experience([past(10.0)])
+    known = TimeModel([past(10.0)])
     kept = ["yolo_detection", "birefnet_removal"]
     assert known.run_seconds(request(10.0, kept=kept)) == pytest.approx(10.5)
 
@@ -148,26 +148,26 @@ def again(**more: Any) -> PastRun:
 
 
 def test_runs_of_the_same_photo_test_the_estimates_too() -> None:
-    known = Experience([past(), *[again(request=request(kept=["yolo_detection"]))] * 4])
+    known = TimeModel([past(), *[again(request=request(kept=["yolo_detection"]))] * 4])
     assert known.typical_ratio == pytest.approx(2.0)
 
 
 def test_a_run_that_found_more_kept_than_it_knew_of_tests_nothing() -> None:
-    assert Experience([past(), *[again()] * 4]).typical_ratio == 1.0
+    assert TimeModel([past(), *[again()] * 4]).typical_ratio == 1.0
 
 
 def test_the_bound_covers_three_runs_of_four() -> None:
     """Runs whose time over the estimate is 1.00, 1.01 … 1.39, in a mixed order."""
     runs = [past(pace=1.0)]
     runs += [replace(past(), seconds=13.0 * (1 + (at * 17 % 40) / 100)) for at in range(40)]
-    known = Experience(runs)
+    known = TimeModel(runs)
     assert known.typical_ratio == pytest.approx(1.195)
     assert known.upper_ratio == pytest.approx(1.30)
 
 
 def test_the_bound_is_wide_until_it_was_tested() -> None:
-    assert Experience([past()]).upper_ratio == 1.5
-    assert Experience([past(), replace(past(), seconds=26.0)]).upper_ratio == 2.0
+    assert TimeModel([past()]).upper_ratio == 1.5
+    assert TimeModel([past(), replace(past(), seconds=26.0)]).upper_ratio == 2.0
 
 
 # --- the running run
@@ -187,27 +187,27 @@ def clock() -> Clock:
 
 
 def estimator(clock: Clock, *runs: PastRun) -> Estimator:
-    made = Estimator(lambda: Experience(runs), clock)
+    made = Estimator(lambda: TimeModel(runs), clock)
     made.wait()
     return made
 
 
-def planned(made: Estimator, about: Mapping[str, Any] | None = None) -> Remaining | None:
+def planned(made: Estimator, about: Mapping[str, Any] | None = None) -> Eta | None:
     made(StageStarted("initialized"))
     return made(StageEnded("initialized", 0.1, metadata=about or request()))
 
 
 def test_the_first_run_ever_is_learning_and_then_goes_by_its_own_rate(clock: Clock) -> None:
     made = estimator(clock)
-    assert planned(made) == Remaining(None, None, "learning")
-    assert made(StageStarted("rendering")) == Remaining(None, None, "learning")
+    assert planned(made) == Eta(None, None, "learning")
+    assert made(StageStarted("rendering")) == Eta(None, None, "learning")
     made(StageProgress("rendering", 0, 250, "frames"))
     clock.seconds += 9.0  # getting ready tells nothing about the speed
     told = made(StageProgress("rendering", 50, 250, "frames"))
-    assert told == Remaining(None, None, "learning")
+    assert told == Eta(None, None, "learning")
     clock.seconds += 5.0
     told = made(StageProgress("rendering", 100, 250, "frames"))
-    assert told == Remaining(15.0, None, "rate")
+    assert told == Eta(15.0, None, "rate")
 
 
 def test_nothing_is_said_before_the_plan_is_known(clock: Clock) -> None:
@@ -314,7 +314,7 @@ def test_models_that_load_slowly_tell_nothing_about_the_rest(clock: Clock) -> No
 def test_nothing_is_foretold_while_another_run_holds_the_device(clock: Clock) -> None:
     made = estimator(clock, past())
     planned(made)
-    assert made(StageStarted("queued")) == Remaining(None, None, "queued")
+    assert made(StageStarted("queued")) == Eta(None, None, "queued")
     told = made(StageEnded("queued", 60.0))
     assert told is not None
     assert told.seconds == pytest.approx(13.0)
@@ -338,12 +338,12 @@ def test_waiting_for_the_logs_is_limited(clock: Clock, monkeypatch: pytest.Monke
     monkeypatch.setattr("vidgen.progress.eta.PATIENCE_SECONDS", 0.01)
     release = threading.Event()
 
-    def slow() -> Experience:
+    def slow() -> TimeModel:
         release.wait(10)
-        return Experience([past()])
+        return TimeModel([past()])
 
     made = Estimator(slow, clock)
-    assert planned(made) == Remaining(None, None, "learning")
+    assert planned(made) == Eta(None, None, "learning")
     release.set()
     made.wait()
     told = made(StageStarted("yolo_detection"))
@@ -352,12 +352,12 @@ def test_waiting_for_the_logs_is_limited(clock: Clock, monkeypatch: pytest.Monke
 
 
 def test_logs_that_cannot_be_read_are_no_reason_to_stop(clock: Clock) -> None:
-    def broken() -> Experience:
+    def broken() -> TimeModel:
         raise OSError("gone")
 
     made = Estimator(broken, clock)
     made.wait()
-    assert planned(made) == Remaining(None, None, "learning")
+    assert planned(made) == Eta(None, None, "learning")
 
 
 # --- counting down

@@ -159,21 +159,21 @@ def test_a_clock_that_goes_back_changes_nothing(home: Home, run: Run) -> None:
 def test_a_taken_port_is_told(home: Home) -> None:
     from vidgen.errors import SetupError
     from vidgen.progress.server import serve
-    from vidgen.progress.server_settings import Rules
+    from vidgen.progress.server_settings import ServeSettings
 
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(SetupError, match=f"Port {port} of 127.0.0.1 cannot be opened"):
-            serve(home, Rules(port=port))
+            serve(home, ServeSettings(port=port))
 
 
 def test_the_server_loads_nothing_of_the_pipeline(home: Home) -> None:
     code = (
         "import sys\n"
-        "from vidgen.progress.app import Application\n"
-        "from vidgen.progress.server_settings import Rules\n"
+        "from vidgen.progress.serve.app import App\n"
+        "from vidgen.progress.server_settings import ServeSettings\n"
         "import vidgen.progress.server\n"
         "heavy = {'torch', 'cv2', 'av', 'numpy', 'scipy', 'parselmouth', 'PIL', 'rich', 'typer'}\n"
         "stages = {n for n in sys.modules if n.startswith(('vidgen.stages', 'vidgen.renderers'))}\n"

@@ -21,13 +21,13 @@ from vidgen import catalog, fetch
 from vidgen.catalog import Catalog, Model
 from vidgen.errors import SetupError
 from vidgen.fetch import hub, place, web
-from vidgen.fetch.web import Patience
+from vidgen.fetch.web import HttpTiming
 from vidgen.files import sha256_of
 from vidgen.paths import Home
 
 BYTES = bytes(range(256)) * 1024  # 256 KiB
 PATH = "/weights/tiny.pt"
-HASTE = Patience(connect=2.0, read=0.3, pause=0.01, tries=3)
+HASTE = HttpTiming(connect=2.0, read=0.3, pause=0.01, tries=3)
 
 
 @pytest.fixture
@@ -242,7 +242,7 @@ def test_an_unknown_hash_is_fixed_by_the_first_download(
 ) -> None:
     unknown, shelf = replace(model, sha256="", bytes=0), Catalog(home)
     fetch.ensure(shelf, [unknown])
-    assert shelf.locked_hash(unknown) == model.sha256
+    assert shelf.lock_hash(unknown) == model.sha256
     shelf.file(unknown).unlink()
     mirror.files[PATH] = BYTES[::-1]
     assert refusal(shelf, unknown).code == "models.wrong_hash"
@@ -368,8 +368,8 @@ def test_pull_tells_what_was_here_already(
     shelf = Catalog(home)
     row = catalog.models()["tiny"]
     file = shelf.file(row)
-    assert fetch.pull(shelf, "toys") == (fetch.Pulled(row, True, file),)
-    assert fetch.pull(shelf, "tiny") == (fetch.Pulled(row, False, file),)
+    assert fetch.pull(shelf, "toys") == (fetch.PullResult(row, True, file),)
+    assert fetch.pull(shelf, "tiny") == (fetch.PullResult(row, False, file),)
 
 
 # --- hf -------------------------------------------------------------------------------------------
@@ -392,7 +392,9 @@ def hub_model(
 
 def test_an_address_is_read_from_the_source(model: Model) -> None:
     row = replace(model, source="hf:owner/name@abc/folder/tiny.pth")
-    assert hub.Address.of(row) == hub.Address("owner/name", "abc", "folder/tiny.pth")
+    assert hub.HuggingfaceAddress.of(row) == hub.HuggingfaceAddress(
+        "owner/name", "abc", "folder/tiny.pth"
+    )
 
 
 @pytest.mark.gpu

@@ -13,8 +13,8 @@ from tests.fake_renderer import SIZE, FakeRenderer, lag_seconds, number_in, pict
 from vidgen import __version__
 from vidgen.errors import InputError, RenderError
 from vidgen.events import Emit, Event, Log, StageProgress
-from vidgen.media import probe, read_speech
-from vidgen.renderers.base import Look
+from vidgen.media import load_speech, probe
+from vidgen.renderers.base import MotionOptions
 from vidgen.stages.finalize import Finalize
 from vidgen.stages.render import Render
 from vidgen.work import Film, Notes, Speech, Video, Work
@@ -27,7 +27,7 @@ def rendered(folder: Path, format: str = "mp4", *, transparent: bool = False) ->
     """A shelf with a film and its voice."""
     renderer = FakeRenderer("rgba" if transparent else "rgb24")
     work = shelf(folder, SECONDS, transparent=transparent)
-    return Render(renderer, Look(fps=FPS), format=format).run(work, lambda event: None)
+    return Render(renderer, MotionOptions(fps=FPS), format=format).run(work, lambda event: None)
 
 
 def names(folder: Path) -> list[str]:
@@ -62,7 +62,7 @@ def test_the_video_is_whole_and_says_what_it_is(
         transparent,
     )
     assert 0 <= found.video_seconds - found.audio_seconds <= 1 / FPS
-    voice = read_speech(target, max_seconds=60)
+    voice = load_speech(target, max_seconds=60)
     assert abs(lag_seconds(voice, work.get(Speech))) < 0.0005
     assert abs(voice.seconds - SECONDS) < 0.001
 

@@ -133,7 +133,7 @@ def test_a_full_run_makes_a_film(
 ) -> None:
     home, film = home_with_models, tmp_path / "film.mp4"
     assert small.run(home, "models", "pull", "full").code == 0
-    voice = demo.voice(tmp_path / "voice.wav", "Hello, good morning to you.")
+    voice = demo.demo_voice(tmp_path / "voice.wav", "Hello, good morning to you.")
     ran = small.run(
         home, "run", demo_photo, voice, "-o", film, "--models", "full", "--renderer", "musetalk",
         "--device", "cpu", "--height", "256",
@@ -159,7 +159,7 @@ def test_auto_without_the_weights_falls_back_and_says_so(
     home_with_models: Home, small: Small, demo_photo: Path, tmp_path: Path
 ) -> None:
     home, film = home_with_models, tmp_path / "film.mp4"
-    voice = demo.voice(tmp_path / "voice.wav", "Hello.")
+    voice = demo.demo_voice(tmp_path / "voice.wav", "Hello.")
     ran = small.run(home, "run", demo_photo, voice, "-o", film, "--height", "256")
     assert ran.code == 0, ran.err
     logs = [event.data for event in events(home) if event.event_type == "log"]
@@ -170,7 +170,7 @@ def test_auto_without_the_weights_falls_back_and_says_so(
 def test_full_without_the_weights_stops_and_names_them(
     home_with_models: Home, small: Small, demo_photo: Path, tmp_path: Path
 ) -> None:
-    voice = demo.voice(tmp_path / "voice.wav", "Hello.")
+    voice = demo.demo_voice(tmp_path / "voice.wav", "Hello.")
     ran = small.run(
         home_with_models, "run", demo_photo, voice, "-o", tmp_path / "film.mp4", "--models", "full"
     )

@@ -15,11 +15,11 @@ from vidgen.events import LOCAL_PLAN, Envelope
 from vidgen.messages import say
 from vidgen.paths import Home
 from vidgen.progress import report, stats
-from vidgen.progress.cleaning import Cleaned, clean
-from vidgen.progress.history import Said, Step, timeline
+from vidgen.progress.cleaning import Cleanup, clean
+from vidgen.progress.history import LogLine, TimelineRow, timeline
 from vidgen.progress.plot import figure, save
-from vidgen.progress.replay import paced, replay
-from vidgen.progress.store import TaskLog, read_events
+from vidgen.progress.replay import pace, replay
+from vidgen.progress.store import TaskLog, iter_events
 
 DAY = 86400.0
 NOON = 1763640000.0  # 2025-11-20 12:00 UTC
@@ -142,14 +142,14 @@ def test_a_timeline_holds_what_happened(home: Home, made: Callable[..., Path]) -
         ("initialized", "completed", 0.0, 0.2),
         ("rendering", "completed", 0.3, 10.0),
     ]
-    assert told.said == (Said("2025-11-20T12:00:00.200Z", "INFO", "Noted.", ""),)
+    assert told.said == (LogLine("2025-11-20T12:00:00.200Z", "INFO", "Noted.", ""),)
     assert (told.error, told.metadata) == (None, {"peak_memory_mb": 700.0})
 
 
 def test_a_stage_that_did_not_end_ends_with_the_log(home: Home, made: Callable[..., Path]) -> None:
     made("bbbb", CANCELLED)
     told = timeline(home.task("bbbb"))
-    assert told.steps[-1] == Step("rendering", "unfinished", 0.3, 5.7, "", "stage.rendering")
+    assert told.steps[-1] == TimelineRow("rendering", "unfinished", 0.3, 5.7, "", "stage.rendering")
     assert (told.run.stage, told.run.resume_command) == ("rendering", "vidgen resume bbbb")
 
 
@@ -288,7 +288,7 @@ def test_a_replay_keeps_the_pauses_but_not_the_long_ones(
     again = [(at + 1800.0, kind, data) for at, kind, data in COMPLETE]
     made("cccc", [*CANCELLED, *again])
     pauses: list[float] = []
-    events = list(paced(read_events(home.task("cccc").events), 2.0, pauses.append))
+    events = list(pace(iter_events(home.task("cccc").events), 2.0, pauses.append))
     assert len(events) == len(CANCELLED) + len(COMPLETE)
     assert pauses == pytest.approx([0.1, 0.05, 2.35, 0.5, 5.0, 0.1, 0.05, 2.35, 2.65, 0.85])
 
@@ -455,10 +455,10 @@ def test_work_of_finished_runs_goes_first_then_whole_runs(
     home: Home, made: Callable[..., Path]
 ) -> None:
     root = made("done", COMPLETE, work=5000)
-    assert clean(home, 30, 24, now=at(0.5)) == Cleaned()
-    assert clean(home, 30, 24, now=at(1.5)) == Cleaned(5000, work_folders=1)
+    assert clean(home, 30, 24, now=at(0.5)) == Cleanup()
+    assert clean(home, 30, 24, now=at(1.5)) == Cleanup(5000, work_folders=1)
     assert (root / "events.jsonl").exists()
-    assert clean(home, 30, 24, now=at(1.6)) == Cleaned()
+    assert clean(home, 30, 24, now=at(1.6)) == Cleanup()
     last = clean(home, 30, 24, now=at(31))
     assert last.runs == 1
     assert last.freed_bytes > 1000
@@ -470,18 +470,18 @@ def test_what_can_be_resumed_is_kept_unless_told_otherwise(
     home: Home, made: Callable[..., Path], rows: list[Any]
 ) -> None:
     root = made("half", rows, work=5000)
-    kept = Cleaned(kept_resumable=1, resumable_bytes=5000)
+    kept = Cleanup(kept_resumable=1, resumable_bytes=5000)
     assert clean(home, 30, 24, now=at(2)) == kept
     assert clean(home, 30, 24, now=at(40)) == kept
     assert root.joinpath("work/film.npz").exists()
-    assert clean(home, 30, 24, keep_resumable=False, now=at(2)) == Cleaned(5000, work_folders=1)
+    assert clean(home, 30, 24, keep_resumable=False, now=at(2)) == Cleanup(5000, work_folders=1)
     assert clean(home, 30, 24, now=at(40)).runs == 1  # nothing left to resume
 
 
 def test_a_run_that_is_being_written_is_left_alone(home: Home, made: Callable[..., Path]) -> None:
     root = made("busy", COMPLETE, work=5000)
     with TaskLog(home.task("busy")):
-        assert clean(home, 30, 24, now=at(99)) == Cleaned()
+        assert clean(home, 30, 24, now=at(99)) == Cleanup()
     assert root.exists()
 
 
@@ -490,14 +490,14 @@ def test_folders_that_never_became_a_run_go_after_an_hour(home: Home) -> None:
     root.mkdir()
     (home.tasks / "note.txt").write_text("not a run")
     os.utime(root, (NOON, NOON))
-    assert clean(home, 30, 24, now=lambda: NOON + 60) == Cleaned()
+    assert clean(home, 30, 24, now=lambda: NOON + 60) == Cleanup()
     os.utime(root, (NOON, NOON))
     assert clean(home, 30, 24, now=lambda: NOON + 4000).runs == 1
     assert (home.tasks / "note.txt").exists()
 
 
 def test_nothing_to_clean(tmp_path: Path) -> None:
-    assert clean(Home(tmp_path / "nowhere"), 30, 24) == Cleaned()
+    assert clean(Home(tmp_path / "nowhere"), 30, 24) == Cleanup()
 
 
 def test_a_linked_file_outside_is_not_followed(

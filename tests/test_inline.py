@@ -14,8 +14,8 @@ from PIL import Image
 from rich.color import ColorSystem
 
 from tests.test_live import Clock, Script, Still, Window, _everything, text
-from vidgen.progress.inline import Shown, fitted, shown, way
-from vidgen.progress.layout import draw
+from vidgen.progress.inline import InlineImage, choose_protocol, fit, inline_image
+from vidgen.progress.layout import lay_out
 from vidgen.progress.terminal import Abilities
 
 TRUE = ColorSystem.TRUECOLOR
@@ -72,15 +72,15 @@ def halves(tmp_path: Path) -> Path:
 def test_auto_shows_pictures_only_where_they_are_known_to_be_understood(
     environ: dict[str, str], auto: str | None, inline: str
 ) -> None:
-    assert way("auto", COLOURFUL, (9, 18), environ) == auto
-    assert way("inline", COLOURFUL, (9, 18), environ) == inline
-    assert way("link", COLOURFUL, (9, 18), environ) is None
-    assert way("off", COLOURFUL, (9, 18), environ) is None
+    assert choose_protocol("auto", COLOURFUL, (9, 18), environ) == auto
+    assert choose_protocol("inline", COLOURFUL, (9, 18), environ) == inline
+    assert choose_protocol("link", COLOURFUL, (9, 18), environ) is None
+    assert choose_protocol("off", COLOURFUL, (9, 18), environ) is None
 
 
 def test_sixels_need_to_know_the_size_of_a_cell() -> None:
-    assert way("auto", COLOURFUL, None, {"TERM": "foot"}) is None
-    assert way("inline", COLOURFUL, None, {"TERM": "foot"}) == "blocks"
+    assert choose_protocol("auto", COLOURFUL, None, {"TERM": "foot"}) is None
+    assert choose_protocol("inline", COLOURFUL, None, {"TERM": "foot"}) == "blocks"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_blocks_need_many_colours_and_unicode(
     colours: ColorSystem | None, is_unicode: bool
 ) -> None:
     can = Abilities(colours, unicode=is_unicode, links=False, title=False, taskbar=False)
-    assert way("inline", can, (9, 18), {"TERM": "xterm"}) is None
+    assert choose_protocol("inline", can, (9, 18), {"TERM": "xterm"}) is None
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_blocks_need_many_colours_and_unicode(
 def test_a_picture_is_as_large_as_there_is_room(
     size: tuple[int, int], most: tuple[int, int], cell: tuple[int, int], expected: tuple[int, int]
 ) -> None:
-    assert fitted(size, most, cell) == expected
+    assert fit(size, most, cell) == expected
 
 
 # --- what is sent
@@ -114,8 +114,8 @@ def test_a_picture_is_as_large_as_there_is_room(
 
 def test_half_blocks_are_two_pixels_and_nothing_where_the_picture_is_clear(tmp_path: Path) -> None:
     path = painted(tmp_path / "a.png", [RED, RED, NONE, NONE], [BLUE, NONE, BLUE, NONE])
-    picture = shown(path, "blocks", (4, 1), None, TRUE)
-    assert picture == Shown(
+    picture = inline_image(path, "blocks", (4, 1), None, TRUE)
+    assert picture == InlineImage(
         4,
         (
             "\x1b[38;2;255;0;0;48;2;0;0;255m▀\x1b[0m"
@@ -133,7 +133,7 @@ def corners(picture: Image.Image) -> list[tuple[int, ...]]:
 
 
 def test_kitty_gets_a_png_in_blocks_and_must_not_answer(halves: Path) -> None:
-    picture = shown(halves, "kitty", (30, 10), (9, 18), TRUE)
+    picture = inline_image(halves, "kitty", (30, 10), (9, 18), TRUE)
     assert picture is not None
     assert (picture.columns, picture.rows) == (30, (" " * 30,) * 10)
     blocks = re.findall(r"\x1b_G([^;]*);([^\x1b]*)\x1b\\", picture.data)
@@ -149,14 +149,14 @@ def test_kitty_gets_a_png_in_blocks_and_must_not_answer(halves: Path) -> None:
 def test_a_large_picture_needs_more_than_one_block(tmp_path: Path) -> None:
     noise = Image.frombytes("RGB", (200, 200), os.urandom(120_000))
     noise.save(tmp_path / "noise.png")
-    picture = shown(tmp_path / "noise.png", "kitty", (30, 10), (9, 18), TRUE)
+    picture = inline_image(tmp_path / "noise.png", "kitty", (30, 10), (9, 18), TRUE)
     assert picture is not None
     assert picture.data.count("m=1;") > 5
     assert picture.data.count("m=0;") == 1
 
 
 def test_iterm_gets_a_file_of_so_many_cells(halves: Path) -> None:
-    picture = shown(halves, "iterm", (30, 10), (9, 18), TRUE)
+    picture = inline_image(halves, "iterm", (30, 10), (9, 18), TRUE)
     assert picture is not None
     found = re.fullmatch(
         r"\x1b\]1337;File=inline=1;size=(\d+);width=30;height=10;preserveAspectRatio=0;"
@@ -196,7 +196,7 @@ def unsixeled(data: str) -> Image.Image:
 
 
 def test_sixels_draw_the_picture_and_leave_alone_what_is_clear(halves: Path) -> None:
-    picture = shown(halves, "sixel", (30, 10), (9, 19), TRUE)
+    picture = inline_image(halves, "sixel", (30, 10), (9, 19), TRUE)
     assert picture is not None
     sent = unsixeled(picture.data)
     assert sent.size == (270, 168)  # whole bands of six within nine rows of 19
@@ -207,7 +207,7 @@ def test_sixels_draw_the_picture_and_leave_alone_what_is_clear(halves: Path) -> 
 def test_sixels_keep_the_colours_of_a_photo(demo_photo: Path, tmp_path: Path) -> None:
     small = Image.open(demo_photo).convert("RGB").resize((160, 160))
     small.save(tmp_path / "photo.png")
-    picture = shown(tmp_path / "photo.png", "sixel", (40, 10), (8, 16), TRUE)
+    picture = inline_image(tmp_path / "photo.png", "sixel", (40, 10), (8, 16), TRUE)
     assert picture is not None
     sent = unsixeled(picture.data).convert("RGB")
     assert sent.size == (160, 156)
@@ -248,7 +248,7 @@ def test_what_is_no_picture_is_not_shown(tmp_path: Path, kind: str) -> None:
         pytest.skip("Windows has no pipes among its files")
     path = tmp_path / "cutout.png"
     BROKEN[kind](path)
-    assert shown(path, "blocks", (30, 10), None, TRUE) is None
+    assert inline_image(path, "blocks", (30, 10), None, TRUE) is None
 
 
 # --- in the live view
@@ -284,7 +284,7 @@ def test_a_picture_stands_above_the_run_and_both_fit_the_window(
         clock.seconds += 1  # the picture stays while the run goes on
         live._frame()
         rows = window.shown()
-        run = text(draw(live._state, live._page(), clock()))
+        run = text(lay_out(live._state, live._page(), clock()))
     assert rows[11 : 11 + len(run)] == run
     assert window.scrolled == 0
     first, last = ("▀" * 15, "▀" * 30) if term == "xterm" else ("P", "")
@@ -304,7 +304,7 @@ def test_picture_after_picture_scrolls_and_leaves_the_run_whole(
         for name in ("cutout", "rendering-25", "rendering-50", "rendering-75"):
             live(preview(script, halves, name))
             live._frame()
-            run = text(draw(live._state, live._page(), clock()))
+            run = text(lay_out(live._state, live._page(), clock()))
             assert "\n".join(run) in "\n".join(window.shown())
     everything = "\n".join(_everything(window))
     for said in ("Cut-out", "Frame at 25 %", "Frame at 50 %", "Frame at 75 %"):
@@ -322,7 +322,7 @@ def test_a_small_window_has_no_room_for_pictures(
         live(preview(script, halves))
         live._frame()
         assert "▀" not in "".join(window.shown())
-        run = "\n".join(text(draw(live._state, live._page(), clock())))
+        run = "\n".join(text(lay_out(live._state, live._page(), clock())))
         assert run in "\n".join(window.shown())
 
 

@@ -8,9 +8,9 @@ import pytest
 
 PROGRAM = """
 import sys, time
-from vidgen.interrupts import orderly
+from vidgen.signals import graceful_interrupts
 try:
-    with orderly():
+    with graceful_interrupts():
         print("ready", flush=True)
         time.sleep(30)
 except KeyboardInterrupt:
@@ -41,9 +41,9 @@ def test_the_first_signal_ends_in_order(number: signal.Signals) -> None:
 
 def test_a_second_signal_ends_at_once() -> None:
     clean_up = """
-import vidgen.interrupts
+import vidgen.signals
 try:
-    with orderly():
+    with graceful_interrupts():
         try:
             print("ready", flush=True)
             time.sleep(30)
@@ -54,7 +54,7 @@ except KeyboardInterrupt:
     pass
 """
     process = subprocess.Popen(
-        [sys.executable, "-c", "import time\nfrom vidgen.interrupts import orderly\n" + clean_up],
+        [sys.executable, "-c", "import time\nfrom vidgen.signals import graceful_interrupts\n" + clean_up],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -18,7 +18,7 @@ from tests.cli import command, environment, vidgen
 from vidgen import demo
 from vidgen.events import Envelope
 from vidgen.paths import Home
-from vidgen.progress.store import list_tasks, read_events
+from vidgen.progress.store import iter_events, list_runs
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
@@ -56,7 +56,7 @@ def test_a_hundred_kills_cost_nothing_that_was_told(
     home_with_models: Home, tmp_path: Path, demo_photo: Path
 ) -> None:
     home, dice = home_with_models, random.Random(20261120)
-    voice = demo.voice(tmp_path / "voice.wav", "Mama may buy a map.")
+    voice = demo.demo_voice(tmp_path / "voice.wav", "Mama may buy a map.")
     began = time.monotonic()
     whole = vidgen(home, "run", demo_photo, voice, *OPTIONS, "-o", tmp_path / "whole.mp4")
     assert whole.code == 0, whole.err
@@ -81,7 +81,7 @@ def test_a_hundred_kills_cost_nothing_that_was_told(
         if last.code != 0:  # the last kill came after the end
             assert re.search("complete", last.err), last.err
         assert pictures(film) == wanted
-        log = {e.seq: e for e in read_events(home.task(task).events)} if task else {}
+        log = {e.seq: e for e in iter_events(home.task(task).events)} if task else {}
         for line in told:
             event = Envelope.from_wire(line)
             assert log[event.seq] == event, "an event that was told is not in the log"
@@ -89,4 +89,4 @@ def test_a_hundred_kills_cost_nothing_that_was_told(
     assert kills >= KILLS
     assert not list(tmp_path.glob(".*")), "half a file is left"
     assert not list(tmp_path.glob("*-2.*")), "a finished film was made a second time"
-    assert len(list_tasks(home)) >= KILLS // KILLS_A_RUN
+    assert len(list_runs(home)) >= KILLS // KILLS_A_RUN

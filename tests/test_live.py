@@ -10,12 +10,12 @@ import pytest
 from rich.cells import cell_len
 
 from vidgen.events import Envelope
-from vidgen.messages import catalogue, say
+from vidgen.messages import message_catalogue, say
 from vidgen.progress.ending import message, summary
-from vidgen.progress.fitting import cut_path, wrapped
-from vidgen.progress.layout import draw
+from vidgen.progress.fitting import shorten_path, wrap_text
+from vidgen.progress.layout import lay_out
 from vidgen.progress.live import Live
-from vidgen.progress.rows import ASCII, Page
+from vidgen.progress.rows import ASCII, Viewport
 from vidgen.progress.state import RunState
 from vidgen.progress.terminal import Abilities, Terminal, abilities, knows_taskbar, notification
 
@@ -124,7 +124,7 @@ def text(lines: Any) -> list[str]:
 
 def test_the_picture_at_80_by_24(script: Script, clock: Clock) -> None:
     state = state_of(script.until_drawing(), clock)
-    assert text(draw(state, Page(80, 24, title="astronaut.png + jfk.flac"), clock())) == [
+    assert text(lay_out(state, Viewport(80, 24, title="astronaut.png + jfk.flac"), clock())) == [
         "",
         "  vidgen  astronaut.png + jfk.flac                                 run 550e8400",
         "",
@@ -141,7 +141,7 @@ def test_the_picture_at_80_by_24(script: Script, clock: Clock) -> None:
 
 def test_the_picture_at_40_by_10(script: Script, clock: Clock) -> None:
     state = state_of(script.until_drawing(), clock)
-    assert text(draw(state, Page(40, 10, title="astronaut.png + jfk.flac"), clock())) == [
+    assert text(lay_out(state, Viewport(40, 10, title="astronaut.png + jfk.flac"), clock())) == [
         "✓ Finding the speaker             0.8 s",
         "↺ Cutting the speaker out        reused",
         "– Preparing the voice        not needed",
@@ -158,7 +158,8 @@ def test_ten_lines_down_to_one_keep_what_matters_most(script: Script, clock: Clo
     state = state_of(script.until_drawing(), clock)
     firsts = {
         height: [
-            line.split("  ")[0].strip() for line in text(draw(state, Page(40, height), clock()))
+            line.split("  ")[0].strip()
+            for line in text(lay_out(state, Viewport(40, height), clock()))
         ]
         for height in (5, 4, 3, 2, 1)
     }
@@ -178,8 +179,8 @@ def test_ten_lines_down_to_one_keep_what_matters_most(script: Script, clock: Clo
 
 def test_the_picture_in_ascii(script: Script, clock: Clock) -> None:
     state = state_of(script.until_drawing(), clock)
-    page = Page(80, 24, ASCII, title="a.png")
-    picture = "\n".join(text(draw(state, page, clock())))
+    page = Viewport(80, 24, ASCII, title="a.png")
+    picture = "\n".join(text(lay_out(state, page, clock())))
     assert picture.isascii()
     assert "> Drawing the frames       ##########-----------  124/275" in picture
 
@@ -190,14 +191,16 @@ def test_the_picture_in_ascii(script: Script, clock: Clock) -> None:
 def test_no_line_is_ever_wider_nor_the_picture_higher_than_the_window(
     script: Script, clock: Clock, language: str, width: int, height: int
 ) -> None:
-    page = Page(width, height, language=language, title="人物写真.png + とても長い名前の音声.wav")
+    page = Viewport(
+        width, height, language=language, title="人物写真.png + とても長い名前の音声.wav"
+    )
     state = RunState(clock)
     preview = script(7.5, "preview", path="/家/previews/" + "長" * 90 + ".jpg", progress=69.0)
     events = [*script.until_drawing(), preview, *script.completed(13.0)]
     for event in events:
         state.take(event)
         clock.seconds += 0.4
-        lines = draw(state, page, clock())
+        lines = lay_out(state, page, clock())
         assert len(lines) <= max(1, height - 1)
         for line in [*lines, *summary(state, page, says_errors=True)]:
             row = "".join(span.text for span in line)
@@ -210,7 +213,7 @@ def test_the_bar_of_the_whole_run_never_changes_its_length(script: Script, clock
     lengths = set()
     for _ in range(200):
         clock.seconds += 0.37
-        (row,) = [row for row in text(draw(state, Page(80, 24), clock())) if " %  ━" in row]
+        (row,) = [row for row in text(lay_out(state, Viewport(80, 24), clock())) if " %  ━" in row]
         lengths.add(row.count("━") + row.count("╸"))
     assert lengths == {32}
 
@@ -218,10 +221,10 @@ def test_the_bar_of_the_whole_run_never_changes_its_length(script: Script, clock
 def test_time_goes_on_while_events_are_silent(script: Script, clock: Clock) -> None:
     state = state_of(script.until_drawing(), clock)
     clock.seconds += 9.0
-    rows = text(draw(state, Page(80, 24), clock()))
+    rows = text(lay_out(state, Viewport(80, 24), clock()))
     assert any(row.endswith("nearly there") for row in rows)
     clock.seconds += 291.0
-    rows = text(draw(state, Page(80, 24), clock()))
+    rows = text(lay_out(state, Viewport(80, 24), clock()))
     assert "  5:07 so far · CPU 187 % · memory 612 MB · GPU 43 % 2.1 GB" in rows
     assert any(row.endswith("taking longer than expected") for row in rows)
 
@@ -263,7 +266,7 @@ def test_what_stays_on_the_screen(
 ) -> None:
     events = [*script.until_drawing(), *script.completed(13.0)]
     state = state_of(iter(events), clock)
-    assert text(summary(state, Page(width, height), says_errors=False)) == expected
+    assert text(summary(state, Viewport(width, height), says_errors=False)) == expected
 
 
 def test_a_failure_stays_with_its_stage_and_its_reason_if_wanted(
@@ -282,13 +285,13 @@ def test_a_failure_stays_with_its_stage_and_its_reason_if_wanted(
             hint="Use a smaller --height.",
         )
     )
-    alone = text(summary(state, Page(80, 24), says_errors=False))
+    alone = text(summary(state, Viewport(80, 24), says_errors=False))
     assert alone[-3:] == [
         "  ✗ Drawing the frames                                                    6.0 s",
         "",
         "  Failed · stopped at 69 % · 0:08 · run 550e8400",
     ]
-    told = text(summary(state, Page(80, 24), says_errors=True))
+    told = text(summary(state, Viewport(80, 24), says_errors=True))
     assert told == [*alone, "  ✗ Out of memory.", "    Use a smaller --height."]
 
 
@@ -296,9 +299,9 @@ def test_a_cancelled_run_says_how_to_go_on(script: Script, clock: Clock) -> None
     state = state_of(script.until_drawing(), clock)
     again = "vidgen resume 550e8400"
     state.take(script(8.0, "cancelled", stage="cancelled", progress=69.0, resume_command=again))
-    alone = text(summary(state, Page(40, 10), says_errors=False))
+    alone = text(summary(state, Viewport(40, 10), says_errors=False))
     assert alone == ["Cancelled · stopped at 69 % · 0:08"]  # whoever tells errors says the rest
-    assert text(summary(state, Page(40, 10), says_errors=True)) == [
+    assert text(summary(state, Viewport(40, 10), says_errors=True)) == [
         *alone,
         "Continue with  vidgen resume 550e8400",
     ]
@@ -309,7 +312,7 @@ def test_a_run_that_failed_before_its_first_stage_ends_in_few_lines(
 ) -> None:
     state = state_of(iter([script.stage(0.0, "initialized", "started", progress=0.0)]), clock)
     state.take(script(0.2, "error", stage="failed", progress=-1.0, message="No.", error_code="x"))
-    assert text(summary(state, Page(80, 24, title="a.png"), says_errors=False)) == [
+    assert text(summary(state, Viewport(80, 24, title="a.png"), says_errors=False)) == [
         "",
         "  vidgen  a.png                                                    run 550e8400",
         "",
@@ -319,7 +322,7 @@ def test_a_run_that_failed_before_its_first_stage_ends_in_few_lines(
 
 @pytest.mark.parametrize(
     ("language", "hint"),
-    [("en", "Use the photo."), ("ja", catalogue("ja")["photo.missing_hint"])],
+    [("en", "Use the photo."), ("ja", message_catalogue("ja")["photo.missing_hint"])],
 )
 def test_what_to_do_is_said_in_the_readers_language(
     script: Script, clock: Clock, language: str, hint: str
@@ -327,7 +330,7 @@ def test_what_to_do_is_said_in_the_readers_language(
     state = state_of(iter([script.stage(0.0, "initialized", "started", progress=0.0)]), clock)
     code = "photo.missing"
     state.take(script(0.2, "error", message="No.", message_code=code, hint="Use the photo."))
-    told = text(summary(state, Page(80, 24, language=language), says_errors=True))
+    told = text(summary(state, Viewport(80, 24, language=language), says_errors=True))
     assert told[-1].strip() == hint
 
 
@@ -339,7 +342,7 @@ def test_where_there_is_no_room_the_bound_goes_first(
     script: Script, clock: Clock, width: int, said: str
 ) -> None:
     state = state_of(script.until_drawing(), clock)
-    assert said in text(draw(state, Page(width, 10), clock()))
+    assert said in text(lay_out(state, Viewport(width, 10), clock()))
 
 
 def test_a_resumed_run_begins_its_clock_anew(script: Script, clock: Clock) -> None:
@@ -347,7 +350,7 @@ def test_a_resumed_run_begins_its_clock_anew(script: Script, clock: Clock) -> No
     state.take(script(8.0, "cancelled", stage="cancelled", progress=69.0))
     state.take(script.stage(3000.0, "initialized", "started", progress=69.0))
     state.take(script.stage(3001.0, "rendering", "started", progress=69.0))
-    rows = text(draw(state, Page(80, 24), clock()))
+    rows = text(lay_out(state, Viewport(80, 24), clock()))
     assert "  0:01 so far · CPU 187 % · memory 612 MB · GPU 43 % 2.1 GB" in rows
 
 
@@ -368,7 +371,7 @@ def test_the_cloud_has_its_own_stages(script: Script, clock: Clock) -> None:
 
 def test_waiting_for_the_device_is_a_row_of_its_own(script: Script, clock: Clock) -> None:
     state = state_of(iter([script.stage(0.0, "queued", "started", progress=0.0)]), clock)
-    assert text(draw(state, Page(60, 12), clock()))[0].startswith("▸ Waiting for the device")
+    assert text(lay_out(state, Viewport(60, 12), clock()))[0].startswith("▸ Waiting for the device")
 
 
 @pytest.mark.parametrize(
@@ -405,8 +408,8 @@ def test_no_time_is_foretold_to_who_waits(script: Script, clock: Clock) -> None:
     known = {"eta_seconds": 5.0, "eta_upper_seconds": 6.0, "progress": 0.0}
     state = state_of(iter([script.stage(0.0, "queued", "started", **known)]), clock)
     clock.seconds += 60
-    for page in (Page(80, 24), Page(40, 10)):
-        assert "nearly there" not in "".join(text(draw(state, page, clock())))
+    for page in (Viewport(80, 24), Viewport(40, 10)):
+        assert "nearly there" not in "".join(text(lay_out(state, page, clock())))
 
 
 def test_fetching_models_is_a_row_that_says_what_is_fetched(script: Script, clock: Clock) -> None:
@@ -425,12 +428,15 @@ def test_fetching_models_is_a_row_that_says_what_is_fetched(script: Script, cloc
     ]
     state = state_of(iter(events), clock)
     bar = "━━━━━━━━━━╸━━━━━━━━━━"
-    assert text(draw(state, Page(80, 24), clock()))[3] == (
+    assert text(lay_out(state, Viewport(80, 24), clock()))[3] == (
         f"  ▸ Fetching centerface      {bar}  3.6/7.3 MB  2.5 MB/s   0:00"
     )
-    assert text(draw(state, Page(40, 10), clock()))[0] == "▸ Fetching centerface        3.6/7.3 MB"
+    assert (
+        text(lay_out(state, Viewport(40, 10), clock()))[0]
+        == "▸ Fetching centerface        3.6/7.3 MB"
+    )
     state.take(script.stage(9.0, "initialized", "completed", progress=0.0, duration_seconds=9.0))
-    rows = text(draw(state, Page(80, 24), clock()))
+    rows = text(lay_out(state, Viewport(80, 24), clock()))
     assert rows[3].startswith("  ✓ Getting ready")
     assert rows[4] == "  · Finding the speaker"
 
@@ -478,13 +484,13 @@ def test_no_warning_ever_wraps_or_breaks_the_picture(
     with view(window, clock, language=language) as live:
         for event in script.until_drawing():
             live(event)
-        for code in catalogue("en"):
+        for code in message_catalogue("en"):
             if code.split(".")[0] in ("page", "live", "stage"):
                 continue
             said = {"level": "WARNING", "message_code": code, "message": say(code, LONG)}
             live(script(7.2, "log", progress=69.0, metadata=LONG, **said))
             live._frame()
-            run = text(draw(live._state, live._page(), clock()))
+            run = text(lay_out(live._state, live._page(), clock()))
             shown = window.shown()
             if not window.scrolled:
                 shown = shown[: max(at for at, row in enumerate(shown) if row) + 1]
@@ -497,7 +503,7 @@ def test_messages_are_wrapped_with_their_sign(script: Script) -> None:
         "level": "WARNING",
         "message": "The photo is smaller than the film, so that it was made larger.",
     }
-    assert text(message(said, Page(40, 10))) == [
+    assert text(message(said, Viewport(40, 10))) == [
         "! The photo is smaller than the film,",
         "  so that it was made larger.",
     ]
@@ -514,7 +520,7 @@ def test_messages_are_wrapped_with_their_sign(script: Script) -> None:
     ],
 )
 def test_wrapping_counts_cells(words: str, cells: int, rows: list[str]) -> None:
-    assert wrapped(words, cells) == rows
+    assert wrap_text(words, cells) == rows
 
 
 @pytest.mark.parametrize(
@@ -527,7 +533,7 @@ def test_wrapping_counts_cells(words: str, cells: int, rows: list[str]) -> None:
     ],
 )
 def test_a_path_keeps_its_end(path: str, cells: int, shown: str) -> None:
-    assert cut_path(path, cells, "…") == shown
+    assert shorten_path(path, cells, "…") == shown
 
 
 # --- on a terminal
@@ -591,7 +597,7 @@ def test_every_picture_of_a_run_stays_in_place_and_scrolls_nothing(
         for event in [*script.until_drawing(), *script.completed(13.0)]:
             live(event)
             live._frame()
-            expected = text(draw(live._state, live._page(), clock()))
+            expected = text(lay_out(live._state, live._page(), clock()))
             assert window.shown()[: len(expected)] == expected
             assert not any(window.shown()[len(expected) :])
             assert window.scrolled == 0
@@ -612,7 +618,7 @@ def test_a_picture_that_begins_at_the_bottom_of_the_window_is_whole(
         for event in script.until_drawing():
             live(event)
             live._frame()
-        expected = text(draw(live._state, live._page(), clock()))
+        expected = text(lay_out(live._state, live._page(), clock()))
         assert window.shown()[-len(expected) :] == expected
 
 
@@ -665,7 +671,7 @@ def test_after_a_resize_the_picture_is_exact_again(
         live._frame()
         window.screen.resize(lines=smaller[1], columns=smaller[0])
         live._frame()
-        expected = text(draw(live._state, live._page(), clock()))
+        expected = text(lay_out(live._state, live._page(), clock()))
         assert window.shown()[: len(expected)] == expected
         assert not any(window.shown()[len(expected) :])
 

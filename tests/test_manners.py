@@ -14,12 +14,12 @@ RUN = """
 import os, signal, sys, time
 from vidgen.events import *
 from vidgen.errors import RenderError
-from vidgen.interrupts import orderly
+from vidgen.signals import graceful_interrupts
 from vidgen.progress.broadcast import Broadcast
-from vidgen.progress.views import shown
+from vidgen.progress.views.choose import open_views
 
 def run(ending):
-    with orderly(), shown("tty", title="a.png + b.wav", notify=True) as views:
+    with graceful_interrupts(), open_views("tty", title="a.png + b.wav", notify=True) as views:
         emit = Broadcast("550e8400-e29b-41d4-a716-446655440000", views)
         emit(StageStarted("initialized"))
         emit(StageStarted("rendering"))

@@ -15,8 +15,8 @@ from vidgen.faces import FaceDetector, LandmarkNet
 from vidgen.photo import open_photo
 from vidgen.settings import Options, check
 from vidgen.stages.detect import Detect
-from vidgen.stages.edges import foreground_colours, refined, smoothed
-from vidgen.stages.filling import extended, filled, out_of_focus, pull_push
+from vidgen.stages.edges import foreground_colours, refine_matte, smooth_matte
+from vidgen.stages.filling import extend, inpaint, out_of_focus, pull_push
 from vidgen.stages.matte import Matte
 from vidgen.stages.selfie import Selfie
 from vidgen.work import Box, Cutout, Floats, Notes, Pixels, Subject, Work
@@ -87,7 +87,7 @@ def over(cutout: Cutout) -> Floats:
 def test_a_coarse_matte_finds_the_pictures_edge() -> None:
     picture, coverage = drawn_head()
     coarse = cv2.GaussianBlur(cv2.dilate(coverage, np.ones((3, 3))), (0, 0), 5)
-    fine = refined(picture, coarse, (160, 110), 100, 1.0)
+    fine = refine_matte(picture, coarse, (160, 110), 100, 1.0)
     assert np.abs(coarse - coverage).mean() > 2.5 * np.abs(fine - coverage).mean()
     assert np.abs(fine - coverage)[:110].max() < 0.5
 
@@ -99,7 +99,7 @@ def test_a_hair_is_cut_out_softly() -> None:
     truth = np.maximum(coverage, 0.8 * hair)
     picture = np.round(truth[..., None] * SKIN + (1 - truth[..., None]) * WALL).astype(np.uint8)
     coarse = cv2.GaussianBlur(cv2.dilate(coverage, np.ones((9, 9))), (0, 0), 5)
-    fine = refined(picture, coarse, (160, 110), 100, 1.0)
+    fine = refine_matte(picture, coarse, (160, 110), 100, 1.0)
     strand = hair > 0.9
     beside = (cv2.dilate(hair, np.ones((7, 7))) > 0) & (cv2.dilate(hair, np.ones((3, 3))) == 0)
     outside = cv2.dilate(coverage, np.ones((5, 5))) == 0
@@ -107,7 +107,7 @@ def test_a_hair_is_cut_out_softly() -> None:
     assert fine[beside & outside].mean() < 0.1
 
 
-@pytest.mark.parametrize("settle", [refined, smoothed])
+@pytest.mark.parametrize("settle", [refine_matte, smooth_matte])
 @pytest.mark.parametrize("smoothing", [0.0, 1.0, 3.0])
 def test_what_does_not_hang_on_the_face_goes(
     settle: Callable[..., Floats], smoothing: float
@@ -124,12 +124,12 @@ def test_what_does_not_hang_on_the_face_goes(
 
 def test_no_smoothing_leaves_a_fine_matte_alone() -> None:
     picture, coverage = drawn_head()
-    assert np.abs(smoothed(picture, coverage, (160, 110), 100, 0.0) - coverage).max() < 1e-4
+    assert np.abs(smooth_matte(picture, coverage, (160, 110), 100, 0.0) - coverage).max() < 1e-4
 
 
 def test_a_fine_matte_stays_fine() -> None:
     picture, coverage = drawn_head()
-    assert np.abs(smoothed(picture, coverage, (160, 110), 100, 1.0) - coverage).max() < 0.15
+    assert np.abs(smooth_matte(picture, coverage, (160, 110), 100, 1.0) - coverage).max() < 0.15
 
 
 def test_the_edges_colours_lose_the_background() -> None:
@@ -171,17 +171,17 @@ def test_the_filled_part_has_the_photos_grain() -> None:
     photo = np.clip(120 + noise, 0, 255).astype(np.uint8)
     known = np.ones((240, 320), np.float32)
     known[80:160, 120:220] = 0
-    made = filled(photo, known)
+    made = inpaint(photo, known)
     own, around = made[90:150, 130:210].std(), photo[:, :100].std()
     assert own == pytest.approx(around, rel=0.35)
-    assert (made == filled(photo, known)).all()
+    assert (made == inpaint(photo, known)).all()
     assert (made[known == 1] == photo[known == 1]).all()
 
 
 def test_beyond_the_edge_the_mirror_cannot_be_recognised() -> None:
     stripes = np.full((120, 200, 3), 30, np.uint8)
     stripes[:, ::8] = 220
-    made = extended(stripes, 60, 0, 60, 40)
+    made = extend(stripes, 60, 0, 60, 40)
     assert made.shape == (160, 320, 3)
     assert (made[:120, 60:260] == stripes).all()
     assert made[60, :30].std() < 0.15 * stripes[60].std()

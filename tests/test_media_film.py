@@ -17,13 +17,13 @@ from vidgen.media import (
     ENCODINGS,
     Encoding,
     FilmWriter,
-    decoded,
+    decode_frames,
     encoding_for,
     first_frame,
     hardware_codec,
-    join,
+    load_speech,
+    mux_film,
     probe,
-    read_speech,
 )
 from vidgen.media.colour import frame_to_rgb, to_rgb, to_yuv420p
 from vidgen.media.film import QUEUED_BATCHES
@@ -59,7 +59,7 @@ def raw(path: Path, *, has_alpha: bool) -> list[bytes]:
     """Every decoded frame's planes."""
     return [
         b"".join(bytes(plane) for plane in frame.planes)
-        for frame in decoded(path, has_alpha=has_alpha)
+        for frame in decode_frames(path, has_alpha=has_alpha)
     ]
 
 
@@ -88,12 +88,12 @@ def test_joined_pieces_hold_every_frame_of_each_in_order(
     target = tmp_path / "film"
     told: list[int] = []
     voice = tone(float(film.frame_count / film.fps))
-    join(film, voice, target, ENCODINGS[kind], progress=told.append)
+    mux_film(film, voice, target, ENCODINGS[kind], progress=told.append)
     pictures = raw(target, has_alpha=kind[1])
     assert pictures == [one for p in film.pieces for one in raw(p, has_alpha=kind[1])]
     shown = [
         (float(frame.pts * frame.time_base), number_in(frame_to_rgb(frame)))
-        for frame in decoded(target, has_alpha=kind[1])
+        for frame in decode_frames(target, has_alpha=kind[1])
     ]
     tolerance = 0.0006 if kind[0] == "webm" else 1e-9  # webm's clock ticks in milliseconds
     assert [number for _, number in shown] == list(range(15))
@@ -110,8 +110,8 @@ def test_the_voice_in_the_file_is_where_it_was(tmp_path: Path, kind: Kind, rate:
     film = film_of_pieces(tmp_path, kind, Fraction(12))
     voice = tone(1.21, rate)
     target = tmp_path / f"film{ENCODINGS[kind].suffix}"
-    join(film, voice, target, ENCODINGS[kind])
-    heard = read_speech(target, max_seconds=60)
+    mux_film(film, voice, target, ENCODINGS[kind])
+    heard = load_speech(target, max_seconds=60)
     assert abs(lag_seconds(heard, voice)) < 0.0005
     assert heard.rate == 48000
     found = probe(target)
@@ -122,7 +122,7 @@ def test_the_voice_in_the_file_is_where_it_was(tmp_path: Path, kind: Kind, rate:
 @pytest.mark.parametrize("kind", [kind for kind in EVERY if kind.values[0][0] != "webm"])  # type: ignore[index]
 def test_the_index_stands_before_the_pictures(tmp_path: Path, kind: Kind) -> None:
     film = film_of_pieces(tmp_path, kind)
-    join(film, tone(0.6), tmp_path / "film", ENCODINGS[kind])
+    mux_film(film, tone(0.6), tmp_path / "film", ENCODINGS[kind])
     content = (tmp_path / "film").read_bytes()
     assert 0 < content.find(b"moov") < content.find(b"mdat")
 
@@ -141,7 +141,7 @@ def test_pieces_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     ]:
         wrong = Film(pieces, count, film.fps, film.size)
         with pytest.raises(RenderError) as caught:
-            join(wrong, tone(0.6), tmp_path / "film", ENCODINGS["mp4", False])
+            mux_film(wrong, tone(0.6), tmp_path / "film", ENCODINGS["mp4", False])
         assert caught.value.code == "encode.piece_unfit"
 
 
@@ -214,7 +214,7 @@ def test_a_hardware_encoder_is_taken_only_where_one_answers(tmp_path: Path) -> N
     assert encoding.codec == (hardware_codec() or "libx264")
     assert encoding_for("mp4").codec == "libx264"
     film = write(tmp_path / "a.mp4", encoding, frames(0, 8, "rgb24"))
-    assert [number_in(frame_to_rgb(frame)) for frame in decoded(film)] == list(range(8))
+    assert [number_in(frame_to_rgb(frame)) for frame in decode_frames(film)] == list(range(8))
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_a_full_disk_is_said_and_cleaned_up(tmp_path: Path, kind: Kind) -> None:
 def test_a_full_disk_while_joining_is_an_os_error(tmp_path: Path) -> None:
     film = film_of_pieces(tmp_path, ("mov", False))
     with pytest.raises(OSError, match="large"), files_no_larger_than(20_000):
-        join(film, tone(0.6, 48000), tmp_path / "film", ENCODINGS["mov", False])
+        mux_film(film, tone(0.6, 48000), tmp_path / "film", ENCODINGS["mov", False])
 
 
 @pytest.mark.parametrize("size", [(518, 518), (258, 514), (256, 256)])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vidgen.errors import InputError, SetupError, VidgenError
-from vidgen.media import atomic_output, check_output, full_disk_told, unused_name
+from vidgen.media import atomic_output, check_output, disk_errors, free_name
 from vidgen.media.target import plain_error
 
 
@@ -71,7 +71,7 @@ def test_names_count_on_from_2(tmp_path: Path) -> None:
     path = tmp_path / "film.take.mp4"
     names = []
     for _ in range(3):
-        free = unused_name(path)
+        free = free_name(path)
         free.touch()
         names.append(free.name)
     assert names == ["film.take.mp4", "film.take-2.mp4", "film.take-3.mp4"]
@@ -149,8 +149,8 @@ def test_a_full_disk_is_a_matter_of_the_machine(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_told_wherever_it_is_met(tmp_path: Path) -> None:
-    with pytest.raises(SetupError) as caught, full_disk_told(tmp_path / "work"):
+    with pytest.raises(SetupError) as caught, disk_errors(tmp_path / "work"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert (caught.value.code, caught.value.is_retryable) == ("output.disk_full", True)
-    with pytest.raises(PermissionError), full_disk_told(tmp_path):
+    with pytest.raises(PermissionError), disk_errors(tmp_path):
         raise PermissionError(errno.EACCES, "Permission denied")

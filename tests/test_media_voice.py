@@ -14,7 +14,7 @@ import soundfile
 from tests.fake_renderer import lag_seconds, tone
 from vidgen.errors import InputError
 from vidgen.events import Event, Log
-from vidgen.media import flaws, read_speech
+from vidgen.media import flaws, load_speech
 from vidgen.work import Floats, Speech
 
 
@@ -38,13 +38,13 @@ def wav(path: Path, samples: Floats, rate: int = 16000, subtype: str = "FLOAT") 
 def codes(path: Path) -> list[str]:
     """The notices that reading the file gives."""
     said: list[Event] = []
-    read_speech(path, max_seconds=60, emit=said.append)
+    load_speech(path, max_seconds=60, emit=said.append)
     return [event.code for event in said if isinstance(event, Log)]
 
 
 def refusal(path: Path, max_seconds: float = 60) -> str:
     with pytest.raises(InputError) as caught:
-        read_speech(path, max_seconds=max_seconds)
+        load_speech(path, max_seconds=max_seconds)
     return caught.value.code
 
 
@@ -64,7 +64,7 @@ def test_every_format_gives_the_same_voice_at_the_same_time(
     tmp_path: Path, name: str, codec: str, layout: str
 ) -> None:
     said = tone(1.5, 48000)
-    heard = read_speech(encoded(tmp_path / name, codec, layout, said), max_seconds=60)
+    heard = load_speech(encoded(tmp_path / name, codec, layout, said), max_seconds=60)
     assert heard.rate == 48000
     assert abs(heard.seconds - said.seconds) < 0.0215  # AAC fills its last packet
     assert lag_seconds(heard, said) == 0
@@ -74,7 +74,7 @@ def test_every_format_gives_the_same_voice_at_the_same_time(
 def test_the_rate_is_kept_and_stereo_becomes_the_mean(tmp_path: Path, rate: int) -> None:
     said = tone(1.0, rate).samples
     file = wav(tmp_path / "v.wav", np.stack([said, said * 0.5], 1), rate)
-    heard = read_speech(file, max_seconds=60, text="hello")
+    heard = load_speech(file, max_seconds=60, text="hello")
     assert (heard.rate, heard.text) == (rate, "hello")
     assert heard.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     np.testing.assert_allclose(heard.samples, said * 0.75, atol=1e-6)
@@ -83,13 +83,13 @@ def test_the_rate_is_kept_and_stereo_becomes_the_mean(tmp_path: Path, rate: int)
 def test_16_bit_samples_are_exact(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(-32768, 32767, 16000).astype(np.int16)
     soundfile.write(tmp_path / "v.wav", values, 16000, "PCM_16")
-    heard = read_speech(tmp_path / "v.wav", max_seconds=60)
+    heard = load_speech(tmp_path / "v.wav", max_seconds=60)
     np.testing.assert_array_equal(heard.samples, values.astype(np.float32) / 32768)
 
 
 def test_a_voice_that_mixing_cancels_is_taken_from_its_first_channel(tmp_path: Path) -> None:
     said = tone(1.0).samples
-    heard = read_speech(wav(tmp_path / "v.wav", np.stack([said, -said], 1)), max_seconds=60)
+    heard = load_speech(wav(tmp_path / "v.wav", np.stack([said, -said], 1)), max_seconds=60)
     np.testing.assert_array_equal(heard.samples, said)
 
 
@@ -98,7 +98,7 @@ def test_telephone_amr_is_read(tmp_path: Path) -> None:
     body = np.random.default_rng(1).integers(0, 256, (50, 31), np.uint8)
     frames = b"".join(b"\x3c" + row.tobytes() for row in body)
     (tmp_path / "v.amr").write_bytes(b"#!AMR\n" + frames)
-    heard = read_speech(tmp_path / "v.amr", max_seconds=60)
+    heard = load_speech(tmp_path / "v.amr", max_seconds=60)
     assert (heard.rate, heard.seconds) == (8000, 1.0)
     assert "voice.telephone" in codes(tmp_path / "v.amr")
 
@@ -132,7 +132,7 @@ def test_what_is_odd_is_said_and_the_voice_stays_usable(
 ) -> None:
     file = wav(tmp_path / "v.wav", change(tone(1.0).samples))
     assert codes(file) == [code]
-    samples = read_speech(file, max_seconds=60).samples
+    samples = load_speech(file, max_seconds=60).samples
     assert np.isfinite(samples).all()
     assert np.abs(samples).max() <= 1
 
@@ -147,7 +147,7 @@ def test_a_file_that_breaks_off_is_used_as_far_as_it_goes(
     whole = encoded(tmp_path / name, codec, layout, tone(2.0)).read_bytes()
     (tmp_path / name).write_bytes(whole[: len(whole) // 2])
     assert "voice.truncated" in codes(tmp_path / name)
-    assert 0.7 < read_speech(tmp_path / name, max_seconds=60).seconds < 1.4
+    assert 0.7 < load_speech(tmp_path / name, max_seconds=60).seconds < 1.4
     (tmp_path / name).write_bytes(whole[: len(whole) // 20])
     assert refusal(tmp_path / name) in {"voice.damaged", "voice.not_sound"}
 
@@ -201,7 +201,7 @@ def test_a_film_without_sound_has_no_track(tmp_path: Path) -> None:
 def test_a_long_voice_is_refused_and_one_of_just_the_limit_is_not(tmp_path: Path) -> None:
     file = wav(tmp_path / "v.wav", tone(2.0).samples)
     assert refusal(file, max_seconds=1.999) == "voice.too_long"
-    assert read_speech(file, max_seconds=2.0).seconds == 2.0
+    assert load_speech(file, max_seconds=2.0).seconds == 2.0
 
 
 def test_a_day_of_sound_is_refused_without_reading_it_all(tmp_path: Path) -> None:

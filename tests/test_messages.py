@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import vidgen
-from vidgen.messages import LANGUAGES, catalogue, pick, say
+from vidgen.messages import LANGUAGES, message_catalogue, pick, say
 
 SOURCES = sorted(Path(vidgen.__file__).parent.rglob("*.py"))
 ERRORS = {"VidgenError", "InputError", "SetupError", "RenderError", "DeviceError", "Cancelled"}
@@ -73,20 +73,20 @@ def spoken_codes() -> list[tuple[str, str]]:
 
 
 def test_the_languages_have_the_same_sentences() -> None:
-    english = set(catalogue("en"))
+    english = set(message_catalogue("en"))
     allowed = errors_in_tables() | {f"{code}_hint" for code in errors_in_tables()}
     for language in LANGUAGES[1:]:
-        theirs = set(catalogue(language))
+        theirs = set(message_catalogue(language))
         assert english - theirs == set(), f"missing in {language}"
         assert theirs - english - allowed == set(), f"left over in {language}"
 
 
 @pytest.mark.parametrize("language", LANGUAGES[1:])
 def test_a_sentence_has_the_same_places_in_every_language(language: str) -> None:
-    theirs = catalogue(language)
+    theirs = message_catalogue(language)
     wrong = [
         code
-        for code, sentence in catalogue("en").items()
+        for code, sentence in message_catalogue("en").items()
         if code in theirs and places(theirs[code]) != places(sentence)
     ]
     assert wrong == []
@@ -94,7 +94,7 @@ def test_a_sentence_has_the_same_places_in_every_language(language: str) -> None
 
 @pytest.mark.parametrize("language", LANGUAGES[1:])
 def test_an_error_tells_the_same_values_in_every_language(language: str) -> None:
-    theirs = catalogue(language)
+    theirs = message_catalogue(language)
     wrong = [
         (where, code)
         for where, code, sentence, hint in error_sites()
@@ -110,20 +110,22 @@ def test_signs_are_as_wide_as_the_letters_beside_them(language: str, signs: str)
     narrow = re.compile(rf"[{letters}}}][{signs}]|[{signs}]\s?[{letters}]")
     wrong = [
         code
-        for code, sentence in catalogue(language).items()
+        for code, sentence in message_catalogue(language).items()
         if narrow.search(re.sub(r"\{(\w+):[^}]*\}|`[^`]*`", r"{\1}", sentence))
     ]
     assert wrong == []
 
 
 def test_every_code_that_is_said_has_a_sentence() -> None:
-    missing = [(where, code) for where, code in spoken_codes() if code not in catalogue("en")]
+    missing = [
+        (where, code) for where, code in spoken_codes() if code not in message_catalogue("en")
+    ]
     assert missing == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES[1:])
 def test_every_error_can_be_told_in_every_language(language: str) -> None:
-    theirs = catalogue(language)
+    theirs = message_catalogue(language)
     sites = error_sites()
     assert len(sites) > 30
     missing = [(where, code) for where, code, _, _ in sites if code not in theirs]
@@ -137,7 +139,7 @@ def test_every_error_can_be_told_in_every_language(language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES[1:])
 def test_a_translated_error_asks_for_no_value_that_is_not_there(language: str) -> None:
-    theirs = catalogue(language)
+    theirs = message_catalogue(language)
     wrong = []
     for source, call, name in calls():
         code = text_of(keyword(call, "code"))
@@ -153,7 +155,7 @@ def test_a_translated_error_asks_for_no_value_that_is_not_there(language: str) -
 
 
 def test_a_sentence_is_filled_and_falls_back_to_english() -> None:
-    assert say("stage.rendering", language="ja") == catalogue("ja")["stage.rendering"]
+    assert say("stage.rendering", language="ja") == message_catalogue("ja")["stage.rendering"]
     assert say("no.such_code") == "no.such_code"
     assert say("no.such_code", otherwise="As it was said.") == "As it was said."
 

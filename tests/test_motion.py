@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from vidgen.renderers.base import Look
+from vidgen.renderers.base import MotionOptions
 from vidgen.renderers.puppet.blinks import LENGTH
-from vidgen.renderers.puppet.controls import Controls
+from vidgen.renderers.puppet.controls import MouthCurves
 from vidgen.renderers.puppet.glances import glances
 from vidgen.renderers.puppet.motion import CURVES, LIMITS, Motion, motion
 from vidgen.work import Floats
@@ -18,7 +18,7 @@ SECONDS = 34.0
 SEEDS = range(12)
 
 
-def talk(seconds: float = SECONDS) -> Controls:
+def talk(seconds: float = SECONDS) -> MouthCurves:
     """Somebody who speaks in phrases of about 2 s with a melody of ±4 semitones."""
     count = int(np.ceil(seconds * 100)) + 1
     time = np.arange(count) / 100
@@ -27,7 +27,7 @@ def talk(seconds: float = SECONDS) -> Controls:
     melody = 4 * np.sin(2 * np.pi * time / 1.7) * speaks
     nothing = np.zeros(count, np.float32)
     pauses = tuple((2.6 * n + 2.0, 2.6 * n + 2.6) for n in range(int(seconds / 2.6)))
-    return Controls(
+    return MouthCurves(
         jaw=loud.astype(np.float32),
         round=nothing,
         spread=nothing,
@@ -42,7 +42,7 @@ def talk(seconds: float = SECONDS) -> Controls:
 
 
 def moved(seed: int = 0, seconds: float = SECONDS, **scales: float) -> Motion:
-    return motion(talk(seconds), replace(Look(seed=seed), **scales), seconds)  # type: ignore[arg-type]  # scales are floats
+    return motion(talk(seconds), replace(MotionOptions(seed=seed), **scales), seconds)  # type: ignore[arg-type]  # scales are floats
 
 
 def span(curve: Floats) -> float:
@@ -133,7 +133,7 @@ def test_a_blink_shuts_faster_than_it_opens_and_is_seen_at_every_rate() -> None:
     assert 0.06 <= len(shut) / 100 <= 0.13
     assert len(lids) - 1 - shut[-1] >= 14
     for rate in (24, 25, 30, 50, 60):
-        frames = made.sampled(Fraction(rate), 0, int(SECONDS * rate))["lids"]
+        frames = made.sample(Fraction(rate), 0, int(SECONDS * rate))["lids"]
         seen = np.flatnonzero(np.diff((frames > 0.9).astype(int)) == 1)
         assert len(seen) == len(made.blinks)
 
@@ -183,7 +183,7 @@ def test_silence_blinks_and_sways() -> None:
     count = 1001
     nothing = np.zeros(count, np.float32)
     quiet = replace(talk(10.0), jaw=nothing, loud=nothing, f0=nothing, pauses=((0.0, 10.0),))
-    made = motion(quiet, Look(seed=1), 10.0)
+    made = motion(quiet, MotionOptions(seed=1), 10.0)
     assert made.blinks
     assert span(made.yaw) > 0.3
 
@@ -200,6 +200,6 @@ def test_short_voices_get_whole_curves(seconds: float) -> None:
 
 def test_frames_are_the_same_however_they_are_asked_for() -> None:
     made = moved(3)
-    whole = made.sampled(Fraction(30), 0, 300)
-    part = made.sampled(Fraction(30), 120, 150)
+    whole = made.sample(Fraction(30), 0, 300)
+    part = made.sample(Fraction(30), 120, 150)
     assert all(np.array_equal(part[name], whole[name][120:150]) for name in CURVES)

@@ -16,11 +16,11 @@ from tests.test_musetalk_face import landmarks
 from tests.tiny_musetalk import tiny_files
 from vidgen.errors import DeviceError, InputError, SetupError
 from vidgen.events import Event, Log
-from vidgen.renderers.base import Look
-from vidgen.renderers.musetalk import MuseTalk, networks, painter
+from vidgen.renderers.base import MotionOptions
+from vidgen.renderers.musetalk import MuseTalkRenderer, networks, painter
 from vidgen.renderers.musetalk.hearing import Hearing
-from vidgen.renderers.musetalk.networks import Files, Networks
-from vidgen.renderers.musetalk.painter import Canvas, Painter, pays, warmed
+from vidgen.renderers.musetalk.networks import NetworkFiles, Networks
+from vidgen.renderers.musetalk.painter import Canvas, Painter, pays, warm_up
 from vidgen.work import Cutout, Floats, Pixels, Speech, Subject
 
 torch = pytest.importorskip("torch")
@@ -41,19 +41,19 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+def files(tmp_path_factory: pytest.TempPathFactory) -> NetworkFiles:
     return tiny_files(tmp_path_factory.mktemp("musetalk"))
 
 
 @pytest.fixture(scope="module")
-def nets(files: Files) -> Networks:
+def nets(files: NetworkFiles) -> Networks:
     loaded = Networks(files, "cpu")
     loaded.load()
     return loaded
 
 
 @pytest.fixture
-def own_files(files: Files, tmp_path: Path) -> Files:
+def own_files(files: NetworkFiles, tmp_path: Path) -> NetworkFiles:
     """A copy that a test may spoil."""
     copied: dict[str, Any] = {}
     for name in ("unet", "unet_config", "vae", "whisper"):
@@ -84,7 +84,7 @@ def voice(seconds: float) -> Speech:
 # --- loading --------------------------------------------------------------------------------------
 
 
-def test_the_pickle_is_kept_once_more_at_half_the_size(own_files: Files) -> None:
+def test_the_pickle_is_kept_once_more_at_half_the_size(own_files: NetworkFiles) -> None:
     first = networks.unet(own_files)
     copy = own_files.unet.with_name("unet.fp16.safetensors")
     assert copy.stat().st_size < 0.7 * own_files.unet.stat().st_size
@@ -98,7 +98,7 @@ def test_the_pickle_is_kept_once_more_at_half_the_size(own_files: Files) -> None
         assert torch.equal(weight, again.state_dict()[name])
 
 
-def test_the_copy_serves_alone(own_files: Files) -> None:
+def test_the_copy_serves_alone(own_files: NetworkFiles) -> None:
     networks.unet(own_files)
     copy = own_files.unet.with_name("unet.fp16.safetensors")
     own_files.unet.unlink()
@@ -106,7 +106,7 @@ def test_the_copy_serves_alone(own_files: Files) -> None:
 
 
 def test_a_folder_that_cannot_be_written_costs_only_time(
-    own_files: Files, monkeypatch: pytest.MonkeyPatch
+    own_files: NetworkFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError("read-only")
@@ -126,7 +126,7 @@ class Malicious:
         return os.system, (f"touch {self.proof}",)
 
 
-def test_a_planted_pickle_is_refused(own_files: Files, tmp_path: Path) -> None:
+def test_a_planted_pickle_is_refused(own_files: NetworkFiles, tmp_path: Path) -> None:
     proof = tmp_path / "it-ran"
     torch.save({"conv_in.weight": Malicious(proof)}, own_files.unet)
     with pytest.raises(SetupError) as told:
@@ -145,7 +145,7 @@ def test_a_planted_pickle_is_refused(own_files: Files, tmp_path: Path) -> None:
         lambda file: file.unlink(),
     ],
 )
-def test_what_is_no_table_of_weights_is_told(own_files: Files, spoil: Any) -> None:
+def test_what_is_no_table_of_weights_is_told(own_files: NetworkFiles, spoil: Any) -> None:
     spoil(own_files.unet)
     with pytest.raises(SetupError) as told:
         networks.unet(own_files)
@@ -165,7 +165,7 @@ def with_another_shape(state: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("spoil", [without_one, with_one_more, with_another_shape])
-def test_weights_of_another_network_are_refused(own_files: Files, spoil: Any) -> None:
+def test_weights_of_another_network_are_refused(own_files: NetworkFiles, spoil: Any) -> None:
     state = torch.load(own_files.unet, weights_only=True)
     spoil(state)
     torch.save(state, own_files.unet)
@@ -174,7 +174,7 @@ def test_weights_of_another_network_are_refused(own_files: Files, spoil: Any) ->
     assert told.value.code == "models.other_network"
 
 
-def test_wrong_parameters_are_refused(files: Files) -> None:
+def test_wrong_parameters_are_refused(files: NetworkFiles) -> None:
     with pytest.raises(SetupError) as told:
         networks.vae(replace(files, vae_params=dict(files.vae_params) | {"latent_channels": 8}))
     assert told.value.code == "models.other_network"
@@ -186,28 +186,28 @@ def test_wrong_parameters_are_refused(files: Files) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "no json"])
-def test_a_broken_description_is_told(own_files: Files, content: str) -> None:
+def test_a_broken_description_is_told(own_files: NetworkFiles, content: str) -> None:
     own_files.unet_config.write_text(content, "utf-8")
     with pytest.raises(SetupError) as told:
         networks.unet(own_files)
     assert told.value.code == "models.not_loadable"
 
 
-def test_release_lets_go_and_load_brings_back(files: Files) -> None:
+def test_release_lets_go_and_load_brings_back(files: NetworkFiles) -> None:
     own = Networks(files, "cpu")
     own.load()
-    first = own.heard(voice(0.5).samples)
+    first = own.hear(voice(0.5).samples)
     own.release()
     assert own._unet is None
     own.load()
-    np.testing.assert_array_equal(own.heard(voice(0.5).samples), first)
+    np.testing.assert_array_equal(own.hear(voice(0.5).samples), first)
 
 
 # --- arithmetic -----------------------------------------------------------------------------------
 
 
 def test_five_hidden_states_at_fifty_a_second(nets: Networks) -> None:
-    heard = nets.heard(voice(1.0).samples)
+    heard = nets.hear(voice(1.0).samples)
     assert heard.shape == (1500, 5, 16)
     # The first is what goes into the layers: embedded sound and places; the last is normalised.
     places = nets._whisper.embed_positions.weight.numpy()
@@ -229,7 +229,7 @@ def test_the_latents_are_scaled_and_the_blanked_ones_first(nets: Networks) -> No
         torch.testing.assert_close(latents[:, first : first + 4], expected, atol=1e-3, rtol=0)
 
 
-def rounded(files: Files, told: list[Event]) -> Networks:
+def rounded(files: NetworkFiles, told: list[Event]) -> Networks:
     """Weights of half precision, one of which makes numbers that are beyond it."""
     own = Networks(files, "cpu", told.append)
     own.load()
@@ -241,15 +241,15 @@ def rounded(files: Files, told: list[Event]) -> Networks:
     return own
 
 
-def test_numbers_beyond_half_precision_are_computed_again(files: Files) -> None:
+def test_numbers_beyond_half_precision_are_computed_again(files: NetworkFiles) -> None:
     told: list[Event] = []
     latents, tokens = torch.rand(1, 8, 32, 32).half(), np.zeros((2, 50, 16), np.float32)
     wide, own = rounded(files, told), rounded(files, told)
     wide._widen()
     told.clear()
-    expected = wide.drawn(latents, tokens)
-    np.testing.assert_array_equal(own.drawn(latents, tokens), expected)
-    np.testing.assert_array_equal(own.drawn(latents, tokens), expected)
+    expected = wide.draw(latents, tokens)
+    np.testing.assert_array_equal(own.draw(latents, tokens), expected)
+    np.testing.assert_array_equal(own.draw(latents, tokens), expected)
     assert told == [Log("INFO", "render.precise", {"model": "musetalk"})]
     assert own.precision == "float32"
     photo = rounded(files, [])
@@ -257,13 +257,13 @@ def test_numbers_beyond_half_precision_are_computed_again(files: Files) -> None:
         photo._vae.quant_conv.weight.fill_(6e4)
     square = np.full((256, 256, 3), 200, np.uint8)
     assert torch.isfinite(photo.latents(square, square)).all()
-    assert np.isfinite(own.heard(voice(0.3).samples)).all()
+    assert np.isfinite(own.hear(voice(0.3).samples)).all()
 
 
 def test_a_face_is_one_pass_at_timestep_zero(nets: Networks) -> None:
     latents = torch.randn(1, 8, 32, 32)
     tokens = np.random.default_rng(2).standard_normal((2, 50, 16)).astype(np.float32)
-    drawn = nets.drawn(latents, tokens)
+    drawn = nets.draw(latents, tokens)
     with torch.inference_mode():
         made = nets._unet(
             latents.repeat(2, 1, 1, 1), torch.tensor([0]), torch.from_numpy(tokens)
@@ -275,13 +275,13 @@ def test_a_face_is_one_pass_at_timestep_zero(nets: Networks) -> None:
 
 
 def test_without_a_compiler_the_networks_run_as_they_are(
-    files: Files, monkeypatch: pytest.MonkeyPatch
+    files: NetworkFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch._dynamo.config, "suppress_errors", False)
     own = Networks(files, "cpu")
     own.load()
     latents, tokens = torch.rand(1, 8, 32, 32), np.zeros((2, 50, 16), np.float32)
-    expected = own.drawn(latents, tokens)
+    expected = own.draw(latents, tokens)
 
     def broken(*_: Any, **__: Any) -> Any:
         raise FileNotFoundError("no C++ compiler")
@@ -289,7 +289,7 @@ def test_without_a_compiler_the_networks_run_as_they_are(
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
     own.compile()
     assert own._decode is not own._vae.decode
-    np.testing.assert_allclose(own.drawn(latents, tokens), expected, atol=1)
+    np.testing.assert_allclose(own.draw(latents, tokens), expected, atol=1)
 
 
 # --- batches and memory ---------------------------------------------------------------------------
@@ -304,7 +304,7 @@ class Numbered:
         self.room = room
         self.sizes: list[int] = []
 
-    def drawn(self, latents: Any, tokens: Floats) -> Pixels:
+    def draw(self, latents: Any, tokens: Floats) -> Pixels:
         if len(tokens) > self.room:
             raise RuntimeError("CUDA out of memory")
         self.sizes.append(len(tokens))
@@ -374,7 +374,7 @@ def test_no_memory_for_one_frame_is_a_device_error(painting: Any) -> None:
 
 def test_another_error_goes_through(painting: Any) -> None:
     class Broken(Numbered):
-        def drawn(self, latents: Any, tokens: Floats) -> Pixels:
+        def draw(self, latents: Any, tokens: Floats) -> Pixels:
             raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):
@@ -397,25 +397,27 @@ def test_compiling_must_pay(seconds_per_frame: float, frames: int, worth: bool) 
 
 def test_compiling_is_decided_by_measuring(painting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[bool] = []
-    assert not warmed(painting(Numbered(), 20, 8), lambda: compiled.append(True))
+    assert not warm_up(painting(Numbered(), 20, 8), lambda: compiled.append(True))
     monkeypatch.setattr(painter, "COMPILE_SECONDS", 0.0)
-    assert warmed(painting(Numbered(), 20, 8), lambda: compiled.append(True))
+    assert warm_up(painting(Numbered(), 20, 8), lambda: compiled.append(True))
     assert compiled == [True]
 
 
 # --- whole ----------------------------------------------------------------------------------------
 
 
-def film(renderer: MuseTalk, subject: Subject, cutout: Cutout, first: int, last: int) -> Pixels:
-    with renderer.perform(subject, cutout, voice(0.6), Look()) as performance:
+def film(
+    renderer: MuseTalkRenderer, subject: Subject, cutout: Cutout, first: int, last: int
+) -> Pixels:
+    with renderer.perform(subject, cutout, voice(0.6), MotionOptions()) as performance:
         return np.concatenate([part.pixels for part in performance.frames(first, last)])
 
 
 def test_a_performance_covers_the_voice_and_changes_only_the_lower_face(
-    files: Files, subject: Subject, cutout: Cutout
+    files: NetworkFiles, subject: Subject, cutout: Cutout
 ) -> None:
-    renderer = MuseTalk(files)
-    with renderer.perform(subject, cutout, voice(0.6), Look()) as performance:
+    renderer = MuseTalkRenderer(files)
+    with renderer.perform(subject, cutout, voice(0.6), MotionOptions()) as performance:
         assert performance.frame_count == 15
         assert performance.metadata["precision"] == "float32"
         parts = list(performance.frames(0, 15))
@@ -430,56 +432,60 @@ def test_a_performance_covers_the_voice_and_changes_only_the_lower_face(
 
 
 def test_a_frame_is_the_same_wherever_drawing_began(
-    files: Files, subject: Subject, cutout: Cutout
+    files: NetworkFiles, subject: Subject, cutout: Cutout
 ) -> None:
-    renderer = MuseTalk(files)
+    renderer = MuseTalkRenderer(files)
     whole = film(renderer, subject, cutout, 0, 15)
     np.testing.assert_array_equal(film(renderer, subject, cutout, 6, 11), whole[6:11])
 
 
-def test_a_transparent_background_gives_alpha(files: Files, subject: Subject) -> None:
+def test_a_transparent_background_gives_alpha(files: NetworkFiles, subject: Subject) -> None:
     matte = np.zeros((400, 300), np.float32)
     matte[:, 50:250] = 1
-    frames = film(MuseTalk(files), subject, Cutout(subject.frame, matte, None), 0, 1)
+    frames = film(MuseTalkRenderer(files), subject, Cutout(subject.frame, matte, None), 0, 1)
     assert frames.shape == (1, 400, 300, 4)
     assert (frames[0, ..., 3] == matte * 255).all()
 
 
-def test_another_background_is_behind(files: Files, subject: Subject) -> None:
+def test_another_background_is_behind(files: NetworkFiles, subject: Subject) -> None:
     matte = np.zeros((400, 300), np.float32)
     matte[:, 50:250] = 1
     behind = np.full((400, 300, 3), 9, np.uint8)
-    frames = film(MuseTalk(files), subject, Cutout(subject.frame, matte, behind), 0, 1)
+    frames = film(MuseTalkRenderer(files), subject, Cutout(subject.frame, matte, behind), 0, 1)
     assert (frames[0, :, :50] == 9).all()
     np.testing.assert_array_equal(frames[0, :60, 50:250], subject.frame[:60, 50:250])
 
 
 def test_patches_come_at_twice_the_resolution_when_asked(
-    files: Files, subject: Subject, cutout: Cutout
+    files: NetworkFiles, subject: Subject, cutout: Cutout
 ) -> None:
-    with MuseTalk(files).paint(subject, cutout, voice(0.3), Look(), scale=2) as painter:
+    with MuseTalkRenderer(files).paint(
+        subject, cutout, voice(0.3), MotionOptions(), scale=2
+    ) as painter:
         patches = next(painter.patches(0, 8))
         assert painter.box == (60, 60, 240, 310)
     assert patches.shape[1:] == (500, 360, 4)
 
 
-def test_a_small_face_is_refused(files: Files, subject: Subject, cutout: Cutout) -> None:
+def test_a_small_face_is_refused(files: NetworkFiles, subject: Subject, cutout: Cutout) -> None:
     tiny = replace(subject, landmarks=landmarks(100, 120, 100, 110))
     with (
         pytest.raises(InputError),
-        MuseTalk(files).perform(tiny, cutout, voice(0.3), Look()),
+        MuseTalkRenderer(files).perform(tiny, cutout, voice(0.3), MotionOptions()),
     ):
         pass
 
 
-def test_thirty_frames_a_second_are_thirty(files: Files, subject: Subject, cutout: Cutout) -> None:
-    look = Look(fps=Fraction(30))
-    with MuseTalk(files).perform(subject, cutout, voice(0.61), look) as performance:
+def test_thirty_frames_a_second_are_thirty(
+    files: NetworkFiles, subject: Subject, cutout: Cutout
+) -> None:
+    look = MotionOptions(fps=Fraction(30))
+    with MuseTalkRenderer(files).perform(subject, cutout, voice(0.61), look) as performance:
         assert performance.frame_count == 19
 
 
 def test_hearing_reaches_from_the_sound_to_the_tokens(nets: Networks) -> None:
     speech = voice(1.0)
-    tokens = Hearing(speech, nets.heard).tokens(range(4), FPS)
+    tokens = Hearing(speech, nets.hear).tokens(range(4), FPS)
     assert tokens.shape == (4, 50, 16)
     assert np.isfinite(tokens).all()

@@ -53,7 +53,7 @@ def test_the_picture_is_the_box_squeezed(size: tuple[int, int]) -> None:
 
 def test_only_the_lower_half_is_blanked() -> None:
     square = np.full((256, 256, 3), 7, np.uint8)
-    made = face.blanked(square)
+    made = face.blank_mouth(square)
     assert (made[:128] == 7).all()
     assert (made[128:] == 0).all()
     assert (square == 7).all()

@@ -8,10 +8,10 @@ import pytest
 
 from benchmarks.voices import TEXTS, Voice, voice, with_noise, with_reverb
 from vidgen.errors import InputError
-from vidgen.renderers.puppet.align import aligned
-from vidgen.renderers.puppet.coarticulation import blended, shut
-from vidgen.renderers.puppet.espeak import Phone, pieces, spoken, spoken_alone
-from vidgen.renderers.puppet.languages import LANGUAGES, praat_name
+from vidgen.renderers.puppet.align import align
+from vidgen.renderers.puppet.coarticulation import close_lips, coarticulation
+from vidgen.renderers.puppet.espeak import Phone, pieces, speak, speak_in_subprocess
+from vidgen.renderers.puppet.languages import LANGUAGES, praat_language
 from vidgen.renderers.puppet.phonemes import from_words
 from vidgen.renderers.puppet.sound import listen
 from vidgen.renderers.puppet.visemes import TABLE, is_open_vowel, kind, visemes
@@ -97,7 +97,7 @@ def test_a_silent_voice_has_no_words() -> None:
 
 
 def test_a_stop_begins_with_its_closure() -> None:
-    made = spoken("A papa.", "en-gb", "Male1")
+    made = speak("A papa.", "en-gb", "Male1")
     inner = [phone for phone in made.phones if phone.ipa == "p"][1]
     level = np.square(made.samples)
     silent = level[int((inner.start + 0.01) * 16_000) : int((inner.start + 0.03) * 16_000)]
@@ -119,7 +119,7 @@ def test_long_texts_are_spoken_in_pieces() -> None:
 def test_every_language_of_the_table_is_spoken_by_praat(language: str) -> None:
     from parselmouth.praat import call
 
-    assert call("Create SpeechSynthesizer", praat_name(language), "Male1") is not None
+    assert call("Create SpeechSynthesizer", praat_language(language), "Male1") is not None
 
 
 @pytest.mark.parametrize(
@@ -135,13 +135,13 @@ def test_every_language_of_the_table_is_spoken_by_praat(language: str) -> None:
     ],
 )
 def test_languages_are_known_by_their_codes(code: str, name: str) -> None:
-    assert praat_name(code) == name
+    assert praat_language(code) == name
 
 
 @pytest.mark.parametrize("code", ["", "xx", "klingon", "-"])
 def test_an_unknown_language_is_told_with_the_known_ones(code: str) -> None:
     with pytest.raises(InputError) as caught:
-        praat_name(code)
+        praat_language(code)
     assert caught.value.code == "puppet.language"
     assert " ja," in caught.value.hint
 
@@ -171,7 +171,7 @@ def test_visemes_of_simple_and_compound_phonemes() -> None:
 
 def test_neighbours_give_way_but_closures_are_whole() -> None:
     phones = [Phone(0.2, 0.4, "a"), Phone(0.4, 0.47, "m"), Phone(0.47, 0.7, "uː")]
-    mouth = blended(phones, 100)
+    mouth = coarticulation(phones, 100)
     assert mouth["jaw"][30] > 0.85
     assert mouth["jaw"][43] < 0.01
     assert mouth["press"][43] == 1.0
@@ -184,23 +184,23 @@ def test_neighbours_give_way_but_closures_are_whole() -> None:
 @pytest.mark.parametrize("seconds", [0.0, 0.02, 0.05, 0.1])
 def test_a_closure_is_long_enough_for_a_frame(seconds: float) -> None:
     press = np.zeros(100)
-    shut(press, 0.5, 0.5 + seconds)
+    close_lips(press, 0.5, 0.5 + seconds)
     assert (press > 0.999).sum() >= 4
     beyond = np.zeros(10)
-    shut(beyond, 0.5, 0.6)
+    close_lips(beyond, 0.5, 0.6)
     assert not beyond[:4].any()
 
 
 def test_a_voice_laid_beside_itself_is_itself() -> None:
     sound = listen(known("en-gb", "Female1", SHORT).speech.samples, 16_000)
-    found = aligned(sound, sound)
+    found = align(sound, sound)
     assert found.cost < 0.05
     assert np.abs(found.path - np.arange(len(found.path)))[sound.loud > 0.1].max() <= 2
 
 
 def test_the_same_words_are_the_same_sound_however_much_was_said_before() -> None:
-    first = spoken_alone("Mama may buy a map.", "en-gb", "Male1", 175)
-    again = spoken_alone("Mama may buy a map.", "en-gb", "Male1", 175)
+    first = speak_in_subprocess("Mama may buy a map.", "en-gb", "Male1", 175)
+    again = speak_in_subprocess("Mama may buy a map.", "en-gb", "Male1", 175)
     assert first.phones == again.phones
     assert (first.samples == again.samples).all()
     assert "".join(phone.ipa for phone in first.phones if phone.ipa).startswith("m")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from vidgen.device import Peak
+from vidgen.device import MemoryPeak
 from vidgen.errors import Cancelled, DeviceError, InputError, SetupError
 from vidgen.events import (
     Emit,
@@ -20,8 +20,8 @@ from vidgen.events import (
     StageEnded,
     StageStarted,
 )
-from vidgen.interrupts import orderly
-from vidgen.pipeline import Step, concluded, run
+from vidgen.interrupts import graceful_interrupts
+from vidgen.pipeline import Step, run_outcome, run_pipeline
 from vidgen.work import Notes, Work
 
 
@@ -70,13 +70,13 @@ class Shelf:
 
 
 @contextmanager
-def weightless(device: str) -> Iterator[Peak]:
-    yield Peak()
+def weightless(device: str) -> Iterator[MemoryPeak]:
+    yield MemoryPeak()
 
 
 @contextmanager
-def weighing(device: str) -> Iterator[Peak]:
-    yield Peak(512.0, 2048.0)
+def weighing(device: str) -> Iterator[MemoryPeak]:
+    yield MemoryPeak(512.0, 2048.0)
 
 
 def ticking() -> Iterator[float]:
@@ -89,7 +89,7 @@ def ticking() -> Iterator[float]:
 def test_steps_run_in_order_and_say_so() -> None:
     heard: list[Event] = []
     clock = ticking()
-    work = run(
+    work = run_pipeline(
         [Step(Peel()), Step(Bake())],
         Work(Apple(3)),
         heard.append,
@@ -109,15 +109,15 @@ def test_steps_run_in_order_and_say_so() -> None:
 
 def test_a_step_out_of_place_says_what_is_missing() -> None:
     with pytest.raises(LookupError, match="no stage has made a Apple yet"):
-        run([Step(Bake())], Work(), lambda _: None)
+        run_pipeline([Step(Bake())], Work(), lambda _: None)
 
 
 def test_what_is_kept_is_not_made_again() -> None:
     shelf, bake = Shelf(), Bake()
     step = Step(bake, "key-1", (Pie,))
-    first = run([step], Work(Apple(3)), lambda _: None, shelf)
+    first = run_pipeline([step], Work(Apple(3)), lambda _: None, shelf)
     heard: list[Event] = []
-    again = run([step], Work(Apple(3)), heard.append, shelf, lambda: 0.0)
+    again = run_pipeline([step], Work(Apple(3)), heard.append, shelf, lambda: 0.0)
     assert bake.runs == 1
     assert again.get(Pie) == first.get(Pie)
     assert heard == [
@@ -128,15 +128,15 @@ def test_what_is_kept_is_not_made_again() -> None:
 
 def test_another_key_is_made_anew() -> None:
     shelf, bake = Shelf(), Bake()
-    run([Step(bake, "key-1", (Pie,))], Work(Apple(3)), lambda _: None, shelf)
-    run([Step(bake, "key-2", (Pie,))], Work(Apple(4)), lambda _: None, shelf)
+    run_pipeline([Step(bake, "key-1", (Pie,))], Work(Apple(3)), lambda _: None, shelf)
+    run_pipeline([Step(bake, "key-2", (Pie,))], Work(Apple(4)), lambda _: None, shelf)
     assert bake.runs == 2
     assert shelf.kept == {"key-1": (Pie(3),), "key-2": (Pie(4),)}
 
 
 def test_the_notes_of_one_step_are_not_the_next_ones() -> None:
     heard: list[Event] = []
-    run(
+    run_pipeline(
         [Step(Bake()), Step(Peel())],
         Work(Apple(3)),
         heard.append,
@@ -149,7 +149,7 @@ def test_the_notes_of_one_step_are_not_the_next_ones() -> None:
 
 def test_the_peak_of_memory_is_told_with_the_stage() -> None:
     heard: list[Event] = []
-    run([Step(Bake())], Work(Apple(1)), heard.append, None, lambda: 0.0, meter=weighing)
+    run_pipeline([Step(Bake())], Work(Apple(1)), heard.append, None, lambda: 0.0, meter=weighing)
     told = {"oven": "hot", "memory_mb": 512.0, "gpu_memory_mb": 2048.0}
     assert heard[-1] == StageEnded("rendering", 0.0, "completed", "pie.done", told)
 
@@ -173,7 +173,7 @@ def test_networks_are_loaded_ahead_unless_their_work_is_kept() -> None:
         Step(Bake(), "kept", (Pie,), (spare,)),
         Step(Bake("finalizing"), networks=(wanted,)),
     ]
-    run(steps, Work(Apple(1)), lambda _: None, shelf, meter=weightless)
+    run_pipeline(steps, Work(Apple(1)), lambda _: None, shelf, meter=weightless)
     assert wanted.done[:1] == ["loaded"]
     assert "loaded" not in spare.done
 
@@ -186,13 +186,13 @@ def test_a_stage_that_finds_no_memory_blames_the_device() -> None:
             raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
     with pytest.raises(DeviceError) as told:
-        run([Step(Hungry())], Work(), lambda _: None, device="cuda:0", meter=weightless)
+        run_pipeline([Step(Hungry())], Work(), lambda _: None, device="cuda:0", meter=weightless)
     assert (told.value.code, told.value.exit_code) == ("device.out_of_memory", 5)
 
 
 def test_an_error_is_the_last_event_and_goes_on_up() -> None:
     heard: list[Event] = []
-    with pytest.raises(InputError), concluded(heard.append):
+    with pytest.raises(InputError), run_outcome(heard.append):
         raise InputError(
             "No face in {path}.", hint="Take another.", code="detect.none", path="a.jpg"
         )
@@ -203,7 +203,10 @@ def test_an_error_is_the_last_event_and_goes_on_up() -> None:
 
 def test_an_error_that_can_be_resumed_names_the_command() -> None:
     heard: list[Event] = []
-    with pytest.raises(SetupError) as raised, concluded(heard.append, lambda: "vidgen resume 1234"):
+    with (
+        pytest.raises(SetupError) as raised,
+        run_outcome(heard.append, lambda: "vidgen resume 1234"),
+    ):
         raise SetupError("Full.", hint="Make room, then `vidgen resume`.", code="output.disk_full")
     assert raised.value.hint == "Make room, then `vidgen resume 1234`."
     assert heard == [
@@ -218,7 +221,10 @@ def test_an_error_that_can_be_resumed_names_the_command() -> None:
 
 def test_ctrl_c_is_told_as_a_cancelled_run() -> None:
     heard: list[Event] = []
-    with pytest.raises(Cancelled) as raised, concluded(heard.append, lambda: "vidgen resume 1234"):
+    with (
+        pytest.raises(Cancelled) as raised,
+        run_outcome(heard.append, lambda: "vidgen resume 1234"),
+    ):
         raise KeyboardInterrupt
     assert heard == [RunCancelled("vidgen resume 1234")]
     assert raised.value.exit_code == 130
@@ -234,16 +240,16 @@ def test_ctrl_c_that_an_extension_turned_into_another_error_is_a_cancel() -> Non
             raise RuntimeError("KeyboardInterrupt: At: somewhere") from error
 
     heard: list[Event] = []
-    with pytest.raises(Cancelled), orderly(), concluded(heard.append):
+    with pytest.raises(Cancelled), graceful_interrupts(), run_outcome(heard.append):
         interrupted()
     assert heard == [RunCancelled("")]
-    with pytest.raises(RuntimeError), orderly(), concluded(heard.append):
+    with pytest.raises(RuntimeError), graceful_interrupts(), run_outcome(heard.append):
         raise RuntimeError("a bug of the next run")
 
 
 def test_a_bug_is_told_without_its_values_and_keeps_its_traceback() -> None:
     heard: list[Event] = []
-    with pytest.raises(ZeroDivisionError), concluded(heard.append):
+    with pytest.raises(ZeroDivisionError), run_outcome(heard.append):
         int("1") // int("0")
     (event,) = heard
     assert isinstance(event, Failed)

@@ -9,10 +9,10 @@ import pytest
 
 from vidgen.errors import InputError
 from vidgen.events import Envelope
-from vidgen.messages import catalogue
+from vidgen.messages import message_catalogue
 from vidgen.progress.live import Live
 from vidgen.progress.plain import Plain, Quiet, RawJson
-from vidgen.progress.views import choose, resolved
+from vidgen.progress.views import choose, resolve_mode
 
 
 class Script:
@@ -174,7 +174,7 @@ def test_what_to_do_is_said_in_the_readers_language(script: Script) -> None:
     hint = "Check the path."
     event = script(0.0, "error", message="No.", message_code="photo.missing", hint=hint)
     told = lines_of([event], "zh", says_errors=True)
-    assert told[-1] == "[0:00] " + catalogue("zh")["photo.missing_hint"]
+    assert told[-1] == "[0:00] " + message_catalogue("zh")["photo.missing_hint"]
 
 
 @pytest.mark.parametrize(("notify", "terminal", "rings"), [(1, 1, 1), (1, 0, 0), (0, 1, 0)])
@@ -288,7 +288,7 @@ def test_auto_is_live_only_on_a_terminal(
     mode: str | None, environ: dict[str, str], is_terminal: bool, expected: str
 ) -> None:
     stream = Terminal() if is_terminal else io.StringIO()
-    assert resolved(mode, stream, environ) == expected
+    assert resolve_mode(mode, stream, environ) == expected
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_what_cannot_be_shown_is_refused(
 ) -> None:
     stream = Terminal() if is_terminal else io.StringIO()
     with pytest.raises(InputError) as caught:
-        resolved(mode, stream, environ)
+        resolve_mode(mode, stream, environ)
     assert caught.value.code == code
 
 
@@ -320,7 +320,7 @@ def test_each_mode_has_its_view(mode: str, kind: type) -> None:
 def test_a_closed_stderr_is_no_terminal(tmp_path: Path) -> None:
     stream = (tmp_path / "x").open("w")
     stream.close()
-    assert resolved(None, stream, {}) == "plain"
+    assert resolve_mode(None, stream, {}) == "plain"
 
 
 def test_choosing_plain_loads_no_live_view() -> None:

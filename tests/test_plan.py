@@ -10,10 +10,10 @@ from vidgen.catalog import Catalog
 from vidgen.errors import SetupError
 from vidgen.events import Event, Log
 from vidgen.paths import Home
-from vidgen.plan import MUSETALK, Plan
+from vidgen.plan import MUSETALK, ModelChoice
 from vidgen.settings import Options
 
-FULL = [model.name for model in catalog.named("full")]
+FULL = [model.name for model in catalog.find_models("full")]
 
 
 @dataclass
@@ -31,8 +31,8 @@ class Machine:
     def lacks_package(self, *missing: str) -> None:
         self.patch.setattr(device, "has_package", lambda package: package not in missing)
 
-    def chooses(self, **chosen: Any) -> Plan:
-        return plan.choose(self.shelf, Options(**chosen), self.heard.append)
+    def chooses(self, **chosen: Any) -> ModelChoice:
+        return plan.select_models(self.shelf, Options(**chosen), self.heard.append)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def machine(home: Home, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """With the extra, without files; on the device "cpu" or whatever `--device` names."""
     made = Machine(Catalog(home), monkeypatch)
     monkeypatch.setattr(device, "gpu_present", lambda: False)
-    monkeypatch.setattr(device, "resolve", lambda wanted: wanted.replace("auto", "cpu"))
+    monkeypatch.setattr(device, "resolve_device", lambda wanted: wanted.replace("auto", "cpu"))
     monkeypatch.setattr(Catalog, "state", lambda _, row: made.states.get(row.name, "missing"))
     made.lacks_package()
     return made
@@ -50,27 +50,29 @@ def test_everything_there_on_a_gpu(machine: Machine) -> None:
     machine.has(*FULL)
     for models in ("auto", "full"):
         chosen = machine.chooses(models=models, device="cuda:0")
-        assert chosen == Plan("cuda:0", "yolo26n", "birefnet", "musetalk")
-        assert chosen.told()["models"] == "full"
+        assert chosen == ModelChoice("cuda:0", "yolo26n", "birefnet", "musetalk")
+        assert chosen.metadata()["models"] == "full"
     assert machine.heard == []
 
 
 def test_everything_there_on_a_cpu(machine: Machine) -> None:
     machine.has(*FULL)
-    assert machine.chooses(models="full") == Plan("cpu", "yolo26n", "birefnet_lite", "puppet")
+    assert machine.chooses(models="full") == ModelChoice(
+        "cpu", "yolo26n", "birefnet_lite", "puppet"
+    )
     assert machine.chooses(renderer="musetalk").renderer == "musetalk"
     assert machine.heard == []
 
 
 def test_nothing_there_falls_back_and_says_so(machine: Machine) -> None:
-    assert machine.chooses() == Plan("cpu")
+    assert machine.chooses() == ModelChoice("cpu")
     assert machine.heard == [Log("INFO", "models.embedded", {"command": "vidgen models pull full"})]
 
 
 def test_without_the_extra_the_command_has_the_pip_line(machine: Machine) -> None:
     machine.has(*FULL)
     machine.lacks_package("torch", "ultralytics", "nobg", "diffusers")
-    assert machine.chooses() == Plan("cpu")
+    assert machine.chooses() == ModelChoice("cpu")
     (log,) = machine.heard
     assert isinstance(log, Log)
     assert log.metadata["command"] == 'pip install "vidgen[gpu]" && vidgen models pull full'
@@ -84,12 +86,14 @@ def test_without_the_extra_the_command_has_the_pip_line(machine: Machine) -> Non
 @pytest.mark.parametrize(
     ("package", "expected"),
     [
-        ("ultralytics", Plan("cuda:0", "", "birefnet", "musetalk")),
-        ("nobg", Plan("cuda:0", "yolo26n", "", "musetalk")),
-        ("diffusers", Plan("cuda:0", "yolo26n", "birefnet", "puppet")),
+        ("ultralytics", ModelChoice("cuda:0", "", "birefnet", "musetalk")),
+        ("nobg", ModelChoice("cuda:0", "yolo26n", "", "musetalk")),
+        ("diffusers", ModelChoice("cuda:0", "yolo26n", "birefnet", "puppet")),
     ],
 )
-def test_half_an_extra_serves_what_it_can(machine: Machine, package: str, expected: Plan) -> None:
+def test_half_an_extra_serves_what_it_can(
+    machine: Machine, package: str, expected: ModelChoice
+) -> None:
     machine.has(*FULL)
     machine.lacks_package(package)
     assert machine.chooses(device="cuda:0") == expected
@@ -98,7 +102,7 @@ def test_half_an_extra_serves_what_it_can(machine: Machine, package: str, expect
 
 def test_embedded_never_looks(machine: Machine) -> None:
     machine.has(*FULL)
-    assert machine.chooses(models="embedded", device="cuda:0") == Plan("cuda:0")
+    assert machine.chooses(models="embedded", device="cuda:0") == ModelChoice("cuda:0")
     assert machine.heard == []
 
 
@@ -127,7 +131,7 @@ def test_full_with_another_renderer_needs_no_musetalk(machine: Machine) -> None:
     machine.has(*FULL)
     machine.has(*MUSETALK, state="missing")
     chosen = machine.chooses(models="full", renderer="puppet", device="cuda:0")
-    assert chosen == Plan("cuda:0", "yolo26n", "birefnet", "puppet")
+    assert chosen == ModelChoice("cuda:0", "yolo26n", "birefnet", "puppet")
 
 
 def test_a_gpu_without_musetalk_is_told(machine: Machine) -> None:

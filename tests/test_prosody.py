@@ -11,7 +11,7 @@ import pytest
 from tests.fake_renderer import tone
 from vidgen.errors import InputError
 from vidgen.events import Event, Log, StageProgress
-from vidgen.media import loudness, read_speech
+from vidgen.media import load_speech, loudness
 from vidgen.settings import Options
 from vidgen.stages.prosody import Melody, Prosody, melody
 from vidgen.work import Notes, Speech, Work
@@ -82,7 +82,7 @@ def test_rate_changes_the_length(rate: float) -> None:
 @pytest.mark.parametrize("target", [-30.0, -20.0, -16.0])
 def test_loudness_is_reached_and_peaks_stay_under_the_limit(target: float) -> None:
     after, notes, _ = adjusted(voice(), loudness=str(target))
-    levels = loudness.measured(after.samples, after.rate)
+    levels = loudness.measure(after.samples, after.rate)
     assert levels.lufs == pytest.approx(target, abs=0.15)
     assert levels.true_peak <= -1.0 + 0.01
     assert notes.values["lufs"] == pytest.approx(target, abs=0.15)
@@ -96,7 +96,7 @@ def test_a_loudness_out_of_reach_ends_at_the_limit_and_is_said() -> None:
     after, notes, heard = adjusted(speech, loudness="-9")
     reached = notes.values["lufs"]
     assert reached < -9.5
-    assert loudness.measured(after.samples, after.rate).true_peak <= -0.99
+    assert loudness.measure(after.samples, after.rate).true_peak <= -0.99
     assert [e for e in heard if isinstance(e, Log)] == [
         Log("INFO", "prosody.quieter", {"wanted": -9.0, "reached": reached})
     ]
@@ -104,9 +104,9 @@ def test_a_loudness_out_of_reach_ends_at_the_limit_and_is_said() -> None:
 
 def test_a_changed_voice_is_never_louder_than_the_limit() -> None:
     speech = replace(voice(), samples=voice().samples * 2.8)
-    assert loudness.measured(speech.samples, speech.rate).true_peak > -1
+    assert loudness.measure(speech.samples, speech.rate).true_peak > -1
     after, _, _ = adjusted(speech, pitch=1.0)
-    assert loudness.measured(after.samples, after.rate).true_peak <= -0.99
+    assert loudness.measure(after.samples, after.rate).true_peak <= -0.99
 
 
 def test_the_peak_between_samples_counts() -> None:
@@ -126,7 +126,7 @@ def test_the_peak_is_found_in_any_block() -> None:
 def test_the_limiter_leaves_quiet_parts_alone() -> None:
     samples = tone(2.0).samples * 0.5
     samples[16000] = 1.0
-    limited = loudness.limited(samples, 16000)
+    limited = loudness.limit(samples, 16000)
     assert loudness.true_peak(limited, 16000) <= 10 ** (-1 / 20) + 1e-4
     np.testing.assert_array_equal(limited[:15900], samples[:15900])
     np.testing.assert_array_equal(limited[16100:], samples[16100:])
@@ -167,11 +167,11 @@ def test_what_has_no_melody_passes(samples: np.ndarray[Any, np.dtype[np.float32]
 
 
 def test_silence_has_no_loudness() -> None:
-    assert loudness.measured(np.zeros(16000, np.float32), 16000) == loudness.Levels(-inf, -inf)
+    assert loudness.measure(np.zeros(16000, np.float32), 16000) == loudness.Levels(-inf, -inf)
 
 
 def test_a_human_voice_stays_natural(human_voice: Path) -> None:
-    speech = read_speech(human_voice, max_seconds=60)
+    speech = load_speech(human_voice, max_seconds=60)
     after, notes, heard = adjusted(speech, pitch=1.0, rate=1.1, loudness="-16")
     assert logs(heard) == []
     assert after.seconds == pytest.approx(speech.seconds / 1.1, rel=0.005)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.puppet_support import asked, cut, drawn, speaker, voice
-from vidgen.renderers.base import Look
-from vidgen.renderers.puppet import Puppet, cuda, figure, loop
+from vidgen.renderers.base import MotionOptions
+from vidgen.renderers.puppet import PuppetRenderer, cuda, figure, loop
 from vidgen.renderers.puppet.painted import Patch
 from vidgen.work import Subject
 
@@ -34,9 +34,9 @@ def subject(demo_photo: Path, model_path: Callable[[str], Path]) -> Subject:
 def test_both_paths_agree(subject: Subject, behind: str) -> None:
     made = figure.build(subject, cut(subject, behind))
     plan = asked(*FRAMES)
-    canvas = cuda.Canvas(made, "cpu")
+    canvas = cuda.CudaCanvas(made, "cpu")
     layout = "rgba" if behind == "nothing" else "rgb24"
-    batch = [cuda.prepared(made, plan, index) for index in range(len(FRAMES))]
+    batch = [cuda.prepare(made, plan, index) for index in range(len(FRAMES))]
     for one, frame in zip(canvas.draw(batch, layout).pixels, FRAMES, strict=True):
         assert np.abs(one.astype(int) - drawn(made, **frame)).mean() <= 1.5
 
@@ -50,9 +50,9 @@ def test_both_paths_lay_the_same_patch(subject: Subject, behind: str) -> None:
     turned = asked(FRAMES[-1])
     on_cpu = np.empty((*subject.frame.shape[:2], 4 if behind == "nothing" else 3), np.uint8)
     loop.draw(made, turned, 0, on_cpu, patch)
-    canvas = cuda.Canvas(made, "cpu")
+    canvas = cuda.CudaCanvas(made, "cpu")
     layout = "rgba" if behind == "nothing" else "rgb24"
-    (by_torch,) = canvas.draw([cuda.prepared(made, turned, 0, patch)], layout).pixels
+    (by_torch,) = canvas.draw([cuda.prepare(made, turned, 0, patch)], layout).pixels
     inner = slice(top + 20, bottom - 20), slice(left + 20, right - 20)
     assert np.abs(by_torch[inner].astype(int) - on_cpu[inner]).mean() <= 1.5
     bare = np.abs(drawn(made, **FRAMES[-1])[inner].astype(int) - on_cpu[inner])
@@ -61,8 +61,8 @@ def test_both_paths_lay_the_same_patch(subject: Subject, behind: str) -> None:
 
 def test_yuv_is_bt709_in_limited_range(subject: Subject) -> None:
     made = figure.build(subject, cut(subject))
-    canvas = cuda.Canvas(made, "cpu")
-    (frame,) = canvas.draw([cuda.prepared(made, asked({}), 0)], "yuv420p").pixels
+    canvas = cuda.CudaCanvas(made, "cpu")
+    (frame,) = canvas.draw([cuda.prepare(made, asked({}), 0)], "yuv420p").pixels
     height, width = subject.frame.shape[:2]
     assert frame.shape == (height * 3 // 2, width)
     red, green, blue = np.moveaxis(subject.frame.astype(float), -1, 0)
@@ -81,7 +81,7 @@ def test_the_renderer_draws_on_a_torch_device(
     subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cuda, "BATCH", 8)
-    with Puppet("cpu:0").perform(subject, cut(subject), voice(), Look()) as act:
+    with PuppetRenderer("cpu:0").perform(subject, cut(subject), voice(), MotionOptions()) as act:
         batches = list(act.frames(0, act.frame_count))
     assert [len(batch) for batch in batches] == [8, 8, 8, 1]
     assert {batch.layout for batch in batches} == {"yuv420p"}

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests.puppet_support import asked, cut, drawn, placed, speaker, voice
-from vidgen.renderers.base import Look
-from vidgen.renderers.puppet import Puppet, figure, geometry, loop
-from vidgen.renderers.puppet.figure import Figure
+from vidgen.renderers.base import MotionOptions
+from vidgen.renderers.puppet import PuppetRenderer, figure, geometry, loop
+from vidgen.renderers.puppet.figure import Rig
 from vidgen.work import Cutout, Pixels, Speech, Subject
 
 SHUT = {"close": 1.0, "relax": 1.0}
@@ -26,16 +26,16 @@ def subject(demo_photo: Path, model_path: Callable[[str], Path]) -> Subject:
 
 
 @pytest.fixture(scope="module")
-def made(subject: Subject) -> Figure:
+def made(subject: Subject) -> Rig:
     return figure.build(subject, cut(subject))
 
 
-def mouth_box(made: Figure) -> tuple[slice, slice]:
+def mouth_box(made: Rig) -> tuple[slice, slice]:
     left, top, right, bottom = made.mouth.box
     return slice(top, bottom), slice(left, right)
 
 
-def opening(made: Figure, frame: Pixels) -> float:
+def opening(made: Rig, frame: Pixels) -> float:
     """Share of the mouth's box that differs much from the shut mouth."""
     box = mouth_box(made)
     shut = drawn(made, **SHUT)
@@ -44,33 +44,33 @@ def opening(made: Figure, frame: Pixels) -> float:
 
 
 def test_a_frame_that_asks_nothing_is_the_framed_photo_to_the_bit(
-    subject: Subject, made: Figure
+    subject: Subject, made: Rig
 ) -> None:
     assert np.array_equal(drawn(made), subject.frame)
 
 
-def test_a_shut_mouth_changes_nothing_outside_its_own_place(subject: Subject, made: Figure) -> None:
+def test_a_shut_mouth_changes_nothing_outside_its_own_place(subject: Subject, made: Rig) -> None:
     frame = drawn(made, close=0.0, press=1e-6)
     outside = np.ones(frame.shape[:2], bool)
     outside[mouth_box(made)] = False
     assert np.array_equal(frame[outside], subject.frame[outside])
 
 
-def test_the_jaw_opens_the_mouth_and_pressed_lips_keep_it_shut(made: Figure) -> None:
+def test_the_jaw_opens_the_mouth_and_pressed_lips_keep_it_shut(made: Rig) -> None:
     sizes = [opening(made, drawn(made, **SHUT, wide=jaw)) for jaw in (0.3, 0.6, 1.0)]
     assert sizes == sorted(sizes)
     assert sizes[-1] > 0.1
     assert opening(made, drawn(made, **SHUT, press=1.0)) < 0.02
 
 
-def test_a_shut_mouth_shows_no_tooth(made: Figure) -> None:
+def test_a_shut_mouth_shows_no_tooth(made: Rig) -> None:
     box = mouth_box(made)
     teeth = (drawn(made)[box].min(-1) > 205).mean()
     assert teeth > 0.02  # the photo smiles
     assert (drawn(made, **SHUT)[box].min(-1) > 205).mean() < 0.4 * teeth  # the lip still shines
 
 
-def test_shut_lids_hide_the_eyes(subject: Subject, made: Figure) -> None:
+def test_shut_lids_hide_the_eyes(subject: Subject, made: Rig) -> None:
     frame = drawn(made, shut=1.0)
     for eye in made.face.eyes:
         x, y = eye.axes.xy(np.array([0.0]), eye.upper(np.array([0.0])) + 0.45 * eye.opening)
@@ -110,7 +110,7 @@ def test_the_mouth_in_a_photo_without_colours_is_not_red(
     assert np.abs(redder).max() < 4
 
 
-def test_looking_aside_moves_the_iris_and_leaves_the_lids(subject: Subject, made: Figure) -> None:
+def test_looking_aside_moves_the_iris_and_leaves_the_lids(subject: Subject, made: Rig) -> None:
     right = drawn(made, look_x=0.25)
     changed = (right != subject.frame).any(-1)
     assert changed.any()
@@ -121,7 +121,7 @@ def test_looking_aside_moves_the_iris_and_leaves_the_lids(subject: Subject, made
     assert not changed[~inside].any()
 
 
-def test_a_turned_head_keeps_its_sharpness(subject: Subject, made: Figure) -> None:
+def test_a_turned_head_keeps_its_sharpness(subject: Subject, made: Rig) -> None:
     left, top, right, bottom = subject.face
     tall, wide = bottom - top, right - left
     nose = slice(top + tall // 3, top + 2 * tall // 3), slice(left + wide // 3, right - wide // 3)
@@ -134,14 +134,14 @@ def test_a_turned_head_keeps_its_sharpness(subject: Subject, made: Figure) -> No
     assert np.mean([sharpness(frame) for frame in moved]) > 0.9 * sharpness(subject.frame)
 
 
-def test_far_from_the_speaker_nothing_moves(subject: Subject, made: Figure) -> None:
+def test_far_from_the_speaker_nothing_moves(subject: Subject, made: Rig) -> None:
     far = cv2.dilate(cut(subject).matte, np.ones((41, 41), np.uint8)) == 0
     assert far.mean() > 0.1
     assert np.array_equal(drawn(made, **TURNED)[far], subject.frame[far])
 
 
 def test_frames_are_the_same_however_they_are_reached(subject: Subject) -> None:
-    with Puppet().perform(subject, cut(subject), voice(), Look(seed=3)) as act:
+    with PuppetRenderer().perform(subject, cut(subject), voice(), MotionOptions(seed=3)) as act:
         assert act.frame_count == 25
         whole = np.concatenate([frames.pixels for frames in act.frames(0, 25)])
         late = np.concatenate([frames.pixels for frames in act.frames(13, 25)])
@@ -150,7 +150,9 @@ def test_frames_are_the_same_however_they_are_reached(subject: Subject) -> None:
 
 def test_the_same_seed_gives_the_same_film_and_another_seed_another(subject: Subject) -> None:
     def film(seed: int) -> Pixels:
-        with Puppet().perform(subject, cut(subject), voice(), Look(seed=seed)) as act:
+        with PuppetRenderer().perform(
+            subject, cut(subject), voice(), MotionOptions(seed=seed)
+        ) as act:
             return np.concatenate([frames.pixels for frames in act.frames(0, act.frame_count)])
 
     first = film(1)
@@ -159,8 +161,8 @@ def test_the_same_seed_gives_the_same_film_and_another_seed_another(subject: Sub
 
 
 def test_all_scales_at_zero_show_the_photo(subject: Subject) -> None:
-    still = Look(mouth=0, head_motion=0, blink=0, brows=0, gaze=0)
-    with Puppet().perform(subject, cut(subject), voice(0.4), still) as act:
+    still = MotionOptions(mouth=0, head_motion=0, blink=0, brows=0, gaze=0)
+    with PuppetRenderer().perform(subject, cut(subject), voice(0.4), still) as act:
         for frames in act.frames(0, act.frame_count):
             for frame in frames.pixels:
                 assert np.array_equal(frame, subject.frame)
@@ -168,7 +170,7 @@ def test_all_scales_at_zero_show_the_photo(subject: Subject) -> None:
 
 @pytest.mark.parametrize("fps", [Fraction(24), Fraction(30000, 1001), Fraction(60)])
 def test_the_film_covers_the_whole_voice(subject: Subject, fps: Fraction) -> None:
-    with Puppet().perform(subject, cut(subject), voice(0.5), Look(fps=fps)) as act:
+    with PuppetRenderer().perform(subject, cut(subject), voice(0.5), MotionOptions(fps=fps)) as act:
         count = sum(len(frames) for frames in act.frames(0, act.frame_count))
     assert count == act.frame_count == -(-fps.numerator // (2 * fps.denominator))
 
@@ -239,7 +241,7 @@ def test_a_matte_of_nothing_and_one_of_nan_are_survived(subject: Subject) -> Non
 
 def test_silence_keeps_the_mouth_shut_while_the_eyes_blink(subject: Subject) -> None:
     silence = Speech(np.zeros(16000 * 8, np.float32), 16000, "silence")
-    with Puppet().perform(subject, cut(subject), silence, Look()) as act:
+    with PuppetRenderer().perform(subject, cut(subject), silence, MotionOptions()) as act:
         assert act.metadata["blinks"] > 0
         shut = drawn(figure.build(subject, cut(subject)), **SHUT)
         first = next(act.frames(0, 1)).pixels[0]
@@ -248,12 +250,12 @@ def test_silence_keeps_the_mouth_shut_while_the_eyes_blink(subject: Subject) -> 
 
 def test_an_abandoned_film_leaves_opencv_as_it_was(subject: Subject) -> None:
     before = cv2.getNumThreads()
-    with Puppet().perform(subject, cut(subject), voice(), Look()) as act:
+    with PuppetRenderer().perform(subject, cut(subject), voice(), MotionOptions()) as act:
         next(act.frames(0, act.frame_count))
     assert cv2.getNumThreads() == before
 
 
-def test_the_frames_of_a_batch_do_not_touch_each_other(made: Figure) -> None:
+def test_the_frames_of_a_batch_do_not_touch_each_other(made: Rig) -> None:
     wide = asked(OPEN, {}, OPEN)
     first, second = (np.empty((*made.size[::-1], 3), np.uint8) for _ in range(2))
     loop.draw(made, wide, 0, first)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from tests.puppet_support import asked, cut, speaker, voice
-from vidgen.renderers.base import Look, Renderer
-from vidgen.renderers.puppet import Puppet, cuda, figure, loop
-from vidgen.renderers.puppet.figure import Figure
-from vidgen.renderers.puppet.grid import looked_up
-from vidgen.renderers.puppet.overlay import reached
+from vidgen.renderers.base import MotionOptions, Renderer
+from vidgen.renderers.puppet import PuppetRenderer, cuda, figure, loop
+from vidgen.renderers.puppet.figure import Rig
+from vidgen.renderers.puppet.grid import look_up
+from vidgen.renderers.puppet.overlay import reach
 from vidgen.renderers.puppet.painted import Patch
 from vidgen.work import Box, Cutout, Pixels, Speech, Subject
 
@@ -34,7 +34,7 @@ def subject(demo_photo: Path, model_path: Callable[[str], Path]) -> Subject:
 
 
 @pytest.fixture(scope="module")
-def made(subject: Subject) -> Figure:
+def made(subject: Subject) -> Rig:
     return figure.build(subject, cut(subject))
 
 
@@ -69,7 +69,7 @@ class Paints:
 
     @contextmanager
     def paint(
-        self, subject: Subject, cutout: Cutout, speech: Speech, look: Look, scale: int = 1
+        self, subject: Subject, cutout: Cutout, speech: Speech, look: MotionOptions, scale: int = 1
     ) -> Iterator[Brush]:
         count = -(-len(speech.samples) * look.fps.numerator // (speech.rate * look.fps.denominator))
         self.brushes.append(Brush(lower_face(subject), scale, int(count)))
@@ -99,7 +99,7 @@ def photo_patch(subject: Subject, box: Box, scale: int = 2) -> Patch:
     return Patch(box, pixels)
 
 
-def worn(made: Figure, patch: Patch | None, **frame: float) -> Pixels:
+def worn(made: Rig, patch: Patch | None, **frame: float) -> Pixels:
     """One frame of a head that wears `patch`."""
     width, height = made.size
     out = np.empty((height, width, 3 if made.layer.background is not None else 4), np.uint8)
@@ -110,13 +110,13 @@ def worn(made: Figure, patch: Patch | None, **frame: float) -> Pixels:
 def film(
     puppet: Renderer, subject: Subject, cutout: Cutout, first: int = 0, last: int = 25
 ) -> Pixels:
-    with puppet.perform(subject, cutout, voice(), Look(seed=3)) as act:
+    with puppet.perform(subject, cutout, voice(), MotionOptions(seed=3)) as act:
         return np.concatenate([frames.pixels for frames in act.frames(first, last)])
 
 
 @pytest.mark.parametrize("turns", TURNS)
 def test_a_painter_that_paints_the_photo_changes_nothing_one_could_see(
-    subject: Subject, made: Figure, turns: dict[str, float]
+    subject: Subject, made: Rig, turns: dict[str, float]
 ) -> None:
     # any seam, and any patch that does not ride exactly with the skin under it, shows here
     plain = worn(made, None, **turns).astype(int)
@@ -129,7 +129,7 @@ def test_a_painter_that_paints_the_photo_changes_nothing_one_could_see(
 @pytest.mark.parametrize("scale", [1, 2, 3])
 @pytest.mark.parametrize("turns", TURNS)
 def test_a_mark_goes_where_the_field_takes_it(
-    subject: Subject, made: Figure, turns: dict[str, float], scale: int
+    subject: Subject, made: Rig, turns: dict[str, float], scale: int
 ) -> None:
     box = lower_face(subject)
     centre = np.array([(box[0] + box[2]) // 2, box[1] + (box[3] - box[1]) // 3])
@@ -146,13 +146,13 @@ def test_a_mark_goes_where_the_field_takes_it(
     plan = asked(turns)
     whole = made.fields(plan.weights[0], plan.turns[0]).whole
     node = ((found - made.grid.origin) / made.grid.pitch).astype(np.float32)
-    came_from = looked_up(whole, node[None, None])[0, 0]
+    came_from = look_up(whole, node[None, None])[0, 0]
     assert np.abs(came_from - centre).max() < 0.15  # frame pixels
 
 
 @pytest.mark.parametrize("turns", TURNS)
 def test_the_whole_box_is_drawn_wherever_its_parts_go(
-    subject: Subject, made: Figure, turns: dict[str, float]
+    subject: Subject, made: Rig, turns: dict[str, float]
 ) -> None:
     box = subject.face  # its middle moves, its outline hardly
     white = np.full((box[3] - box[1], box[2] - box[0], 4), 255, np.uint8)
@@ -164,7 +164,7 @@ def test_the_whole_box_is_drawn_wherever_its_parts_go(
     x, y = (side[inner].round().astype(int) for side in np.moveaxis(made.nodes, -1, 0))
     assert (frame[y, x] == 255).all()
     outside = np.ones(frame.shape[:2], bool)
-    place = reached(made, box, whole)
+    place = reach(made, box, whole)
     assert place is not None
     outside[place[1] : place[3], place[0] : place[2]] = False
     assert np.array_equal(frame[outside], worn(made, None, **turns)[outside])
@@ -172,8 +172,8 @@ def test_the_whole_box_is_drawn_wherever_its_parts_go(
 
 def test_the_head_moves_as_without_a_painter_and_the_own_mouth_rests(subject: Subject) -> None:
     source = Paints()
-    painted = film(Puppet(face=source), subject, cut(subject))
-    plain = film(Puppet(), subject, cut(subject))
+    painted = film(PuppetRenderer(face=source), subject, cut(subject))
+    plain = film(PuppetRenderer(), subject, cut(subject))
     left, top, right, bottom = subject.face
     above = slice(0, top)  # so high the plain film's mouth does not reach
     assert np.abs(painted[:, above].astype(int) - plain[:, above]).max() <= 1
@@ -195,15 +195,15 @@ def test_nothing_of_the_puppets_own_mouth_is_drawn(subject: Subject) -> None:
         def paint(self, *_: Any, **__: Any) -> Iterator[Brush]:
             yield Clear(lower_face(subject), 2, 25)
 
-    still = Look(head_motion=0, blink=0, brows=0, gaze=0)
-    with Puppet(face=Nothing()).perform(subject, cut(subject), voice(), still) as act:
+    still = MotionOptions(head_motion=0, blink=0, brows=0, gaze=0)
+    with PuppetRenderer(face=Nothing()).perform(subject, cut(subject), voice(), still) as act:
         for frames in act.frames(0, act.frame_count):
             for frame in frames.pixels:
                 assert np.array_equal(frame, subject.frame)
 
 
 def test_frames_are_the_same_however_they_are_reached(subject: Subject) -> None:
-    puppet = Puppet(face=Paints())
+    puppet = PuppetRenderer(face=Paints())
     whole = film(puppet, subject, cut(subject))
     assert np.array_equal(film(puppet, subject, cut(subject), 13, 22), whole[13:22])
 
@@ -223,7 +223,9 @@ def test_a_transparent_film_keeps_its_alpha(subject: Subject, turns: dict[str, f
 
 def test_patches_are_taken_only_as_the_film_goes_on(subject: Subject) -> None:
     source = Paints()
-    with Puppet(face=source).perform(subject, cut(subject), voice(20.0), Look()) as act:
+    with PuppetRenderer(face=source).perform(
+        subject, cut(subject), voice(20.0), MotionOptions()
+    ) as act:
         drawing = act.frames(0, act.frame_count)
         next(drawing)
         assert source.brushes[0].given < 40
@@ -235,15 +237,15 @@ def test_patches_are_taken_only_as_the_film_goes_on(subject: Subject) -> None:
 
 
 def test_metadata_tells_of_both(subject: Subject) -> None:
-    still = Look(blink=0)
-    with Puppet(face=Paints()).perform(subject, cut(subject), voice(0.4), still) as act:
+    still = MotionOptions(blink=0)
+    with PuppetRenderer(face=Paints()).perform(subject, cut(subject), voice(0.4), still) as act:
         assert act.metadata == {**ALONE, "model": "a brush", "batch": 3}
 
 
 def test_a_mouth_switched_off_asks_no_painter(subject: Subject) -> None:
     source = Paints()
-    still = Look(mouth=0, head_motion=0, blink=0, brows=0, gaze=0)
-    with Puppet(face=source).perform(subject, cut(subject), voice(0.4), still) as act:
+    still = MotionOptions(mouth=0, head_motion=0, blink=0, brows=0, gaze=0)
+    with PuppetRenderer(face=source).perform(subject, cut(subject), voice(0.4), still) as act:
         frame = next(act.frames(0, 1)).pixels[0]
     assert np.array_equal(frame, subject.frame)
     assert source.brushes == []
@@ -261,11 +263,11 @@ def test_what_the_painter_raises_goes_through(subject: Subject) -> None:
             yield Breaks(lower_face(subject), 2, 25)
 
     with pytest.raises(RuntimeError, match="no more paint"):
-        film(Puppet(face=Source()), subject, cut(subject))
+        film(PuppetRenderer(face=Source()), subject, cut(subject))
 
 
 @pytest.mark.parametrize("box", [(0, 0, 256, 256), (150, 200, 256, 256), (0, 0, 9, 7)])
-def test_a_box_at_the_frames_edge_is_drawn_without_failing(made: Figure, box: Box) -> None:
+def test_a_box_at_the_frames_edge_is_drawn_without_failing(made: Rig, box: Box) -> None:
     patch = Patch(box, np.full(((box[3] - box[1]) * 2, (box[2] - box[0]) * 2, 4), 200, np.uint8))
     for turns in TURNS:
         assert worn(made, patch, **turns).shape == (256, 256, 3)
@@ -276,9 +278,9 @@ def talker(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A MuseTalk with a few thousand weights."""
     pytest.importorskip("diffusers", reason="diffusers is in the extra vidgen[gpu]")
     from tests.tiny_musetalk import tiny_files
-    from vidgen.renderers.musetalk import MuseTalk
+    from vidgen.renderers.musetalk import MuseTalkRenderer
 
-    return MuseTalk(tiny_files(tmp_path_factory.mktemp("musetalk")))
+    return MuseTalkRenderer(tiny_files(tmp_path_factory.mktemp("musetalk")))
 
 
 @pytest.mark.gpu
@@ -287,7 +289,7 @@ def test_musetalks_frames_are_the_same_however_they_are_reached(
     subject: Subject, talker: Any, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
     monkeypatch.setattr(cuda, "BATCH", 5)
-    puppet = Puppet(device, name="musetalk", face=talker)
+    puppet = PuppetRenderer(device, name="musetalk", face=talker)
     whole = film(puppet, subject, cut(subject), 0, 11)
     assert len(whole) == 11
     assert np.array_equal(film(puppet, subject, cut(subject), 6, 11), whole[6:])
@@ -295,7 +297,7 @@ def test_musetalks_frames_are_the_same_however_they_are_reached(
 
 @pytest.mark.gpu
 def test_musetalks_mouth_is_worn_by_a_head_that_moves(subject: Subject, talker: Any) -> None:
-    puppet = Puppet(name="musetalk", face=talker)
+    puppet = PuppetRenderer(name="musetalk", face=talker)
     still, alive = (film(one, subject, cut(subject), 0, 11) for one in (talker, puppet))
     left, top, right, bottom = subject.face
     hair = slice(None), slice(0, top), slice(left, right)
@@ -314,8 +316,8 @@ def test_musetalks_mouth_is_worn_by_a_head_that_moves(subject: Subject, talker: 
 
 @pytest.mark.gpu
 def test_musetalks_metadata_go_with_the_film(subject: Subject, talker: Any) -> None:
-    puppet = Puppet(name="musetalk", face=talker)
-    with puppet.perform(subject, cut(subject), voice(0.4), Look(blink=0)) as act:
+    puppet = PuppetRenderer(name="musetalk", face=talker)
+    with puppet.perform(subject, cut(subject), voice(0.4), MotionOptions(blink=0)) as act:
         told = dict(act.metadata)
     assert told.pop("load_seconds") >= 0
     assert told == {

@@ -10,12 +10,21 @@ import pytest
 from benchmarks.articulation import judged as articulated
 from benchmarks.voices import TEXTS, Voice, voice
 from tests.puppet_support import cut, speaker
-from vidgen.media import FilmWriter, encoding_for, join
-from vidgen.quality import Envelope, Quality, Watched, blinks, envelope, followed, hear, judge
-from vidgen.quality import judged as verdict
+from vidgen.media import FilmWriter, encoding_for, mux_film
+from vidgen.quality import (
+    LoudnessEnvelope,
+    Quality,
+    Tracking,
+    blinks,
+    correlate,
+    envelope,
+    hear,
+    judge,
+)
+from vidgen.quality import judge_windows as verdict
 from vidgen.quality.following import correlation
-from vidgen.renderers.base import Look
-from vidgen.renderers.puppet import Puppet
+from vidgen.renderers.base import MotionOptions
+from vidgen.renderers.puppet import PuppetRenderer
 from vidgen.work import Film, Floats, Frames, Speech, Subject
 
 RATE = 16_000
@@ -31,16 +40,16 @@ def babble(seconds: float = 6.0, seed: int = 0) -> Floats:
     return np.asarray(0.3 * level * rng.standard_normal(count), np.float32)
 
 
-def watched(opening: Floats, fps: float = 25) -> Watched:
+def watched(opening: Floats, fps: float = 25) -> Tracking:
     count = len(opening)
     times = (np.arange(count, dtype=np.float64) + 0.5) / fps
     eyes = np.full(count, 0.3)
-    return Watched(
+    return Tracking(
         times, opening.astype(np.float64), np.full(count, 0.3), eyes, np.ones(count, bool)
     )
 
 
-def lips(samples: Floats, late: float = 0.0, size: float = 0.07) -> Watched:
+def lips(samples: Floats, late: float = 0.0, size: float = 0.07) -> Tracking:
     """Lips that open with the loudness, `late` seconds behind it, imperfectly."""
     loud = envelope(samples, RATE)
     times = (np.arange(int(len(samples) / RATE * 25)) + 0.5) / 25
@@ -97,15 +106,15 @@ def test_two_windows_are_judged_as_one() -> None:
     samples = babble(8.0)
     whole, loud = lips(samples), envelope(samples, RATE)
 
-    def window(first: int, last: int) -> Watched:
+    def window(first: int, last: int) -> Tracking:
         part = slice(first, last)
-        return Watched(
+        return Tracking(
             whole.times[part], whole.opening[part], whole.width[part], whole.eyes[part],
             whole.seen[part],
         )  # fmt: skip
 
     start = 4.0
-    later = envelope(samples[int(start * RATE) :], RATE).moved(start)
+    later = envelope(samples[int(start * RATE) :], RATE).shift(start)
     found = verdict([window(0, 75), window(110, 185)], [loud, later])
     assert found.follows_voice is True
     assert found.frames == 150
@@ -118,19 +127,19 @@ def test_the_envelope_knows_its_time_and_its_silences() -> None:
     first, *_, last = loud.pauses(0.5)
     assert first == pytest.approx((0.0, 1.0), abs=0.03)
     assert last == pytest.approx((2.0, 3.0), abs=0.03)
-    assert loud.moved(5.0).at(np.array([6.5])) == loud.at(np.array([1.5]))
-    assert loud.reversed().decibels[0] == loud.decibels[-1]
-    assert envelope(np.zeros(10, np.float32), RATE).spread == 0
+    assert loud.shift(5.0).at(np.array([6.5])) == loud.at(np.array([1.5]))
+    assert loud.backwards().decibels[0] == loud.decibels[-1]
+    assert envelope(np.zeros(10, np.float32), RATE).deviation == 0
 
 
 def test_lag_and_correlation_of_a_curve_with_itself() -> None:
     samples = babble()
     loud = envelope(samples, RATE)
     times = (np.arange(140) + 0.5) / 25
-    r, lag = followed(loud.at(times), times, loud)
+    r, lag = correlate(loud.at(times), times, loud)
     assert r == pytest.approx(1.0)
     assert lag == pytest.approx(0.0, abs=0.002)
-    _, late = followed(loud.at(times - 0.073), times, loud)
+    _, late = correlate(loud.at(times - 0.073), times, loud)
     assert late == pytest.approx(0.073, abs=0.003)
     assert correlation(np.ones(140), times, loud) == 0.0
 
@@ -139,7 +148,7 @@ def test_blinks_are_counted() -> None:
     eyes = np.full(100, 0.3)
     eyes[20:24] = eyes[60:63] = 0.1
     nothing = np.zeros(100)
-    seen = Watched(np.arange(100) / 25, nothing, nothing, eyes, np.ones(100, bool))
+    seen = Tracking(np.arange(100) / 25, nothing, nothing, eyes, np.ones(100, bool))
     assert blinks(seen) == 2
 
 
@@ -151,17 +160,19 @@ def test_a_verdict_is_json() -> None:
     assert told["reason"] == "no_face"
 
 
-def filmed(subject: Subject, speech: Speech, heard: Speech, folder: Path, look: Look) -> Path:
+def filmed(
+    subject: Subject, speech: Speech, heard: Speech, folder: Path, look: MotionOptions
+) -> Path:
     """`subject` saying `speech`, with the sound of `heard`."""
     piece, path = folder / "piece.mkv", folder / "film.mp4"
     encoding = encoding_for("mp4")
     height, width = subject.frame.shape[:2]
-    with Puppet().perform(subject, cut(subject), speech, look) as act:
+    with PuppetRenderer().perform(subject, cut(subject), speech, look) as act:
         count = act.frame_count
         with FilmWriter(piece, size=(width, height), fps=look.fps, encoding=encoding) as writer:
             for frames in act.frames(0, count):
                 writer.write(frames)
-    join(Film((piece,), count, look.fps, (width, height)), heard, path, encoding)
+    mux_film(Film((piece,), count, look.fps, (width, height)), heard, path, encoding)
     return path
 
 
@@ -182,7 +193,7 @@ def test_a_real_film_passes_and_a_shifted_one_does_not(
     from dataclasses import replace
 
     model = model_path("face_landmark")
-    film = filmed(subject, spoken.speech, spoken.speech, tmp_path, Look())
+    film = filmed(subject, spoken.speech, spoken.speech, tmp_path, MotionOptions())
     found = judge(film, model)
     assert (found.follows_voice, found.reason) == (True, "")
     assert abs(found.offset_ms or 99) <= 30
@@ -190,7 +201,7 @@ def test_a_real_film_passes_and_a_shifted_one_does_not(
     ahead = np.concatenate([np.zeros(int(0.12 * RATE), np.float32), spoken.speech.samples])
     late = replace(spoken.speech, samples=ahead[: len(spoken.speech.samples)])
     (tmp_path / "early").mkdir()
-    wrong = judge(filmed(subject, spoken.speech, late, tmp_path / "early", Look()), model)
+    wrong = judge(filmed(subject, spoken.speech, late, tmp_path / "early", MotionOptions()), model)
     assert (wrong.follows_voice, wrong.reason) == (False, "early")
     samples, rate = hear(film, 0.5, 1.5)
     assert rate in (RATE, 44_100, 48_000)
@@ -207,11 +218,11 @@ def test_with_the_words_every_bilabial_is_seen_closed(
     from dataclasses import replace
 
     from vidgen.faces import LandmarkNet
-    from vidgen.quality import watch
+    from vidgen.quality import track
 
     speech = replace(spoken.speech, text=spoken.text)
-    film = filmed(subject, speech, speech, tmp_path, Look(language="en-gb"))
-    seen = watch(film, LandmarkNet(model_path("face_landmark"))).only_seen()
+    film = filmed(subject, speech, speech, tmp_path, MotionOptions(language="en-gb"))
+    seen = track(film, LandmarkNet(model_path("face_landmark"))).only_seen()
     found = articulated(seen.opening, seen.times, envelope(speech.samples, RATE), spoken.phones)
     assert found.bilabials_closed >= 0.90
     assert round(found.vowels_closed * found.open_vowels) <= 1  # of about ten
@@ -231,4 +242,4 @@ def test_a_film_without_a_face_or_sound_is_not_judged(
         writer.write(Frames(grey))
     found = judge(path, model_path("face_landmark"))
     assert (found.follows_voice, found.reason, found.frames) == (None, "no_face", 0)
-    assert Envelope(np.zeros(2)).spread == 0
+    assert LoudnessEnvelope(np.zeros(2)).deviation == 0

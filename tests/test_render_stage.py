@@ -14,18 +14,18 @@ import pytest
 from tests.fake_renderer import SIZE, FakeRenderer, number_in, shelf
 from vidgen.errors import Cancelled, InputError, RenderError
 from vidgen.events import Event, Log, Preview, StageProgress
-from vidgen.media import decoded, spans
+from vidgen.media import decode_frames, spans
 from vidgen.media.colour import frame_to_rgb
-from vidgen.media.pieces import Span
-from vidgen.renderers.base import Look
+from vidgen.media.pieces import Segment
+from vidgen.renderers.base import MotionOptions
 from vidgen.stages.render import Render
 from vidgen.work import Film, Folder, Frames, Notes, Speech, Subject, Work
 
-SLOW = Look(fps=Fraction(2))  # two frames a second: pieces of 20 frames, drawn at once
+SLOW = MotionOptions(fps=Fraction(2))  # two frames a second: pieces of 20 frames, drawn at once
 
 
 def render(
-    renderer: FakeRenderer, key: str = "k", *, look: Look = SLOW, format: str = "mp4"
+    renderer: FakeRenderer, key: str = "k", *, look: MotionOptions = SLOW, format: str = "mp4"
 ) -> Render:
     clock = iter(range(0, 10_000, 5))
     return Render(renderer, look, key=key, format=format, clock=lambda: float(next(clock)))
@@ -36,7 +36,7 @@ def numbers(film: Film) -> list[int]:
     return [
         number_in(frame_to_rgb(frame))
         for piece in film.pieces
-        for frame in decoded(piece, has_alpha=film.has_alpha)
+        for frame in decode_frames(piece, has_alpha=film.has_alpha)
     ]
 
 
@@ -96,7 +96,11 @@ def test_the_film_covers_the_whole_voice(samples: int, rate: int, fps: int, coun
 
 
 def test_pieces_follow_one_another_without_a_gap() -> None:
-    assert spans(601, Fraction(30)) == (Span(0, 0, 300), Span(1, 300, 600), Span(2, 600, 601))
+    assert spans(601, Fraction(30)) == (
+        Segment(0, 0, 300),
+        Segment(1, 300, 600),
+        Segment(2, 600, 601),
+    )
 
 
 def test_a_second_run_draws_nothing(tmp_path: Path) -> None:

@@ -14,15 +14,15 @@ from tests.serving import served
 from vidgen.events import Envelope
 from vidgen.paths import Home
 from vidgen.progress import Reporter
-from vidgen.progress.child import Child, parse_address, start_child
+from vidgen.progress.child import Subprocess, parse_address, start_subprocess
 from vidgen.progress.client import watch
 from vidgen.progress.reporter import shares
-from vidgen.progress.store import is_running, read_events
-from vidgen.progress.visits import Visits
+from vidgen.progress.store import is_running, iter_events
+from vidgen.progress.visits import Drain
 
 
 def told(home: Home, task_id: str) -> list[Envelope]:
-    return list(read_events(home.task(task_id).events))
+    return list(iter_events(home.task(task_id).events))
 
 
 def test_a_program_is_watched_like_a_run(home: Home) -> None:
@@ -104,7 +104,7 @@ def test_fifteen_lines_of_the_docs_work(home: Home) -> None:
 
 
 def test_a_child_serves_until_its_parent_is_done(home: Home) -> None:
-    with Reporter(home=home) as report, start_child(home, "127.0.0.1:0") as child:
+    with Reporter(home=home) as report, start_subprocess(home, "127.0.0.1:0") as child:
         assert child.token == ""
         assert httpx.get(f"{child.url}api/tasks/{report.task_id}").status_code == 200
     with pytest.raises(httpx.ConnectError):
@@ -112,7 +112,7 @@ def test_a_child_serves_until_its_parent_is_done(home: Home) -> None:
 
 
 def test_a_child_ends_at_once_when_nobody_watches(home: Home) -> None:
-    with start_child(home, "127.0.0.1:0") as child:
+    with start_subprocess(home, "127.0.0.1:0") as child:
         assert child.url
         began = time.monotonic()
     assert time.monotonic() - began < 1
@@ -123,7 +123,7 @@ def test_a_child_waits_for_whoever_fetches_the_film(home: Home, tmp_path: Path) 
     film.write_bytes(bytes(30_000_000))  # far more than the sockets hold
     with (
         contextlib.ExitStack() as late,
-        start_child(home, "127.0.0.1:0") as child,
+        start_subprocess(home, "127.0.0.1:0") as child,
     ):
         with Reporter(home=home) as report:
             report.complete(str(film))
@@ -138,7 +138,7 @@ def test_a_child_waits_for_whoever_fetches_the_film(home: Home, tmp_path: Path) 
 
 def test_how_long_a_server_waits() -> None:
     now = 100.0
-    visits = Visits(clock=lambda: now)
+    visits = Drain(clock=lambda: now)
 
     def waited() -> float:
         nonlocal now
@@ -152,10 +152,10 @@ def test_how_long_a_server_waits() -> None:
         return round(now - began)
 
     assert waited() == 0
-    visits.seen()
+    visits.touch()
     assert waited() == 1
     with visits.fetching():
-        visits.seen()
+        visits.touch()
         assert waited() == 8
     now += 10
     assert waited() == 0
@@ -163,26 +163,26 @@ def test_how_long_a_server_waits() -> None:
 
 def test_a_child_has_the_token_it_was_given(home: Home) -> None:
     token = "a-token-of-enough-letters-for-a-test"
-    with start_child(home, "127.0.0.1:0", token) as child:
-        assert child == Child(child.url, "")  # whoever gave it knows it
+    with start_subprocess(home, "127.0.0.1:0", token) as child:
+        assert child == Subprocess(child.url, "")  # whoever gave it knows it
         assert httpx.get(f"{child.url}api/tasks").status_code == 401
         key = {"Authorization": f"Bearer {token}"}
         assert httpx.get(f"{child.url}api/tasks", headers=key).status_code == 200
 
 
 def test_a_child_beyond_loopback_makes_a_token(home: Home) -> None:
-    with start_child(home, "0.0.0.0:0") as child:
+    with start_subprocess(home, "0.0.0.0:0") as child:
         assert len(child.token) == 43  # 32 bytes
 
 
 def test_a_taken_port_is_told_or_left(home: Home) -> None:
     from vidgen.errors import SetupError
 
-    with start_child(home, "127.0.0.1:0") as first:
+    with start_subprocess(home, "127.0.0.1:0") as first:
         port = first.url.rpartition(":")[2].strip("/")
         with (
             pytest.raises(SetupError, match="could not be started: Port"),
-            start_child(home, f"127.0.0.1:{port}"),
+            start_subprocess(home, f"127.0.0.1:{port}"),
         ):
             pass
 
@@ -190,8 +190,8 @@ def test_a_taken_port_is_told_or_left(home: Home) -> None:
 def test_a_child_ends_with_a_parent_that_is_killed(home: Home) -> None:
     code = (
         "import sys, os\nfrom pathlib import Path\nfrom vidgen.paths import Home\n"
-        "from vidgen.progress.child import start_child\n"
-        "with start_child(Home(Path(sys.argv[1])), '127.0.0.1:0') as child:\n"
+        "from vidgen.progress.child import start_subprocess\n"
+        "with start_subprocess(Home(Path(sys.argv[1])), '127.0.0.1:0') as child:\n"
         "    print(child.url, flush=True)\n    os.kill(os.getpid(), 9)\n"
     )
     command = [sys.executable, "-c", code, str(home.root)]

@@ -11,7 +11,7 @@ from vidgen.errors import InputError
 from vidgen.events import Completed
 from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
-from vidgen.progress.listing import Listing
+from vidgen.progress.listing import RunIndex
 from vidgen.progress.store import TaskLog
 from vidgen.request import (
     Request,
@@ -19,7 +19,7 @@ from vidgen.request import (
     default_settings,
     fingerprint,
     input_copy,
-    read,
+    load_request,
     record,
 )
 
@@ -85,7 +85,7 @@ def wanted(folder: Path) -> Request:
 def test_what_is_recorded_is_read_back(home: Home, tmp_path: Path) -> None:
     task, request = home.task("task"), wanted(tmp_path)
     record(task, request)
-    recorded = read(task)
+    recorded = load_request(task)
     assert recorded.request == request
     assert recorded.inputs["photo"].bytes == 5
     assert recorded.inputs["photo"].sha256 == fingerprint(request.photo)
@@ -104,7 +104,7 @@ def test_runs_of_one_name_are_a_batch(home: Home, tmp_path: Path) -> None:
         with TaskLog(task) as log:
             record(task, replace(request, batch_id=batch))
             Broadcast(task.task_id, log=log)(Completed("film.mp4", 1.0))
-    assert len(Listing(home).batch("nightly")) == 2
+    assert len(RunIndex(home).batch("nightly")) == 2
 
 
 def test_a_setting_of_another_version_is_passed_over(home: Home, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_setting_of_another_version_is_passed_over(home: Home, tmp_path: Path)
     said = json.loads(task.request.read_bytes())
     said["options"]["sparkle"] = {"value": 3, "source": "flag"}
     task.request.write_text(json.dumps(said))
-    assert read(task).request == request
+    assert load_request(task).request == request
 
 
 def test_what_is_recorded_holds_in_any_folder_and_at_any_time(
@@ -129,7 +129,7 @@ def test_what_is_recorded_holds_in_any_folder_and_at_any_time(
     record(task, Request(request.photo, request.voice, Path("film.mp4"), given))
     (tmp_path / "words.txt").unlink()
     monkeypatch.chdir("/")
-    recorded = read(task)
+    recorded = load_request(task)
     options = recorded.request.options
     assert recorded.request.output == tmp_path / "film.mp4"
     assert (options.text, options.text_file) == ("Mama.", None)
@@ -143,7 +143,7 @@ def test_a_key_file_of_the_settings_file_may_begin_with_a_tilde(home: Home, tmp_
     task, request = home.task("task"), wanted(tmp_path)
     settings = default_settings(did_key_file=Path("~/d-id.key"))
     record(task, Request(request.photo, request.voice, request.output, settings))
-    assert read(task).request.options.did_key_file == Path.home() / "d-id.key"
+    assert load_request(task).request.options.did_key_file == Path.home() / "d-id.key"
 
 
 def test_words_that_cannot_be_read_are_told(home: Home, tmp_path: Path) -> None:
@@ -175,5 +175,5 @@ def test_a_damaged_request_is_told(home: Home, content: bytes) -> None:
     task.root.mkdir()
     task.request.write_bytes(content)
     with pytest.raises(InputError) as raised:
-        read(task)
+        load_request(task)
     assert raised.value.code == "resume.no_request"

@@ -9,8 +9,8 @@ from vidgen.catalog import Catalog
 from vidgen.errors import InputError
 from vidgen.events import Event, Log
 from vidgen.paths import Home, TaskFolder
-from vidgen.plan import EMBEDDED, Plan
-from vidgen.request import Request, default_settings, input_copy, read, record
+from vidgen.plan import EMBEDDED, ModelChoice
+from vidgen.request import Request, default_settings, input_copy, load_request, record
 from vidgen.run import PLAN_FILE, load_plan, restore_request, save_plan
 
 
@@ -26,7 +26,7 @@ def recorded(home: Home, folder: Path) -> TaskFolder:
 
 def restore(task: TaskFolder) -> tuple[Request, list[Event]]:
     heard: list[Event] = []
-    return restore_request(task, read(task), heard.append), heard
+    return restore_request(task, load_request(task), heard.append), heard
 
 
 def test_a_resumed_run_reads_its_own_copies(home: Home, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_the_models_of_the_beginning_are_kept_although_better_ones_came(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, heard = home.task("task"), list[Event]()
-    began = Plan("cpu")
+    began = ModelChoice("cpu")
     save_plan(task, began)
     shelf = models_here(home, monkeypatch, *EMBEDDED, "yolo26n", "birefnet_lite")
     assert load_plan(task, shelf, heard.append) == began
@@ -93,7 +93,7 @@ def test_the_models_of_the_beginning_are_kept_although_better_ones_came(
 
 def test_models_that_went_away_are_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     task, heard = home.task("task"), list[Event]()
-    save_plan(task, Plan("cpu", persons="yolo26n", matte="birefnet_lite"))
+    save_plan(task, ModelChoice("cpu", persons="yolo26n", matte="birefnet_lite"))
     shelf = models_here(home, monkeypatch, *EMBEDDED, "yolo26n")
     assert load_plan(task, shelf, heard.append) is None
     assert heard == [Log("WARNING", "run.models_changed", {"names": "birefnet_lite"})]
@@ -103,7 +103,7 @@ def test_weights_that_changed_meanwhile_are_named(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, heard = home.task("task"), list[Event]()
-    save_plan(task, Plan("cpu"))
+    save_plan(task, ModelChoice("cpu"))
     data = (task.work / PLAN_FILE).read_text()
     was = catalog.models()["centerface"].sha256
     (task.work / PLAN_FILE).write_text(data.replace(was, "0" * 64))
@@ -114,7 +114,7 @@ def test_weights_that_changed_meanwhile_are_named(
 
 def test_a_device_that_went_away_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     task, heard = home.task("task"), list[Event]()
-    save_plan(task, Plan("cuda:7"))
+    save_plan(task, ModelChoice("cuda:7"))
     shelf = models_here(home, monkeypatch, *EMBEDDED)
     assert load_plan(task, shelf, heard.append) is None
     assert heard == [Log("WARNING", "run.models_changed", {"names": "cuda:7"})]

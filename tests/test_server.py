@@ -161,7 +161,7 @@ def test_a_task_deleted_while_something_else_is_said(run: Run) -> None:
 
     async def watched() -> None:
         tail = Tail(run.folder)
-        tail.read()
+        tail.poll()
         watcher = TaskStream(send, None)
         watcher.begin(tail, 0)
         await watcher.catch_up()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli import vidgen
 from vidgen.config import WRONG as WRONG_VALUES
-from vidgen.config import in_force, read_config
+from vidgen.config import in_force, load_config
 from vidgen.errors import InputError
 from vidgen.messages import LANGUAGES, say
 from vidgen.paths import Home
@@ -14,13 +14,13 @@ from vidgen.settings import Options, Setting, check, words
 
 
 def test_without_a_file_there_are_no_values(tmp_path: Path) -> None:
-    assert read_config(tmp_path / "none.toml") == {}
+    assert load_config(tmp_path / "none.toml") == {}
 
 
 def test_the_config_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text('height = 512\nkeep_history_days = 3\nperson = "left"\n')
-    assert read_config(file) == {"height": 512, "keep_history_days": 3, "person": "left"}
+    assert load_config(file) == {"height": 512, "keep_history_days": 3, "person": "left"}
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_damaged_or_misspelt_config_is_refused(tmp_path: Path, text: str, code
     file = tmp_path / "config.toml"
     file.write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError) as raised:
-        read_config(file)
+        load_config(file)
     assert raised.value.code == code
     assert str(file) in raised.value.message
 
@@ -62,7 +62,7 @@ def test_a_value_that_its_option_cannot_have_is_refused_in_plain_words(
     file.write_text(line)
     name = line.split()[0]
     with pytest.raises(InputError, match=f"{file} cannot set {name} to ") as raised:
-        read_config(file)
+        load_config(file)
     assert (raised.value.code, raised.value.hint) == (code, hint)
 
 
@@ -76,7 +76,7 @@ def test_every_wrong_value_can_be_told_in_every_language(language: str) -> None:
 def test_numbers_will_do_where_text_is_wanted(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text('fps = 25\nloudness = -16\nprogress = "plain"\nnotify = true\n')
-    assert len(read_config(file)) == 4
+    assert len(load_config(file)) == 4
 
 
 def test_each_setting_tells_where_it_is_from(

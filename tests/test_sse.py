@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidgen.progress.sse import Decoder, ServerEvent, frame, opening
+from vidgen.progress.sse import ServerEvent, SseDecoder, opening, sse_frame
 
 
 def decoded(content: bytes) -> list[tuple[str, str, str]]:
-    return [(e.type, e.data, e.last_event_id) for e in Decoder().feed(content)]
+    return [(e.type, e.data, e.last_event_id) for e in SseDecoder().feed(content)]
 
 
 def said(*data: str, type: str = "message", id: str = "") -> list[tuple[str, str, str]]:
@@ -81,7 +81,7 @@ def test_what_a_browser_would_dispatch(name: str) -> None:
 @pytest.mark.parametrize("name", FORMAT)
 def test_the_same_byte_by_byte(name: str) -> None:
     stream, expected = FORMAT[name]
-    decoder = Decoder()
+    decoder = SseDecoder()
     events = [event for byte in stream for event in decoder.feed(bytes([byte]))]
     assert [(e.type, e.data, e.last_event_id) for e in events] == expected
 
@@ -101,39 +101,39 @@ def test_the_same_byte_by_byte(name: str) -> None:
     ],
 )
 def test_retry_takes_digits_only(line: bytes, milliseconds: int | None) -> None:
-    decoder = Decoder()
+    decoder = SseDecoder()
     decoder.feed(line + b"\n\n")
     assert decoder.retry_ms == milliseconds
 
 
 def test_an_id_alone_moves_the_cursor_without_an_event() -> None:
-    decoder = Decoder()
+    decoder = SseDecoder()
     assert decoder.feed(b"id: 7\n\n") == []
     assert decoder.last_event_id == "7"
 
 
 def test_an_id_of_an_unfinished_event_does_not_count() -> None:
-    decoder = Decoder()
+    decoder = SseDecoder()
     decoder.feed(b"id: 1\ndata: x\n\nid: 2\ndata: y\n")
     assert decoder.last_event_id == "1"
 
 
 def test_an_endless_event_is_refused() -> None:
-    decoder = Decoder(limit=1000)
+    decoder = SseDecoder(limit=1000)
     decoder.feed(b"data: 1234\n" * 99)
     with pytest.raises(ValueError, match="longer than 1000 bytes"):
         decoder.feed(b"data: 1234\n" * 2)
 
 
 def test_an_endless_line_is_refused() -> None:
-    decoder = Decoder(limit=1000)
+    decoder = SseDecoder(limit=1000)
     decoder.feed(b"x" * 999)
     with pytest.raises(ValueError, match="longer than 1000 bytes"):
         decoder.feed(b"xx")
 
 
 def test_many_events_in_one_chunk_are_not_one_long_event() -> None:
-    events = Decoder(limit=1000).feed(b"data: 0123456789\n\n" * 500)
+    events = SseDecoder(limit=1000).feed(b"data: 0123456789\n\n" * 500)
     assert len(events) == 500
 
 
@@ -156,7 +156,7 @@ def test_any_cut_gives_the_same_events(
     )
     stream = b"\xef\xbb\xbf" * has_mark + text.encode("utf-8", "replace")
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
-    decoder = Decoder()
+    decoder = SseDecoder()
     pieces = [stream[a:b] for a, b in itertools.pairwise(places)]
     found = [event for piece in pieces for event in decoder.feed(piece)]
     assert found == [
@@ -170,23 +170,23 @@ def _lines(data: str) -> list[str]:
 
 @given(st.binary(max_size=2000))
 def test_no_bytes_make_it_fall(content: bytes) -> None:
-    Decoder().feed(content)
+    SseDecoder().feed(content)
 
 
 @pytest.mark.parametrize(
     "data", [b'{"a":1}', b'{"a":\r1}', '{"a":"…\u2028"}'.encode(), b'{"a":"\\n"}']
 )
 def test_a_frame_is_one_event_with_its_id(data: bytes) -> None:
-    events = Decoder().feed(frame(data, b"1a2b3c4d-7"))
+    events = SseDecoder().feed(sse_frame(data, b"1a2b3c4d-7"))
     assert events == [ServerEvent(data.decode().replace("\r", " "), "message", "1a2b3c4d-7")]
 
 
 def test_a_frame_without_an_id_leaves_the_cursor() -> None:
-    events = Decoder().feed(frame(b"1", b"e-1") + frame(b"2"))
+    events = SseDecoder().feed(sse_frame(b"1", b"e-1") + sse_frame(b"2"))
     assert [(e.data, e.last_event_id) for e in events] == [("1", "e-1"), ("2", "e-1")]
 
 
 def test_the_opening_is_no_event() -> None:
-    decoder = Decoder()
+    decoder = SseDecoder()
     assert decoder.feed(opening(2500)) == []
     assert decoder.retry_ms == 2500

@@ -19,11 +19,11 @@ from vidgen.progress.lock import is_held
 from vidgen.progress.store import (
     Summary,
     TaskLog,
-    find_task,
+    find_run,
     follow,
     is_running,
-    list_tasks,
-    read_events,
+    iter_events,
+    list_runs,
     summarise,
 )
 
@@ -56,13 +56,13 @@ def summary_of(folder: TaskFolder) -> Summary:
 
 def test_what_was_written_is_read_again(folder: TaskFolder) -> None:
     events = written(folder, *(envelope(seq, message="雨 \u2028 🎬") for seq in range(1, 6)))
-    assert list(read_events(folder.events)) == events
-    assert list(read_events(folder.events, after=3)) == events[3:]
+    assert list(iter_events(folder.events)) == events
+    assert list(iter_events(folder.events, after=3)) == events[3:]
     assert folder.events.read_bytes().count(b"\n") == 5
 
 
 def test_a_log_that_is_not_there_has_no_events(folder: TaskFolder) -> None:
-    assert list(read_events(folder.events)) == []
+    assert list(iter_events(folder.events)) == []
     assert summarise(folder) is None
 
 
@@ -167,7 +167,7 @@ def test_a_reader_that_asks_for_the_lock_does_not_refuse_a_writer(folder: TaskFo
 def test_a_long_event_keeps_what_matters_within_one_line(folder: TaskFolder) -> None:
     people = [{"box": [1, 2, 3, 4], "score": 0.5}] * 5000
     written(folder, envelope(1, message="é" * 90_000, metadata={"people": people}, status="x"))
-    (event,) = read_events(folder.events)
+    (event,) = iter_events(folder.events)
     assert len(folder.events.read_bytes()) <= LINE_LIMIT
     assert event.data == {
         "stage": "rendering",
@@ -190,12 +190,12 @@ def test_a_tail_torn_at_any_byte_is_put_aside_and_the_log_goes_on(
     for cut in range(start, len(whole)):
         folder.events.write_bytes(whole[:cut])
         (folder.root / "events.torn").unlink(missing_ok=True)
-        assert list(read_events(folder.events)) == events[:2]
+        assert list(iter_events(folder.events)) == events[:2]
         assert summary_of(folder).last == events[1]
         with TaskLog(folder) as log:
             assert log.next_seq == 3
             log(events[2])
-        assert list(read_events(folder.events)) == events
+        assert list(iter_events(folder.events)) == events
         torn = folder.root / "events.torn"
         assert (torn.read_bytes() if torn.exists() else b"\n") == whole[start:cut] + b"\n"
 
@@ -215,7 +215,7 @@ def test_garbage_behind_the_last_event_is_put_aside(folder: TaskFolder, garbage:
     events = written(folder, envelope(1), envelope(2))
     with folder.events.open("ab") as file:
         file.write(garbage)
-    assert list(read_events(folder.events)) == events
+    assert list(iter_events(folder.events)) == events
     assert summary_of(folder).last == events[1]
     with TaskLog(folder) as log:
         assert (log.next_seq, log.last) == (3, events[1])
@@ -273,7 +273,7 @@ def test_twenty_kills_at_random_moments_lose_no_acknowledged_event(folder: TaskF
         writer.wait()
         writer.stdout.close()
         last = int(acknowledged[-1] if acknowledged[-1].endswith("\n") else acknowledged[-2])
-        seqs = [event.seq for event in read_events(folder.events)]
+        seqs = [event.seq for event in iter_events(folder.events)]
         assert seqs == list(range(1, len(seqs) + 1))
         assert len(seqs) >= last
         assert not is_running(folder)
@@ -311,7 +311,7 @@ def test_a_full_disk_is_told_and_leaves_whole_events(folder: TaskFolder) -> None
     code, exit_code, seq, next_seq = done.stdout.split()
     assert (code, exit_code) == ("history.disk_full", "3")
     assert int(seq) == int(next_seq) > 10
-    assert [event.seq for event in read_events(folder.events)] == list(range(1, int(seq)))
+    assert [event.seq for event in iter_events(folder.events)] == list(range(1, int(seq)))
     assert folder.events.read_bytes().endswith(b"\n")
 
 
@@ -339,7 +339,7 @@ def test_ctrl_c_between_the_write_and_its_noting_is_survived(
             emit(Log("INFO", "stage.queued"))
         monkeypatch.undo()
         emit(Log("INFO", "stage.queued"))
-    assert [event.seq for event in read_events(folder.events)] == [1, 2, 3]
+    assert [event.seq for event in iter_events(folder.events)] == [1, 2, 3]
 
 
 # --- finding, listing, following
@@ -360,7 +360,7 @@ def test_runs_are_listed_newest_first_with_their_state(home: Home) -> None:
     (home.tasks / "a file").write_text("")
     with TaskLog(home.task("e")) as log:
         log(envelope(1, task_id="e"))
-        found = [(s.task_id, s.state, s.stage, s.began[11:16]) for s in list_tasks(home)]
+        found = [(s.task_id, s.state, s.stage, s.began[11:16]) for s in list_runs(home)]
     assert found == [
         ("d", "interrupted", "rendering", "12:04"),
         ("b", "failed", "birefnet_removal", "12:03"),
@@ -371,7 +371,7 @@ def test_runs_are_listed_newest_first_with_their_state(home: Home) -> None:
 
 
 def test_an_empty_home_lists_nothing(tmp_path: Path) -> None:
-    assert list_tasks(Home(tmp_path / "nowhere")) == []
+    assert list_runs(Home(tmp_path / "nowhere")) == []
 
 
 def test_a_run_resumed_after_its_end_is_running_again(folder: TaskFolder) -> None:
@@ -400,22 +400,22 @@ def test_what_was_asked_is_read_and_a_broken_file_is_nothing(folder: TaskFolder)
 def test_a_prefix_finds_one_run_and_says_why_it_does_not(home: Home) -> None:
     for name in ("abc1", "abc2", "abc", "xyz"):
         written(home.task(name), envelope(1, task_id=name))
-    assert find_task(home, "x") == home.task("xyz")
-    assert find_task(home, "abc") == home.task("abc")  # a whole id is never ambiguous
+    assert find_run(home, "x") == home.task("xyz")
+    assert find_run(home, "abc") == home.task("abc")  # a whole id is never ambiguous
     with pytest.raises(InputError, match="There is no run q"):
-        find_task(home, "q")
+        find_run(home, "q")
     with pytest.raises(InputError, match="3 runs begin with ab: abc, abc1, abc2"):
-        find_task(home, "ab")
+        find_run(home, "ab")
     with pytest.raises(InputError, match="There is no run"):
-        find_task(home, "")
+        find_run(home, "")
 
 
 def test_last_is_the_newest_run(home: Home) -> None:
     with pytest.raises(InputError):
-        find_task(home, "last")
+        find_run(home, "last")
     written(home.task("old"), envelope(1, task_id="old"))
     written(home.task("new"), envelope(2, task_id="new"))
-    assert find_task(home, "last") == home.task("new")
+    assert find_run(home, "last") == home.task("new")
 
 
 def test_following_yields_old_and_new_events_until_the_end(folder: TaskFolder) -> None:
@@ -444,10 +444,10 @@ def test_ten_thousand_runs_are_listed_in_a_third_of_a_second(home: Home) -> None
         root = home.tasks / f"{number:08}"
         root.mkdir()
         (root / "events.jsonl").write_bytes(block)
-    list_tasks(home)
+    list_runs(home)
     spent = []
     for _ in range(3):
         began = time.process_time()
-        assert len(list_tasks(home)) == 10_000
+        assert len(list_runs(home)) == 10_000
         spent.append(time.process_time() - began)
     assert min(spent) < 0.3  # 0.15 s on the reference machine

@@ -29,21 +29,21 @@ def seqs(tail: Tail, after: int = 0) -> list[int]:
 def test_events_come_out_as_they_were_written(run: Run) -> None:
     run.write("stage_update", "progress_update", "log")
     tail = Tail(run.folder)
-    assert tail.read() is Change.GREW
+    assert tail.poll() is Change.GREW
     written = run.folder.events.read_bytes().splitlines()
     assert tail.lines(tail.after(0), 1 << 30) == written
     assert tail.epoch == epoch_of(run.id, "2026-11-20T12:00:01.000Z")
-    assert (tail.last_seq, tail.count, tail.has_ended) == (3, 3, False)
+    assert (tail.last_seq, tail.count, tail.is_over) == (3, 3, False)
 
 
 def test_only_what_is_new_is_read(run: Run) -> None:
     tail = Tail(run.folder)
-    assert tail.read() is Change.NOTHING  # no log yet
+    assert tail.poll() is Change.NOTHING  # no log yet
     run.write("log")
-    assert tail.read() is Change.GREW
-    assert tail.read() is Change.NOTHING
+    assert tail.poll() is Change.GREW
+    assert tail.poll() is Change.NOTHING
     run.write("log", count=2)
-    assert tail.read() is Change.GREW
+    assert tail.poll() is Change.GREW
     assert seqs(tail, after=1) == [2, 3]
     assert seqs(tail, after=3) == []
 
@@ -53,24 +53,24 @@ def test_a_torn_last_line_waits_for_its_end(run: Run) -> None:
     line = run.line(2, "complete")
     run.raw(line[:40])
     tail = Tail(run.folder)
-    tail.read()
-    assert (tail.last_seq, tail.has_ended) == (1, False)
+    tail.poll()
+    assert (tail.last_seq, tail.is_over) == (1, False)
     run.raw(line[40:])
-    assert tail.read() is Change.GREW
-    assert (tail.last_seq, tail.has_ended) == (2, True)
+    assert tail.poll() is Change.GREW
+    assert (tail.last_seq, tail.is_over) == (2, True)
 
 
 def test_a_torn_tail_moved_aside_is_no_other_log(run: Run) -> None:
     run.write("log", count=2)
     tail = Tail(run.folder)
-    tail.read()
+    tail.poll()
     whole = run.folder.events.stat().st_size
     run.raw(b'{"garbage": tru\n\0\0\0\n')
-    assert tail.read() is Change.NOTHING
+    assert tail.poll() is Change.NOTHING
     with run.folder.events.open("r+b") as file:
         file.truncate(whole)
     run.write("log")
-    assert tail.read() is Change.GREW
+    assert tail.poll() is Change.GREW
     assert seqs(tail) == [1, 2, 3]
 
 
@@ -78,7 +78,7 @@ def test_broken_lines_and_repeated_numbers_are_passed_over(run: Run) -> None:
     run.write("log", count=2)
     run.raw(b"garbage\n" + run.line(2, "log") + b'{"seq":"x"}\n[1,2]\n\n' + run.line(5, "log"))
     tail = Tail(run.folder)
-    tail.read()
+    tail.poll()
     assert seqs(tail) == [1, 2, 5]
     assert seqs(tail, after=2) == [5]
     assert seqs(tail, after=4) == [5]
@@ -87,21 +87,21 @@ def test_broken_lines_and_repeated_numbers_are_passed_over(run: Run) -> None:
 def test_a_cut_log_is_another_log(run: Run) -> None:
     run.write("log", count=5)
     tail = Tail(run.folder)
-    tail.read()
+    tail.poll()
     run.folder.events.write_bytes(run.line(1, "log"))
-    assert tail.read() is Change.REPLACED
+    assert tail.poll() is Change.REPLACED
     assert seqs(tail) == [1]
 
 
 def test_a_replaced_log_has_another_epoch(run: Run) -> None:
     run.write("log", count=5)
     tail = Tail(run.folder)
-    tail.read()
+    tail.poll()
     first = tail.epoch
     run.folder.events.unlink()
     run.seq = 60
     run.write("log", count=9)
-    assert tail.read() is Change.REPLACED
+    assert tail.poll() is Change.REPLACED
     assert tail.epoch != first
     assert tail.snapshot.began == "2026-11-20T12:01:01.000Z"
     assert seqs(tail) == list(range(61, 70))
@@ -110,9 +110,9 @@ def test_a_replaced_log_has_another_epoch(run: Run) -> None:
 def test_a_deleted_task_is_gone(run: Run) -> None:
     run.write("log")
     tail = Tail(run.folder)
-    tail.read()
+    tail.poll()
     shutil.rmtree(run.folder.root)
-    assert tail.read() is Change.GONE
+    assert tail.poll() is Change.GONE
 
 
 def test_a_long_log_is_read_in_pieces(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ def test_a_long_log_is_read_in_pieces(run: Run, monkeypatch: pytest.MonkeyPatch)
     run.write("log", count=100)
     tail = Tail(run.folder)
     readings = 1
-    while tail.read() is Change.MORE:
+    while tail.poll() is Change.MORE:
         readings += 1
     assert seqs(tail) == list(range(1, 101))
     assert readings > 4
@@ -132,7 +132,7 @@ def test_a_line_without_an_end_is_passed_over(run: Run, monkeypatch: pytest.Monk
     run.raw(b"x" * 10_000 + b"\n")
     run.write("log")
     tail = Tail(run.folder)
-    while tail.read() is Change.MORE:
+    while tail.poll() is Change.MORE:
         pass
     assert seqs(tail) == [1, 2]
 
@@ -141,7 +141,7 @@ def test_stale_snapshots_are_left_out_and_nothing_else(run: Run) -> None:
     run.write("stage_update", "progress_update", "resource", "log", "progress_update")
     run.write("resource", "preview", "progress_update", "complete")
     tail = Tail(run.folder)
-    tail.read()
+    tail.poll()
     kept = tail.without_stale(tail.after(0))
     assert [tail.seq(place) for place in kept] == [1, 4, 6, 7, 8, 9]
     assert [tail.seq(place) for place in tail.logs(0)] == [4]
@@ -150,15 +150,15 @@ def test_stale_snapshots_are_left_out_and_nothing_else(run: Run) -> None:
 def test_a_resumed_run_goes_on_behind_its_end(run: Run) -> None:
     run.write("log", "cancelled", "log", "complete")
     tail = Tail(run.folder)
-    tail.read()
-    assert (tail.resumed_after, tail.has_ended) == (2, True)
+    tail.poll()
+    assert (tail.resumed_after, tail.is_over) == (2, True)
 
 
 def test_a_clock_that_goes_back_changes_nothing(run: Run) -> None:
     late = run.line(1, "log").replace(b"2026-11-20", b"2031-01-01")
     run.raw(late + run.line(2, "log"))
     tail = Tail(run.folder)
-    tail.read()
+    tail.poll()
     assert seqs(tail) == [1, 2]
 
 
@@ -188,7 +188,7 @@ def _tail_of_60(folder: Path) -> Tail:
             run.write("log", text="x" * (number * 7))
         run.end()
     tail = Tail(TaskFolder(task.root))
-    tail.read()
+    tail.poll()
     return tail
 
 

@@ -20,12 +20,12 @@ pyte = pytest.importorskip("pyte")
 RUN = """
 import sys, time
 from vidgen.events import *
-from vidgen.interrupts import orderly
+from vidgen.signals import graceful_interrupts
 from vidgen.progress.broadcast import Broadcast
-from vidgen.progress.views import shown
+from vidgen.progress.views.choose import open_views
 
 mode, frames = sys.argv[1], int(sys.argv[2])
-with orderly(), shown(mode, title="a.png + b.wav") as views:
+with graceful_interrupts(), open_views(mode, title="a.png + b.wav") as views:
     emit = Broadcast("550e8400-e29b-41d4-a716-446655440000", views)
     try:
         emit(StageStarted("initialized"))

@@ -15,10 +15,10 @@ from tests.serving import Run, free_port, served, stream, wait_until
 from vidgen.errors import InputError
 from vidgen.events import Envelope
 from vidgen.paths import Home
-from vidgen.progress.client import Told
-from vidgen.progress.rerun import serve_again
-from vidgen.progress.server_settings import Rules
-from vidgen.progress.watching import located, show
+from vidgen.progress.client import HostEvent
+from vidgen.progress.rerun import serve_replay
+from vidgen.progress.server_settings import ServeSettings
+from vidgen.progress.watching import show, with_urls
 
 
 @pytest.fixture
@@ -90,11 +90,11 @@ def test_files_of_another_machine_are_named_by_their_address(base: str, tmp_path
     here = tmp_path / "out.mp4"
     here.touch()
     data = {"video_path": str(here), "video_url": "/api/tasks/x/video", "stage": "complete"}
-    shown = located(Told("host", Envelope("x", 1, "complete", "", data), base))
+    shown = with_urls(HostEvent("host", Envelope("x", 1, "complete", "", data), base))
     is_near = "127" in base
     assert shown.data == data | ({} if is_near else {"video_path": f"{base}/api/tasks/x/video"})
     here.unlink()  # through a tunnel every machine is 127.0.0.1
-    far = located(Told("host", Envelope("x", 1, "complete", "", data), base))
+    far = with_urls(HostEvent("host", Envelope("x", 1, "complete", "", data), base))
     assert far.data["video_path"] == f"{base}/api/tasks/x/video"
 
 
@@ -136,7 +136,7 @@ def test_a_dead_run_ends_the_live_view_with_a_sentence(home: Home, run: Run) -> 
 @pytest.mark.parametrize("speed", [-1.0, 1001.0, float("nan")])
 def test_a_speed_that_is_none_is_refused(home: Home, speed: float) -> None:
     with pytest.raises(InputError, match="cannot be replayed"):
-        serve_again(home, "last", speed, Rules())
+        serve_replay(home, "last", speed, ServeSettings())
 
 
 def test_a_stored_run_is_served_once_more(home: Home, run: Run) -> None:
@@ -144,10 +144,10 @@ def test_a_stored_run_is_served_once_more(home: Home, run: Run) -> None:
     run.end()
     code = (
         "import sys\nfrom pathlib import Path\nfrom vidgen.paths import Home\n"
-        "from vidgen.progress.rerun import serve_again\n"
-        "from vidgen.progress.server_settings import Rules\n"
-        "home, rules = Home(Path(sys.argv[1])), Rules(port=int(sys.argv[3]))\n"
-        "serve_again(home, sys.argv[2][:8], 10.0, rules)\n"
+        "from vidgen.progress.rerun import serve_replay\n"
+        "from vidgen.progress.server_settings import ServeSettings\n"
+        "home, rules = Home(Path(sys.argv[1])), ServeSettings(port=int(sys.argv[3]))\n"
+        "serve_replay(home, sys.argv[2][:8], 10.0, rules)\n"
     )
     port = free_port()
     process = subprocess.Popen([sys.executable, "-c", code, str(home.root), run.id, str(port)])

@@ -17,7 +17,7 @@ from tests.serving import Run, Served, free_port, served, serving_process, wait_
 from tests.test_sse import FORMAT
 from vidgen.paths import Home
 from vidgen.progress import Reporter
-from vidgen.progress.child import start_child
+from vidgen.progress.child import start_subprocess
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="Playwright's library is not installed"
@@ -146,7 +146,7 @@ def test_a_film_finished_before_our_eyes_outlives_its_server(
     film = tmp_path / "out.webm"
     with page_of(chromium) as page:
         film.write_bytes(_recorded(page))
-        with start_child(home, "127.0.0.1:0") as child, Reporter(home=home) as report:
+        with start_subprocess(home, "127.0.0.1:0") as child, Reporter(home=home) as report:
             page.goto(child.url)
             is_text(page, "#link", "Live")
             report.complete(str(film))

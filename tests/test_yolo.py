@@ -35,7 +35,7 @@ def _one_thread() -> Iterator[None]:
 
 def tiny(folder: Path, shape: str, classes: int = 1) -> Path:
     """An untrained network of the family `shape`, saved as the family's weights are."""
-    with yolo._contained():
+    with yolo._restore_globals():
         library = yolo._library(folder / "settings")
         import ultralytics
         from ultralytics.utils import YAML
@@ -96,7 +96,7 @@ def test_boxes_are_whole_pixels_within_the_photo_best_first(
 def test_the_boxes_are_the_librarys(weights: Path, settings: Path, photo: Pixels) -> None:
     finder = YoloPeople(weights, settings)
     found = finder(photo, 1e-4)
-    with yolo._contained():
+    with yolo._restore_globals():
         result = finder._model.predict(
             photo[..., ::-1].copy(), conf=1e-4, imgsz=640, nms=False, max_det=50, verbose=False
         )

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from vidgen.renderers.musetalk.networks import RENAMED, Files
+from vidgen.renderers.musetalk.networks import RENAMED, NetworkFiles
 
 UNET: Final[dict[str, Any]] = {
     "_class_name": "UNet2DConditionModel",
@@ -49,7 +49,7 @@ WHISPER: Final[dict[str, Any]] = {
 }
 
 
-def tiny_files(folder: Path) -> Files:
+def tiny_files(folder: Path) -> NetworkFiles:
     """Write all four files; every weight is random, and always the same."""
     import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -68,7 +68,7 @@ def tiny_files(folder: Path) -> Files:
     tensors = {f"model.encoder.{name}": value.clone() for name, value in whisper.items()}
     tensors["model.decoder.layer_norm.weight"] = torch.ones(16)  # the real file has a decoder, too
     save_file(tensors, folder / "whisper.safetensors")
-    return Files(
+    return NetworkFiles(
         unet=folder / "unet.pth",
         unet_config=config,
         vae=folder / "vae.safetensors",

@@ -20,7 +20,9 @@ from vidgen.files import sha256_of
 from vidgen.paths import Home
 
 State = Literal["ready", "missing", "wrong"]
-Told = Callable[["Model", int, int], None]  # which file, bytes so far, bytes in all (0: unknown)
+OnProgress = Callable[
+    ["Model", int, int], None
+]  # which file, bytes so far, bytes in all (0: unknown)
 OWN_ROWS: Final = "VIDGEN_MODELS_FILE"  # environment name of a file with more rows, or other ones
 
 
@@ -91,12 +93,12 @@ def _tables() -> Mapping[str, Any]:
     return tomllib.loads(text)
 
 
-def wheel(requirement: str) -> Wheel:
+def find_wheel(requirement: str) -> Wheel:
     row = _tables()["wheels"][requirement]
     return Wheel(requirement, tuple(row["platforms"]), row["python"], row["bytes"])
 
 
-def named(what: str) -> list[Model]:
+def find_models(what: str) -> list[Model]:
     """The models of a set, or the one of that name. Raises InputError for neither."""
     found = [model for model in models().values() if what in (model.name, model.set, "all")]
     if found:
@@ -113,7 +115,7 @@ def named(what: str) -> list[Model]:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelved:
+class CatalogEntry:
     """What `models list` and `models verify` tell of one model."""
 
     model: Model
@@ -123,7 +125,7 @@ class Shelved:
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
+class Removal:
     """What `models rm` did."""
 
     model: Model
@@ -154,7 +156,7 @@ class Catalog:
             return "missing"
         if model.bytes and stat.st_size != model.bytes:
             return "wrong"
-        wanted = model.sha256 or self.locked_hash(model)
+        wanted = model.sha256 or self.lock_hash(model)
         return "ready" if wanted == self._hash(file, stat.st_size, stat.st_mtime_ns) else "wrong"
 
     def verify(self, model: Model) -> State:
@@ -162,26 +164,26 @@ class Catalog:
         _seal_file(self.file(model)).unlink(missing_ok=True)
         return self.state(model)
 
-    def listed(self, what: str = "all", *, verify: bool = False) -> tuple[Shelved, ...]:
+    def inventory(self, what: str = "all", *, verify: bool = False) -> tuple[CatalogEntry, ...]:
         """The state of a model, a set or all; with `verify` every byte is read again."""
         look = self.verify if verify else self.state
         return tuple(
-            Shelved(model, look(model), self.file(model), _weight(self.file(model)))
-            for model in named(what)
+            CatalogEntry(model, look(model), self.file(model), _weight(self.file(model)))
+            for model in find_models(what)
         )
 
-    def remove(self, what: str) -> tuple[Removed, ...]:
+    def remove(self, what: str) -> tuple[Removal, ...]:
         """Take the files of a model or set away; those that were not here are left out.
 
         A hash that a first download fixed stays, so that a later one must be the same.
         """
         return tuple(
-            self._removed(model)
-            for model in named(what)
+            self._remove_one(model)
+            for model in find_models(what)
             if self.file(model).parent.is_dir() and _weight(self.file(model))
         )
 
-    def _removed(self, model: Model) -> Removed:
+    def _remove_one(self, model: Model) -> Removal:
         file = self.file(model)
         still_cached = file.is_symlink() or (file.exists() and file.stat().st_nlink > 1)
         weight = _weight(file)
@@ -192,9 +194,9 @@ class Catalog:
                 entry.unlink()
         with suppress(OSError):  # the lock file may still be in it
             file.parent.rmdir()
-        return Removed(model, weight, still_cached)
+        return Removal(model, weight, still_cached)
 
-    def locked_hash(self, model: Model) -> str:
+    def lock_hash(self, model: Model) -> str:
         """The hash that the first download of a row without one fixed; "" before that."""
         try:
             return lock_file(self.file(model)).read_text("ascii").strip()

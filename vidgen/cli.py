@@ -31,7 +31,7 @@ from vidgen.flags import (
     with_flags,
 )
 from vidgen.paths import Home
-from vidgen.settings import Options, ServerOptions, Showing, check_language
+from vidgen.settings import Options, ServerOptions, ViewOptions, check_language
 
 if TYPE_CHECKING:
     from vidgen.events import Sink
@@ -97,17 +97,17 @@ def root(
         typer.Option("--version", callback=console.print_version, is_eager=True, help="Print it."),
     ] = False,
 ) -> None:
-    from vidgen.config import read_config
+    from vidgen.config import load_config
 
     if lang:
         check_language(lang)
         os.environ["VIDGEN_LANG"] = lang  # for the views and the children, too
     if context.invoked_subcommand in ("run", "demo", "resume"):
-        context.default_map = {context.invoked_subcommand: dict(read_config())}
+        context.default_map = {context.invoked_subcommand: dict(load_config())}
 
 
 @app.command(rich_help_panel=MAKE)
-@with_flags(Options, Showing)
+@with_flags(Options, ViewOptions)
 def run(
     context: typer.Context,
     photo: Annotated[Path, typer.Argument(help="The portrait: JPEG, PNG …", metavar="PHOTO")],
@@ -120,7 +120,7 @@ def run(
     """Make a talking video of PHOTO saying VOICE."""
     from vidgen.request import build_request
 
-    showing = take(Showing, flags)
+    showing = take(ViewOptions, flags)
     request = build_request(photo, voice, output, collect_settings(context, flags))
     request = replace(request, batch_id=batch)
 
@@ -133,10 +133,10 @@ def run(
 
 
 @app.command(rich_help_panel=MAKE)
-@with_flags(Options, Showing)
+@with_flags(Options, ViewOptions)
 def demo(context: typer.Context, output: Output = None, **flags: Any) -> None:
     """Make a video from a portrait and a voice that vidgen brings along."""
-    showing = take(Showing, flags)
+    showing = take(ViewOptions, flags)
     settings = collect_settings(context, flags)
 
     def make(home: Home, views: "Sequence[Sink]") -> "Result":
@@ -148,31 +148,31 @@ def demo(context: typer.Context, output: Output = None, **flags: Any) -> None:
 
 
 @app.command(rich_help_panel=MAKE)
-@with_flags(Showing)
+@with_flags(ViewOptions)
 def resume(task: Task, **flags: Any) -> None:
     """Take up a run that was cancelled, failed or broke off."""
-    from vidgen.progress.store import find_task
-    from vidgen.request import read
+    from vidgen.progress.store import find_run
+    from vidgen.request import load_request
 
-    folder = find_task(Home.default(), task)
-    request = read(folder).request
+    folder = find_run(Home.default(), task)
+    request = load_request(folder).request
 
     def make(home: Home, views: "Sequence[Sink]") -> "Result":
         from vidgen.run import resume as take_up
 
         return take_up(home, folder, views)
 
-    _show_run(make, take(Showing, flags), f"{request.photo.name} + {request.voice.name}")
+    _show_run(make, take(ViewOptions, flags), f"{request.photo.name} + {request.voice.name}")
 
 
-def _show_run(make: Make, showing: Showing, title: str = "") -> None:
+def _show_run(make: Make, showing: ViewOptions, title: str = "") -> None:
     """Show a run while it is made, then print what was made."""
-    from vidgen.interrupts import orderly
-    from vidgen.progress.views import shown
+    from vidgen.interrupts import graceful_interrupts
+    from vidgen.progress.views import open_views
 
     home, how = Home.default(), showing.progress
-    view = shown(how, title=title, notify=showing.notify, preview=showing.preview)
-    with orderly(), _progress_server(home, showing.serve), view as views:
+    view = open_views(how, title=title, notify=showing.notify, preview=showing.preview)
+    with graceful_interrupts(), _progress_server(home, showing.serve), view as views:
         result = make(home, views)
     if showing.json:
         console.print_json(result)
@@ -191,9 +191,9 @@ def _progress_server(home: Home, address: str | None) -> Iterator[None]:
     if address is None:
         yield
         return
-    from vidgen.progress.child import start_child
+    from vidgen.progress.child import start_subprocess
 
-    with start_child(home, address) as child:
+    with start_subprocess(home, address) as child:
         console.print_address(child)
         yield
 
@@ -236,7 +236,7 @@ def watch(
     progress: Mode = "auto",
 ) -> None:
     """Watch runs of other machines as if they were here."""
-    from vidgen.interrupts import orderly
+    from vidgen.interrupts import graceful_interrupts
     from vidgen.progress import watching
 
     urls = [word for word in where if "://" in word]
@@ -248,7 +248,7 @@ def watch(
             code="page.watch_what",
         )
     task = tasks[0] if tasks else ""
-    with orderly():
+    with graceful_interrupts():
         code = watching.show(urls, task, token=token, until=until, certificate=ca, mode=progress)
     if exit_status:
         raise typer.Exit(code)
@@ -259,10 +259,10 @@ def watch(
 def serve_progress(**flags: Any) -> None:
     """Let a browser, a program or another machine watch every run of this one."""
     from vidgen.progress.server import serve
-    from vidgen.progress.server_settings import Rules
+    from vidgen.progress.server_settings import ServeSettings
 
     options = take(ServerOptions, flags)
-    rules = Rules(
+    rules = ServeSettings(
         options.host,
         options.port,
         options.token,
@@ -290,15 +290,17 @@ def replay(
 ) -> None:
     """Play a stored run again."""
     if serve:
-        from vidgen.progress.rerun import serve_again
-        from vidgen.progress.server_settings import Rules
+        from vidgen.progress.rerun import serve_replay
+        from vidgen.progress.server_settings import ServeSettings
 
-        serve_again(Home.default(), task, speed, Rules(port=port), told=console.print_address)
+        serve_replay(
+            Home.default(), task, speed, ServeSettings(port=port), told=console.print_address
+        )
         return
-    from vidgen.interrupts import orderly
+    from vidgen.interrupts import graceful_interrupts
     from vidgen.progress.replay import replay as play
 
-    with orderly():  # a live view gives the terminal back on SIGTERM, too
+    with graceful_interrupts():  # a live view gives the terminal back on SIGTERM, too
         play(Home.default(), task, speed, progress)
 
 
@@ -318,9 +320,9 @@ def stats(
 @app.command(rich_help_panel=CARE)
 def doctor(as_json: Json = False) -> None:
     """Look at this machine: what is there, what is missing, what to do."""
-    from vidgen.doctor import examine
+    from vidgen.doctor import run_doctor
 
-    findings = list(examine(Home.default()))
+    findings = list(run_doctor(Home.default()))
     (console.print_json if as_json else console.print_findings)(findings)
     if any(finding.verdict == "problem" for finding in findings):
         raise typer.Exit(3)
@@ -347,7 +349,7 @@ def list_models(as_json: Json = False) -> None:
     """Every model: its stage, size, licence, and whether it is here."""
     from vidgen.catalog import Catalog
 
-    rows = Catalog(Home.default()).listed()
+    rows = Catalog(Home.default()).inventory()
     (console.print_json if as_json else console.print_models)(rows)
 
 
@@ -356,9 +358,9 @@ def pull_models(what: ModelName = "embedded") -> None:
     """Fetch a model or a set, check it, put it in place."""
     from vidgen import fetch
     from vidgen.catalog import Catalog
-    from vidgen.interrupts import orderly
+    from vidgen.interrupts import graceful_interrupts
 
-    with orderly(), console.download_bars() as on_progress:
+    with graceful_interrupts(), console.download_bars() as on_progress:
         pulled = fetch.pull(Catalog(Home.default()), what, on_progress)
     console.print_pull(pulled)
 
@@ -371,7 +373,7 @@ def verify_models(what: ModelName = "all", as_json: Json = False) -> None:
     """
     from vidgen.catalog import Catalog
 
-    rows = Catalog(Home.default()).listed(what, verify=True)
+    rows = Catalog(Home.default()).inventory(what, verify=True)
     (console.print_json if as_json else console.print_models)(rows)
     if any(row.state == "wrong" or (row.state == "missing" and what != "all") for row in rows):
         raise typer.Exit(3)
@@ -380,9 +382,9 @@ def verify_models(what: ModelName = "all", as_json: Json = False) -> None:
 @models_app.command("path")
 def locate_model(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Where a model's verified file is."""
-    from vidgen.catalog import Catalog, named
+    from vidgen.catalog import Catalog, find_models
 
-    console.print_line(Catalog(Home.default()).path(named(name)[0].name))
+    console.print_line(Catalog(Home.default()).path(find_models(name)[0].name))
 
 
 @models_app.command("rm")

@@ -16,12 +16,12 @@ from vidgen.device import Network
 from vidgen.events import Emit, Log
 from vidgen.paths import Home, TaskFolder
 from vidgen.pipeline import Step
-from vidgen.plan import Plan
+from vidgen.plan import ModelChoice
 from vidgen.request import Request
 from vidgen.settings import Options
 
 if TYPE_CHECKING:  # numpy and more is behind these
-    from vidgen.renderers.base import Look, Renderer
+    from vidgen.renderers.base import MotionOptions, Renderer
     from vidgen.renderers.did.key import Account
     from vidgen.work import Photo, Speech, Work
 
@@ -36,7 +36,7 @@ class Job:
     home: Home
     task: TaskFolder
     request: Request
-    plan: Plan
+    plan: ModelChoice
     emit: Emit
 
     @property
@@ -112,13 +112,13 @@ class Job:
             from vidgen.stages.selfie import Selfie
 
             return Selfie(*(models.path(name) for name in plan.SELFIE))
-        from vidgen.stages.birefnet import BiRefNet, Variant, ways
+        from vidgen.stages.birefnet import BiRefNet, Variant, variants
 
         def variant(names: Sequence[str]) -> Variant | None:
             name = next((name for name in names if models.ready([name])), "")
             return Variant(name, models.path(name), catalog.models()[name].params) if name else None
 
-        found = ways(variant(plan.MATTES), variant(plan.LIGHT_MATTES), self.plan.device)
+        found = variants(variant(plan.MATTES), variant(plan.LIGHT_MATTES), self.plan.device)
         return BiRefNet(found, self.plan.device, self.emit)
 
     def _render_steps(self, key: str) -> list[Step]:
@@ -138,11 +138,11 @@ class Job:
         return [Step(render, networks=networks)]
 
     def _did_steps(self) -> list[Step]:
-        from vidgen.renderers.did.estimate import Past
+        from vidgen.renderers.did.estimate import PastTalks
         from vidgen.stages.did import DidProcessing, DidUpload
 
         payer = did_account(self.options)
-        past = Past(self.home.root / "did-times.json")
+        past = PastTalks(self.home.root / "did-times.json")
         stages = (
             DidUpload(payer, self.task.task_id),
             DidProcessing(payer, past=past, format=self.options.format),
@@ -151,19 +151,19 @@ class Job:
 
     def _renderer(self) -> tuple["Renderer", tuple[Network, ...]]:
         """What draws the frames, and the networks it loads."""
-        from vidgen.renderers.puppet import Puppet
+        from vidgen.renderers.puppet import PuppetRenderer
 
         if self.plan.renderer == "puppet":
-            return Puppet(self.plan.device), ()
-        from vidgen.renderers.musetalk import MuseTalk
-        from vidgen.renderers.musetalk.networks import Files
+            return PuppetRenderer(self.plan.device), ()
+        from vidgen.renderers.musetalk import MuseTalkRenderer
+        from vidgen.renderers.musetalk.networks import NetworkFiles
 
         rows = catalog.models()
         unet, config, vae, whisper = (self.catalog.path(name) for name in plan.MUSETALK)
         shapes = rows["sd_vae"].params, rows["whisper_tiny"].params
-        files = Files(unet, config, vae, whisper, *shapes)
-        talker = MuseTalk(files, self.plan.device, self.emit)
-        return Puppet(self.plan.device, name="musetalk", face=talker), (talker,)
+        files = NetworkFiles(unet, config, vae, whisper, *shapes)
+        talker = MuseTalkRenderer(files, self.plan.device, self.emit)
+        return PuppetRenderer(self.plan.device, name="musetalk", face=talker), (talker,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ class Keys:
     film: str
 
     @classmethod
-    def of(cls, options: Options, chosen: Plan, photo: str, voice: str) -> "Keys":
+    def of(cls, options: Options, chosen: ModelChoice, photo: str, voice: str) -> "Keys":
         """`photo` and `voice` are the inputs' own hashes."""
 
         def key(stage: str, models: Iterable[str], names: str, *parts: object) -> str:
@@ -212,11 +212,11 @@ def _background(options: Options) -> str:
     return request.fingerprint(file) if file else options.background
 
 
-def look(options: Options) -> "Look":
+def look(options: Options) -> "MotionOptions":
     """How the speaker should move."""
-    from vidgen.renderers.base import Look
+    from vidgen.renderers.base import MotionOptions
 
-    return Look(
+    return MotionOptions(
         fps=Fraction(options.fps),
         seed=options.seed,
         mouth=options.mouth,

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from vidgen import paths
 from vidgen.errors import InputError
-from vidgen.settings import Options, Setting, Showing, environment_name
+from vidgen.settings import Options, Setting, ViewOptions, environment_name
 
 # Settings of the house rather than of one run: name -> (default, what it is)
 KEEPING: Final[Mapping[str, tuple[Any, str]]] = {
@@ -31,13 +31,13 @@ WRONG: Final = {
 }
 
 
-def read_config(file: Path | None = None) -> Mapping[str, Any]:
+def load_config(file: Path | None = None) -> Mapping[str, Any]:
     """The values in config.toml, flat, by option name. {} when there is no such file.
 
     Raises InputError when it is not TOML, or holds a name that no option has or a value that its
     option cannot have.
     """
-    file = file or paths.config_file()
+    file = file or paths.config_path()
     try:
         values = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
@@ -77,9 +77,9 @@ def read_config(file: Path | None = None) -> Mapping[str, Any]:
 def in_force(environ: Mapping[str, str] = os.environ) -> dict[str, Setting]:
     """Every setting that a run would take without flags, with where it comes from.
 
-    Raises InputError as `read_config` does.
+    Raises InputError as `load_config` does.
     """
-    values = read_config()
+    values = load_config()
     defaults = {option.name: option.default for option in _options()}
     defaults |= {name: default for name, (default, _) in KEEPING.items()}
     found = {name: Setting(default, "default") for name, default in defaults.items()}
@@ -93,7 +93,7 @@ def keeping(name: str, environ: Mapping[str, str] = os.environ) -> float:
 
     Raises InputError for what is no number.
     """
-    value = environ.get(environment_name(name), read_config().get(name, KEEPING[name][0]))
+    value = environ.get(environment_name(name), load_config().get(name, KEEPING[name][0]))
     try:
         return float(value)
     except (TypeError, ValueError) as error:
@@ -109,7 +109,7 @@ def keeping(name: str, environ: Mapping[str, str] = os.environ) -> float:
 
 def _options() -> Iterator["Field[Any]"]:
     yield from fields(Options)
-    yield from (option for option in fields(Showing) if option.name != "json")
+    yield from (option for option in fields(ViewOptions) if option.name != "json")
 
 
 def _wrong(option: "Field[Any]", value: object) -> str:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from rich.progress import Task
     from rich.text import Text
 
-    from vidgen.catalog import Model, Removed, Shelved, Told
+    from vidgen.catalog import CatalogEntry, Model, OnProgress, Removal
     from vidgen.doctor import Finding
-    from vidgen.fetch import Pulled
-    from vidgen.progress.cleaning import Cleaned
+    from vidgen.fetch import PullResult
+    from vidgen.progress.cleaning import Cleanup
 
 MARKS: Final = {"ok": "[green]✓[/]", "note": "[yellow]·[/]", "problem": "[red]✗[/]"}
 STATES: Final = {"ready": "green", "missing": "dim", "wrong": "bold red"}
@@ -86,11 +86,11 @@ def _paragraph(text: str, lead: str) -> str:
     """The text behind `lead`, in rows that a terminal need not break in the middle of a word."""
     if not sys.stderr.isatty():
         return lead + text
-    from vidgen.progress.fitting import wrapped
+    from vidgen.progress.fitting import wrap_text
     from vidgen.progress.terminal import Terminal
 
     columns, _ = Terminal(sys.stderr).size()
-    rows = wrapped(text, max(12, columns - len(lead)))
+    rows = wrap_text(text, max(12, columns - len(lead)))
     return lead + ("\n" + " " * len(lead)).join(rows)
 
 
@@ -120,7 +120,7 @@ def print_findings(findings: "Iterable[Finding]") -> None:
     Console().print(table)
 
 
-def print_models(rows: "Sequence[Shelved]") -> None:
+def print_models(rows: "Sequence[CatalogEntry]") -> None:
     """One line a model, under its set: stage, state, size, licence; with room, what it does."""
     from rich.console import Console
 
@@ -133,7 +133,7 @@ def print_models(rows: "Sequence[Shelved]") -> None:
         _print_models_in_columns(rows, out)
 
 
-def _print_models_in_columns(rows: "Sequence[Shelved]", out: "Console") -> None:
+def _print_models_in_columns(rows: "Sequence[CatalogEntry]", out: "Console") -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -153,14 +153,14 @@ def _print_models_in_columns(rows: "Sequence[Shelved]", out: "Console") -> None:
     out.print(table)
 
 
-def _by_set(rows: "Sequence[Shelved]") -> "Mapping[str, list[Shelved]]":
-    groups: dict[str, list[Shelved]] = {}
+def _by_set(rows: "Sequence[CatalogEntry]") -> "Mapping[str, list[CatalogEntry]]":
+    groups: dict[str, list[CatalogEntry]] = {}
     for row in rows:
         groups.setdefault(row.model.set, []).append(row)
     return groups
 
 
-def _cells(row: "Shelved") -> "Iterator[Text]":
+def _cells(row: "CatalogEntry") -> "Iterator[Text]":
     from rich.text import Text
 
     model = row.model
@@ -171,7 +171,7 @@ def _cells(row: "Shelved") -> "Iterator[Text]":
     yield Text(model.licence)
 
 
-def _print_models_in_two_lines(rows: "Sequence[Shelved]", out: "Console") -> None:
+def _print_models_in_two_lines(rows: "Sequence[CatalogEntry]", out: "Console") -> None:
     from rich.text import Text
 
     for row in rows:
@@ -181,14 +181,14 @@ def _print_models_in_two_lines(rows: "Sequence[Shelved]", out: "Console") -> Non
         out.print(line, overflow="ellipsis", no_wrap=True)
 
 
-def print_pull(pulled: "Sequence[Pulled]") -> None:
+def print_pull(pulled: "Sequence[PullResult]") -> None:
     """A line a model: was it fetched, and where it is."""
     for one in pulled:
         state = "fetched" if one.fetched else "was here already"
         _print_markup(f"{one.model.name}  {state}  [dim]{one.file}[/]")
 
 
-def print_removal(removed: "Sequence[Removed]") -> None:
+def print_removal(removed: "Sequence[Removal]") -> None:
     """A line a model that is gone now."""
     if not removed:
         _print_markup("Nothing of it was here.")
@@ -203,7 +203,7 @@ def _print_markup(line: str) -> None:
     Console(soft_wrap=True).print(line)
 
 
-def print_cleanup(cleaned: "Cleaned") -> None:
+def print_cleanup(cleaned: "Cleanup") -> None:
     """What `vidgen clean` did, in the user's language."""
     freed = {"size": format_size(cleaned.freed_bytes) if cleaned.freed_bytes else "0 MB"}
     counts = {"runs": cleaned.runs, "folders": cleaned.work_folders}
@@ -223,7 +223,7 @@ def format_size(size: int) -> str:
 
 
 @contextmanager
-def download_bars(clock: Callable[[], float] = time.monotonic) -> "Iterator[Told]":
+def download_bars(clock: Callable[[], float] = time.monotonic) -> "Iterator[OnProgress]":
     """A bar a file on stderr; gives the function that downloads call with their bytes.
 
     Where stderr is no terminal, a line now and then says the same.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from vidgen import fetch
-from vidgen.catalog import Catalog, Told, models
+from vidgen.catalog import Catalog, OnProgress, models
 from vidgen.events import Emit, Sink
 from vidgen.paths import Home
 from vidgen.request import Request, build_request
@@ -26,22 +26,22 @@ def make_demo(
     """Make the demo's video: a run like any other, of inputs that are made ready in it."""
 
     def ask(emit: Emit) -> Request:
-        picture = photo(Catalog(home), download_progress(emit))
-        speech = voice(home.models / "demo_photo" / "voice.wav")
+        picture = demo_photo(Catalog(home), download_progress(emit))
+        speech = demo_voice(home.models / "demo_photo" / "voice.wav")
         words = {"text": Setting(TEXT, "default")}
         return build_request(picture, speech, output or Path("demo.mp4"), {**given, **words})
 
     return start(home, ask, views)
 
 
-def photo(here: Catalog, on_progress: Told) -> Path:
+def demo_photo(here: Catalog, on_progress: OnProgress) -> Path:
     """The portrait, fetched when it is not here. Raises SetupError when it cannot be had."""
     model = models()["demo_photo"]
     fetch.ensure(here, [model], on_progress)
     return here.path("demo_photo")
 
 
-def voice(file: Path, text: str = TEXT) -> Path:
+def demo_voice(file: Path, text: str = TEXT) -> Path:
     """Speak `text` into `file`, 44.1 kHz mono WAV, and answer it."""
     import parselmouth
 

@@ -29,7 +29,7 @@ class Finding:
     advice: str = ""
 
 
-def examine(home: Home) -> Iterator[Finding]:
+def run_doctor(home: Home) -> Iterator[Finding]:
     """Everything a run depends on, cheapest first. Never raises for what it finds."""
     yield Finding("vidgen", "ok", f"{__version__} on Python {platform.python_version()}")
     yield Finding("system", "ok", f"{platform.platform()}, {device.cpu_name()}")
@@ -51,8 +51,8 @@ def _device() -> Iterator[Finding]:
         return
     yield _extra()
     try:
-        best = device.resolve("auto")
-        yield Finding("device", "ok", f"{best}: {device.name(best)}")
+        best = device.resolve_device("auto")
+        yield Finding("device", "ok", f"{best}: {device.device_name(best)}")
     except (VidgenError, ImportError, OSError) as error:
         yield Finding("device", "problem", str(error), "Reinstall the GPU extra, or --device cpu")
 
@@ -122,7 +122,7 @@ def _config() -> Finding:
     from vidgen.config import in_force
     from vidgen.settings import environment_name
 
-    file = paths.config_file()
+    file = paths.config_path()
     try:
         settings = in_force()
     except VidgenError as error:

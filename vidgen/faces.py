@@ -159,12 +159,12 @@ def _distinct(found: list[Face]) -> tuple[Face, ...]:
     """
     kept: list[Face] = []
     for face in sorted(found, key=lambda face: -face.score):
-        if all(_shared(face.box, other.box) < 0.5 for other in kept):
+        if all(_overlap(face.box, other.box) < 0.5 for other in kept):
             kept.append(face)
     return tuple(kept)
 
 
-def _shared(
+def _overlap(
     one: tuple[float, float, float, float], two: tuple[float, float, float, float]
 ) -> float:
     """The area that two boxes have in common, over that of the smaller one."""
@@ -182,7 +182,7 @@ class LandmarkNet:
 
     @cached_property
     def _net(self) -> Any:
-        return read_tflite(self.model)
+        return load_tflite(self.model)
 
     def load(self) -> None:
         """Read the model now rather than at the first picture."""
@@ -194,14 +194,14 @@ class LandmarkNet:
         """The points of the face in `box`, turned by about `roll` degrees; None if it is none."""
         x0, y0, x1, y1 = box
         crop = _Crop((x0 + x1) / 2, (y0 + y1) / 2, MARGIN * max(x1 - x0, y1 - y0), roll)
-        found = self._read(rgb, crop)
+        found = self._predict(rgb, crop)
         for _ in range(ROUNDS - 1):
-            found = self._read(rgb, _Crop.around(found.points))
+            found = self._predict(rgb, _Crop.around(found.points))
         return found if found.score >= LEAST_SCORE else None
 
     def track(self, rgb: Pixels, previous: Landmarks) -> Landmarks | None:
         """The same face one frame later; None when it is lost."""
-        found = self._read(rgb, _Crop.around(previous.points))
+        found = self._predict(rgb, _Crop.around(previous.points))
         return found if found.score >= LEAST_SCORE else None
 
     def doubt(self, rgb: Pixels, face: Landmarks) -> float:
@@ -212,10 +212,10 @@ class LandmarkNet:
         masks .018–.039, microphones .010–.022, painted-on hands .010–.021.
         """
         base = _Crop.around(face.points)
-        lips = np.stack([self._read(rgb, base.shaken(*by)).points[LIPS, :2] for by in SHAKES])
+        lips = np.stack([self._predict(rgb, base.shaken(*by)).points[LIPS, :2] for by in SHAKES])
         return float(np.sqrt(lips.var(axis=0).sum(axis=1)).mean() / max(1e-6, face.height))
 
-    def _read(self, rgb: Pixels, crop: "_Crop") -> Landmarks:
+    def _predict(self, rgb: Pixels, crop: "_Crop") -> Landmarks:
         import cv2
 
         matrix = crop.matrix()
@@ -282,7 +282,7 @@ def head_pose(points: Floats) -> tuple[float, float, float]:
     return yaw, pitch, _roll(points)
 
 
-def read_tflite(model: Path) -> Any:
+def load_tflite(model: Path) -> Any:
     """The net in a .tflite file."""
     import cv2
 

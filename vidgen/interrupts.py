@@ -19,8 +19,8 @@ _parting = ""
 _has_come = False
 
 
-def has_come() -> bool:
-    """Whether a signal asked this program to end, since the last `orderly` began."""
+def has_signal() -> bool:
+    """Whether a signal asked this program to end, since the last `graceful_interrupts` began."""
     return _has_come
 
 
@@ -31,7 +31,7 @@ def parting_words(codes: str) -> None:
 
 
 @contextmanager
-def orderly() -> Iterator[None]:
+def graceful_interrupts() -> Iterator[None]:
     """Turn the first signal into KeyboardInterrupt, so that everything in a `with` is closed.
 
     The second, or Ctrl-\\, leaves at once, with the terminal as it was found. Outside the main
@@ -43,7 +43,7 @@ def orderly() -> Iterator[None]:
     _mark(False)
 
     def handle(_number: int, _frame: FrameType | None) -> None:
-        if has_come():
+        if has_signal():
             _leave()
         _mark(True)
         raise KeyboardInterrupt

@@ -16,7 +16,7 @@ from typing import Any, Final
 LANGUAGES: Final = ("en", "ja", "zh")
 
 
-class _Given(dict[str, Any]):
+class _SafeValues(dict[str, Any]):
     """The values for a sentence's places; a missing one stays visible instead of failing."""
 
     def __missing__(self, key: str) -> str:
@@ -24,7 +24,7 @@ class _Given(dict[str, Any]):
 
 
 @cache
-def catalogue(language: str) -> Mapping[str, str]:
+def message_catalogue(language: str) -> Mapping[str, str]:
     """code → sentence with places. Raises FileNotFoundError for a language that is not there."""
     text = resources.files("vidgen").joinpath("locale", f"{language}.toml").read_text("utf-8")
     return {
@@ -41,13 +41,13 @@ def say(
     otherwise: str = "",
 ) -> str:
     """The sentence for `code` in `language`, else in English, else `otherwise`, else the code."""
-    template = catalogue(language).get(code)
+    template = message_catalogue(language).get(code)
     if template is None:
-        template = otherwise or catalogue("en").get(code, code)
+        template = otherwise or message_catalogue("en").get(code, code)
         if template == otherwise:
             return otherwise
     try:
-        return template.format_map(_Given(values or {}))
+        return template.format_map(_SafeValues(values or {}))
     except (ValueError, TypeError, AttributeError, IndexError):
         return template  # a value of an unexpected kind must never cost a run its message
 

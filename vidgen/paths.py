@@ -64,7 +64,7 @@ class TaskFolder:
         return self.root / "previews"
 
 
-def config_file() -> Path:
+def config_path() -> Path:
     """`$VIDGEN_CONFIG`, else config.toml in the platform's folder for user settings."""
     named = os.environ.get("VIDGEN_CONFIG")
     if named:

@@ -35,8 +35,8 @@ def open_photo(path: Path) -> Photo:
     Its longer side is at most `LONGEST`. Raises InputError for what cannot be used: missing,
     a folder, not readable, not a photo, damaged, too small or too large.
     """
-    data = _read(path)
-    image = _opened(path, data)
+    data = _load_bytes(path)
+    image = _open_image(path, data)
     with image:
         _check_size(path, image.size)
         image.draft("RGB" if image.mode != "L" else "L", _within(image.size, DRAFT))
@@ -54,7 +54,7 @@ def open_photo(path: Path) -> Photo:
     return Photo(path, rgb, hashlib.sha256(data).hexdigest())
 
 
-def _read(path: Path) -> bytes:
+def _load_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -81,14 +81,14 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-def _opened(path: Path, data: bytes) -> "Image.Image":
+def _open_image(path: Path, data: bytes) -> "Image.Image":
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
             # Size is checked next, with a sentence of our own.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(BytesIO(data), formats=_known_formats())
+            return Image.open(BytesIO(data), formats=_formats())
     except Image.DecompressionBombError as error:
         raise _too_large(path, "more than 170") from error
     except DAMAGE as error:
@@ -100,7 +100,7 @@ def _opened(path: Path, data: bytes) -> "Image.Image":
         ) from error
 
 
-def _known_formats() -> list[str]:
+def _formats() -> list[str]:
     """Those of `FORMATS` that this Pillow has; HEIF only comes with a plug-in."""
     from PIL import Image
 
@@ -160,7 +160,7 @@ def _eight_bits(image: "Image.Image") -> "Image.Image":
         clear = image.mode == "PA" or "transparency" in image.info
         changed = image.convert("RGBA" if clear else "RGB")
     elif image.mode.startswith(("I", "F")):
-        changed = Image.fromarray(_scaled(np.asarray(image)))
+        changed = Image.fromarray(_scale_grey(np.asarray(image)))
     elif image.mode == "1":
         changed = image.convert("L")
     else:
@@ -169,7 +169,7 @@ def _eight_bits(image: "Image.Image") -> "Image.Image":
     return changed
 
 
-def _scaled(values: "np.ndarray[Any, Any]") -> Pixels:
+def _scale_grey(values: "np.ndarray[Any, Any]") -> Pixels:
     """Grey values of a 16-bit, 32-bit or floating picture as 0–255."""
     top = float(np.nanmax(values, initial=0.0))
     white = next((full for full in (1.0, 255.0, 65535.0) if top <= full), top)

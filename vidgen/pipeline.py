@@ -1,6 +1,6 @@
 """Run the steps in order, say so, and never make again what is already made.
 
-Knows no concrete stage and no screen: a step is anything with a name and a `run`, a listener is
+Knows no concrete stage and no screen: a step is anything with a name and a `run_pipeline`, a listener is
 any `Emit`, and what was kept from an earlier run comes back through a `Cache`.
 """
 
@@ -12,17 +12,24 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Final, Protocol
 
-from vidgen.device import Network, Peak, blaming, done_with, loading, measured
+from vidgen.device import (
+    MemoryPeak,
+    Network,
+    device_errors,
+    measure_peak,
+    prefetch,
+    release_if_short,
+)
 from vidgen.errors import Cancelled, VidgenError
 from vidgen.events import Emit, Failed, RunCancelled, StageEnded, StageStarted
-from vidgen.interrupts import has_come
+from vidgen.interrupts import has_signal
 from vidgen.stages.base import Stage
 from vidgen.work import Notes, Work
 
 RESUME: Final = "`vidgen resume`"  # in the hints of errors
 
 Clock = Callable[[], float]
-Meter = Callable[[str], AbstractContextManager[Peak]]  # of a device's memory
+Meter = Callable[[str], AbstractContextManager[MemoryPeak]]  # of a device's memory
 
 
 class Cache(Protocol):
@@ -65,14 +72,14 @@ class NoCache:
         pass
 
 
-def run(
+def run_pipeline(
     steps: Sequence[Step],
     work: Work,
     emit: Emit,
     cache: Cache | None = None,
     clock: Clock = time.monotonic,
     device: str = "cpu",
-    meter: Meter = measured,
+    meter: Meter = measure_peak,
 ) -> Work:
     """All steps over `work`; answers what they made of it. What a step raises goes through.
 
@@ -81,7 +88,7 @@ def run(
     cache = cache or NoCache()
     runner = _StepRunner(emit, cache, clock, device, meter)
     ahead = [network for step in steps if not cache.has(step) for network in step.networks]
-    with loading(ahead, device):
+    with prefetch(ahead, device):
         for step in steps:
             work = runner.run(step, work)
     return work
@@ -104,7 +111,7 @@ class _StepRunner:
         if kept is not None:
             self.emit(StageEnded(name, self.clock() - began, "reused", "run.reused"))
             return work.plus(*kept)
-        with self.meter(self.device) as peak, blaming(self.device):
+        with self.meter(self.device) as peak, device_errors(self.device):
             work = step.stage.run(work.plus(Notes()), self.emit)
         if step.keeps:
             self.cache.save(step, work)
@@ -112,12 +119,12 @@ class _StepRunner:
         values = {**notes.values, **{name: used for name, used in asdict(peak).items() if used}}
         self.emit(StageEnded(name, self.clock() - began, notes.status, notes.code, values))
         for network in step.networks:
-            done_with(network, self.device)
+            release_if_short(network, self.device)
         return work
 
 
 @contextmanager
-def concluded(emit: Emit, resume_command: Callable[[], str] = str) -> Iterator[None]:
+def run_outcome(emit: Emit, resume_command: Callable[[], str] = str) -> Iterator[None]:
     """Tell the log how the run ended, whatever ended it: watchers must hear of it.
 
     A Ctrl-C comes out as `Cancelled`; everything else as it was raised. `resume_command` is asked
@@ -144,7 +151,7 @@ def _is_cancel(error: BaseException) -> bool:
     Extension modules make what they like of a Ctrl-C that strikes inside them (pybind11 a
     RuntimeError), so whatever is raised after a signal came counts.
     """
-    return isinstance(error, KeyboardInterrupt | Cancelled) or has_come()
+    return isinstance(error, KeyboardInterrupt | Cancelled) or has_signal()
 
 
 def _cancel_error(command: str) -> Cancelled:

@@ -22,7 +22,7 @@ MUSETALK: Final = ("musetalk", "musetalk_config", "sd_vae", "whisper_tiny")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ModelChoice:
     """What a run will use. Empty names stand for the embedded way."""
 
     device: str  # as torch names it
@@ -44,7 +44,7 @@ class Plan:
     def render_models(self) -> tuple[str, ...]:
         return MUSETALK if self.renderer == "musetalk" else ()
 
-    def told(self) -> Mapping[str, Any]:
+    def metadata(self) -> Mapping[str, Any]:
         """For the event that ends `initialized`."""
         return {
             "device": self.device,
@@ -55,33 +55,33 @@ class Plan:
         }
 
 
-def choose(shelf: Catalog, options: Options, emit: Emit) -> Plan:
+def select_models(shelf: Catalog, options: Options, emit: Emit) -> ModelChoice:
     """The full models where their weights are here, else the embedded ones; a log says so.
 
     Raises SetupError when something that was asked for by name is missing.
     """
     if device.gpu_present() and not device.has_gpu_extra():
         emit(Log("INFO", "device.idle_gpu", {"command": device.GPU_EXTRA}))
-    where = device.resolve(options.device)
+    where = device.resolve_device(options.device)
     talker = "musetalk" if options.renderer == "musetalk" else ""
     if options.renderer == "auto" and options.models != "embedded" and where != "cpu":
         talker = "musetalk"  # on a CPU it takes minutes for a second of voice: only if asked for
-    found = _found(shelf, options.models, where, talker)
+    found = _usable_models(shelf, options.models, where, talker)
     if options.renderer == "musetalk" or (options.models == "full" and talker):
         _demand({name: name in found.talker for name in MUSETALK})
     if options.models == "embedded":
-        return Plan(where, renderer=_renderer(options, talker, found))
+        return ModelChoice(where, renderer=_renderer(options, talker, found))
     if options.models == "full":
         mattes = "birefnet_lite" if where == "cpu" else "birefnet or birefnet_lite"
         _demand({"yolo26n": bool(found.persons), mattes: bool(found.matte)})
     elif not (found.persons and found.matte and (found.can_talk or not talker)):
         emit(Log("INFO", "models.embedded", {"command": _better()}))
     _tell_of_wrong_ones(shelf, talker, emit)
-    return Plan(where, found.persons, found.matte, _renderer(options, talker, found))
+    return ModelChoice(where, found.persons, found.matte, _renderer(options, talker, found))
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _UsableModels:
     """The full models that this machine can use."""
 
     persons: str
@@ -93,14 +93,14 @@ class _Found:
         return self.talker == MUSETALK
 
 
-def _found(shelf: Catalog, models: str, where: str, talker: str) -> _Found:
+def _usable_models(shelf: Catalog, models: str, where: str, talker: str) -> _UsableModels:
     """Looks at no file that is not wanted: the first look at a large one reads it whole."""
     talkers = tuple(_usable(shelf, MUSETALK, "diffusers", "transformers")) if talker else ()
     if models == "embedded":
-        return _Found("", "", talkers)
+        return _UsableModels("", "", talkers)
     mattes = LIGHT_MATTES if where == "cpu" else MATTES + LIGHT_MATTES
     persons, matte = _usable(shelf, PERSONS, "ultralytics"), _usable(shelf, mattes, "nobg")
-    return _Found(next(persons, ""), next(matte, ""), talkers)
+    return _UsableModels(next(persons, ""), next(matte, ""), talkers)
 
 
 def _usable(shelf: Catalog, names: tuple[str, ...], *packages: str) -> Iterator[str]:
@@ -109,7 +109,7 @@ def _usable(shelf: Catalog, names: tuple[str, ...], *packages: str) -> Iterator[
         yield from (name for name in names if shelf.ready([name]))
 
 
-def _renderer(options: Options, talker: str, found: _Found) -> str:
+def _renderer(options: Options, talker: str, found: _UsableModels) -> str:
     if options.renderer not in ("auto", "musetalk"):
         return options.renderer
     return talker if talker and found.can_talk else "puppet"

@@ -194,7 +194,7 @@ def input_copy(task: TaskFolder, name: str, path: Path) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedRequest:
     """What request.json says."""
 
     request: Request
@@ -202,7 +202,7 @@ class Recorded:
     version: str  # of the vidgen that began the run
 
 
-def read(task: TaskFolder) -> Recorded:
+def load_request(task: TaskFolder) -> RecordedRequest:
     """Raises InputError when the file is missing or not vidgen's."""
     try:
         said = orjson.loads(task.request.read_bytes())
@@ -218,7 +218,7 @@ def read(task: TaskFolder) -> Recorded:
         request = Request(
             inputs["photo"].path, inputs["voice"].path, Path(said["output"]), settings
         )
-        return Recorded(request, inputs, said["versions"]["vidgen"])
+        return RecordedRequest(request, inputs, said["versions"]["vidgen"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             "The run {task} cannot be taken up: its request.json is missing or damaged.",

@@ -18,20 +18,20 @@ import orjson
 
 from vidgen import __version__, catalog, compose, device, fetch, pipeline, plan, request, settings
 from vidgen.cache import StageCache
-from vidgen.catalog import Catalog, Model, Told
+from vidgen.catalog import Catalog, Model, OnProgress
 from vidgen.compose import Job
 from vidgen.errors import InputError, VidgenError
 from vidgen.events import Completed, Emit, Log, Sink, StageEnded, StageProgress, StageStarted
 from vidgen.files import atomic_write
 from vidgen.paths import Home, TaskFolder
 from vidgen.pipeline import Step
-from vidgen.plan import Plan
+from vidgen.plan import ModelChoice
 from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.eta import Estimator
-from vidgen.progress.experience import Experience
+from vidgen.progress.experience import TimeModel
 from vidgen.progress.past import past_runs
 from vidgen.progress.store import TaskLog, summarise
-from vidgen.request import Recorded, Request
+from vidgen.request import RecordedRequest, Request
 from vidgen.settings import Options
 
 if TYPE_CHECKING:  # numpy is behind these, and the first event must not wait for it
@@ -76,7 +76,7 @@ def resume(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Result:
 
     Raises InputError when the run is complete, is being made, or too little of it is left.
     """
-    recorded = request.read(task)
+    recorded = request.load_request(task)
     _check_incomplete(task)
     with _run_log(home, task, views) as emit:
         emit(StageStarted("initialized"))
@@ -101,13 +101,13 @@ def _check_incomplete(task: TaskFolder) -> None:
 
 @contextmanager
 def _run_log(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Iterator[Emit]:
-    from vidgen.media import full_disk_told
+    from vidgen.media import disk_errors
 
-    estimate = Estimator(lambda: Experience(past_runs(home, skip=task.task_id)))
+    estimate = Estimator(lambda: TimeModel(past_runs(home, skip=task.task_id)))
     with TaskLog(task) as log:
         emit = Broadcast(task.task_id, views, log=log, floor=log.progress, estimate=estimate)
         # Full disks are met in many places: copies, kept values, pieces, locks.
-        with pipeline.concluded(emit, lambda: _resume_command(task)), full_disk_told(task.work):
+        with pipeline.run_outcome(emit, lambda: _resume_command(task)), disk_errors(task.work):
             yield emit
 
 
@@ -137,19 +137,19 @@ def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit) -> Res
 
 def _open_inputs(wanted: Request, emit: Emit) -> "tuple[Photo, Speech]":
     """The inputs, cheapest refusal first. Raises InputError."""
-    from vidgen.media import check_output, read_speech
+    from vidgen.media import check_output, load_speech
     from vidgen.photo import open_photo
 
     options = wanted.options
     check_output(wanted.output)
     words = settings.words(options)
     photo = open_photo(wanted.photo)
-    speech = read_speech(wanted.voice, max_seconds=options.max_seconds, text=words, emit=emit)
+    speech = load_speech(wanted.voice, max_seconds=options.max_seconds, text=words, emit=emit)
     compose.check_did(options, speech.seconds)
     return photo, speech
 
 
-def _choose_models(home: Home, task: TaskFolder, options: Options, emit: Emit) -> Plan:
+def _choose_models(home: Home, task: TaskFolder, options: Options, emit: Emit) -> ModelChoice:
     """Choose the models and make the embedded ones ready; a resumed run keeps what it had."""
     here = Catalog(home)
     embedded = [catalog.models()[name] for name in plan.EMBEDDED]
@@ -157,12 +157,12 @@ def _choose_models(home: Home, task: TaskFolder, options: Options, emit: Emit) -
     if fetched:
         names = ", ".join(model.name for model in fetched)
         emit(Log("INFO", "models.fetched", {"names": names}))
-    chosen = load_plan(task, here, emit) or plan.choose(here, options, emit)
+    chosen = load_plan(task, here, emit) or plan.select_models(here, options, emit)
     save_plan(task, chosen)
     return chosen
 
 
-def download_progress(emit: Emit) -> Told:
+def download_progress(emit: Emit) -> OnProgress:
     """What takes the bytes of downloads and emits them as progress of the run's beginning."""
 
     def on_progress(model: Model, done: int, total: int) -> None:
@@ -175,7 +175,7 @@ def download_progress(emit: Emit) -> Told:
 def _describe(job: Job, photo: "Photo", speech: "Speech") -> Mapping[str, Any]:
     height, width = photo.rgb.shape[:2]
     return {
-        **job.plan.told(),
+        **job.plan.metadata(),
         "voice_seconds": round(speech.seconds, 3),
         "photo_width": width,
         "photo_height": height,
@@ -209,7 +209,7 @@ def _device_turn(job: Job) -> Iterator[None]:
     def on_position(position: int) -> None:
         job.emit(Log("INFO", "run.position", {"position": position}))
 
-    with device.held(job.home, job.plan.device, job.task.task_id, on_queue, on_position):
+    with device.device_slot(job.home, job.plan.device, job.task.task_id, on_queue, on_position):
         if waiting_since:
             job.emit(StageEnded("queued", time.monotonic() - waiting_since[0]))
         yield
@@ -225,23 +225,23 @@ def _run_steps(job: Job, steps: Sequence[Step], work: "Work") -> "Work":
     work = work.plus(Folder(job.task.work, job.task.previews))
     where = job.plan.device
     with Sampler(job.emit, where):
-        return pipeline.run(steps, work, job.emit, _cache(job), device=where)
+        return pipeline.run_pipeline(steps, work, job.emit, _cache(job), device=where)
 
 
-def save_plan(task: TaskFolder, chosen: Plan) -> None:
+def save_plan(task: TaskFolder, chosen: ModelChoice) -> None:
     """Write down which models and device this run uses. Raises OSError."""
     data = {"plan": asdict(chosen), "models": _hashes(chosen)}
     atomic_write(task.work / PLAN_FILE, orjson.dumps(data, option=orjson.OPT_INDENT_2))
 
 
-def load_plan(task: TaskFolder, here: Catalog, emit: Emit) -> Plan | None:
+def load_plan(task: TaskFolder, here: Catalog, emit: Emit) -> ModelChoice | None:
     """The plan that the run began with; None when there was none, or when it cannot be kept.
 
     That it cannot is said, because the film is drawn anew then.
     """
     try:
         data = orjson.loads((task.work / PLAN_FILE).read_bytes())
-        before, hashes = Plan(**data["plan"]), dict(data["models"])
+        before, hashes = ModelChoice(**data["plan"]), dict(data["models"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     changes = _changes(before, hashes, here)
@@ -251,7 +251,7 @@ def load_plan(task: TaskFolder, here: Catalog, emit: Emit) -> Plan | None:
     return None
 
 
-def restore_request(task: TaskFolder, recorded: Recorded, emit: Emit) -> Request:
+def restore_request(task: TaskFolder, recorded: RecordedRequest, emit: Emit) -> Request:
     """What was asked, of the run's own copies. Says what became of the originals.
 
     Raises InputError when a copy is lost or damaged and the original cannot replace it.
@@ -283,14 +283,14 @@ def _lost_input(name: str, path: Path) -> InputError:
     )
 
 
-def _hashes(chosen: Plan) -> dict[str, str]:
+def _hashes(chosen: ModelChoice) -> dict[str, str]:
     """Of every model whose bytes the film depends on."""
     rows = catalog.models()
     names = (*chosen.face_models, *chosen.matte_models, *chosen.render_models)
     return {name: rows[name].sha256 for name in names}
 
 
-def _changes(before: Plan, hashes: Mapping[str, Any], here: Catalog) -> list[str]:
+def _changes(before: ModelChoice, hashes: Mapping[str, Any], here: Catalog) -> list[str]:
     """Models and devices that are not there any more as they were."""
     rows = catalog.models()
     changes = [
@@ -303,6 +303,6 @@ def _changes(before: Plan, hashes: Mapping[str, Any], here: Catalog) -> list[str
 
 def _is_there(where: str) -> bool:
     try:
-        return device.resolve(where) == where
+        return device.resolve_device(where) == where
     except VidgenError:
         return False

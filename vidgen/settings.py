@@ -222,7 +222,7 @@ def check_language(name: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Showing:
+class ViewOptions:
     """How a run is shown to whoever started it; the film does not depend on it."""
 
     progress: str = option(

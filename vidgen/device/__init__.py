@@ -12,40 +12,40 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from vidgen.device.ahead import Network, done_with, loading
+from vidgen.device.ahead import Network, prefetch, release_if_short
 from vidgen.device.memory import (
-    Peak,
-    blaming,
+    MemoryPeak,
+    device_errors,
     first_that_fits,
-    freed,
+    free,
     is_out_of_memory,
     is_short,
-    measured,
+    measure_peak,
     out_of_memory,
 )
-from vidgen.device.queue import held
+from vidgen.device.queue import device_slot
 from vidgen.errors import DeviceError, InputError, SetupError
 
 __all__ = [
     "GPU_EXTRA",
+    "MemoryPeak",
     "Network",
-    "Peak",
-    "blaming",
     "cpu_name",
-    "done_with",
+    "device_errors",
+    "device_name",
+    "device_slot",
     "first_that_fits",
-    "freed",
+    "free",
     "gpu_present",
     "has_gpu_extra",
     "has_package",
-    "held",
     "is_out_of_memory",
     "is_short",
-    "loading",
-    "measured",
-    "name",
+    "measure_peak",
     "out_of_memory",
-    "resolve",
+    "prefetch",
+    "release_if_short",
+    "resolve_device",
     "usable_cores",
 ]
 
@@ -68,7 +68,7 @@ def gpu_present() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*")) or shutil.which("nvidia-smi") is not None
 
 
-def resolve(wanted: str) -> str:
+def resolve_device(wanted: str) -> str:
     """`auto`, `cpu`, `cuda`, `cuda:N` or `mps` → the device to use, as torch names it.
 
     Raises InputError for a word that is none of them, SetupError without the extra,
@@ -94,7 +94,7 @@ def resolve(wanted: str) -> str:
             device=wanted,
             command=GPU_EXTRA,
         )
-    return _checked(kind, int(number or 0))
+    return _check(kind, int(number or 0))
 
 
 def _torch() -> Any:
@@ -112,7 +112,7 @@ def _best() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _checked(kind: str, number: int) -> str:
+def _check(kind: str, number: int) -> str:
     torch = _torch()
     there = (
         torch.cuda.device_count() > number if kind == "cuda" else torch.backends.mps.is_available()
@@ -127,7 +127,7 @@ def _checked(kind: str, number: int) -> str:
     return f"cuda:{number}" if kind == "cuda" else "mps"
 
 
-def name(device: str) -> str:
+def device_name(device: str) -> str:
     """What a person calls it: "NVIDIA H200", or the processor's name for the CPU."""
     if device.startswith("cuda"):
         import torch

@@ -20,7 +20,7 @@ class Network(Protocol):
 
 
 @contextmanager
-def loading(networks: Sequence[Network], device: str) -> Iterator[None]:
+def prefetch(networks: Sequence[Network], device: str) -> Iterator[None]:
     """Read the networks in the order of their use, in a thread, while the body runs.
 
     Stops reading ahead while memory is short. What fails here is told by the stage itself,
@@ -44,7 +44,7 @@ def loading(networks: Sequence[Network], device: str) -> Iterator[None]:
         thread.join()
 
 
-def done_with(network: Network, device: str) -> bool:
+def release_if_short(network: Network, device: str) -> bool:
     """A stage has ended: let its network go if memory is short, else keep it. Was it let go?"""
     if not is_short(device):
         return False

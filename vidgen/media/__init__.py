@@ -2,37 +2,45 @@
 
 from vidgen.media.film import FilmWriter
 from vidgen.media.formats import ENCODINGS, Encoding, Sound, encoding_for, hardware_codec
-from vidgen.media.mux import Probe, decoded, first_frame, join, notes_of, probe, write_poster
-from vidgen.media.pieces import Pieces, Span, spans
+from vidgen.media.mux import (
+    Probe,
+    decode_frames,
+    first_frame,
+    mux_film,
+    notes_of,
+    probe,
+    write_poster,
+)
+from vidgen.media.pieces import Segment, Segments, spans
 from vidgen.media.previews import Previews, save_cutout, save_preview, tell_cutout
-from vidgen.media.target import atomic_output, check_output, full_disk_told, unused_name
-from vidgen.media.voice import flaws, read_speech
+from vidgen.media.target import atomic_output, check_output, disk_errors, free_name
+from vidgen.media.voice import flaws, load_speech
 
 __all__ = [
     "ENCODINGS",
     "Encoding",
     "FilmWriter",
-    "Pieces",
     "Previews",
     "Probe",
+    "Segment",
+    "Segments",
     "Sound",
-    "Span",
     "atomic_output",
     "check_output",
-    "decoded",
+    "decode_frames",
+    "disk_errors",
     "encoding_for",
     "first_frame",
     "flaws",
-    "full_disk_told",
+    "free_name",
     "hardware_codec",
-    "join",
+    "load_speech",
+    "mux_film",
     "notes_of",
     "probe",
-    "read_speech",
     "save_cutout",
     "save_preview",
     "spans",
     "tell_cutout",
-    "unused_name",
     "write_poster",
 ]

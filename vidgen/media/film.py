@@ -118,7 +118,7 @@ def _encoder(
         def encode(frames: Frames) -> None:
             nonlocal number
             for pixels in frames.pixels:
-                frame = _tagged(video_frame(pixels, frames.layout, encoding.pixels))
+                frame = _tag(video_frame(pixels, frames.layout, encoding.pixels))
                 if (frame.width, frame.height) != size:
                     raise ValueError(f"a frame of {frame.width}x{frame.height} in a film of {size}")
                 frame.pts, frame.time_base = number, 1 / fps
@@ -141,7 +141,7 @@ def _video_stream(container: Any, size: tuple[int, int], fps: Fraction, encoding
     return stream
 
 
-def _tagged(frame: Any) -> Any:
+def _tag(frame: Any) -> Any:
     """The frame with what its numbers mean; some encoders read it here and not in the stream."""
     frame.colorspace = frame.color_primaries = frame.color_trc = BT709
     frame.color_range = LIMITED_RANGE

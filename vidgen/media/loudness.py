@@ -28,7 +28,7 @@ class Levels:
     true_peak: float
 
 
-def measured(samples: Floats, rate: int) -> Levels:
+def measure(samples: Floats, rate: int) -> Levels:
     return Levels(loudness(samples, rate), _decibels(true_peak(samples, rate)))
 
 
@@ -54,20 +54,20 @@ def to_loudness(samples: Floats, rate: int, target: float) -> Floats:
     Peaks over -1 dBTP go through a look-ahead limiter, 6 dB at most; a target that would need
     more is not reached. Silence and clips under 0.4 s have no loudness: only the limit is kept.
     """
-    now = measured(samples, rate)
+    now = measure(samples, rate)
     if not isfinite(now.lufs):
-        return limited(samples, rate)
+        return limit(samples, rate)
     most = PEAK_LIMIT + MOST_LIMITING - now.true_peak
     gain = min(target - now.lufs, most)
-    louder = limited(samples * _factor(gain), rate)
+    louder = limit(samples * _factor(gain), rate)
     # Limiting takes some loudness away; one correction brings it within 0.1 LU.
     lost = target - loudness(louder, rate)
     if lost > 0.05 and gain < most:
-        louder = limited(samples * _factor(min(gain + lost, most)), rate)
+        louder = limit(samples * _factor(min(gain + lost, most)), rate)
     return louder
 
 
-def limited(samples: Floats, rate: int) -> Floats:
+def limit(samples: Floats, rate: int) -> Floats:
     """The same array when nothing is over -1 dBTP, else with its peaks softly turned down.
 
     The gain is the least one needed within 3 ms, smoothed by a window of the same length: it is

@@ -18,7 +18,7 @@ from vidgen.work import Film, Pixels, Speech
 _BLOCK_SECONDS: Final = 0.1  # of voice at a time: sound and pictures stay close in the file
 
 
-def join(
+def mux_film(
     film: Film,
     speech: Speech,
     path: Path,
@@ -167,7 +167,7 @@ def probe(path: Path) -> Probe:
 
     try:
         with av.open(str(path)) as container:
-            return _probed(container)
+            return _probe_container(container)
     except (av.error.FFmpegError, OSError, IndexError) as error:
         raise RenderError(
             "The file {name} is not a video that can be read.",
@@ -177,7 +177,7 @@ def probe(path: Path) -> Probe:
         ) from error
 
 
-def _probed(container: Any) -> Probe:
+def _probe_container(container: Any) -> Probe:
     video = container.streams.video[0]
     audio = container.streams.audio[0] if container.streams.audio else None
     frames, heard = 0, Fraction(0)
@@ -211,11 +211,11 @@ def _has_alpha_mode(video: Any) -> bool:
 
 def first_frame(path: Path, *, has_alpha: bool = False) -> Pixels:
     """The first picture of a film as (H, W, 3) sRGB, or with alpha as (H, W, 4)."""
-    frame = next(decoded(path, has_alpha=has_alpha))
+    frame = next(decode_frames(path, has_alpha=has_alpha))
     return frame_to_rgb(frame, "rgba" if has_alpha else "rgb24")
 
 
-def decoded(path: Path, *, has_alpha: bool = False) -> Iterator[Any]:
+def decode_frames(path: Path, *, has_alpha: bool = False) -> Iterator[Any]:
     """The pictures of a film in order, as av.VideoFrames.
 
     FFmpeg's own VP9 decoder drops alpha, so with `has_alpha` libvpx is asked.

@@ -18,7 +18,7 @@ PIECE_SECONDS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Segment:
     """Frames first..last-1 of the film make its piece number `index`."""
 
     index: int
@@ -29,16 +29,16 @@ class Span:
         return self.last - self.first
 
 
-def spans(frame_count: int, fps: Fraction) -> tuple[Span, ...]:
+def spans(frame_count: int, fps: Fraction) -> tuple[Segment, ...]:
     """The film cut into pieces of 10 seconds."""
     step = ceil(PIECE_SECONDS * fps)
     starts = range(0, frame_count, step)
     return tuple(
-        Span(index, first, min(first + step, frame_count)) for index, first in enumerate(starts)
+        Segment(index, first, min(first + step, frame_count)) for index, first in enumerate(starts)
     )
 
 
-class Pieces:
+class Segments:
     """One film's pieces in one folder. `key` stands for all that the film depends on.
 
     With an empty key nothing can be recognised, so nothing is taken over.
@@ -49,47 +49,47 @@ class Pieces:
         self.key = key
         self.suffix = suffix
 
-    def path(self, span: Span) -> Path:
+    def path(self, span: Segment) -> Path:
         return self.folder / f"piece-{span.index:04}{self.suffix}"
 
-    def missing(self, wanted: tuple[Span, ...]) -> tuple[Span, ...]:
+    def missing(self, wanted: tuple[Segment, ...]) -> tuple[Segment, ...]:
         """The spans still to be drawn. What is in the folder and does not belong is removed."""
         self.folder.mkdir(parents=True, exist_ok=True)
         whole = {span for span in wanted if self._is_whole(span)}
         kept = {self.path(span) for span in whole}
         kept |= {path.with_suffix(".json") for path in kept}
-        if self._said("film.json").get("key") == self.key:
+        if self._load_json("film.json").get("key") == self.key:
             kept.add(self.folder / "film.json")
         for path in self._own_files():
             if path not in kept:
                 path.unlink(missing_ok=True)
         return tuple(span for span in wanted if span not in whole)
 
-    def seal(self, span: Span) -> None:
+    def seal(self, span: Segment) -> None:
         """Note that the piece is whole, with what proves it."""
         path = self.path(span)
         with atomic_output(path.with_suffix(".json")) as temporary:
             temporary.write_text(json.dumps(self._proof(span, path)), "utf-8")
 
-    def remember(self, metadata: Mapping[str, Any]) -> None:
+    def save_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Keep what the renderer said, for a later run that draws nothing."""
         said = {"key": self.key, "metadata": dict(metadata)}
         with atomic_output(self.folder / "film.json") as temporary:
             temporary.write_text(json.dumps(said, default=str), "utf-8")
 
-    def remembered(self) -> Mapping[str, Any]:
-        metadata = self._said("film.json").get("metadata")
+    def metadata(self) -> Mapping[str, Any]:
+        metadata = self._load_json("film.json").get("metadata")
         return metadata if isinstance(metadata, dict) else {}
 
-    def _is_whole(self, span: Span) -> bool:
+    def _is_whole(self, span: Segment) -> bool:
         path = self.path(span)
-        said = self._said(path.with_suffix(".json").name)
+        said = self._load_json(path.with_suffix(".json").name)
         try:
             return bool(self.key) and bool(said) and said == self._proof(span, path)
         except OSError:
             return False
 
-    def _proof(self, span: Span, path: Path) -> dict[str, Any]:
+    def _proof(self, span: Segment, path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         size = path.stat().st_size
@@ -101,7 +101,7 @@ class Pieces:
             "sha256": sha256,
         }
 
-    def _said(self, name: str) -> dict[str, Any]:
+    def _load_json(self, name: str) -> dict[str, Any]:
         """The JSON object in a file of ours; {} when it is missing or damaged."""
         try:
             said = json.loads((self.folder / name).read_bytes())

@@ -80,7 +80,7 @@ def save_cutout(cutout: Cutout, path: Path) -> Preview:
     done, data = cv2.imencode(".png", bgra, how)
     if not done:
         raise OSError("the picture could not be made a PNG")
-    return _written(data.tobytes(), path, "cutout", size)
+    return _write_preview(data.tobytes(), path, "cutout", size)
 
 
 def save_preview(rgb: Pixels, path: Path, name: str) -> Preview:
@@ -94,10 +94,10 @@ def save_preview(rgb: Pixels, path: Path, name: str) -> Preview:
     done, data = cv2.imencode(".jpg", small[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
     if not done:
         raise OSError("the picture could not be made a JPEG")
-    return _written(data.tobytes(), path, name, size)
+    return _write_preview(data.tobytes(), path, name, size)
 
 
-def _written(content: bytes, path: Path, name: str, size: tuple[int, int]) -> Preview:
+def _write_preview(content: bytes, path: Path, name: str, size: tuple[int, int]) -> Preview:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_output(path, durable=False) as temporary:
         temporary.write_bytes(content)

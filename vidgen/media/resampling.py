@@ -9,7 +9,7 @@ from vidgen.work import Floats
 BLOCK: Final = 1 << 20  # samples given at a time
 
 
-def at_rate(samples: Floats, rate: int, wanted: int) -> Floats:
+def resample(samples: Floats, rate: int, wanted: int) -> Floats:
     """`samples` (N,) of `rate` Hz at `wanted` Hz: (ceil(N × wanted / rate),), in time with them."""
     import av
 

@@ -23,7 +23,7 @@ def check_output(path: Path) -> None:
 
     Raises InputError when its folder is missing or not writable, or `path` is a folder.
     """
-    with _told_plainly(path):
+    with _plain_errors(path):
         _try_output(path)
 
 
@@ -48,13 +48,13 @@ def _try_output(path: Path) -> None:
     Path(name).unlink()
 
 
-def unused_name(path: Path, is_own: Callable[[Path], bool] = lambda _: False) -> Path:
+def free_name(path: Path, is_own: Callable[[Path], bool] = lambda _: False) -> Path:
     """`path` if nothing is there, else the first free one of name-2, name-3, …
 
     What `is_own` says yes to counts as free: it may be replaced.
     """
     numbered = (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in count(2))
-    with _told_plainly(path):
+    with _plain_errors(path):
         return next(name for name in chain([path], numbered) if not name.exists() or is_own(name))
 
 
@@ -64,12 +64,12 @@ def atomic_output(target: Path, *, durable: bool = True, owner: str = "") -> Ite
 
     Raises SetupError for a full disk, InputError for a folder that is gone or not writable.
     """
-    with _told_plainly(target), atomic_path(target, durable=durable, owner=owner) as temporary:
+    with _plain_errors(target), atomic_path(target, durable=durable, owner=owner) as temporary:
         yield temporary
 
 
 @contextmanager
-def _told_plainly(path: Path) -> Iterator[None]:
+def _plain_errors(path: Path) -> Iterator[None]:
     """Turn the system's errors about writing `path` into ours; PyAV's carry the same numbers."""
     try:
         yield
@@ -100,7 +100,7 @@ def plain_error(error: OSError, path: Path) -> InputError | SetupError | None:
 
 
 @contextmanager
-def full_disk_told(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
     """Turn a full disk, wherever the block met it, into a SetupError about `path`."""
     try:
         yield

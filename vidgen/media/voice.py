@@ -23,7 +23,7 @@ _WINDOW_SECONDS: Final = 0.05
 _KNOW_THEIR_LENGTH: Final = frozenset({"wav", "w64", "aiff", "flac", "mov", "mp4", "m4a"})
 
 
-def read_speech(
+def load_speech(
     path: Path, *, max_seconds: float, text: str = "", emit: Emit | None = None
 ) -> Speech:
     """The first sound track of `path`, mixed to mono, at its own rate.
@@ -41,7 +41,7 @@ def read_speech(
         raise _too_long(path, max_seconds)
     if seconds < LEAST_SECONDS:
         raise _too_short(path, seconds, recording.broken)
-    samples, notices = _mended(recording, path)
+    samples, notices = _repair(recording, path)
     if _loudest(samples, recording.rate) < SILENCE:
         raise InputError(
             "The voice {name} is silent.",
@@ -59,7 +59,7 @@ def read_speech(
 def flaws(speech: Speech) -> tuple[Log, ...]:
     """What will make the film worse though the voice can be used."""
     found = []
-    clipped = _clipped_share(speech.samples)
+    clipped = _clipping_share(speech.samples)
     if clipped > 5e-4:
         found.append(Log("WARNING", "voice.clipped", {"percent": round(100 * clipped, 2)}))
     if speech.rate <= 8000:
@@ -125,14 +125,14 @@ def _breaks_off(path: Path) -> bool:
 
 def _record(path: Path, max_seconds: float) -> _Recording:
     """Decode to mono; take the first channel alone where mixing cancels the voice out."""
-    mixed = _decode(path, max_seconds, first_channel=False)
+    mixed = _decode_audio(path, max_seconds, first_channel=False)
     if len(mixed.samples) and _loudest(_finite(mixed.samples), mixed.rate) < SILENCE:
-        alone = _decode(path, max_seconds, first_channel=True)
+        alone = _decode_audio(path, max_seconds, first_channel=True)
         return alone if _loudest(_finite(alone.samples), alone.rate) >= SILENCE else mixed
     return mixed
 
 
-def _decode(path: Path, max_seconds: float, *, first_channel: bool) -> _Recording:
+def _decode_audio(path: Path, max_seconds: float, *, first_channel: bool) -> _Recording:
     import av
 
     try:
@@ -172,11 +172,11 @@ def _decode_track(container: Any, max_seconds: float, *, first_channel: bool) ->
                 break
     except (av.error.FFmpegError, OSError, ValueError) as error:
         recording.broken = str(error)
-    recording.samples = np.frombuffer(pcm, np.float32)[: _stated_end(recording, len(pcm) // 4)]
+    recording.samples = np.frombuffer(pcm, np.float32)[: _sound_end(recording, len(pcm) // 4)]
     return recording
 
 
-def _stated_end(recording: _Recording, count: int) -> int:
+def _sound_end(recording: _Recording, count: int) -> int:
     """Where the sound ends: AAC fills its last packet, and only the file knows how far."""
     stated = round(recording.stated_seconds * recording.rate)
     return stated if 0 < count - stated <= 4096 and stated else count
@@ -216,7 +216,7 @@ def _mono(frames: list[Any], rate: int) -> Iterator[tuple[Floats, int]]:
         yield np.asarray(frame.to_ndarray()[0], np.float32), rate
 
 
-def _mended(recording: _Recording, path: Path) -> tuple[Floats, list[Log]]:
+def _repair(recording: _Recording, path: Path) -> tuple[Floats, list[Log]]:
     """The samples finite and in -1..1, and what had to be done for it."""
     samples, notices = recording.samples, []
     seconds = len(samples) / recording.rate
@@ -264,7 +264,7 @@ def _loudest(samples: Floats, rate: int) -> float:
     return float(levels.max()) if len(levels) else 0.0
 
 
-def _clipped_share(samples: Floats) -> float:
+def _clipping_share(samples: Floats) -> float:
     """The share of samples in runs of three or more at one same extreme value."""
     peak = _peak(samples)
     if peak < 0.5:

@@ -15,12 +15,12 @@ from starlette.types import Receive, Scope, Send
 
 from vidgen.events import LINE_LIMIT
 from vidgen.progress.aggregate import aggregate
-from vidgen.progress.gate import Places, Refusal
+from vidgen.progress.gate import ApiError, ConnectionLimit
 from vidgen.progress.hub import Hub, UnknownTask
-from vidgen.progress.listing import Listing, is_task_id
+from vidgen.progress.listing import RunIndex, is_task_id
 from vidgen.progress.streams import Cursor
 from vidgen.progress.tail import Tail
-from vidgen.progress.visits import Visits
+from vidgen.progress.visits import Drain
 from vidgen.progress.watcher import REPLAY_BYTES
 
 PIECE_BYTES: Final = 256 * 1024  # of a long history at a time
@@ -45,7 +45,7 @@ def answer(content: Any, status: int = 200) -> Response:
 class Api:
     """The handlers. All raise Refusal for what cannot be answered."""
 
-    def __init__(self, hub: Hub, listing: Listing, places: Places, visits: Visits) -> None:
+    def __init__(self, hub: Hub, listing: RunIndex, places: ConnectionLimit, visits: Drain) -> None:
         self._hub = hub
         self._listing = listing
         self._places = places
@@ -54,11 +54,11 @@ class Api:
     async def tail(self, task_id: str) -> Tail:
         """The task's open log."""
         if not is_task_id(task_id):
-            raise Refusal(400, "bad_task_id", "A task id is a UUID in small letters.")
+            raise ApiError(400, "bad_task_id", "A task id is a UUID in small letters.")
         try:
             return await self._hub.open(task_id)
         except UnknownTask:
-            raise Refusal(404, "unknown_task", "There is no such task.") from None
+            raise ApiError(404, "unknown_task", "There is no such task.") from None
 
     async def _tail_of(self, request: Request) -> Tail:
         return await self.tail(request.path_params["task_id"])
@@ -80,7 +80,7 @@ class Api:
         """The last event as it is in the log."""
         tail = await self._tail_of(request)
         if not tail.count:
-            raise Refusal(404, "no_event", "Nothing has happened in this task yet.")
+            raise ApiError(404, "no_event", "Nothing has happened in this task yet.")
         return _json(_lines(tail, [tail.count - 1])[0])
 
     async def history(self, request: Request) -> Response:
@@ -126,7 +126,7 @@ class Api:
         """The sentences meant for people, oldest first; the newest of too many."""
         level = request.query_params.get("level", "INFO").upper()
         if level not in LEVELS:
-            raise Refusal(400, "bad_level", "`level` is INFO, WARNING or ERROR.")
+            raise ApiError(400, "bad_level", "`level` is INFO, WARNING or ERROR.")
         since = _number(request, "since", 0, least=0, most=1 << 50)
         tail = await self._tail_of(request)
         least, epoch = LEVELS[level], tail.epoch
@@ -141,7 +141,7 @@ class Api:
                     found.append(event)
             await asyncio.sleep(0)  # a long log must not hold up the watchers
             if tail.epoch != epoch:
-                raise Refusal(404, "log_lost", "The task's log was replaced or deleted.")
+                raise ApiError(404, "log_lost", "The task's log was replaced or deleted.")
         found = found[-LOGS_MOST:]
         return answer({"task_id": tail.task_id, "log_count": len(found), "logs": found})
 
@@ -150,7 +150,7 @@ class Api:
         batch_id = request.path_params["batch_id"]
         tasks = await asyncio.to_thread(self._listing.batch, batch_id)
         if not tasks:
-            raise Refusal(404, "unknown_batch", "There is no such batch.")
+            raise ApiError(404, "unknown_batch", "There is no such batch.")
         return answer({"batch_id": batch_id} | aggregate(tasks))
 
     async def preview(self, request: Request) -> Response:
@@ -161,7 +161,7 @@ class Api:
         file = next(filter(None, candidates), None)
         kind = PICTURES.get(file.suffix.lower()) if file else None
         if file is None or kind is None:
-            raise Refusal(404, "unknown_preview", "There is no such preview.")
+            raise ApiError(404, "unknown_preview", "There is no such preview.")
         return FileResponse(file, media_type=kind, headers=FRESH)
 
     async def video(self, request: Request) -> Response:
@@ -171,14 +171,14 @@ class Api:
         file = Path(str(end.get("video_path", ""))) if tail.snapshot.state == "complete" else None
         kind = FILMS.get(file.suffix.lower()) if file else None
         if file is None or kind is None or not await asyncio.to_thread(file.is_file):
-            raise Refusal(404, "no_video", "There is no finished video.")
-        return _Film(file, kind, self._visits)
+            raise ApiError(404, "no_video", "There is no finished video.")
+        return _FilmResponse(file, kind, self._visits)
 
 
-class _Film(FileResponse):
+class _FilmResponse(FileResponse):
     """A file that a server may wait for before it ends."""
 
-    def __init__(self, file: Path, kind: str, visits: Visits) -> None:
+    def __init__(self, file: Path, kind: str, visits: Drain) -> None:
         super().__init__(file, media_type=kind, headers=FRESH)
         self._visits = visits
 
@@ -203,7 +203,7 @@ def cursor_of(query: Mapping[str, str], last_event_id: str = "") -> Cursor | Non
     try:
         return Cursor.parse(after)
     except ValueError:
-        raise Refusal(400, "bad_cursor", "`after` is not a cursor of a stream.") from None
+        raise ApiError(400, "bad_cursor", "`after` is not a cursor of a stream.") from None
 
 
 def _number(request: Request, name: str, otherwise: int, *, least: int, most: int) -> int:
@@ -212,7 +212,7 @@ def _number(request: Request, name: str, otherwise: int, *, least: int, most: in
         return otherwise
     is_whole = text.isascii() and text.isdigit() and len(text) <= len(str(most))
     if not (is_whole and least <= int(text) <= most):
-        raise Refusal(400, f"bad_{name}", f"`{name}` is a number from {least} to {most}.")
+        raise ApiError(400, f"bad_{name}", f"`{name}` is a number from {least} to {most}.")
     return int(text)
 
 
@@ -224,7 +224,7 @@ def _lines(tail: Tail, places: Any, most_bytes: int = PIECE_BYTES) -> list[bytes
     try:
         return tail.lines(places, most_bytes)
     except OSError:
-        raise Refusal(404, "log_lost", "The task's log was replaced or deleted.") from None
+        raise ApiError(404, "log_lost", "The task's log was replaced or deleted.") from None
 
 
 def _poll(tail: Tail, last: int, lines: list[bytes], reset: Any = None) -> bytes:
@@ -232,7 +232,7 @@ def _poll(tail: Tail, last: int, lines: list[bytes], reset: Any = None) -> bytes
         "task_id": tail.task_id,
         "cursor": f"{tail.epoch}-{last}" if tail.epoch else "",
         "state": tail.snapshot.state,
-        "ended": tail.has_ended and last >= tail.last_seq,
+        "ended": tail.is_over and last >= tail.last_seq,
         "more": last < tail.last_seq,
         "reset": reset,
     }

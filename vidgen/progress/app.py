@@ -20,17 +20,17 @@ from starlette.websockets import WebSocket
 from vidgen.paths import Home
 from vidgen.progress import page
 from vidgen.progress.api import Api, answer, cursor_of
-from vidgen.progress.gate import Keys, Names, Places, Refusal, without_token
+from vidgen.progress.gate import AllowedHosts, ApiError, Auth, ConnectionLimit, without_token
 from vidgen.progress.hub import Hub
 from vidgen.progress.jobs import Jobs
-from vidgen.progress.listing import Listing
+from vidgen.progress.listing import RunIndex
 from vidgen.progress.protocol import CONNECTION, Socket, forget_request
 from vidgen.progress.routes import ROUTES, Route
-from vidgen.progress.server_settings import Rules
+from vidgen.progress.server_settings import ServeSettings
 from vidgen.progress.streams import AllStream, Cursor, SeveralStream, Stream, TaskStream
 from vidgen.progress.tail import Tail
-from vidgen.progress.visits import Visits
-from vidgen.progress.ws import Conversation, Socketed, serve_socket
+from vidgen.progress.visits import Drain
+from vidgen.progress.ws import Conversation, SocketStream, serve_websocket
 
 SSE: Final = "/api/sse/progress"
 WS: Final = "/api/ws/progress"
@@ -55,27 +55,27 @@ PREFLIGHT: Final = {
 }
 
 
-class Application:
+class App:
     """An ASGI application over one store."""
 
-    def __init__(self, home: Home, rules: Rules) -> None:
+    def __init__(self, home: Home, rules: ServeSettings) -> None:
         self.hub = Hub(home)
-        self.listing = Listing(home)
-        self.places = Places(rules.max_watchers, rules.per_address)
-        self.visits = Visits()
+        self.listing = RunIndex(home)
+        self.places = ConnectionLimit(rules.max_watchers, rules.per_address)
+        self.visits = Drain()
         self.jobs = Jobs(home) if rules.accepts_jobs else None
-        self._keys = Keys(rules.token, rules.port)
-        self._names = Names(rules.host, rules.host_names, rules.origins)
+        self._keys = Auth(rules.token, rules.port)
+        self._names = AllowedHosts(rules.host, rules.host_names, rules.origins)
         self._api = Api(self.hub, self.listing, self.places, self.visits)
         self._began = time.time()
         self._starlette = Starlette(
             routes=[
-                *(self._route(route) for route in ROUTES if self._is_served(route)),
+                *(self._route(route) for route in ROUTES if self._serves(route)),
                 *page.routes(),
             ],
             exception_handlers={
                 HTTPException: _plain_refusal,
-                Refusal: _refusal,
+                ApiError: _refusal,
                 Exception: _bug,
             },
             lifespan=self._lifespan,
@@ -93,7 +93,7 @@ class Application:
             finally:
                 following.cancel()
 
-    def _is_served(self, route: Route) -> bool:
+    def _serves(self, route: Route) -> bool:
         is_stream = route.handler.startswith("stream_")
         return not is_stream and (route.access != "jobs" or self.jobs is not None)
 
@@ -105,27 +105,27 @@ class Application:
         if scope["type"] == "lifespan":
             await self._starlette(scope, receive, send)
             return
-        self.visits.seen()
+        self.visits.touch()
         try:
-            stream = await self._answered(scope, receive, send)
+            stream = await self._respond(scope, receive, send)
             if stream is not None:
                 forget_request(scope)
                 await stream.run(send, receive)
-        except Refusal as refusal:
-            await _denied(refusal, scope, receive, send)
+        except ApiError as refusal:
+            await _deny(refusal, scope, receive, send)
         finally:
-            self.visits.seen()
+            self.visits.touch()
 
-    async def _answered(self, scope: Scope, receive: Receive, raw_send: Send) -> Stream | None:
+    async def _respond(self, scope: Scope, receive: Receive, raw_send: Send) -> Stream | None:
         """Answer, or say what stream there is to run."""
         headers = Headers(scope=scope)
         self._names.check(headers)
-        send = _hardened(raw_send, self._names.allowed_origin(headers))
+        send = _harden(raw_send, self._names.cors_origin(headers))
         path = scope["path"]
         if scope.get("method") == "OPTIONS" and "origin" in headers:
             await Response(status_code=204, headers=PREFLIGHT)(scope, receive, send)
         elif not self._keys.opens(headers) and self._needs_key(scope):
-            await self._exchanged(scope, receive, send)
+            await self._exchange_token(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._socket(path, scope, receive, raw_send)
         elif path == SSE or path.startswith(SSE + "/"):
@@ -140,13 +140,13 @@ class Application:
     def _needs_key(self, scope: Scope) -> bool:
         return scope["path"] not in self._open_paths or b"token=" in scope["query_string"]
 
-    async def _exchanged(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _exchange_token(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Once, a token in the address is taken for a cookie and disappears from the address."""
         token, rest = without_token(scope["query_string"].decode("latin-1"))
         if not token or scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
-            raise Refusal(401, "no_token", "This server asks for its token.")
+            raise ApiError(401, "no_token", "This server asks for its token.")
         if not self._keys.fits(token):
-            raise Refusal(401, "wrong_token", "That is not this server's token.")
+            raise ApiError(401, "wrong_token", "That is not this server's token.")
         response = RedirectResponse(scope["path"] + (f"?{rest}" if rest else ""), 303)
         response.headers["set-cookie"] = self._cookie(scope)
         await response(scope, receive, send)
@@ -163,16 +163,16 @@ class Application:
     async def _stream(self, path: str, headers: Headers, scope: Scope, send: Send) -> Stream | None:
         """The stream that is asked for; None when the watcher has everything already."""
         if scope["method"] != "GET":
-            raise Refusal(405, "method", "Streams are read with GET.")
+            raise ApiError(405, "method", "Streams are read with GET.")
         query = parse_qs(scope["query_string"].decode("latin-1"))
         is_one = path != SSE and path != SSE + "/"
         names = [path.removeprefix(SSE + "/")] if is_one else query.get("task_id", [])
         if len(names) > MOST_NAMED:
-            raise Refusal(400, "too_many_tasks", f"At most {MOST_NAMED} tasks in one request.")
+            raise ApiError(400, "too_many_tasks", f"At most {MOST_NAMED} tasks in one request.")
         flat = {name: values[-1] for name, values in query.items()}
         cursor = cursor_of(flat, headers.get("last-event-id", ""))
         places = await self._start(names, cursor)
-        if names and cursor and all(t.has_ended and p == t.last_seq for t, p in places.items()):
+        if names and cursor and all(t.is_over and p == t.last_seq for t, p in places.items()):
             return None
         below = _connection(scope)
         watcher: TaskStream
@@ -182,7 +182,7 @@ class Application:
             watcher = SeveralStream(send, below)
         else:
             watcher = AllStream(send, below, self.hub, cursor.newest if cursor else "")
-        origin = self._names.allowed_origin(headers)
+        origin = self._names.cors_origin(headers)
         return Stream(watcher, places, self.hub, self.places, _address(scope), origin)
 
     async def _start(self, names: list[str], cursor: Cursor | None) -> dict[Tail, int | None]:
@@ -198,11 +198,11 @@ class Application:
         known = await asyncio.to_thread(listing.with_epochs, set(cursor.places))
         running = await asyncio.to_thread(listing.running)
         missed = (
-            await asyncio.to_thread(listing.begun_after, cursor.newest) if cursor.newest else []
+            await asyncio.to_thread(listing.tasks_since, cursor.newest) if cursor.newest else []
         )
         places: dict[Tail, int | None] = {}
         for task_id in dict.fromkeys([*known.values(), *running, *missed]):
-            with contextlib.suppress(Refusal):
+            with contextlib.suppress(ApiError):
                 tail = await self._api.tail(task_id)
                 places[tail] = _begin(tail, cursor)
         return places
@@ -220,16 +220,16 @@ class Application:
 
     async def _socket(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         if not path.startswith(WS):
-            raise Refusal(404, "no_route", "There is nothing here.")
+            raise ApiError(404, "no_route", "There is nothing here.")
         query = {k: v[-1] for k, v in parse_qs(scope["query_string"].decode("latin-1")).items()}
         cursor = cursor_of(query)
         name = path.removeprefix(WS).strip("/")
         tail = await self._api.tail(name) if name else None
         self.places.take(_address(scope))
         try:
-            watcher = Socketed(send, _connection(scope), ends=tail is not None)
+            watcher = SocketStream(send, _connection(scope), ends=tail is not None)
             talk = Conversation(watcher, self.hub, self.listing, self._api.tail)
-            await serve_socket(watcher, tail, cursor, talk, send, receive)
+            await serve_websocket(watcher, tail, cursor, talk, send, receive)
         finally:
             self.places.give_back(_address(scope))
 
@@ -273,7 +273,7 @@ def _connection(scope: Scope) -> Socket | None:
     return found
 
 
-def _hardened(send: Send, origin: str = "") -> Send:
+def _harden(send: Send, origin: str = "") -> Send:
     """The same, with the headers that keep browsers from doing more than they should.
 
     `origin` is another site that was allowed to read.
@@ -293,7 +293,7 @@ def _hardened(send: Send, origin: str = "") -> Send:
 
 
 async def _bug(_: Request, error: Exception) -> Response:  # noqa: ARG001  # its trace goes to stderr
-    return _response(Refusal(500, "bug", "Something went wrong inside the server."))
+    return _response(ApiError(500, "bug", "Something went wrong inside the server."))
 
 
 async def _plain_refusal(_: Request, error: Exception) -> Response:
@@ -310,11 +310,11 @@ async def _plain_refusal(_: Request, error: Exception) -> Response:
 
 
 async def _refusal(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
+    assert isinstance(error, ApiError)
     return _response(error)
 
 
-def _response(refusal: Refusal) -> Response:
+def _response(refusal: ApiError) -> Response:
     response = answer({"error": {"code": refusal.code, "message": refusal.message}}, refusal.status)
     if refusal.status == 401:
         response.headers["www-authenticate"] = "Bearer"
@@ -325,8 +325,8 @@ def _response(refusal: Refusal) -> Response:
     return response
 
 
-async def _denied(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+async def _deny(refusal: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         await WebSocket(scope, receive, send).send_denial_response(_response(refusal))
     else:
-        await _response(refusal)(scope, receive, _hardened(send))
+        await _response(refusal)(scope, receive, _harden(send))

@@ -25,7 +25,7 @@ END_SECONDS: Final = 11.0  # `visits` waits 8 s at most, the server's end takes 
 
 
 @dataclass(frozen=True, slots=True)
-class Child:
+class Subprocess:
     """A server that runs beside us, and its token when it was made for it."""
 
     url: str
@@ -33,7 +33,7 @@ class Child:
 
 
 @contextlib.contextmanager
-def start_child(home: Home, address: str = "", token: str = "") -> Iterator[Child]:
+def start_subprocess(home: Home, address: str = "", token: str = "") -> Iterator[Subprocess]:
     """Serve this home until the `with` ends, or this process does; a page that is open then gets
     the film first.
 
@@ -52,9 +52,9 @@ def start_child(home: Home, address: str = "", token: str = "") -> Iterator[Chil
         start_new_session=True,  # a Ctrl-C is for the run; watchers must hear how it ended
     )
     try:
-        yield _introduced(process, wanted)
+        yield _introduce(process, wanted)
     finally:
-        _ended(process)
+        _end(process)
 
 
 def parse_address(address: str) -> tuple[str, int]:
@@ -73,7 +73,7 @@ def parse_address(address: str) -> tuple[str, int]:
     return host or DEFAULT_HOST, int(port) if port else DEFAULT_PORT
 
 
-def _introduced(process: "subprocess.Popen[bytes]", wanted: dict[str, Any]) -> Child:
+def _introduce(process: "subprocess.Popen[bytes]", wanted: dict[str, Any]) -> Subprocess:
     """Tell the child what to do and hear from it."""
     assert process.stdin is not None
     assert process.stdout is not None
@@ -88,7 +88,7 @@ def _introduced(process: "subprocess.Popen[bytes]", wanted: dict[str, Any]) -> C
         patience.cancel()
     said = json.loads(line) if line else {"reason": "it ended at once"}
     if "url" in said:
-        return Child(said["url"], said["token"])
+        return Subprocess(said["url"], said["token"])
     raise SetupError(
         "The progress server could not be started: {reason}.",
         hint="Run without --serve, or give another address.",
@@ -97,7 +97,7 @@ def _introduced(process: "subprocess.Popen[bytes]", wanted: dict[str, Any]) -> C
     )
 
 
-def _ended(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: "subprocess.Popen[bytes]") -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     with contextlib.suppress(BrokenPipeError):

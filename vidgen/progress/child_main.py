@@ -8,20 +8,20 @@ from typing import Any
 
 from vidgen.errors import InputError, SetupError
 from vidgen.paths import Home
-from vidgen.progress.app import Application
+from vidgen.progress.app import App
 from vidgen.progress.server import Listening, serve
-from vidgen.progress.server_settings import Rules
+from vidgen.progress.server_settings import ServeSettings
 
 
 def main() -> None:
     wanted = json.loads(sys.stdin.buffer.readline())
     home = Home(Path(wanted["home"]))
-    rules = Rules(host=wanted["host"], port=wanted["port"], token=wanted["token"])
+    rules = ServeSettings(host=wanted["host"], port=wanted["port"], token=wanted["token"])
 
     def told(listening: Listening) -> None:
         _answer(asdict(listening))
 
-    def until(app: Application) -> None:
+    def until(app: App) -> None:
         sys.stdin.buffer.read()  # ends with the parent, however that ends
         app.visits.await_end()
 

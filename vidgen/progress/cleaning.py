@@ -11,7 +11,7 @@ from typing import Final
 from vidgen.events import RESUMABLE, seconds_of
 from vidgen.files import folder_size
 from vidgen.paths import Home, TaskFolder
-from vidgen.progress.lock import Held, Lock
+from vidgen.progress.lock import Lock, LockHeld
 from vidgen.progress.store import summarise
 
 HOUR, DAY = 3600.0, 86400.0
@@ -19,7 +19,7 @@ EMPTY_SECONDS: Final = HOUR  # a folder without events this old was never begun
 
 
 @dataclass(frozen=True, slots=True)
-class Cleaned:
+class Cleanup:
     """What was removed: bytes freed, whole runs, work folders. `kept_resumable` runs could have
     given `resumable_bytes` more."""
 
@@ -29,8 +29,8 @@ class Cleaned:
     kept_resumable: int = 0
     resumable_bytes: int = 0
 
-    def plus(self, other: "Cleaned") -> "Cleaned":
-        return Cleaned(
+    def plus(self, other: "Cleanup") -> "Cleanup":
+        return Cleanup(
             self.freed_bytes + other.freed_bytes,
             self.runs + other.runs,
             self.work_folders + other.work_folders,
@@ -46,11 +46,11 @@ def clean(
     *,
     keep_resumable: bool = True,
     now: Callable[[], float] = time.time,
-) -> Cleaned:
+) -> Cleanup:
     """Remove runs older than `keep_history_days` and the work of runs that ended more than
     `keep_work_hours` ago. Runs that are being written are never touched, nor, unless told
     otherwise, the work that a resume would need."""
-    total = Cleaned()
+    total = Cleanup()
     if not home.tasks.is_dir():
         return total
     for root in sorted(home.tasks.iterdir()):
@@ -59,9 +59,9 @@ def clean(
             try:
                 # Held while we remove: a resume that starts now is told to wait.
                 stack.enter_context(Lock(folder.lock))
-            except (Held, OSError):
+            except (LockHeld, OSError):
                 continue
-            age = now() - _ended(folder)
+            age = now() - _end_time(folder)
             total = total.plus(
                 _clean_one(folder, age, keep_history_days, keep_work_hours, keep_resumable)
             )
@@ -70,26 +70,26 @@ def clean(
 
 def _clean_one(
     folder: TaskFolder, age: float, days: float, hours: float, keep_resumable: bool
-) -> Cleaned:
+) -> Cleanup:
     summary = summarise(folder)
     if summary is None:
-        return _remove_run(folder) if age > EMPTY_SECONDS else Cleaned()
+        return _remove_run(folder) if age > EMPTY_SECONDS else Cleanup()
     # We hold the run's lock, so it is not running: what looks so was killed.
     is_resumable = summary.state in RESUMABLE | {"running"} and folder.work.is_dir()
     if is_resumable and keep_resumable and age > min(days * DAY, hours * HOUR):
-        return Cleaned(kept_resumable=1, resumable_bytes=folder_size(folder.work))
+        return Cleanup(kept_resumable=1, resumable_bytes=folder_size(folder.work))
     if age > days * DAY:
         return _remove_run(folder)
     if age > hours * HOUR and folder.work.is_dir():
-        return Cleaned(freed_bytes=_removed(folder.work), work_folders=1)
-    return Cleaned()
+        return Cleanup(freed_bytes=_remove_tree(folder.work), work_folders=1)
+    return Cleanup()
 
 
-def _remove_run(folder: TaskFolder) -> Cleaned:
-    return Cleaned(freed_bytes=_removed(folder.root), runs=1)
+def _remove_run(folder: TaskFolder) -> Cleanup:
+    return Cleanup(freed_bytes=_remove_tree(folder.root), runs=1)
 
 
-def _ended(folder: TaskFolder) -> float:
+def _end_time(folder: TaskFolder) -> float:
     """When it last did something, seconds since 1970."""
     summary = summarise(folder)
     if summary is not None:
@@ -97,7 +97,7 @@ def _ended(folder: TaskFolder) -> float:
     return folder.root.stat().st_mtime
 
 
-def _removed(folder: Path) -> int:
+def _remove_tree(folder: Path) -> int:
     """Bytes that were freed."""
     before = folder_size(folder)
     shutil.rmtree(folder, ignore_errors=True)  # what another program holds open stays

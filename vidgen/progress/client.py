@@ -13,16 +13,16 @@ from typing import Any, Final
 
 from vidgen.errors import VidgenError
 from vidgen.events import Envelope
-from vidgen.progress.follower import Follower, Link, OnLink
+from vidgen.progress.follower import Link, OnLink, RunClient
 
-__all__ = ["Follower", "Link", "Told", "exit_code", "watch"]
+__all__ = ["HostEvent", "Link", "RunClient", "exit_code", "watch"]
 
 SAME_SECONDS: Final = 0.5  # an identical snapshot within this is shown once
 _ENDS: Final = frozenset({"complete", "error", "cancelled", "interrupted", "deleted"})
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class HostEvent:
     """One event, and the host whose run it is of: its name, its address, the run's title."""
 
     host: str
@@ -39,7 +39,7 @@ def watch(
     until: str = "complete",
     certificate: Path | None = None,
     on_link: OnLink = lambda _: None,
-) -> Iterator[Told]:
+) -> Iterator[HostEvent]:
     """The events of a run on each host, until each has ended.
 
     `task` is an id, its first letters, or "" for the run that is at work (or the next one).
@@ -48,7 +48,7 @@ def watch(
     reached.
     """
     stop = _stopper(until)
-    followers = [Follower(url, task, token, certificate, on_link) for url in urls]
+    followers = [RunClient(url, task, token, certificate, on_link) for url in urls]
     if len(followers) == 1:
         yield from _until(followers[0], stop)
     else:
@@ -62,20 +62,22 @@ def exit_code(last: Envelope | None) -> int:
     return 4 if last is None or last.event_type in ("error", "interrupted", "deleted") else 0
 
 
-def _until(follower: Follower, stop: Callable[[Envelope], bool]) -> Iterator[Told]:
-    same = _Same()
+def _until(follower: RunClient, stop: Callable[[Envelope], bool]) -> Iterator[HostEvent]:
+    same = _DuplicateFilter()
     for envelope in follower.events():
         if not same(envelope):
-            yield Told(follower.host, envelope, follower.base, follower.title)
+            yield HostEvent(follower.host, envelope, follower.base, follower.title)
         if stop(envelope):
             return
 
 
-def _together(followers: Sequence[Follower], stop: Callable[[Envelope], bool]) -> Iterator[Told]:
+def _together(
+    followers: Sequence[RunClient], stop: Callable[[Envelope], bool]
+) -> Iterator[HostEvent]:
     """All at once, each in a thread of its own."""
-    told: queue.Queue[Told | VidgenError | None] = queue.Queue(maxsize=1000)
+    told: queue.Queue[HostEvent | VidgenError | None] = queue.Queue(maxsize=1000)
 
-    def follow(follower: Follower) -> None:
+    def follow(follower: RunClient) -> None:
         try:
             for one in _until(follower, stop):
                 told.put(one)
@@ -108,7 +110,7 @@ def _stopper(until: str) -> Callable[[Envelope], bool]:
     )
 
 
-class _Same:
+class _DuplicateFilter:
     """Says whether a snapshot only repeats the one before."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from vidgen.progress.fitting import Line, Span, cropped, line_len
+from vidgen.progress.fitting import Line, Span, crop_spans, line_len
 from vidgen.progress.layout import heading, stage_line
-from vidgen.progress.rows import Page, fitted, joined, link, paragraph, uri
+from vidgen.progress.rows import Viewport, fit_line, join_parts, link, paragraph, uri
 from vidgen.progress.state import RunState
 from vidgen.progress.words import (
     advice,
@@ -22,7 +22,7 @@ from vidgen.progress.words import (
 ROOM_BESIDE: Final = 24  # cells beside a picture for what it shows
 
 
-def message(data: Mapping[str, Any], page: Page) -> list[Line]:
+def message(data: Mapping[str, Any], page: Viewport) -> list[Line]:
     """A log event as lines that stay above the picture: a sign, then the sentence, wrapped."""
     level = str(data.get("level", "INFO"))
     sign, style = {
@@ -32,7 +32,7 @@ def message(data: Mapping[str, Any], page: Page) -> list[Line]:
     return paragraph(sign, style, sentence(data, page.language), "", page)
 
 
-def beside(data: Mapping[str, Any], page: Page) -> list[Line]:
+def beside(data: Mapping[str, Any], page: Viewport) -> list[Line]:
     """What a picture shows, and its file: the lines beside a preview."""
     name, path = str(data.get("name", "")), str(data.get("path", ""))
     percent = name.removeprefix("rendering-")
@@ -41,10 +41,10 @@ def beside(data: Mapping[str, Any], page: Page) -> list[Line]:
         about = label("frame_at", page.language, percent=percent)
     file = Span(harmless(Path(path).name), "dim", uri(path))
     room, cut = ROOM_BESIDE - 2, page.glyphs.cut
-    return [tuple(cropped([span], room, cut)) for span in (Span(about, "dim"), file)]
+    return [tuple(crop_spans([span], room, cut)) for span in (Span(about, "dim"), file)]
 
 
-def summary(state: RunState, page: Page, *, says_errors: bool) -> list[Line]:
+def summary(state: RunState, page: Viewport, *, says_errors: bool) -> list[Line]:
     """What stays on the screen at the end: the stages where there is room, then the outcome."""
     lines: list[Line] = []
     if page.is_roomy:
@@ -53,15 +53,15 @@ def summary(state: RunState, page: Page, *, says_errors: bool) -> list[Line]:
         lines += [stage_line(row, state, page, 0.0) for row in done]
         lines += [()] if done else []
     lines += _outcome(state, page, says_errors)
-    return [fitted(line, page) for line in lines[-max(1, page.height - 1) :]]
+    return [fit_line(line, page) for line in lines[-max(1, page.height - 1) :]]
 
 
-def _outcome(state: RunState, page: Page, says_errors: bool) -> list[Line]:
+def _outcome(state: RunState, page: Viewport, says_errors: bool) -> list[Line]:
     end, language = state.end, page.language
     if end is None:
-        return [joined([label("elapsed", language, time=clock_time(state.elapsed()))], page)]
+        return [join_parts([label("elapsed", language, time=clock_time(state.elapsed()))], page)]
     if end.event_type == "complete":
-        return _completed(end.data, state, page)
+        return _completion(end.data, state, page)
     stopped = [
         stage_name("failed" if end.event_type == "error" else "cancelled", language),
         label("stopped_at", language, percent=f"{state.percent:.0f}") if state.percent else "",
@@ -70,7 +70,7 @@ def _outcome(state: RunState, page: Page, says_errors: bool) -> list[Line]:
     if not page.is_narrow:
         stopped.append(label("run", language, task=state.task_id[:8]))
     style = "bold red" if end.event_type == "error" else "yellow"
-    lines = [joined(stopped, page, style)]
+    lines = [join_parts(stopped, page, style)]
     if not says_errors:
         return lines
     if end.event_type == "error":
@@ -78,11 +78,11 @@ def _outcome(state: RunState, page: Page, says_errors: bool) -> list[Line]:
         if hint := advice(end.data, language):
             lines += paragraph(" ", "", hint, "dim", page)
     if again := str(end.data.get("resume_command") or ""):
-        lines.append(joined([f"{label('resume', language)}  {harmless(again)}"], page, ""))
+        lines.append(join_parts([f"{label('resume', language)}  {harmless(again)}"], page, ""))
     return lines
 
 
-def _completed(data: Mapping[str, Any], state: RunState, page: Page) -> list[Line]:
+def _completion(data: Mapping[str, Any], state: RunState, page: Viewport) -> list[Line]:
     language = page.language
     seconds = float(data.get("duration_seconds") or state.elapsed())
     facts = [label("in_time", language, time=duration(seconds, language))]
@@ -97,10 +97,10 @@ def _completed(data: Mapping[str, Any], state: RunState, page: Page) -> list[Lin
     return [link(name, path, page, "bold green"), *_facts(facts, page)]
 
 
-def _facts(facts: Sequence[str], page: Page) -> Iterator[Line]:
+def _facts(facts: Sequence[str], page: Viewport) -> Iterator[Line]:
     """The facts on one line, or on one each where they do not fit."""
-    line = joined(["  " + facts[0], *facts[1:]], page)
+    line = join_parts(["  " + facts[0], *facts[1:]], page)
     if line_len(line) <= page.inner:
         yield line
     else:
-        yield from (joined(["  " + fact], page) for fact in facts)
+        yield from (join_parts(["  " + fact], page) for fact in facts)

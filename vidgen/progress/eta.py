@@ -12,9 +12,9 @@ from typing import Final
 
 from vidgen.events import Event, StageEnded, StageProgress, StageStarted
 from vidgen.progress.countdown import Countdown
-from vidgen.progress.experience import DRAWING_STAGES, Experience, Foretold, Request, plan_of
+from vidgen.progress.experience import DRAWING_STAGES, Request, StageEstimate, TimeModel, plan_of
 from vidgen.progress.past import TRAITS
-from vidgen.progress.wire import Remaining
+from vidgen.progress.wire import Eta
 
 RATE_SHARE: Final = 0.02  # of a stage must be done before its own speed says anything
 PATIENCE_SECONDS: Final = 0.5  # how long the first estimate may wait for the logs to be read
@@ -27,7 +27,7 @@ PACE_LIMIT: Final = 4.0
 
 
 @dataclass(slots=True)
-class _Begun:
+class _RunningStage:
     """A stage that began: when, its progress now, and when it first and last told some."""
 
     stage: str
@@ -70,31 +70,31 @@ class Estimator:
     """
 
     def __init__(
-        self, load: Callable[[], Experience], clock: Callable[[], float] = time.monotonic
+        self, load: Callable[[], TimeModel], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._clock = clock
-        self._experience: Experience | None = None
+        self._experience: TimeModel | None = None
         self._request: Request | None = None
-        self._begun: dict[str, _Begun] = {}
+        self._begun: dict[str, _RunningStage] = {}
         self._done: set[str] = set()
-        self._running: _Begun | None = None
+        self._running: _RunningStage | None = None
         self._eta, self._upper = Countdown(), Countdown()
         self._basis = "learning"
         self._made_at: float | None = None
         self._loader = threading.Thread(target=self._load, args=(load,), daemon=True)
         self._loader.start()
 
-    def _load(self, load: Callable[[], Experience]) -> None:
+    def _load(self, load: Callable[[], TimeModel]) -> None:
         try:
             self._experience = load()
         except Exception:  # logs of other times and hands: then this run is the first
-            self._experience = Experience(())
+            self._experience = TimeModel(())
 
     def wait(self) -> None:
         """Until the experience is there."""
         self._loader.join()
 
-    def __call__(self, event: Event) -> Remaining | None:
+    def __call__(self, event: Event) -> Eta | None:
         now = self._clock()
         is_turn = self._take(event, now)
         if self._request is None:
@@ -102,7 +102,7 @@ class Estimator:
         if is_turn or self._made_at is None or now - self._made_at >= REFRESH_SECONDS:
             self._made_at = now
             self._estimate(self._request, now)
-        return Remaining(self._eta.at(now), self._upper.at(now), self._basis)
+        return Eta(self._eta.at(now), self._upper.at(now), self._basis)
 
     def _take(self, event: Event, now: float) -> bool:
         """Note what happened; whether it was a stage's beginning or end."""
@@ -128,14 +128,14 @@ class Estimator:
         return True
 
     def _begin(self, stage: str, now: float, traits: Mapping[str, str]) -> None:
-        self._running = self._begun[stage] = _Begun(stage, now, traits)
+        self._running = self._begun[stage] = _RunningStage(stage, now, traits)
 
     def _estimate(self, request: Request, now: float) -> None:
         running = self._running
         if running and running.stage == "queued":  # nobody can foretell another's run
             self._know_nothing("queued")
             return
-        known = self._experience or Experience(())
+        known = self._experience or TimeModel(())
         typical, spread = known.typical_ratio, max(1.0, known.upper_ratio / known.typical_ratio)
         priors = self._priors(known, request)
         pace = self._pace(priors, now)
@@ -145,7 +145,7 @@ class Estimator:
                 continue
             prior = told.times(typical, pace) if told else None
             is_running = running is not None and running.stage == stage
-            seconds = _left(running, prior, now) if running and is_running else _all_of(prior)
+            seconds = _time_left(running, prior, now) if running and is_running else _all_of(prior)
             if seconds is None and stage in DRAWING_STAGES:
                 self._know_nothing("learning")
                 return
@@ -158,14 +158,14 @@ class Estimator:
         self._eta.take(left, now)
         self._upper.take(upper if basis == "history" else None, now)
 
-    def _priors(self, known: Experience, request: Request) -> dict[str, Foretold | None]:
+    def _priors(self, known: TimeModel, request: Request) -> dict[str, StageEstimate | None]:
         """What past runs say about each stage of the plan."""
         traits = {stage: begun.traits for stage, begun in self._begun.items()}
         return {
             stage: known.stage_time(stage, request, traits.get(stage)) for stage in plan_of(request)
         }
 
-    def _pace(self, priors: Mapping[str, Foretold | None], now: float) -> float:
+    def _pace(self, priors: Mapping[str, StageEstimate | None], now: float) -> float:
         """How many times as long as foretold this run takes, by what it has worked so far.
 
         A machine that has other work, or less than usual, is so in every stage.
@@ -190,7 +190,7 @@ class Estimator:
         self._upper.take(None, 0.0)
 
 
-def _left(running: _Begun, prior: Foretold | None, now: float) -> float | None:
+def _time_left(running: _RunningStage, prior: StageEstimate | None, now: float) -> float | None:
     """Seconds left of the running stage: foretold and measured, weighed by what is done."""
     live = running.at_its_rate(now)
     if prior is None:
@@ -211,5 +211,5 @@ def _left(running: _Begun, prior: Foretold | None, now: float) -> float | None:
     return (1 - weight) * foretold + weight * live + prior.closing
 
 
-def _all_of(prior: Foretold | None) -> float | None:
+def _all_of(prior: StageEstimate | None) -> float | None:
     return prior.seconds if prior else None

@@ -31,7 +31,7 @@ Request = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Foretold:
+class StageEstimate:
     """A stage's expected time, seconds: getting ready (models loading), its units of work, and
     what follows the last of them."""
 
@@ -43,22 +43,22 @@ class Foretold:
     def seconds(self) -> float:
         return self.ready + self.work + self.closing
 
-    def times(self, factor: float, pace: float) -> "Foretold":
+    def times(self, factor: float, pace: float) -> "StageEstimate":
         """All of it times `factor`; the work, which loading is not, times `pace` too."""
         work = factor * pace
-        return Foretold(self.ready * factor, self.work * work, self.closing * work)
+        return StageEstimate(self.ready * factor, self.work * work, self.closing * work)
 
 
-class Experience:
+class TimeModel:
     """What past runs teach. Immutable; oldest run first."""
 
     def __init__(self, runs: Sequence[PastRun], *, calibrated: bool = True) -> None:
         self._runs = runs
-        self._ratios = self._tested() if calibrated else []
+        self._ratios = self._backtest() if calibrated else []
 
     def stage_time(
         self, stage: str, request: Request, traits: Mapping[str, str] | None = None
-    ) -> Foretold | None:
+    ) -> StageEstimate | None:
         """What the stage will take; None when no run tells."""
         known = self._like(stage, request, traits or {})
         if not known:
@@ -68,7 +68,7 @@ class Experience:
         wanted = work_of(known[-1][1], request)
         counted = [time.seconds - time.closing_seconds for _, time in known]
         closing = [time.closing_seconds for _, time in known]
-        return Foretold(ready, _at(wanted, works, counted), _at(wanted, works, closing))
+        return StageEstimate(ready, _at(wanted, works, counted), _at(wanted, works, closing))
 
     def run_seconds(self, request: Request) -> float | None:
         """The sum over the plan's stages; None when its longest part is unknown."""
@@ -93,14 +93,14 @@ class Experience:
             return max([UNTRIED_BOUND, *self._ratios])
         return sorted(self._ratios)[rank - 1]
 
-    def _tested(self) -> list[float]:
+    def _backtest(self) -> list[float]:
         """actual/foretold of each whole run, foretold from the runs before it only."""
         ratios = []
         for at, run in enumerate(self._runs):
             reused = {stage.stage for stage in run.stages if stage.status == "reused"}
-            if run.seconds is None or reused - set(kept_of(run.request)):
+            if run.seconds is None or reused - set(stages_to_reuse(run.request)):
                 continue
-            before = Experience(self._runs[:at], calibrated=False)
+            before = TimeModel(self._runs[:at], calibrated=False)
             foretold = before.run_seconds(run.request)
             if foretold:
                 ratios.append(run.seconds / foretold)
@@ -143,12 +143,12 @@ def _kind(time: StageTime) -> tuple[object, ...]:
 
 def plan_of(request: Request) -> tuple[str, ...]:
     """The stages that a run has to do, and what comes between the last one and its end."""
-    kept = kept_of(request)
+    kept = stages_to_reuse(request)
     stages = stages_of(request.get("renderer"))
     return (*(stage for stage in stages if stage not in kept), TAIL)
 
 
-def kept_of(request: Request) -> tuple[str, ...]:
+def stages_to_reuse(request: Request) -> tuple[str, ...]:
     """The stages whose results the run has from an earlier one, as its plan knew."""
     return tuple(request.get("kept") or ())
 

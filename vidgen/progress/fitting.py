@@ -21,7 +21,7 @@ class Span:
 Line = tuple[Span, ...]
 
 
-def cut_path(path: str, cells: int, cut: str) -> str:
+def shorten_path(path: str, cells: int, cut: str) -> str:
     """The path in so many cells: its beginning gives way, its name stays."""
     if cell_len(path) <= cells:
         return path
@@ -31,7 +31,7 @@ def cut_path(path: str, cells: int, cut: str) -> str:
     return cut + kept
 
 
-def wrapped(text: str, cells: int) -> list[str]:
+def wrap_text(text: str, cells: int) -> list[str]:
     """The text in rows of at most so many cells, broken between words where there are any."""
     rows, row = [], ""
     for word in text.split(" "):
@@ -53,7 +53,7 @@ def line_len(spans: Sequence[Span]) -> int:
     return sum(cell_len(span.text) for span in spans)
 
 
-def cropped(spans: Sequence[Span], cells: int, cut: str) -> list[Span]:
+def crop_spans(spans: Sequence[Span], cells: int, cut: str) -> list[Span]:
     """The spans in at most so many cells, with the sign `cut` where they end too early."""
     if line_len(spans) <= cells:
         return list(spans)

@@ -18,7 +18,7 @@ import orjson
 
 from vidgen.errors import InputError, SetupError
 from vidgen.events import Envelope
-from vidgen.progress.sse import Decoder, ServerEvent
+from vidgen.progress.sse import ServerEvent, SseDecoder
 
 SILENCE_SECONDS: Final = 45.0  # three heartbeats missed: the line is dead
 CONNECT_SECONDS: Final = 10.0
@@ -44,7 +44,7 @@ class Link:
 OnLink = Callable[[Link], None]
 
 
-class Lost(Exception):  # noqa: N818  # what happened to the line; mended by trying again
+class ConnectionLost(Exception):  # noqa: N818  # what happened to the line; mended by trying again
     """The line broke, or the server was not able to answer."""
 
     def __init__(self, detail: str, retry_after: float = 0.0) -> None:
@@ -52,7 +52,7 @@ class Lost(Exception):  # noqa: N818  # what happened to the line; mended by try
         self.retry_after = retry_after
 
 
-class Follower:
+class RunClient:
     """One run on one host: every event once, in order, over any number of connections.
 
     `sleep` and `chance` (0–1, for the back-off) are seams for tests.
@@ -101,20 +101,20 @@ class Follower:
                 # Anew each time: on a dead line the connections kept for later are dead, too.
                 with httpx.Client(headers=self._headers, timeout=timeout, verify=trust) as client:
                     yield from self._once(client)
-            except (httpx.TransportError, Lost, ValueError) as error:
+            except (httpx.TransportError, ConnectionLost, ValueError) as error:
                 self._back_off(error, time.monotonic() - began)
 
     def _once(self, client: httpx.Client) -> Iterator[Envelope]:
         """One connection, or a few polls."""
         task_id = self._find(client)
         if self._silent_streams < STREAM_TRIES:
-            yield from self._streamed(client, task_id)
+            yield from self._stream(client, task_id)
         else:
             self._on_link(Link(self.host, "polling"))
             for _ in range(POLLS_BEFORE_RETURN):
                 if self._is_over:
                     return
-                yield from self._polled(client, task_id)
+                yield from self._poll(client, task_id)
             self._silent_streams = 0
 
     # Which run
@@ -125,8 +125,8 @@ class Follower:
             return self._wanted
         while True:
             tasks = self._json(client, "/api/tasks", {"limit": "500"})["tasks"]
-            self._reached()
-            found = _chosen(tasks, self._wanted)
+            self._on_success()
+            found = _choose_task(tasks, self._wanted)
             if found:
                 self._wanted = found
                 return found
@@ -137,7 +137,7 @@ class Follower:
 
     # Server-sent events
 
-    def _streamed(self, client: httpx.Client, task_id: str) -> Iterator[Envelope]:
+    def _stream(self, client: httpx.Client, task_id: str) -> Iterator[Envelope]:
         headers = {
             "Accept": "text/event-stream",
             "Accept-Encoding": "identity",  # a proxy that packs the stream holds it back, too
@@ -145,7 +145,7 @@ class Follower:
         }
         if self.cursor:
             headers["Last-Event-ID"] = self.cursor
-        decoder = Decoder()
+        decoder = SseDecoder()
         self._silent_streams += 1
         url = f"{self.base}/api/sse/progress/{task_id}"
         with client.stream("GET", url, headers=headers) as response:
@@ -154,28 +154,28 @@ class Follower:
                 return
             self._check(response)
             if not _is_event_stream(response.headers.get("content-type", "")):
-                raise Lost("no event stream")
+                raise ConnectionLost("no event stream")
             for chunk in response.iter_raw():
                 self._silent_streams = 0
-                self._reached()
+                self._on_success()
                 self._ask_title(client, task_id)
                 for event in decoder.feed(chunk):
-                    yield from self._taken(client, task_id, event)
+                    yield from self._take(client, task_id, event)
                     if self._is_over:
                         return
                 if decoder.retry_ms is not None:
                     self._base_wait = min(decoder.retry_ms / 1000, CAP_SECONDS)
-        raise Lost("the stream ended")
+        raise ConnectionLost("the stream ended")
 
-    def _taken(self, client: httpx.Client, task_id: str, event: ServerEvent) -> Iterator[Envelope]:
+    def _take(self, client: httpx.Client, task_id: str, event: ServerEvent) -> Iterator[Envelope]:
         envelope = Envelope.from_wire(event.data)
         epoch = event.last_event_id.partition("-")[0]
         if envelope.event_type == "reset":
-            yield from self._refreshed(client, task_id, epoch)
+            yield from self._refresh(client, task_id, epoch)
         else:
-            yield from self._accepted(envelope, epoch)
+            yield from self._accept(envelope, epoch)
 
-    def _accepted(self, envelope: Envelope, epoch: str) -> Iterator[Envelope]:
+    def _accept(self, envelope: Envelope, epoch: str) -> Iterator[Envelope]:
         """The event, unless it was answered before."""
         if envelope.event_type in _UNSTORED:
             return
@@ -190,36 +190,36 @@ class Follower:
             self._is_over = envelope.is_terminal
             yield envelope
 
-    def _refreshed(self, client: httpx.Client, task_id: str, epoch: str) -> Iterator[Envelope]:
+    def _refresh(self, client: httpx.Client, task_id: str, epoch: str) -> Iterator[Envelope]:
         """After a reset the whole history is asked for: a snapshot would leave holes."""
         history = self._json(client, f"/api/ws/progress/{task_id}/history")["events"]
         if not history or epoch != self._epoch or history[-1]["seq"] < self._seq:
             self._epoch, self._seq = epoch, 0
         for value in history:
-            yield from self._accepted(Envelope.from_wire(orjson.dumps(value)), epoch)
+            yield from self._accept(Envelope.from_wire(orjson.dumps(value)), epoch)
 
     # Long polls
 
-    def _polled(self, client: httpx.Client, task_id: str) -> Iterator[Envelope]:
+    def _poll(self, client: httpx.Client, task_id: str) -> Iterator[Envelope]:
         params = {"wait": str(POLL_WAIT_SECONDS), **({"after": self.cursor} if self.cursor else {})}
         said = self._json(client, f"/api/tasks/{task_id}/events", params)
-        self._reached()
+        self._on_success()
         self._ask_title(client, task_id)
         epoch = said["cursor"].partition("-")[0]
         if said["reset"] is not None:
-            yield from self._refreshed(client, task_id, epoch)
+            yield from self._refresh(client, task_id, epoch)
         for value in said["events"]:
-            yield from self._accepted(Envelope.from_wire(orjson.dumps(value)), epoch)
+            yield from self._accept(Envelope.from_wire(orjson.dumps(value)), epoch)
         if said["ended"] and not said["more"]:
             self._is_over = True
         elif said["state"] == "interrupted":
-            yield from self._accepted(_interrupted(task_id, self._seq), epoch)
+            yield from self._accept(_interruption(task_id, self._seq), epoch)
 
     def _ask_title(self, client: httpx.Client, task_id: str) -> None:
         """Once, and not at the events' cost: a run without its title is watched as well."""
         if not self._asked_title:
             self._asked_title = True
-            with contextlib.suppress(httpx.TransportError, Lost, ValueError):
+            with contextlib.suppress(httpx.TransportError, ConnectionLost, ValueError):
                 self.title = str(self._json(client, f"/api/tasks/{task_id}")["title"])
 
     # The line
@@ -246,7 +246,9 @@ class Follower:
         if status == 404:
             raise _unknown(self._wanted or "?", self.host)
         if status in (408, 425, 429) or status >= 500:
-            raise Lost(f"HTTP {status}", _seconds(response.headers.get("retry-after", "")))
+            raise ConnectionLost(
+                f"HTTP {status}", _seconds(response.headers.get("retry-after", ""))
+            )
         raise InputError(
             "{host} refuses to be watched (HTTP {status}).",
             hint="Check the address; a server behind a name needs --allow-host with that name.",
@@ -255,7 +257,7 @@ class Follower:
             status=status,
         )
 
-    def _reached(self) -> None:
+    def _on_success(self) -> None:
         if self._failures or not self._was_reached:
             self._on_link(Link(self.host, "connected"))
         self._was_reached, self._failures = True, 0
@@ -280,7 +282,7 @@ class Follower:
         self._on_link(Link(self.host, "lost", str(error) or type(error).__name__))
         most = min(CAP_SECONDS, self._base_wait * 2 ** min(self._failures, 10))
         self._failures += 1
-        at_least = error.retry_after if isinstance(error, Lost) else 0.0
+        at_least = error.retry_after if isinstance(error, ConnectionLost) else 0.0
         self._sleep(max(at_least, most * self._chance()))
 
 
@@ -326,7 +328,7 @@ def _is_event_stream(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == "text/event-stream"
 
 
-def _chosen(tasks: Sequence[Mapping[str, Any]], wanted: str) -> str:
+def _choose_task(tasks: Sequence[Mapping[str, Any]], wanted: str) -> str:
     if wanted == "last":
         return str(tasks[0]["task_id"]) if tasks else ""
     if wanted:
@@ -346,7 +348,7 @@ def _unknown(task: str, host: str) -> InputError:
     )
 
 
-def _interrupted(task_id: str, seq: int) -> Envelope:
+def _interruption(task_id: str, seq: int) -> Envelope:
     data = {"stage": "interrupted", "progress": 0.0, "message": "Interrupted",
             "message_code": "stage.interrupted", "metadata": {},
             "resume_command": f"vidgen resume {task_id[:8]}"}  # fmt: skip

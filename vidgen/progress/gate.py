@@ -24,7 +24,7 @@ COOKIE_SECONDS: Final = 30 * 24 * 3600
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
-class Refusal(Exception):  # noqa: N818  # an answer, told to the client
+class ApiError(Exception):  # an answer, told to the client
     """Why somebody gets nothing: an HTTP status, a code for programs, a sentence for people."""
 
     def __init__(self, status: int, code: str, message: str, retry_after: int = 0) -> None:
@@ -39,7 +39,7 @@ def new_token() -> str:
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
-def checked_token(token: str) -> str:
+def check_token(token: str) -> str:
     """The token, if it is one to be trusted. Raises InputError when it is too short."""
     if token and len(token) < TOKEN_LEAST:
         raise InputError(
@@ -60,7 +60,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Keys:
+class Auth:
     """The token, and the cookie that stands for it in a browser. Compared in constant time."""
 
     def __init__(self, token: str, port: int = 0) -> None:
@@ -103,7 +103,7 @@ def without_token(query: str) -> tuple[str, str]:
     return token, urlencode([pair for pair in pairs if pair[0] != "token"])
 
 
-class Names:
+class AllowedHosts:
     """The host names this server answers to, against DNS rebinding.
 
     A rebinding page needs a name, so any literal address is harmless.
@@ -122,12 +122,12 @@ class Names:
         """Raises Refusal for a Host that is not ours, or an Origin that is another site's."""
         host = headers.get("host", "")
         if not self._knows(_bare(host)):
-            raise Refusal(421, "host", "This server does not answer to that name.")
+            raise ApiError(421, "host", "This server does not answer to that name.")
         origin = headers.get("origin", "")
         if origin and origin not in self._origins and urlsplit(origin).netloc != host:
-            raise Refusal(403, "origin", "Requests from other sites are refused.")
+            raise ApiError(403, "origin", "Requests from other sites are refused.")
 
-    def allowed_origin(self, headers: Headers) -> str:
+    def cors_origin(self, headers: Headers) -> str:
         """The other site that asks and may; "" for our own pages and for programs."""
         origin = headers.get("origin", "")
         return origin if origin in self._origins else ""
@@ -149,7 +149,7 @@ def _bare(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-class Places:
+class ConnectionLimit:
     """How many streams there may be, in all and for one address; 0 is no limit."""
 
     def __init__(self, most: int, per_address: int) -> None:
@@ -162,10 +162,10 @@ class Places:
         """Take a place, to be given back in a `finally`. Raises Refusal when there is none."""
         if self._most and self._taken.total() >= self._most:
             self.refused += 1
-            raise Refusal(503, "full", "Too many watchers are here already.", RETRY_AFTER)
+            raise ApiError(503, "full", "Too many watchers are here already.", RETRY_AFTER)
         if self._per_address and self._taken[address] >= self._per_address:
             self.refused += 1
-            raise Refusal(429, "too_many", "Too many streams from this address.", RETRY_AFTER)
+            raise ApiError(429, "too_many", "Too many streams from this address.", RETRY_AFTER)
         self._taken[address] += 1
 
     def give_back(self, address: str) -> None:

@@ -9,7 +9,7 @@ from vidgen.errors import InputError
 from vidgen.events import RESUMABLE, Envelope, State, is_start, seconds_of, stages_of
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress import store
-from vidgen.progress.past import telling_events
+from vidgen.progress.past import skip_snapshots
 from vidgen.progress.store import Summary
 
 SAID: Final = ("message_code", "message", "metadata")  # what a sentence is made from
@@ -37,7 +37,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TimelineRow:
     """One stage in a timeline; `began` in seconds from the run's beginning."""
 
     stage: str
@@ -50,7 +50,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class LogLine:
     """A message of a run."""
 
     timestamp: str
@@ -65,8 +65,8 @@ class Timeline:
     """What happened in one run, in order."""
 
     run: Run
-    steps: tuple[Step, ...]
-    said: tuple[Said, ...]
+    steps: tuple[TimelineRow, ...]
+    said: tuple[LogLine, ...]
     error: Mapping[str, Any] | None
     metadata: Mapping[str, Any]  # of the finished video: peaks, quality …
     left: tuple[str, ...] = ()  # the stages that a resume still has to do
@@ -77,7 +77,7 @@ class Timeline:
 
 def runs(home: Home, limit: int | None = None) -> list[Run]:
     """The runs, newest first."""
-    return [_run(summary) for summary in store.list_tasks(home)[:limit]]
+    return [_run(summary) for summary in store.list_runs(home)[:limit]]
 
 
 def timeline(folder: TaskFolder) -> Timeline:
@@ -90,14 +90,14 @@ def timeline(folder: TaskFolder) -> Timeline:
             code="history.empty",
             task=folder.task_id,
         )
-    events = list(telling_events(folder.events))
+    events = list(skip_snapshots(folder.events))
     logs = [event for event in events if event.event_type == "log"]
     error = summary.last.data if summary.state == "failed" else None
     metadata = summary.last.data.get("metadata") if summary.state == "complete" else None
     run = _run(summary)
-    left = _left(events) if run.resume_command else ()
+    left = _stages_to_do(events) if run.resume_command else ()
     return Timeline(
-        run, tuple(_steps(events)), tuple(map(_said, logs)), error, metadata or {}, left
+        run, tuple(_steps(events)), tuple(map(_log_line, logs)), error, metadata or {}, left
     )
 
 
@@ -131,18 +131,18 @@ def _name(inputs: Mapping[str, Any], which: str) -> str:
     return Path(str(path)).name
 
 
-def _steps(events: list[Envelope]) -> list[Step]:
+def _steps(events: list[Envelope]) -> list[TimelineRow]:
     """The stages of the log, in order; one that did not end ends with the log.
 
     The time between a run's end and its being taken up again is left out.
     """
-    steps: list[Step] = []
+    steps: list[TimelineRow] = []
     opened: dict[str, float] = {}
     zero = last = seconds_of(events[0].timestamp) if events else 0.0
     for event in events:
         now = seconds_of(event.timestamp)
         if is_start(event):
-            steps += _unfinished(opened, zero, last)
+            steps += _open_steps(opened, zero, last)
             zero += now - last
         last = now
         if event.event_type != "stage_update":
@@ -153,10 +153,10 @@ def _steps(events: list[Envelope]) -> list[Step]:
         else:
             began = opened.pop(stage, now)
             steps.append(_step(event.data, status, began - zero, now - began))
-    return steps + _unfinished(opened, zero, last)
+    return steps + _open_steps(opened, zero, last)
 
 
-def _left(events: list[Envelope]) -> tuple[str, ...]:
+def _stages_to_do(events: list[Envelope]) -> tuple[str, ...]:
     """The stages that did not end the last time they were begun, or never were."""
     updates = [event.data for event in events if event.event_type == "stage_update"]
     last = {str(data.get("stage")): data.get("status") for data in updates}
@@ -165,17 +165,19 @@ def _left(events: list[Envelope]) -> tuple[str, ...]:
     return tuple(stage for stage in stages if last.get(stage, "started") == "started")
 
 
-def _unfinished(opened: dict[str, float], zero: float, last: float) -> list[Step]:
+def _open_steps(opened: dict[str, float], zero: float, last: float) -> list[TimelineRow]:
     found = [
-        Step(stage, "unfinished", round(at - zero, 3), round(last - at, 3), "", f"stage.{stage}")
+        TimelineRow(
+            stage, "unfinished", round(at - zero, 3), round(last - at, 3), "", f"stage.{stage}"
+        )
         for stage, at in opened.items()
     ]
     opened.clear()
     return found
 
 
-def _step(data: Mapping[str, Any], status: str, began: float, seconds: float) -> Step:
-    return Step(
+def _step(data: Mapping[str, Any], status: str, began: float, seconds: float) -> TimelineRow:
+    return TimelineRow(
         str(data.get("stage")),
         status,
         round(began, 3),
@@ -186,9 +188,9 @@ def _step(data: Mapping[str, Any], status: str, began: float, seconds: float) ->
     )
 
 
-def _said(event: Envelope) -> Said:
+def _log_line(event: Envelope) -> LogLine:
     data = event.data
-    return Said(
+    return LogLine(
         event.timestamp,
         str(data.get("level", "INFO")),
         str(data.get("message", "")),

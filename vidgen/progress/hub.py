@@ -16,7 +16,7 @@ from vidgen.paths import Home
 from vidgen.progress.lock import is_held
 from vidgen.progress.notify import Notifier, notifier
 from vidgen.progress.tail import Change, Tail
-from vidgen.progress.watcher import Shared, Watcher
+from vidgen.progress.watcher import SharedBatch, Subscriber
 
 HEARTBEAT_SECONDS: Final = 15
 SILENT_SECONDS: Final = 3.0  # a living run tells its resources every 2 s
@@ -35,7 +35,7 @@ class _Log:
 
     tail: Tail
     stop_listening: Callable[[], None]
-    watchers: dict[Watcher, None] = field(default_factory=dict)  # in the order they came
+    watchers: dict[Subscriber, None] = field(default_factory=dict)  # in the order they came
     waiting: set[asyncio.Future[None]] = field(default_factory=set)
     grew_at: float = 0.0
     used_at: float = 0.0
@@ -50,8 +50,8 @@ class Hub:
         self.events_read = 0
         self._logs: dict[str, _Log] = {}
         self._opening: dict[str, asyncio.Task[_Log]] = {}
-        self._everything: set[Watcher] = set()  # those who want each new task too
-        self._beats: list[dict[Watcher, None]] = [{} for _ in range(HEARTBEAT_SECONDS)]
+        self._everything: set[Subscriber] = set()  # those who want each new task too
+        self._beats: list[dict[Subscriber, None]] = [{} for _ in range(HEARTBEAT_SECONDS)]
         self._names: set[str] = set()
         self._notifier: Notifier
         self._is_closing = False
@@ -92,11 +92,11 @@ class Hub:
         folder = self.home.task(task_id)
         tail = Tail(folder)
         try:
-            stop = self._notifier.listen(folder.root, lambda: self._changed(task_id))
+            stop = self._notifier.listen(folder.root, lambda: self._on_change(task_id))
         except OSError as error:
             raise UnknownTask(task_id) from error
         try:
-            while (change := tail.read()) is Change.MORE:
+            while (change := tail.poll()) is Change.MORE:
                 await asyncio.sleep(0)
         except OSError as error:
             change = Change.GONE
@@ -115,13 +115,13 @@ class Hub:
     def tails(self) -> list[Tail]:
         return [log.tail for log in self._logs.values()]
 
-    def _changed(self, task_id: str) -> None:
+    def _on_change(self, task_id: str) -> None:
         log = self._logs.get(task_id)
         if log is None:
             return
         before = log.tail.count
         try:
-            change = log.tail.read()
+            change = log.tail.poll()
         except OSError:
             change = Change.NOTHING  # unreadable for now; the tick tries again
         self.events_read += max(0, log.tail.count - before)
@@ -136,14 +136,14 @@ class Hub:
         else:
             self._publish(log)
         if change in (Change.MORE, Change.REPLACED):
-            asyncio.get_running_loop().call_soon(self._changed, task_id)
+            asyncio.get_running_loop().call_soon(self._on_change, task_id)
         self._wake(log)
 
     def _publish(self, log: _Log) -> None:
-        self._fan_out(log.tail, Shared(log.tail), tuple(log.watchers), 0)
+        self._fan_out(log.tail, SharedBatch(log.tail), tuple(log.watchers), 0)
 
     def _fan_out(
-        self, tail: Tail, shared: Shared, watchers: tuple[Watcher, ...], begin: int
+        self, tail: Tail, shared: SharedBatch, watchers: tuple[Subscriber, ...], begin: int
     ) -> None:
         """Push to some, then let the loop turn: uvloop before 0.23 sends only then."""
         for watcher in watchers[begin : begin + AT_ONCE]:
@@ -169,12 +169,12 @@ class Hub:
     def _check_writer(self, log: _Log) -> None:
         """Tell a run whose writer is gone without a terminal event."""
         snapshot = log.tail.snapshot
-        if not snapshot.last_seq or log.tail.has_ended or snapshot.state == "interrupted":
+        if not snapshot.last_seq or log.tail.is_over or snapshot.state == "interrupted":
             return
         if is_held(log.tail.folder.lock):
             return
-        self._changed(log.tail.task_id)  # its last words may have come just before it let go
-        if log.tail.snapshot is snapshot and not log.tail.has_ended:
+        self._on_change(log.tail.task_id)  # its last words may have come just before it let go
+        if log.tail.snapshot is snapshot and not log.tail.is_over:
             snapshot.interrupt()
             for watcher in tuple(log.watchers):
                 watcher.resume()
@@ -182,24 +182,24 @@ class Hub:
 
     # Watchers
 
-    def join(self, watcher: Watcher, tail: Tail, after: int | None) -> None:
+    def join(self, watcher: Subscriber, tail: Tail, after: int | None) -> None:
         """Let it watch this log from behind event `after` (None: from a snapshot of now)."""
         watcher.begin(tail, after)
         self._logs[tail.task_id].watchers[watcher] = None
 
-    def part(self, watcher: Watcher, tail: Tail) -> None:
+    def part(self, watcher: Subscriber, tail: Tail) -> None:
         watcher.forget(tail)
         if log := self._logs.get(tail.task_id):
             log.watchers.pop(watcher, None)
             log.used_at = time.monotonic()
 
-    def attend(self, watcher: Watcher, *, wants_all: bool = False) -> None:
+    def attend(self, watcher: Subscriber, *, wants_all: bool = False) -> None:
         """Heartbeats from now on, until it is dismissed in a `finally`."""
         min(self._beats, key=len)[watcher] = None
         if wants_all:
             self._everything.add(watcher)
 
-    def dismiss(self, watcher: Watcher) -> None:
+    def dismiss(self, watcher: Subscriber) -> None:
         """Leave nothing of it behind."""
         for beat in self._beats:
             beat.pop(watcher, None)
@@ -216,7 +216,7 @@ class Hub:
     async def news(self, tail: Tail, after: int, seconds: float) -> None:
         """Wait until the log has something behind `after`, or its run has ended."""
         log = self._logs.get(tail.task_id)
-        if log is None or self._is_closing or tail.last_seq > after or tail.has_ended:
+        if log is None or self._is_closing or tail.last_seq > after or tail.is_over:
             return
         future = asyncio.get_running_loop().create_future()
         log.waiting.add(future)
@@ -241,7 +241,7 @@ class Hub:
         """Show a task that is new, or runs again, to those who want all."""
         with contextlib.suppress(UnknownTask):
             tail = await self.open(task_id)
-            if tail.has_ended:
+            if tail.is_over:
                 return
             for watcher in tuple(self._everything):
                 if tail not in watcher.positions:
@@ -276,7 +276,7 @@ class Hub:
                 log.stop_listening()
                 log.tail.close()
         for task_id, log in tuple(self._logs.items()):
-            self._changed(task_id)  # should a notice have been lost
+            self._on_change(task_id)  # should a notice have been lost
             if now - log.grew_at > SILENT_SECONDS:
                 self._check_writer(log)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 CHOICES: Final = ("auto", "inline", "link", "off")
-Way = Literal["kitty", "iterm", "sixel", "blocks"]
+ImageProtocol = Literal["kitty", "iterm", "sixel", "blocks"]
 Cell = tuple[int, int]  # width and height of a character in pixels
 
 USUAL_CELL: Final = (10, 20)
@@ -35,7 +35,7 @@ NOTHING: Final = 255  # the palette's index of transparent pixels
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class InlineImage:
     """A picture as `rows` of text, each `columns` cells wide, to be written one below another.
 
     In a protocol the rows are empty, and `data` draws the picture at the cursor.
@@ -56,18 +56,20 @@ class Shown:
         return f"{ESC}7{up}\r" + (f"{ESC}[{left}C" if left else "") + f"{self.data}{ESC}8"
 
 
-def way(wanted: str, can: Abilities, cell: Cell | None, environ: Mapping[str, str]) -> Way | None:
+def choose_protocol(
+    wanted: str, can: Abilities, cell: Cell | None, environ: Mapping[str, str]
+) -> ImageProtocol | None:
     """How to show pictures for `--preview`; None where a link must do."""
     if wanted not in ("auto", "inline"):
         return None
-    known = _known(environ)
+    known = _detect(environ)
     if known and (known != "sixel" or cell):  # sixels of an unknown size would run over the rows
         return known
     has_shades = can.colours in (ColorSystem.EIGHT_BIT, ColorSystem.TRUECOLOR)
     return "blocks" if wanted == "inline" and can.unicode and has_shades else None
 
 
-def _known(environ: Mapping[str, str]) -> Way | None:
+def _detect(environ: Mapping[str, str]) -> ImageProtocol | None:
     """The protocol that this terminal surely has. What tmux and the like pass on is unsure."""
     term, program = environ.get("TERM", ""), environ.get("TERM_PROGRAM", "")
     between = any(environ.get(name) for name in ("TMUX", "STY", "ZELLIJ"))
@@ -85,28 +87,28 @@ def _known(environ: Mapping[str, str]) -> Way | None:
     return None
 
 
-def shown(
+def inline_image(
     path: Path,
-    way: Way,
+    way: ImageProtocol,
     most: tuple[int, int],
     cell: Cell | None,
     colours: ColorSystem | None,
-) -> Shown | None:
+) -> InlineImage | None:
     """The picture in at most so many (columns, rows); None when there is no picture in the file."""
     try:
         width, height = _size(path)
         grid = (1, 2) if way == "blocks" else cell or USUAL_CELL
-        columns, rows = fitted((width, height), most, grid)
-        picture = _opened(path, (columns * grid[0], rows * grid[1]))
+        columns, rows = fit((width, height), most, grid)
+        picture = _open_image(path, (columns * grid[0], rows * grid[1]))
         if way == "blocks":
-            return Shown(columns, tuple(_blocks(picture, colours)))
+            return InlineImage(columns, tuple(_blocks(picture, colours)))
         data = {"kitty": _kitty, "iterm": _iterm, "sixel": _sixel}[way](picture, columns, rows)
     except Exception:  # whatever a damaged file does to a decoder, the run is worth more
         return None
-    return Shown(columns, (" " * columns,) * rows, data)
+    return InlineImage(columns, (" " * columns,) * rows, data)
 
 
-def fitted(size: tuple[int, int], most: tuple[int, int], cell: Cell) -> tuple[int, int]:
+def fit(size: tuple[int, int], most: tuple[int, int], cell: Cell) -> tuple[int, int]:
     """Columns and rows for (width, height) pixels, as large as `most` (columns, rows) allows."""
     width, height = size[0] / cell[0], size[1] / cell[1]
     scale = min(most[0] / width, most[1] / height)
@@ -125,7 +127,7 @@ def _size(path: Path) -> tuple[int, int]:
         return picture.size
 
 
-def _opened(path: Path, size: tuple[int, int]) -> "Image.Image":
+def _open_image(path: Path, size: tuple[int, int]) -> "Image.Image":
     """The picture as RGBA of this size in pixels."""
     from PIL import Image
 

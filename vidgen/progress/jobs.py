@@ -25,11 +25,11 @@ from vidgen.events import Event, Failed, RunCancelled, StageStarted
 from vidgen.files import atomic_write
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress.broadcast import Broadcast
-from vidgen.progress.gate import Refusal
-from vidgen.progress.listing import Listing, is_task_id
+from vidgen.progress.gate import ApiError
+from vidgen.progress.listing import RunIndex, is_task_id
 from vidgen.progress.lock import is_held
 from vidgen.progress.store import TaskLog
-from vidgen.progress.uploads import Order, received
+from vidgen.progress.uploads import Order, receive_upload
 
 MOST_QUEUED: Final = 20
 LOOK_BACK: Final = 200  # tasks searched for jobs that an earlier server left
@@ -61,16 +61,16 @@ class Jobs:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Work the queue off, beginning with what is left of an earlier server."""
-        self._queue.extend(await asyncio.to_thread(self._left_over))
+        self._queue.extend(await asyncio.to_thread(self._pending))
         working = asyncio.create_task(self._work())
         try:
             yield
         finally:
             working.cancel()
 
-    def _left_over(self) -> list[str]:
+    def _pending(self) -> list[str]:
         """Jobs that nobody has begun; those that ended while no server was here are tidied."""
-        newest = [self._home.task(name) for _, name in Listing(self._home).newest()[:LOOK_BACK]]
+        newest = [self._home.task(name) for _, name in RunIndex(self._home).newest()[:LOOK_BACK]]
         jobs = [task for task in reversed(newest) if (task.root / JOB).is_file()]
         begun = [task for task in jobs if task.lock.exists()]
         for task in begun:
@@ -81,17 +81,17 @@ class Jobs:
     async def generate(self, request: Request) -> Response:
         """Take an order, queue it, and say where to watch it."""
         if len(self._queue) >= MOST_QUEUED:
-            raise Refusal(503, "queue_full", "Too many runs are waiting already.", 60)
+            raise ApiError(503, "queue_full", "Too many runs are waiting already.", 60)
         task = self._home.task(str(uuid.uuid4()))
         try:
-            order = await received(request, task.root / UPLOAD)
+            order = await receive_upload(request, task.root / UPLOAD)
             self._record(task, order)
         except BaseException:
             shutil.rmtree(task.root, ignore_errors=True)
             raise
         self._queue.append(task.task_id)
         self._wanted.set()
-        return Response(orjson.dumps(_accepted(task.task_id)), 202, media_type="application/json")
+        return Response(orjson.dumps(_job_links(task.task_id)), 202, media_type="application/json")
 
     def _record(self, task: TaskFolder, order: Order) -> None:
         said = {"photo": str(order.photo), "voice": str(order.voice), "options": order.options}
@@ -101,10 +101,10 @@ class Jobs:
         """End a run wherever it is: in the queue, just started, or at work."""
         task_id = request.path_params["task_id"]
         if not is_task_id(task_id):
-            raise Refusal(400, "bad_task_id", "A task id is a UUID in small letters.")
+            raise ApiError(400, "bad_task_id", "A task id is a UUID in small letters.")
         task = self._home.task(task_id)
         if not task.root.is_dir():
-            raise Refusal(404, "unknown_task", "There is no such task.")
+            raise ApiError(404, "unknown_task", "There is no such task.")
         if task_id in self._queue:
             self._queue.remove(task_id)
             await asyncio.to_thread(self._conclude, task, RunCancelled())
@@ -114,7 +114,7 @@ class Jobs:
             self._cancelled.add(task_id)
             self._started[task_id].terminate()
         else:
-            raise Refusal(409, "not_running", "That run is not running.")
+            raise ApiError(409, "not_running", "That run is not running.")
         said = {"task_id": task_id, "status": "cancelling"}
         return Response(orjson.dumps(said), 202, media_type="application/json")
 
@@ -127,10 +127,10 @@ class Jobs:
 
     async def _run(self, task: TaskFolder) -> None:
         try:
-            order = _read_order(task)
+            order = _load_order(task)
             child = self._start(task, order)
         except (OSError, ValueError, KeyError) as error:
-            await asyncio.to_thread(self._conclude, task, _not_started(type(error).__name__))
+            await asyncio.to_thread(self._conclude, task, _start_failure(type(error).__name__))
             return
         self._started[task.task_id] = child
         try:
@@ -140,7 +140,7 @@ class Jobs:
             del self._started[task.task_id]
         if not task.events.exists():  # it died before it could say anything itself
             was_cancelled = task.task_id in self._cancelled
-            event = RunCancelled() if was_cancelled else _not_started(f"exit code {code}")
+            event = RunCancelled() if was_cancelled else _start_failure(f"exit code {code}")
             await asyncio.to_thread(self._conclude, task, event)
         self._cancelled.discard(task.task_id)
         _clear(task)
@@ -165,7 +165,7 @@ class Jobs:
         _clear(task)
 
 
-def _accepted(task_id: str) -> dict[str, str]:
+def _job_links(task_id: str) -> dict[str, str]:
     return {
         "task_id": task_id,
         "status": "queued",
@@ -177,12 +177,12 @@ def _accepted(task_id: str) -> dict[str, str]:
     }
 
 
-def _read_order(task: TaskFolder) -> Order:
+def _load_order(task: TaskFolder) -> Order:
     said = orjson.loads((task.root / JOB).read_bytes())
     return Order(Path(said["photo"]), Path(said["voice"]), said["options"])
 
 
-def _not_started(reason: str) -> Failed:
+def _start_failure(reason: str) -> Failed:
     return Failed(
         message="The run could not be started.",
         error_code="page.not_started",
@@ -204,4 +204,4 @@ def _signal(task: TaskFolder) -> None:
         if pid > 1:
             os.kill(pid, signal.SIGTERM)
             return
-    raise Refusal(409, "not_running", "That run cannot be reached.")
+    raise ApiError(409, "not_running", "That run cannot be reached.")

@@ -11,16 +11,16 @@ from rich.cells import cell_len
 from vidgen.progress.fitting import Line, Span, line_len
 from vidgen.progress.rows import (
     STYLES,
-    Page,
-    fitted,
-    joined,
+    Viewport,
+    fit_line,
+    join_parts,
+    justify,
     preview_link,
-    spread,
 )
 from vidgen.progress.state import RunState, StageState
 from vidgen.progress.words import (
     clock_time,
-    counted,
+    count_text,
     doing,
     duration,
     harmless,
@@ -35,7 +35,7 @@ from vidgen.progress.words import (
 PATIENCE_SECONDS: Final = 5.0  # past its time, a run is no longer "nearly there"
 
 
-def draw(state: RunState, page: Page, now: float) -> list[Line]:
+def lay_out(state: RunState, page: Viewport, now: float) -> list[Line]:
     """The live picture, at most `page.height - 1` lines; what matters least goes first."""
     ranked: list[tuple[int, Line]] = []  # (rank, line): the highest rank is dropped first
     blank = 7 if page.is_narrow else 6
@@ -44,7 +44,7 @@ def draw(state: RunState, page: Page, now: float) -> list[Line]:
     ranked += [(_rank(row), stage_line(row, state, page, now)) for row in state.stages.values()]
     ranked += [(blank, ()), (0, _overall(state, page, now))]
     ranked += [(rank, line) for rank, line in _details(state, page, now) if line]
-    return [fitted(line, page) for line in _within(ranked, max(1, page.height - 1))]
+    return [fit_line(line, page) for line in _within(ranked, max(1, page.height - 1))]
 
 
 def _within(ranked: Sequence[tuple[int, Line]], most: int) -> list[Line]:
@@ -58,15 +58,15 @@ def _rank(row: StageState) -> int:
     return {"running": 1, "waiting": 4}.get(row.mark, 3)
 
 
-def heading(state: RunState, page: Page) -> Line:
+def heading(state: RunState, page: Viewport) -> Line:
     left = [Span("vidgen", "bold")]
     if page.title:
         left.append(Span("  " + harmless(page.title)))
     run = label("run", page.language, task=state.task_id[:8]) if state.task_id else ""
-    return spread(left, [Span(run, "dim")], page)
+    return justify(left, [Span(run, "dim")], page)
 
 
-def stage_line(row: StageState, state: RunState, page: Page, now: float) -> Line:
+def stage_line(row: StageState, state: RunState, page: Viewport, now: float) -> Line:
     name = doing(row.progress, page.language) if row.mark == "running" and row.progress else ""
     name = name or stage_name(row.name, page.language)
     column = max(cell_len(stage_name(n, page.language)) for n in state.stages)
@@ -74,48 +74,48 @@ def stage_line(row: StageState, state: RunState, page: Page, now: float) -> Line
     style = {"running": "bold", "waiting": "dim", "skipped": "dim"}.get(row.mark, "")
     head = [Span(sign + " ", STYLES[row.mark]), Span(name, style)]
     if row.mark == "waiting":
-        return spread(head, [], page)
+        return justify(head, [], page)
     gap = Span(" " * (max(0, column - cell_len(name)) + 2))
     if row.mark == "running":
         if row.name == "queued":
-            return _queued(row, state, head, gap, page, now)
+            return _queue_line(row, state, head, gap, page, now)
         return _running(row, head, gap, page, now)
     took = Span(_took(row, page), "dim")
     note = _note(row, page)
-    return spread([*head, gap, Span(note, "dim")] if note else head, [took], page)
+    return justify([*head, gap, Span(note, "dim")] if note else head, [took], page)
 
 
 def _sign(mark: str) -> str:
     return {"cancelled": "failed", "interrupted": "failed"}.get(mark, mark)
 
 
-def _took(row: StageState, page: Page) -> str:
+def _took(row: StageState, page: Viewport) -> str:
     if row.mark in ("skipped", "reused"):
         return label(row.mark, page.language)
     return duration(row.seconds, page.language)
 
 
-def _note(row: StageState, page: Page) -> str:
+def _note(row: StageState, page: Viewport) -> str:
     """The stage's own closing sentence, where there is room and it has one."""
-    if page.is_narrow or row.said.get("message_code") == f"stage.{row.name}":
+    if page.is_narrow or row.data.get("message_code") == f"stage.{row.name}":
         return ""
-    return sentence(row.said, page.language)
+    return sentence(row.data, page.language)
 
 
-def _queued(
-    row: StageState, state: RunState, head: list[Span], gap: Span, page: Page, now: float
+def _queue_line(
+    row: StageState, state: RunState, head: list[Span], gap: Span, page: Viewport, now: float
 ) -> Line:
     where = [] if page.is_narrow else [gap, Span(_place(state, page), "dim")]
-    return spread([*head, *where], [Span(clock_time(now - row.began), "dim")], page)
+    return justify([*head, *where], [Span(clock_time(now - row.began), "dim")], page)
 
 
-def _is_queued(state: RunState) -> bool:
+def _waits_in_queue(state: RunState) -> bool:
     return state.running is not None and state.running.name == "queued"
 
 
-def _place(state: RunState, page: Page) -> str:
+def _place(state: RunState, page: Viewport) -> str:
     """Behind whom the run waits, and in which place; empty while nobody knows."""
-    said = state.stages["queued"].said.get("metadata") or {}
+    said = state.stages["queued"].data.get("metadata") or {}
     behind, parts = harmless(str(said.get("behind", "?"))), []
     if behind != "?":
         parts.append(label("behind", page.language, task=behind))
@@ -124,38 +124,38 @@ def _place(state: RunState, page: Page) -> str:
     return f" {page.glyphs.dot} ".join(parts)
 
 
-def _running(row: StageState, head: list[Span], gap: Span, page: Page, now: float) -> Line:
+def _running(row: StageState, head: list[Span], gap: Span, page: Viewport, now: float) -> Line:
     data, language = row.progress, page.language
-    if _has_counted(row, page):
+    if _is_past_counting(row, page):
         data = {}
     time = Span(clock_time(now - row.began), "dim")
-    count = counted(data, "" if page.is_narrow else language)
+    count = count_text(data, "" if page.is_narrow else language)
     if page.is_narrow:
-        return spread(head, [Span(count or time.text, "dim")], page)
+        return justify(head, [Span(count or time.text, "dim")], page)
     if not data:
-        return spread(head, [time], page)
+        return justify(head, [time], page)
     numbers = "  ".join(filter(None, (count, speed(data, language, short=True))))
     used = line_len((*head, gap))
     cells = min(24, page.inner - page.margin - used - cell_len(numbers) - 9)
     bar = _bar(float(data.get("stage_progress", 0)), cells, page) if cells >= 6 else []
-    return spread([*head, gap, *bar, Span(("  " if bar else "") + numbers)], [time], page)
+    return justify([*head, gap, *bar, Span(("  " if bar else "") + numbers)], [time], page)
 
 
-def _has_counted(row: StageState, page: Page) -> bool:
+def _is_past_counting(row: StageState, page: Viewport) -> bool:
     """Whether the stage is at something else since all it counts is done."""
     is_full = float(row.progress.get("stage_progress", 0)) >= 1
     own = doing(row.progress, page.language)
     return is_full and own != stage_name(row.name, page.language)
 
 
-def _bar(share: float, cells: int, page: Page) -> list[Span]:
+def _bar(share: float, cells: int, page: Viewport) -> list[Span]:
     halves = round(min(1.0, max(0.0, share)) * cells * 2)
     full, half = divmod(halves, 2)
     done = page.glyphs.full * full + (page.glyphs.half if half else "")
     return [Span(done, "cyan"), Span(page.glyphs.empty * (cells - full - half), "bright_black")]
 
 
-def _overall(state: RunState, page: Page, now: float) -> Line:
+def _overall(state: RunState, page: Viewport, now: float) -> Line:
     percent = f"{state.percent:3.0f} %  "
     # The room for the time is fixed, so that the bar never changes its length.
     room = 0 if page.is_narrow else 38
@@ -169,9 +169,9 @@ def _overall(state: RunState, page: Page, now: float) -> Line:
     )
 
 
-def _eta(state: RunState, page: Page, now: float, *, bound: bool = True) -> str:
+def _eta(state: RunState, page: Viewport, now: float, *, bound: bool = True) -> str:
     """What remains, with the most it may be where there is room for the `bound`."""
-    if _is_queued(state):  # nobody knows how long the others take
+    if _waits_in_queue(state):  # nobody knows how long the others take
         return _place(state, page) if page.is_narrow else ""
     if state.eta.overdue(now) > PATIENCE_SECONDS:
         return label("longer", page.language)
@@ -182,24 +182,24 @@ def _eta(state: RunState, page: Page, now: float, *, bound: bool = True) -> str:
     return left
 
 
-def _details(state: RunState, page: Page, now: float) -> list[tuple[int, Line]]:
+def _details(state: RunState, page: Viewport, now: float) -> list[tuple[int, Line]]:
     """(rank, line) of what stands under the bar: time, machine, preview."""
     elapsed = label("elapsed", page.language, time=clock_time(state.elapsed()))
     if page.is_narrow:
-        waited = "" if _is_queued(state) else clock_time(state.elapsed())  # its row has it
+        waited = "" if _waits_in_queue(state) else clock_time(state.elapsed())  # its row has it
         left = [
-            joined([_eta(state, page, now, bound=bound), waited], page, "")
+            join_parts([_eta(state, page, now, bound=bound), waited], page, "")
             for bound in (True, False)
         ]
         fitting = next((line for line in left if line_len(line) <= page.inner), left[-1])
-        return [(2, fitting), (5, joined(_machine(state, page), page))]
-    lines = [(2, joined([elapsed, *_machine(state, page)], page))]
+        return [(2, fitting), (5, join_parts(_machine(state, page), page))]
+    lines = [(2, join_parts([elapsed, *_machine(state, page)], page))]
     if state.preview.get("path"):
         lines.append((7, preview_link(state.preview, page)))
     return lines
 
 
-def _machine(state: RunState, page: Page) -> list[str]:
+def _machine(state: RunState, page: Viewport) -> list[str]:
     used, language = state.resource, page.language
     parts = []
     if used.get("cpu_percent") is not None:

@@ -25,7 +25,7 @@ def line_of(envelope: Envelope) -> bytes:
     return replace(envelope, data=slim | {"left_out": left_out}).to_wire() + b"\n"
 
 
-def parsed(line: bytes) -> Envelope | None:
+def parse_line(line: bytes) -> Envelope | None:
     if not line.endswith(b"\n"):
         return None
     try:
@@ -42,10 +42,10 @@ def last_whole(fd: int, block: int = 2 * LINE_LIMIT) -> tuple[int, Envelope | No
     end = os.fstat(fd).st_size
     while end > 0:
         begin = max(0, end - block)
-        chunk = read_at(fd, begin, end)
+        chunk = bytes_between(fd, begin, end)
         stop = chunk.rfind(b"\n")
         start = chunk.rfind(b"\n", 0, max(0, stop)) + 1
-        if (event := parsed(chunk[start : stop + 1])) is not None:
+        if (event := parse_line(chunk[start : stop + 1])) is not None:
             return begin + stop + 1, event
         if block < 2 * LINE_LIMIT:
             block = 2 * LINE_LIMIT
@@ -56,7 +56,7 @@ def last_whole(fd: int, block: int = 2 * LINE_LIMIT) -> tuple[int, Envelope | No
     return 0, None
 
 
-def read_at(fd: int, begin: int, end: int) -> bytes:
+def bytes_between(fd: int, begin: int, end: int) -> bytes:
     os.lseek(fd, begin, os.SEEK_SET)
     parts = []
     while begin < end and (part := os.read(fd, end - begin)):

@@ -25,7 +25,7 @@ def is_task_id(text: str) -> bool:
     return _TASK_ID.fullmatch(text) is not None
 
 
-class Listing:
+class RunIndex:
     """Remembers what it has read of a log until the log changes."""
 
     def __init__(self, home: Home) -> None:
@@ -41,7 +41,7 @@ class Listing:
         except FileNotFoundError:
             return []
         root = str(self._home.tasks)
-        found = [(_written(f"{root}/{name}"), name) for name in names if is_task_id(name)]
+        found = [(_write_time(f"{root}/{name}"), name) for name in names if is_task_id(name)]
         return sorted(found, reverse=True)
 
     def page(self, offset: int, limit: int) -> tuple[int, list[dict[str, Any]]]:
@@ -56,7 +56,7 @@ class Listing:
         recent = [(self._summary(task_id, at), task_id) for at, task_id in self.newest()[:RECENT]]
         return [task_id for found, task_id in recent if found and found.state == "running"][::-1]
 
-    def begun_after(self, moment: str) -> list[str]:
+    def tasks_since(self, moment: str) -> list[str]:
         """Recent tasks whose first event is later than `moment` (RFC 3339), oldest first."""
         recent = [(self._summary(task_id, at), task_id) for at, task_id in self.newest()[:RECENT]]
         return [task_id for found, task_id in recent if found and found.began > moment][::-1]
@@ -141,7 +141,7 @@ def _file_names(inputs: dict[str, Any]) -> Iterator[str]:
             yield re.split(r"[/\\]", value["path"])[-1]
 
 
-def _written(folder: str) -> int:
+def _write_time(folder: str) -> int:
     """When the log, or without one the folder, was last written."""
     try:
         return os.stat(folder + "/events.jsonl").st_mtime_ns  # noqa: PTH116  # 10,000 Paths cost 60 ms

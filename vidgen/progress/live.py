@@ -19,8 +19,8 @@ from vidgen.progress import inline
 from vidgen.progress import terminal as codes
 from vidgen.progress.ending import ROOM_BESIDE, beside, message, summary
 from vidgen.progress.fitting import Line, Span
-from vidgen.progress.layout import draw
-from vidgen.progress.rows import ASCII, UNICODE, Page, preview_link
+from vidgen.progress.layout import lay_out
+from vidgen.progress.rows import ASCII, UNICODE, Viewport, preview_link
 from vidgen.progress.snapshot import POSITION
 from vidgen.progress.state import RunState
 from vidgen.progress.terminal import Abilities, Terminal, abilities
@@ -59,7 +59,7 @@ class Live:
         self._terminal = Terminal(stream, size)
         self._can = can or abilities(stream, environ)
         self._cell = self._terminal.cell()
-        self._way = inline.way(preview, self._can, self._cell, environ)
+        self._way = inline.choose_protocol(preview, self._can, self._cell, environ)
         self._ignores_previews = preview == "off"
         self._language, self._title = language, title
         self._says_errors, self._notify = says_errors, notify
@@ -105,7 +105,7 @@ class Live:
                 self._untold.append(envelope)
         self._wake.set()
 
-    def interrupted(self) -> None:
+    def interrupt(self) -> None:
         """Tell that the run's writer is gone without a terminal event."""
         with self._lock:
             self._state.interrupt()
@@ -131,19 +131,19 @@ class Live:
         restore += codes.NO_TASKBAR if self._can.taskbar else ""
         self._terminal.change(codes.HIDE_CURSOR + title, restore)
 
-    def _page(self) -> Page:
+    def _page(self) -> Viewport:
         glyphs = UNICODE if self._can.unicode else ASCII
-        return Page(*self._terminal.size(), glyphs, self._language, self._title)
+        return Viewport(*self._terminal.size(), glyphs, self._language, self._title)
 
     def _frame(self) -> None:
         """Draw what changed since the last picture."""
         page = self._page()
         with self._lock:
             untold, self._untold = self._untold, []
-            lines = draw(self._state, page, self._clock())
+            lines = lay_out(self._state, page, self._clock())
             percent, stage = self._state.percent, self._state.running
-        self._paint(self._told(untold, page, len(lines)), lines, page, park=True)
-        self._dress(percent, doing(stage.progress or stage.said, self._language) if stage else "")
+        self._paint(self._rows_above(untold, page, len(lines)), lines, page, park=True)
+        self._dress(percent, doing(stage.progress or stage.data, self._language) if stage else "")
 
     def _last_frame(self) -> None:
         page = self._page()
@@ -151,24 +151,24 @@ class Live:
             untold, self._untold = self._untold, []
             lines = summary(self._state, page, says_errors=self._says_errors)
             end = self._state.end
-        self._paint(self._told(untold, page, len(lines)), lines, page, park=False)
+        self._paint(self._rows_above(untold, page, len(lines)), lines, page, park=False)
         if self._notify and end is not None:
             text = stage_name(
                 "failed" if end.event_type == "error" else end.event_type, self._language
             )
             self._terminal.write(codes.notification(text))
 
-    def _told(self, untold: list[Envelope], page: Page, taken: int) -> list[str]:
+    def _rows_above(self, untold: list[Envelope], page: Viewport, taken: int) -> list[str]:
         """Rows that stay above the picture of the run, which takes `taken` rows."""
         rows: list[str] = []
         for event in untold:
             if event.event_type == "preview":
                 rows += self._picture(event.data, page, page.height - 3 - taken)
             elif _is_worth_telling(event.data, page):
-                rows += [self._rendered(line) for line in message(event.data, page)]
+                rows += [self._render(line) for line in message(event.data, page)]
         return rows
 
-    def _picture(self, data: Mapping[str, Any], page: Page, room: int) -> list[str]:
+    def _picture(self, data: Mapping[str, Any], page: Viewport, room: int) -> list[str]:
         """A preview in at most `room` rows; its link where it cannot be shown."""
         if not page.is_roomy:
             return []
@@ -176,19 +176,19 @@ class Live:
         if self._way and room >= LEAST_PICTURE:
             most = (page.inner - page.margin - ROOM_BESIDE, min(room, MOST_PICTURE))
             path = Path(str(data.get("path", "")))
-            shown = inline.shown(path, self._way, most, self._cell, self._can.colours)
+            shown = inline.inline_image(path, self._way, most, self._cell, self._can.colours)
         if shown is None:
-            return [self._rendered(preview_link(data, page))]
-        said = [self._rendered(line) for line in beside(data, page)]
+            return [self._render(preview_link(data, page))]
+        said = [self._render(line) for line in beside(data, page)]
         rows = [
             " " * page.margin + row + (f"  {words}" if words else "")
             for row, words in zip_longest(shown.rows, said[: len(shown.rows)], fillvalue="")
         ]
         return ["", *rows[:-1], rows[-1] + shown.overlay(page.margin)]
 
-    def _paint(self, above: list[str], lines: list[Line], page: Page, *, park: bool) -> None:
+    def _paint(self, above: list[str], lines: list[Line], page: Viewport, *, park: bool) -> None:
         size = (page.width, page.height)
-        rows = [self._rendered(line) for line in lines]
+        rows = [self._render(line) for line in lines]
         old = self._shown
         fresh = bool(above) or size != self._shown_size or len(rows) < len(old) or not park
         if not fresh and rows == old:
@@ -208,11 +208,11 @@ class Live:
         self._shown, self._shown_size = rows, size
         self._terminal.write("".join(out))
 
-    def _rendered(self, line: Line) -> str:
-        return "".join(self._styled(span) for span in line)
+    def _render(self, line: Line) -> str:
+        return "".join(self._style(span) for span in line)
 
-    def _styled(self, span: Span) -> str:
-        text = codes.styled(span.text, span.style, self._can.colours)
+    def _style(self, span: Span) -> str:
+        text = codes.apply_style(span.text, span.style, self._can.colours)
         return codes.link(text, span.link) if span.link and self._can.links else text
 
     def _dress(self, percent: float, stage: str) -> None:
@@ -262,7 +262,7 @@ class Live:
             self._catches = False
 
 
-def _is_worth_telling(data: Mapping[str, Any], page: Page) -> bool:
+def _is_worth_telling(data: Mapping[str, Any], page: Viewport) -> bool:
     """The place in the queue stands in the picture; small windows keep their rows for warnings."""
     is_note = data.get("level") == "INFO"
     return data.get("message_code") != POSITION and not (

@@ -15,7 +15,7 @@ PATIENCE_SECONDS: Final = 0.25
 _FAR: Final = 1 << 30  # Windows locks bytes; these lie behind the holder's name
 
 
-class Held(Exception):  # noqa: N818  # a fact about another process, turned into a sentence above
+class LockHeld(Exception):  # noqa: N818  # a fact about another process, turned into a sentence above
     """Somebody else holds the lock; `pid` is who, 0 when they left no name."""
 
     def __init__(self, pid: int) -> None:
@@ -35,9 +35,9 @@ class Lock:
         patient_until = time.monotonic() + PATIENCE_SECONDS
         while not _take(fd):
             if time.monotonic() > patient_until:
-                pid = _named(fd)
+                pid = _pid_in(fd)
                 os.close(fd)
-                raise Held(pid)
+                raise LockHeld(pid)
             time.sleep(0.01)
         os.ftruncate(fd, 0)
         os.write(fd, str(os.getpid()).encode())
@@ -65,7 +65,7 @@ def is_held(path: Path) -> bool:
         os.close(fd)
 
 
-def _named(fd: int) -> int:
+def _pid_in(fd: int) -> int:
     os.lseek(fd, 0, os.SEEK_SET)
     text = os.read(fd, 32)
     return int(text) if text.isdigit() else 0

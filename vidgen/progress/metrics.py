@@ -6,13 +6,13 @@ from collections import Counter
 import psutil
 
 from vidgen import __version__
-from vidgen.progress.gate import Places
+from vidgen.progress.gate import ConnectionLimit
 from vidgen.progress.hub import Hub
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def exposition(hub: Hub, places: Places, began: float) -> str:
+def exposition(hub: Hub, places: ConnectionLimit, began: float) -> str:
     """`began` is the server's start, seconds since 1970."""
     states = Counter(tail.snapshot.state for tail in hub.tails())
     own = psutil.Process()

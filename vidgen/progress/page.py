@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vidgen.messages import LANGUAGES, catalogue
-from vidgen.progress.gate import Refusal
+from vidgen.messages import LANGUAGES, message_catalogue
+from vidgen.progress.gate import ApiError
 
 FILES: Final = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -27,10 +27,10 @@ PATHS: Final = frozenset(FILES) | frozenset(LOCALES)
 
 
 def routes() -> list[Route]:
-    return [Route(path, _serve, methods=["GET"]) for path in sorted(PATHS)]
+    return [Route(path, _serve_static, methods=["GET"]) for path in sorted(PATHS)]
 
 
-async def _serve(request: Request) -> Response:
+async def _serve_static(request: Request) -> Response:
     content, kind = _file(request.url.path)
     tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
     headers = {"etag": tag, "cache-control": "no-cache"}
@@ -42,8 +42,8 @@ async def _serve(request: Request) -> Response:
 @cache
 def _file(path: str) -> tuple[bytes, str]:
     if language := LOCALES.get(path):
-        return orjson.dumps(dict(catalogue(language))), "application/json"
+        return orjson.dumps(dict(message_catalogue(language))), "application/json"
     if path not in FILES:
-        raise Refusal(404, "no_route", "There is nothing here.")
+        raise ApiError(404, "no_route", "There is nothing here.")
     name, kind = FILES[path]
     return resources.files("vidgen.progress").joinpath("web", name).read_bytes(), kind

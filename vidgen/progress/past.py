@@ -78,7 +78,7 @@ def _logs(home: Home) -> Iterator[tuple[int, Path]]:
 
 def past_run(log: Path) -> PastRun | None:
     """The numbers of one log; None when it holds no run that came to an end."""
-    events = list(telling_events(log))
+    events = list(skip_snapshots(log))
     if not events or events[-1].event_type not in END_STATES:
         return None
     request: Mapping[str, Any] = {}
@@ -115,7 +115,7 @@ def past_run(log: Path) -> PastRun | None:
     )
 
 
-def telling_events(log: Path) -> Iterator[Envelope]:
+def skip_snapshots(log: Path) -> Iterator[Envelope]:
     """The events of a log but for its snapshots, which are most of it."""
     try:
         file = log.open("rb")

@@ -10,7 +10,7 @@ from vidgen.events import Envelope, is_start, seconds_of
 from vidgen.progress.words import (
     advice,
     clock_time,
-    counted,
+    count_text,
     doing,
     duration,
     harmless,
@@ -113,7 +113,7 @@ class Plain:
         self._told_share, self._told_at, self._doing = share, now, at
         parts = (
             f"{at}: {share:.0%}",
-            counted(data, self._language),
+            count_text(data, self._language),
             speed(data, self._language),
             remaining(data.get("eta_seconds"), data.get("eta_upper_seconds"), self._language),
         )

@@ -92,7 +92,7 @@ class Pipeline(list[Any]):
         self.insert(0, request)
 
 
-class Http(HttpToolsProtocol):
+class HttpProtocol(HttpToolsProtocol):
     """HTTP/1.1 with a limit to the size of a request's head and to the time it takes."""
 
     _head_bytes = 0  # received since the last request
@@ -154,7 +154,7 @@ class Http(HttpToolsProtocol):
         super().connection_lost(exc)
 
 
-class WebSocket(WebSocketsSansIOProtocol):
+class WebSocketProtocol(WebSocketsSansIOProtocol):
     """WebSockets whose streams can see and abort their socket."""
 
     async def run_asgi(self) -> None:

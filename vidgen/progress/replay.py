@@ -9,13 +9,13 @@ from vidgen.events import Envelope, seconds_of
 from vidgen.messages import user_language
 from vidgen.paths import Home
 from vidgen.progress.listing import title
-from vidgen.progress.store import find_task, read_events, summarise
+from vidgen.progress.store import find_run, iter_events, summarise
 from vidgen.progress.views import choose
 
 LONGEST_PAUSE_SECONDS: Final = 10.0  # a run taken up again next week is not worth waiting for
 
 
-def paced(
+def pace(
     events: Iterable[Envelope], speed: float, sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[Envelope]:
     """The events, each after the pause it had, divided by `speed`; 0 is without pauses."""
@@ -31,7 +31,7 @@ def paced(
 def replay(home: Home, task: str, speed: float = 1.0, mode: str | None = None) -> None:
     """`vidgen replay`. Raises InputError when the run is not there or the speed is no speed."""
     check_speed(speed)
-    folder = find_task(home, task)
+    folder = find_run(home, task)
     stored = summarise(folder)
     named = title(stored.request()) if stored else ""
     began = time.monotonic()
@@ -40,7 +40,7 @@ def replay(home: Home, task: str, speed: float = 1.0, mode: str | None = None) -
         return began + (time.monotonic() - began) * (speed or 1.0)
 
     with choose(mode, title=named, says_errors=True, clock=clock, language=user_language()) as view:
-        for event in paced(read_events(folder.events), speed):
+        for event in pace(iter_events(folder.events), speed):
             view(event)
 
 

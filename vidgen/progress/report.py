@@ -28,14 +28,14 @@ def show_history(
         else:
             tables.print_runs(found, language)
         return
-    folder = store.find_task(home, task)
+    folder = store.find_run(home, task)
     if follow:
         _follow(folder, language, as_json=as_json, logs=logs)
     elif as_json:
         told = history.timeline(folder).to_json()
         tables.print_json(told["said"] if logs else told)
     elif logs:
-        tables.print_said(history.timeline(folder).said, language)
+        tables.print_log(history.timeline(folder).said, language)
     else:
         tables.print_timeline(history.timeline(folder), language)
 

@@ -98,28 +98,30 @@ class Reporter:
             elif isinstance(error, KeyboardInterrupt):
                 self._emit(RunCancelled())
             else:
-                self._emit(_failed(error))
+                self._emit(_failure(error))
 
     @contextlib.contextmanager
     def stage(self, name: str, message: str = "") -> Iterator[None]:
         """A stage lasts as long as its `with`. `message` is what watchers read."""
         began = datetime.now(UTC)
         self._stage = name
-        self._emit(StageStarted(name, **_said(message or name)))
+        self._emit(StageStarted(name, **_free_text(message or name)))
         yield
         self._end_stage(name, began, "completed")
 
     def _end_stage(self, name: str, began: datetime, status: Status) -> None:
         seconds = (datetime.now(UTC) - began).total_seconds()
-        self._emit(StageEnded(name, seconds, status, **_said(name)))
+        self._emit(StageEnded(name, seconds, status, **_free_text(name)))
 
     def progress(self, done: float, total: float, unit: str = "", message: str = "") -> None:
         """How far the stage is. As often as you like: ten a second reach the watchers."""
-        self._emit(StageProgress(self._stage, done, total, unit, **_said(message or self._stage)))
+        self._emit(
+            StageProgress(self._stage, done, total, unit, **_free_text(message or self._stage))
+        )
 
     def log(self, message: str, level: Level = "INFO") -> None:
         """A sentence that a person should read."""
-        self._emit(Log(level, **_said(message)))
+        self._emit(Log(level, **_free_text(message)))
 
     def error(self, message: str, *, code: str = "error", hint: str = "") -> None:
         """The run has failed; nothing more can be told."""
@@ -149,12 +151,12 @@ def shares(stages: Sequence[str] | Mapping[str, float]) -> dict[str, tuple[float
     return found
 
 
-def _said(message: str) -> dict[str, Any]:
+def _free_text(message: str) -> dict[str, Any]:
     """A program's own words go through the catalogue's one sentence with nothing but a place."""
     return {"code": "page.said", "metadata": {"text": message}}
 
 
-def _failed(error: BaseException) -> Failed:
+def _failure(error: BaseException) -> Failed:
     if isinstance(error, VidgenError):
         return Failed(error.message, error.code, error.hint, error.is_retryable)
     last = traceback.extract_tb(error.__traceback__)[-1:]

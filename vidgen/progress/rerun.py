@@ -6,21 +6,21 @@ import threading
 from pathlib import Path
 
 from vidgen.paths import Home, TaskFolder
-from vidgen.progress.replay import check_speed, paced
-from vidgen.progress.server import Told, serve
-from vidgen.progress.server_settings import Rules
-from vidgen.progress.store import TaskLog, find_task, read_events
+from vidgen.progress.replay import check_speed, pace
+from vidgen.progress.server import OnListening, serve
+from vidgen.progress.server_settings import ServeSettings
+from vidgen.progress.store import TaskLog, find_run, iter_events
 
 
-def serve_again(
-    home: Home, task: str, speed: float, rules: Rules, told: Told = lambda _: None
+def serve_replay(
+    home: Home, task: str, speed: float, rules: ServeSettings, told: OnListening = lambda _: None
 ) -> None:
     """Serve a store of its own in which the run happens once more; ends like `serve`.
 
     Raises InputError when there is no such run or the speed is no speed.
     """
     check_speed(speed)
-    stored = find_task(home, task)
+    stored = find_run(home, task)
     with tempfile.TemporaryDirectory(prefix="vidgen-replay-") as folder:
         again = Home(Path(folder)).task(stored.task_id)
         again.root.mkdir(parents=True)
@@ -42,7 +42,7 @@ def _write(stored: TaskFolder, again: TaskFolder, speed: float, stopped: threadi
         stopped.wait(seconds)
 
     with TaskLog(again) as log:
-        for event in paced(read_events(stored.events), speed, sleep):
+        for event in pace(iter_events(stored.events), speed, sleep):
             if stopped.is_set():
                 return
             log(event)

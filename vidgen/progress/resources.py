@@ -22,7 +22,7 @@ Reader = Callable[[], Resource]
 class Sampler:
     """A context manager: emits a `Resource` every `every` seconds from a thread of its own.
 
-    `device` is the run's ("cuda:1"): which GPU to read. `read` replaces the reading.
+    `device` is the run's ("cuda:1"): which GPU to read. `sample` replaces the reading.
     """
 
     def __init__(
@@ -59,13 +59,13 @@ def machine_reader(device: str = "") -> Reader:
     process.cpu_percent()  # the first answer means nothing; this asks for it
     gpu = _gpu_reader(int(device.partition(":")[2] or 0))
 
-    def read() -> Resource:
+    def sample() -> Resource:
         with process.oneshot():
             cpu, memory = process.cpu_percent(), process.memory_info().rss
         load, used = gpu()
         return Resource(round(cpu, 1), round(memory / MEGABYTE, 1), load, used)
 
-    return read
+    return sample
 
 
 def _gpu_reader(index: int) -> Callable[[], tuple[float | None, float | None]]:
@@ -78,13 +78,13 @@ def _gpu_reader(index: int) -> Callable[[], tuple[float | None, float | None]]:
     except Exception:  # no library, no driver, no GPU: then there is nothing to read
         return lambda: (None, None)
 
-    def read() -> tuple[float | None, float | None]:
+    def sample() -> tuple[float | None, float | None]:
         with contextlib.suppress(nvml.NVMLError):
             load = float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
-            return load, _held_by_us(nvml, handle)
+            return load, _own_memory(nvml, handle)
         return None, None
 
-    return read
+    return sample
 
 
 def _physical(index: int) -> int:
@@ -94,7 +94,7 @@ def _physical(index: int) -> int:
     return int(named) if named.isdigit() else index
 
 
-def _held_by_us(nvml: Any, handle: Any) -> float | None:
+def _own_memory(nvml: Any, handle: Any) -> float | None:
     held = [
         float(process.usedGpuMemory)
         for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from vidgen.progress.fitting import Line, Span, cropped, cut_path, line_len, wrapped
+from vidgen.progress.fitting import Line, Span, crop_spans, line_len, shorten_path, wrap_text
 from vidgen.progress.words import harmless, label
 
 WIDEST: Final = 100  # wider bars say no more
@@ -51,7 +51,7 @@ STYLES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Viewport:
     """Where to draw: cells, the signs and the language. `title` names the run's inputs."""
 
     width: int
@@ -78,16 +78,16 @@ class Page:
         return 2 if self.is_roomy else 0
 
 
-def joined(parts: Sequence[str], page: Page, style: str = "dim") -> Line:
+def join_parts(parts: Sequence[str], page: Viewport, style: str = "dim") -> Line:
     text = f" {page.glyphs.dot} ".join(part for part in parts if part)
     return (Span(" " * page.margin), Span(text, style)) if text else ()
 
 
-def link(name: str, path: str, page: Page, style: str = "dim") -> Line:
+def link(name: str, path: str, page: Viewport, style: str = "dim") -> Line:
     """A path, cut in its middle when it is long; the link holds all of it."""
     head = [Span(" " * page.margin), Span(f"{name}  ", style)]
     room = page.inner - line_len(head)
-    return (*head, Span(cut_path(harmless(path), room, page.glyphs.cut), "", uri(path)))
+    return (*head, Span(shorten_path(harmless(path), room, page.glyphs.cut), "", uri(path)))
 
 
 def uri(path: str) -> str:
@@ -99,30 +99,30 @@ def uri(path: str) -> str:
         return ""
 
 
-def paragraph(sign: str, style: str, text: str, ink: str, page: Page) -> list[Line]:
+def paragraph(sign: str, style: str, text: str, ink: str, page: Viewport) -> list[Line]:
     left = " " * page.margin
-    rows = wrapped(text, page.inner - page.margin - 2)
+    rows = wrap_text(text, page.inner - page.margin - 2)
     first = (Span(left), Span(f"{sign} ", style), Span(rows[0], ink))
     return [first, *((Span(left + "  "), Span(row, ink)) for row in rows[1:])]
 
 
-def spread(left: Sequence[Span], right: Sequence[Span], page: Page) -> Line:
+def justify(left: Sequence[Span], right: Sequence[Span], page: Viewport) -> Line:
     """Left part, then the right part at the right edge; the left one gives way."""
     room = page.inner - page.margin
     ends = line_len(right)
-    kept = cropped(left, room - ends - (1 if ends else 0), page.glyphs.cut)
+    kept = crop_spans(left, room - ends - (1 if ends else 0), page.glyphs.cut)
     used = line_len(kept)
     fill = " " * (room - used - ends) if ends else ""
     return (Span(" " * page.margin), *kept, Span(fill), *right)
 
 
-def fitted(line: Line, page: Page) -> Line:
+def fit_line(line: Line, page: Viewport) -> Line:
     """Never wider than the page, without spaces at the end, whatever the words were."""
-    kept = cropped(line, page.inner, page.glyphs.cut)
+    kept = crop_spans(line, page.inner, page.glyphs.cut)
     while kept and not kept[-1].text.strip(" "):
         kept.pop()
     return tuple(span for span in kept if span.text)
 
 
-def preview_link(data: Mapping[str, Any], page: Page) -> Line:
-    return fitted(link(label("preview", page.language), str(data.get("path", "")), page), page)
+def preview_link(data: Mapping[str, Any], page: Viewport) -> Line:
+    return fit_line(link(label("preview", page.language), str(data.get("path", "")), page), page)

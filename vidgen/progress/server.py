@@ -19,10 +19,10 @@ import uvicorn
 
 from vidgen.errors import InputError, SetupError
 from vidgen.paths import Home
-from vidgen.progress.app import Application
-from vidgen.progress.gate import checked_token, is_loopback, new_token
-from vidgen.progress.protocol import Http, WebSocket
-from vidgen.progress.server_settings import Rules
+from vidgen.progress.app import App
+from vidgen.progress.gate import check_token, is_loopback, new_token
+from vidgen.progress.protocol import HttpProtocol, WebSocketProtocol
+from vidgen.progress.server_settings import ServeSettings
 
 BACKLOG: Final = 2048
 SPARE_FILES: Final = 2048  # beside the watchers: logs, short requests, half-open connections
@@ -40,17 +40,17 @@ class Listening:
     token: str
 
 
-Told = Callable[[Listening], None]
-Until = Callable[[Application], None]
+OnListening = Callable[[Listening], None]
+Until = Callable[[App], None]
 
 
 def serve(
     home: Home,
-    rules: Rules,
+    rules: ServeSettings,
     *,
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
-    told: Told = lambda _: None,
+    told: OnListening = lambda _: None,
     until: Until | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until `until`, in a thread of its own, returns.
@@ -59,16 +59,16 @@ def serve(
     Raises InputError or SetupError.
     """
     given = rules.token
-    rules = _secured(rules)
+    rules = _secure(rules)
     _allow_files(rules.max_watchers + SPARE_FILES)
-    with bound(rules.host, rules.port) as listener:
+    with bind(rules.host, rules.port) as listener:
         rules = replace(rules, port=listener.getsockname()[1])
-        app = Application(home, rules)
+        app = App(home, rules)
         server = Server(app, tls_cert, tls_key)
         _load_certificate(server)
         scheme = "https" if tls_cert else "http"
         made = "" if given else rules.token
-        told(Listening(f"{scheme}://{_shown(rules.host)}:{rules.port}/", made))
+        told(Listening(f"{scheme}://{_display_host(rules.host)}:{rules.port}/", made))
         if until:
             threading.Thread(target=_end_after, args=(until, app, server), daemon=True).start()
         gc.collect()
@@ -77,7 +77,7 @@ def serve(
             server.run(sockets=[listener])
 
 
-def _end_after(until: Until, app: Application, server: "Server") -> None:
+def _end_after(until: Until, app: App, server: "Server") -> None:
     until(app)
     server.should_exit = True
 
@@ -106,21 +106,21 @@ def _allow_files(wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _secured(rules: Rules) -> Rules:
-    token = checked_token(rules.token)
+def _secure(rules: ServeSettings) -> ServeSettings:
+    token = check_token(rules.token)
     if rules.accepts_jobs or not is_loopback(rules.host):
         token = token or new_token()
     return replace(rules, token=token)
 
 
-def _shown(host: str) -> str:
+def _display_host(host: str) -> str:
     """The host in an address: one that others can type."""
     if host in ("0.0.0.0", "::", ""):  # noqa: S104  # shown as a name, bound because asked for
         return socket.gethostname()
     return f"[{host}]" if ":" in host else host
 
 
-def bound(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
     """A listening socket. Raises SetupError when the port is taken, InputError for a bad host."""
     try:
         found = socket.getaddrinfo(
@@ -155,16 +155,14 @@ def bound(host: str, port: int) -> socket.socket:
 class Server(uvicorn.Server):
     """uvicorn with our protocols, silent, and with a farewell to the watchers."""
 
-    def __init__(
-        self, app: Application, tls_cert: Path | None = None, tls_key: Path | None = None
-    ) -> None:
+    def __init__(self, app: App, tls_cert: Path | None = None, tls_key: Path | None = None) -> None:
         self._app = app
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # strangers' garbage is no news
         super().__init__(
             uvicorn.Config(
                 app,
-                http=Http,
-                ws=WebSocket,
+                http=HttpProtocol,
+                ws=WebSocketProtocol,
                 backlog=BACKLOG,
                 log_config=None,  # an access log would hold addresses, and a token given in one
                 access_log=False,

@@ -8,7 +8,7 @@ DEFAULT_PORT: Final = 55433
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ServeSettings:
     """What a server allows. A `token` of "" lets everybody in; a `port` of 0 takes a free one, any
     other 0 is no limit."""
 

@@ -12,7 +12,7 @@ EVENT_LIMIT: Final = 8 * 1024 * 1024  # bytes of one event; an endless one must 
 _BOM: Final = b"\xef\xbb\xbf"
 
 
-def frame(data: bytes, event_id: bytes = b"") -> bytes:
+def sse_frame(data: bytes, event_id: bytes = b"") -> bytes:
     """One event on the stream. `data` is JSON on one line; without an id the cursor stays.
 
     A bare CR in JSON can only be white space, but it would end the line here.
@@ -38,7 +38,7 @@ class ServerEvent:
     last_event_id: str = ""
 
 
-class Decoder:
+class SseDecoder:
     """Feed it the bytes as they come, cut anywhere; it answers whole events.
 
     `last_event_id` and `retry_ms` (None until the server names one) are for the reconnection.

@@ -24,7 +24,7 @@ class StageState:
     mark: Mark
     began: float  # on the view's clock
     seconds: float  # when it is over
-    said: Mapping[str, Any]  # data of its last stage_update
+    data: Mapping[str, Any]  # data of its last stage_update
     progress: Mapping[str, Any]
 
 

@@ -13,7 +13,7 @@ from vidgen.paths import Home
 from vidgen.progress.accuracy import Accuracy, Forecast, accuracy, forecast
 from vidgen.progress.experience import work_of
 from vidgen.progress.past import TAIL, PastRun, StageTime, past_runs
-from vidgen.progress.store import read_events
+from vidgen.progress.store import iter_events
 
 RUNS: Final = 200  # the newest; older ones were made by older programs
 JUDGED: Final = 50  # of them, how many estimates are judged
@@ -65,7 +65,7 @@ def statistics(home: Home, limit: int = RUNS) -> Stats:
     """The newest `limit` runs that are over, together."""
     runs = past_runs(home, limit)
     whole = [run for run in runs if run.seconds is not None][-JUDGED:]
-    read = (forecast(read_events(home.task(run.task_id).events)) for run in whole)
+    read = (forecast(iter_events(home.task(run.task_id).events)) for run in whole)
     forecasts = tuple(found for found in read if found)
     return Stats(
         len(runs),

@@ -18,8 +18,8 @@ from vidgen.errors import InputError, SetupError, VidgenError
 from vidgen.events import DURABLE, END_STATES, Envelope, State
 from vidgen.files import NO_SPACE, sync_folder
 from vidgen.paths import Home, TaskFolder
-from vidgen.progress.lines import last_whole, line_of, parsed, read_at
-from vidgen.progress.lock import Held, Lock, is_held
+from vidgen.progress.lines import bytes_between, last_whole, line_of, parse_line
+from vidgen.progress.lock import Lock, LockHeld, is_held
 
 SYNC_SECONDS: Final = 1.0  # how old an ordinary event may get before it is on the disk itself
 POLL_SECONDS: Final = 0.05
@@ -48,7 +48,7 @@ class TaskLog:
         self._broken: OSError | None = None
         self._unsynced = threading.Event()
         self._closing = threading.Event()
-        self._syncer = threading.Thread(target=self._keep_synced, name="log-sync", daemon=True)
+        self._syncer = threading.Thread(target=self._sync_loop, name="log-sync", daemon=True)
 
     @property
     def last(self) -> Envelope | None:
@@ -64,13 +64,13 @@ class TaskLog:
     @property
     def progress(self) -> float:
         """The percentage the run had reached: where a resumed one goes on."""
-        return max(0.0, *map(percent, read_events(self.folder.events)), 0.0)
+        return max(0.0, *map(percent, iter_events(self.folder.events)), 0.0)
 
     def __enter__(self) -> "TaskLog":
         try:
             self.folder.root.mkdir(parents=True, exist_ok=True)
             self._lock.__enter__()
-        except Held as held:
+        except LockHeld as held:
             raise InputError(
                 "The run {task} is being worked on by another process ({pid}).",
                 hint="Wait until it ends, or end that process; then try again.",
@@ -79,12 +79,12 @@ class TaskLog:
                 pid=held.pid or "?",
             ) from held
         except OSError as error:
-            raise refused(self.folder.root, error) from error
+            raise write_error(self.folder.root, error) from error
         try:
             self._open()
         except OSError as error:
             self._lock.__exit__(None, None, None)
-            raise refused(self.folder.events, error) from error
+            raise write_error(self.folder.events, error) from error
         self._syncer.start()
         return self
 
@@ -110,14 +110,14 @@ class TaskLog:
         if not envelopes:
             return
         if self._broken:
-            raise refused(self.folder.events, self._broken)
+            raise write_error(self.folder.events, self._broken)
         block = b"".join([line_of(envelope) for envelope in envelopes])
         self._settled = False  # until the next line but two; Ctrl-C may strike in between
         try:
             self._append(block)
         except OSError as error:
             self._settle()
-            raise refused(self.folder.events, error) from error
+            raise write_error(self.folder.events, error) from error
         self._last = envelopes[-1]
         self._settled = True
         if not DURABLE.isdisjoint([envelope.event_type for envelope in envelopes]):
@@ -136,9 +136,9 @@ class TaskLog:
         except OSError as error:
             # The kernel may have dropped the pages: asking again would only pretend.
             self._broken = error
-            raise refused(self.folder.events, error) from error
+            raise write_error(self.folder.events, error) from error
 
-    def _keep_synced(self) -> None:
+    def _sync_loop(self) -> None:
         while not self._closing.wait(SYNC_SECONDS):
             self._unsynced.wait()
             self._unsynced.clear()
@@ -162,7 +162,7 @@ class TaskLog:
     def _settle(self) -> None:
         """Find the end of the last whole event; put what is behind it aside."""
         size, self._last = last_whole(self._fd)
-        torn = read_at(self._fd, size, os.fstat(self._fd).st_size)
+        torn = bytes_between(self._fd, size, os.fstat(self._fd).st_size)
         if torn:
             # On a full disk the torn half is not worth keeping.
             with contextlib.suppress(OSError), (self.folder.root / "events.torn").open("ab") as f:
@@ -171,7 +171,7 @@ class TaskLog:
         self._settled = True
 
 
-def refused(path: Path, error: OSError) -> VidgenError:
+def write_error(path: Path, error: OSError) -> VidgenError:
     """What to tell a person when the disk did not take what was written."""
     if error.errno in NO_SPACE:
         return SetupError(
@@ -189,7 +189,7 @@ def refused(path: Path, error: OSError) -> VidgenError:
     )
 
 
-def read_events(path: Path, after: int = 0) -> Iterator[Envelope]:
+def iter_events(path: Path, after: int = 0) -> Iterator[Envelope]:
     """The stored events with `seq` > `after`, in order. A torn or broken line is passed over."""
     try:
         file = path.open("rb")
@@ -197,7 +197,7 @@ def read_events(path: Path, after: int = 0) -> Iterator[Envelope]:
         return
     with file:
         for line in file:
-            event = parsed(line)
+            event = parse_line(line)
             if event and event.seq > after:
                 yield event
 
@@ -212,7 +212,7 @@ def follow(
         while True:
             is_live = is_running(folder)  # asked before reading: nothing is written after a no
             *lines, rest = (rest + file.read()).split(b"\n")
-            for event in filter(None, (parsed(line + b"\n") for line in lines)):
+            for event in filter(None, (parse_line(line + b"\n") for line in lines)):
                 last = event
                 if event.seq > after:
                     yield event
@@ -262,20 +262,20 @@ class Summary:
         return value if isinstance(value, dict) else {}
 
 
-def list_tasks(home: Home) -> list[Summary]:
+def list_runs(home: Home) -> list[Summary]:
     """Every run that has at least one event, newest first."""
     tasks = str(home.tasks)
     found = (_summary(f"{tasks}{os.sep}{name}") for name in _names(home))
     return sorted((s for s in found if s), key=lambda s: (s.began, s.root), reverse=True)
 
 
-def find_task(home: Home, prefix: str) -> TaskFolder:
+def find_run(home: Home, prefix: str) -> TaskFolder:
     """The one run whose id begins with `prefix`; "last" is the newest.
 
     Raises InputError when there is none, or several.
     """
     if prefix == "last":
-        newest = list_tasks(home)
+        newest = list_runs(home)
         names = [newest[0].task_id] if newest else []
     else:
         names = sorted(name for name in _names(home) if prefix and name.startswith(prefix))

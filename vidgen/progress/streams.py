@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Final
 
 from vidgen.events import Envelope, timestamp
 from vidgen.progress import sse
-from vidgen.progress.gate import Places
+from vidgen.progress.gate import ConnectionLimit
 from vidgen.progress.hub import Hub
 from vidgen.progress.tail import Tail
-from vidgen.progress.watcher import Batch, Connection, Cut, Message, Send, Watcher
+from vidgen.progress.watcher import Batch, Connection, ConnectionCut, Message, Send, Subscriber
 
 Receive = Callable[[], Awaitable[Message]]
 
@@ -74,7 +74,7 @@ def _body(content: bytes, *, more: bool = True) -> Message:
     return {"type": "http.response.body", "body": content, "more_body": more}
 
 
-class TaskStream(Watcher):
+class TaskStream(Subscriber):
     """The events of one task; ends with the task."""
 
     __slots__ = ()
@@ -82,15 +82,16 @@ class TaskStream(Watcher):
     def messages(self, tail: Tail, lines: Sequence[bytes], seqs: Sequence[int]) -> Batch:
         epoch = tail.epoch.encode()
         frames = [
-            sse.frame(line, b"%b-%d" % (epoch, seq)) for line, seq in zip(lines, seqs, strict=True)
+            sse.sse_frame(line, b"%b-%d" % (epoch, seq))
+            for line, seq in zip(lines, seqs, strict=True)
         ]
         return [(_body(b"".join(frames)), seqs[-1])] if frames else []
 
     def note(self, tail: Tail | None, event_type: str, data: Mapping[str, Any]) -> Message:
         content = note_bytes(tail, event_type, data)
         if tail is None or event_type != "reset":
-            return _body(sse.frame(content))
-        return _body(sse.frame(content, self.event_id(tail, tail.last_seq)))
+            return _body(sse.sse_frame(content))
+        return _body(sse.sse_frame(content, self.event_id(tail, tail.last_seq)))
 
     def event_id(self, tail: Tail, seq: int) -> bytes:
         return f"{tail.epoch}-{seq}".encode() if tail.epoch else b""
@@ -113,7 +114,8 @@ class SeveralStream(TaskStream):
 
     def messages(self, tail: Tail, lines: Sequence[bytes], seqs: Sequence[int]) -> Batch:
         frames = [
-            sse.frame(line, self.event_id(tail, seq)) for line, seq in zip(lines, seqs, strict=True)
+            sse.sse_frame(line, self.event_id(tail, seq))
+            for line, seq in zip(lines, seqs, strict=True)
         ]
         return [(_body(b"".join(frames)), seqs[-1])] if frames else []
 
@@ -138,7 +140,7 @@ class AllStream(SeveralStream):
         self._newest = max(self._newest, tail.snapshot.began)
         return b",".join(filter(None, (super().event_id(tail, seq), b"~" + self._newest.encode())))
 
-    def ended(self, tail: Tail) -> None:
+    def on_end(self, tail: Tail) -> None:
         self._hub.part(self, tail)
 
     def is_over(self) -> bool:
@@ -152,7 +154,7 @@ class Stream:
     watcher: TaskStream
     places: Mapping[Tail, int | None]  # where each log begins
     hub: Hub
-    slots: Places
+    slots: ConnectionLimit
     address: str
     origin: str = ""  # another site that may read it
 
@@ -168,7 +170,9 @@ class Stream:
             for tail, after in self.places.items():
                 self.hub.join(self.watcher, tail, after)
             self.places = {}
-            with contextlib.suppress(Cut):  # its socket is aborted; that is a disconnect too
+            with contextlib.suppress(
+                ConnectionCut
+            ):  # its socket is aborted; that is a disconnect too
                 await self.watcher.catch_up()
             while (await receive())["type"] != "http.disconnect":
                 pass  # a body that nobody asked for

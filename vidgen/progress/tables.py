@@ -14,7 +14,7 @@ from rich.text import Text
 
 from vidgen.messages import say
 from vidgen.progress.accuracy import MOMENTS
-from vidgen.progress.fitting import cut_path
+from vidgen.progress.fitting import shorten_path
 from vidgen.progress.rows import ASCII, STYLES, UNICODE, Glyphs
 from vidgen.progress.words import (
     advice,
@@ -28,7 +28,7 @@ from vidgen.progress.words import (
 
 if TYPE_CHECKING:
     from vidgen.progress.accuracy import Accuracy
-    from vidgen.progress.history import Run, Said, Step, Timeline
+    from vidgen.progress.history import LogLine, Run, Timeline, TimelineRow
     from vidgen.progress.stats import StageStats, Stats
 
 NARROW: Final = 60
@@ -122,12 +122,12 @@ def print_timeline(told: "Timeline", language: str) -> None:
     out.print(_steps_table(told.steps, language, out))
     if told.said:
         out.print()
-        print_said(told.said, language)
+        print_log(told.said, language)
     out.print()
     _print_end(told, language, out)
 
 
-def _steps_table(steps: Sequence["Step"], language: str, out: Console) -> Table:
+def _steps_table(steps: Sequence["TimelineRow"], language: str, out: Console) -> Table:
     """A row per stage; the bar says when it ran, on a scale of the whole run."""
     table = _grid()
     table.add_column(width=1)
@@ -145,13 +145,13 @@ def _steps_table(steps: Sequence["Step"], language: str, out: Console) -> Table:
     return table
 
 
-def _took(step: "Step", language: str) -> Text:
+def _took(step: "TimelineRow", language: str) -> Text:
     if step.status in ("skipped", "reused"):
         return Text(say(f"live.{step.status}", None, language), "dim")
     return Text(duration(step.seconds, language))
 
 
-def _bar(step: "Step", whole: float, cells: int, out: Console) -> Text:
+def _bar(step: "TimelineRow", whole: float, cells: int, out: Console) -> Text:
     if not whole or step.status in ("skipped", "reused"):
         return Text("")
     first = round(step.began / whole * cells)
@@ -159,7 +159,7 @@ def _bar(step: "Step", whole: float, cells: int, out: Console) -> Text:
     return Text(" " * min(first, cells - 1) + _glyphs(out).full * size, "cyan")
 
 
-def print_said(said: Sequence["Said"], language: str) -> None:
+def print_log(said: Sequence["LogLine"], language: str) -> None:
     out = console()
     table = _grid()
     table.add_column(no_wrap=True, style="dim")
@@ -299,5 +299,5 @@ def _path(path: str, cells: int, out: Console) -> Text:
     file = Path(path)
     shown = file.name if file.parent == Path.cwd() else path
     uri = file.as_uri() if file.is_absolute() else ""
-    text = cut_path(harmless(shown), cells, _glyphs(out).cut)
+    text = shorten_path(harmless(shown), cells, _glyphs(out).cut)
     return Text(text, Style(link=uri) if uri else "")

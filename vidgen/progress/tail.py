@@ -72,16 +72,16 @@ class Tail:
         return len(self._seqs)
 
     @property
-    def has_ended(self) -> bool:
+    def is_over(self) -> bool:
         """The log's last event is a terminal one (a resumed run goes on behind it)."""
         return self.snapshot.last_type in TERMINAL
 
-    def read(self) -> Change:
+    def poll(self) -> Change:
         """Take in what was written since, at most READ_BYTES of it."""
         try:
             found = self.folder.events.stat()
         except (FileNotFoundError, NotADirectoryError):
-            return self._lost()
+            return self._on_missing()
         if self._fd >= 0 and not self._is_same(found):
             self._forget()
             self._open()
@@ -94,7 +94,7 @@ class Tail:
     def _open(self) -> None:
         self._fd = os.open(self.folder.events, os.O_RDONLY | getattr(os, "O_BINARY", 0))
 
-    def _lost(self) -> Change:
+    def _on_missing(self) -> Change:
         had_log = self._fd >= 0
         self._forget()
         if not self.folder.root.is_dir():
@@ -109,10 +109,10 @@ class Tail:
         if found.st_size < self._offset:
             return False
         last = self._last_line
-        return not last or _read_at(self._fd, len(last), self._starts[-1]) == last
+        return not last or _bytes_at(self._fd, len(last), self._starts[-1]) == last
 
     def _take(self) -> Change:
-        block = _read_at(self._fd, READ_BYTES, self._offset)
+        block = _bytes_at(self._fd, READ_BYTES, self._offset)
         stop = block.rfind(b"\n") + 1
         before, start = len(self._seqs), self._offset
         for line in block[:stop].split(b"\n"):
@@ -136,7 +136,7 @@ class Tail:
             return
         if event.seq <= self.last_seq:
             return
-        if self.has_ended:
+        if self.is_over:
             self.resumed_after = self.last_seq
         if not self.epoch:
             self.epoch = epoch_of(self.task_id, event.timestamp)
@@ -201,7 +201,7 @@ class Tail:
         first = self._starts[place]
         last = place + count - 1
         wanted = self._starts[last] + self._sizes[last] - first
-        block = _read_at(self._fd, wanted, first) if self._fd >= 0 else b""
+        block = _bytes_at(self._fd, wanted, first) if self._fd >= 0 else b""
         if len(block) < wanted:
             raise OSError(f"the log of {self.task_id} lost bytes it had")
         return [
@@ -215,6 +215,6 @@ def epoch_of(task_id: str, first_timestamp: str) -> str:
     return hashlib.sha256(f"{task_id} {first_timestamp}".encode()).hexdigest()[:8]
 
 
-def _read_at(fd: int, size: int, offset: int) -> bytes:
+def _bytes_at(fd: int, size: int, offset: int) -> bytes:
     os.lseek(fd, offset, os.SEEK_SET)  # Windows has no pread
     return os.read(fd, size)

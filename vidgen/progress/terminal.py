@@ -67,7 +67,7 @@ def _colours(stream: TextIO, environ: Mapping[str, str]) -> ColorSystem | None:
 
 
 @lru_cache(maxsize=512)
-def styled(text: str, style: str, colours: ColorSystem | None) -> str:
+def apply_style(text: str, style: str, colours: ColorSystem | None) -> str:
     """The text in a style like "bold cyan"; without colours bold and dim are left."""
     if not style or not text:
         return text
@@ -162,12 +162,12 @@ class Terminal:
         if self.is_gone:
             return
         try:
-            self._stream.write(self._spelled(text))
+            self._stream.write(self._transliterate(text))
             self._stream.flush()
         except (OSError, ValueError):
             self.is_gone = True
 
-    def _spelled(self, text: str) -> str:
+    def _transliterate(self, text: str) -> str:
         """In letters that the stream has: the usual codes for others would break the lines."""
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
         if text.isascii() or encoding.lower().startswith("utf"):

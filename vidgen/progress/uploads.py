@@ -10,7 +10,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
-from vidgen.progress.gate import Refusal
+from vidgen.progress.gate import ApiError
 from vidgen.settings import Options
 
 UPLOAD_BYTES: Final = 256 * 1024 * 1024  # of a whole request
@@ -58,17 +58,17 @@ class Order:
     options: Mapping[str, str]
 
 
-async def received(request: Request, folder: Path) -> Order:
+async def receive_upload(request: Request, folder: Path) -> Order:
     """Read the form into `folder`. Raises Refusal."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise Refusal(415, "not_multipart", "Send a form with the files `photo` and `voice`.")
-    limited = Request(request.scope, _limited(request.receive, UPLOAD_BYTES))
+        raise ApiError(415, "not_multipart", "Send a form with the files `photo` and `voice`.")
+    limited = Request(request.scope, _limit(request.receive, UPLOAD_BYTES))
     try:
         form = await limited.form(max_files=2, max_fields=len(FREE), max_part_size=64 * 1024)
-    except Refusal:
+    except ApiError:
         raise
     except Exception as error:  # the parser's own errors, and Starlette's around them
-        raise Refusal(400, "bad_form", "The form cannot be read.") from error
+        raise ApiError(400, "bad_form", "The form cannot be read.") from error
     try:
         return await _order(form, folder)
     finally:
@@ -81,16 +81,16 @@ async def _order(form: FormData, folder: Path) -> Order:
         if isinstance(value, UploadFile):
             files[name] = value
         else:
-            options[name] = _checked(name, value)
+            options[name] = _check_option(name, value)
     if set(files) != {"photo", "voice"}:
-        raise Refusal(400, "bad_form", "Send exactly the files `photo` and `voice`.")
+        raise ApiError(400, "bad_form", "Send exactly the files `photo` and `voice`.")
     folder.mkdir(parents=True)
-    photo = await _kept(files["photo"], folder, "photo", _PHOTOS)
-    voice = await _kept(files["voice"], folder, "voice", _VOICES)
+    photo = await _store_file(files["photo"], folder, "photo", _PHOTOS)
+    voice = await _store_file(files["voice"], folder, "voice", _VOICES)
     return Order(photo, voice, options)
 
 
-def _limited(receive: Receive, most: int) -> Receive:
+def _limit(receive: Receive, most: int) -> Receive:
     left = most
 
     async def receiving() -> Message:
@@ -98,22 +98,22 @@ def _limited(receive: Receive, most: int) -> Receive:
         message = await receive()
         left -= len(message.get("body", b""))
         if left < 0:
-            raise Refusal(413, "too_large", f"A request may have {most >> 20} MB.")
+            raise ApiError(413, "too_large", f"A request may have {most >> 20} MB.")
         return message
 
     return receiving
 
 
-def _checked(name: str, text: str) -> str:
+def _check_option(name: str, text: str) -> str:
     """The value as a flag takes it."""
     option = next((field for field in fields(Options) if field.name == name), None)
     if option is None or name not in FREE:
-        raise Refusal(400, "bad_option", f"There is no option {name[:40]!r} here.")
+        raise ApiError(400, "bad_option", f"There is no option {name[:40]!r} here.")
     about: Mapping[str, Any] = option.metadata
     if about["choices"] and text not in about["choices"]:
-        raise Refusal(400, "bad_option", f"`{name}` is one of {', '.join(about['choices'])}.")
+        raise ApiError(400, "bad_option", f"`{name}` is one of {', '.join(about['choices'])}.")
     if name == "background" and not _BACKGROUND.fullmatch(text):
-        raise Refusal(400, "bad_option", "`background` is keep, blur, transparent or #rrggbb.")
+        raise ApiError(400, "bad_option", "`background` is keep, blur, transparent or #rrggbb.")
     if about["least"] is not None or about["most"] is not None:
         _check_number(name, text, about)
     return text
@@ -126,19 +126,19 @@ def _check_number(name: str, text: str, about: Mapping[str, Any]) -> None:
         number = float("nan")
     least, most = about["least"], about["most"]
     if not (least is None or number >= least) or not (most is None or number <= most):
-        raise Refusal(400, "bad_option", f"`{name}` is a number from {least} to {most}.")
+        raise ApiError(400, "bad_option", f"`{name}` is a number from {least} to {most}.")
     if number != number:
-        raise Refusal(400, "bad_option", f"`{name}` is a number.")
+        raise ApiError(400, "bad_option", f"`{name}` is a number.")
 
 
-async def _kept(
+async def _store_file(
     file: UploadFile, folder: Path, name: str, kinds: tuple[tuple[bytes, int, str], ...]
 ) -> Path:
     """The file under a harmless name that ends as its content says."""
     head = await file.read(16)
     ending = next((end for mark, at, end in kinds if head[at : at + len(mark)] == mark), "")
     if not ending:
-        raise Refusal(415, "bad_file", f"The {name} is of no kind that is known here.")
+        raise ApiError(415, "bad_file", f"The {name} is of no kind that is known here.")
     await file.seek(0)
     target = folder / f"{_harmless(file.filename or '') or name}{ending}"
     if target.exists():

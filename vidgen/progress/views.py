@@ -26,7 +26,7 @@ class View(Protocol):
 
 
 @contextmanager
-def shown(
+def open_views(
     mode: str | None = None,
     *,
     title: str = "",
@@ -67,7 +67,7 @@ def choose(
     an unknown mode, and for tty off a terminal.
     """
     stream = stderr or sys.stderr
-    mode = resolved(mode, stream, environ)
+    mode = resolve_mode(mode, stream, environ)
     if mode == "tty":
         from vidgen.progress.live import Live
 
@@ -94,7 +94,7 @@ def choose(
     return RawJson(stdout or sys.stdout.buffer) if mode == "rawjson" else Quiet()
 
 
-def resolved(mode: str | None, stderr: TextIO, environ: Mapping[str, str] = os.environ) -> str:
+def resolve_mode(mode: str | None, stderr: TextIO, environ: Mapping[str, str] = os.environ) -> str:
     """tty, plain, rawjson or quiet."""
     mode = mode or environ.get(VARIABLE) or "auto"
     if mode not in MODES:

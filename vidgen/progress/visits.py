@@ -10,7 +10,7 @@ GRACE_SECONDS: Final = 1.0  # for a page that has just heard of the end
 MOST_SECONDS: Final = 8.0  # a slow line must not keep the run from ending
 
 
-class Visits:
+class Drain:
     """Whether somebody was here lately, and fetches a film right now."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -18,7 +18,7 @@ class Visits:
         self._seen_at = float("-inf")
         self._films = 0
 
-    def seen(self) -> None:
+    def touch(self) -> None:
         """Somebody came or went."""
         self._seen_at = self._clock()
 

@@ -34,11 +34,11 @@ class Connection(Protocol):
     def abort(self) -> None: ...
 
 
-class Cut(Exception):  # noqa: N818  # an order, no error
+class ConnectionCut(Exception):  # noqa: N818  # an order, no error
     """The watcher is too slow; it may come back with its cursor."""
 
 
-class Watcher:
+class Subscriber:
     """What one stream has got of each log, and how to bring it the rest.
 
     Caught up, it is pushed to directly, without a task of its own. While its socket is full, or
@@ -81,7 +81,7 @@ class Watcher:
         """End the stream in good order; `reason` is "" or "stopping"."""
         raise NotImplementedError
 
-    def ended(self, tail: Tail) -> None:
+    def on_end(self, tail: Tail) -> None:
         """The run has ended, and the watcher knows."""
 
     def is_over(self) -> bool:
@@ -91,7 +91,7 @@ class Watcher:
     def has_all(self) -> bool:
         """Whether every run it watches has ended, and it knows all of them to the end."""
         return not (self._voided or self._gone) and all(
-            tail.has_ended and seq >= tail.last_seq for tail, seq in self.positions.items()
+            tail.is_over and seq >= tail.last_seq for tail, seq in self.positions.items()
         )
 
     # What the hub calls
@@ -113,7 +113,7 @@ class Watcher:
         self._gone = {**self._gone, tail: data}
         self.resume()
 
-    def push(self, tail: Tail, shared: "Shared") -> None:
+    def push(self, tail: Tail, shared: "SharedBatch") -> None:
         """New events are in the log. Called for each watcher, 15,000 times a second."""
         if self._is_busy or self.is_closed or tail not in self.positions:
             return
@@ -127,8 +127,8 @@ class Watcher:
                 self.resume()
                 return
             self.positions[tail] = seq
-        if tail.has_ended:
-            self.ended(tail)
+        if tail.is_over:
+            self.on_end(tail)
             if self.is_over():
                 self.resume()
 
@@ -151,10 +151,10 @@ class Watcher:
         """Go on at the watcher's own pace until it has caught up."""
         if not self._is_busy and not self.is_closed:
             self._is_busy = True
-            self._pump = asyncio.get_running_loop().create_task(self._pumped())
+            self._pump = asyncio.get_running_loop().create_task(self._run_pump())
 
-    async def _pumped(self) -> None:
-        with contextlib.suppress(Cut):
+    async def _run_pump(self) -> None:
+        with contextlib.suppress(ConnectionCut):
             await self.catch_up()
         self._pump = None
 
@@ -181,15 +181,15 @@ class Watcher:
         try:
             while not self.is_closed and await self._step():
                 await asyncio.sleep(0)
-        except Cut:
-            self.cut()
+        except ConnectionCut:
+            self.abort()
             raise
         except Exception:  # the connection has just gone
             self.is_closed = True
         self._is_busy, self._is_slow, self._targets = False, False, _NOTHING
         for tail in tuple(self.positions):
-            if tail.has_ended:
-                self.ended(tail)
+            if tail.is_over:
+                self.on_end(tail)
         if not self.is_closed and self.is_over():
             await self.end()
 
@@ -239,7 +239,7 @@ class Watcher:
             return places
         fresh = tail.without_stale(places)
         if tail.size(fresh) > BACKLOG_BYTES:
-            raise Cut
+            raise ConnectionCut
         return fresh
 
     async def say(self, tail: Tail | None, event_type: str, data: Mapping[str, Any]) -> None:
@@ -260,7 +260,7 @@ class Watcher:
                     return await act()
             except TimeoutError:
                 if self._waiting_bytes() >= before:
-                    raise Cut from None
+                    raise ConnectionCut from None
 
     def _waiting_bytes(self) -> int:
         return self._connection.waiting_bytes() if self._connection else 0
@@ -270,10 +270,10 @@ class Watcher:
         self.is_closed = True
         try:
             await self._wait_for(lambda: self.finish(reason))
-        except Cut:
-            self.cut()
+        except ConnectionCut:
+            self.abort()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """End the connection now, whatever is still on its way."""
         self.is_closed = self.was_cut = True
         if self._connection:
@@ -286,14 +286,14 @@ class Watcher:
             self._pump.cancel()
 
 
-class Shared:
+class SharedBatch:
     """The messages for a batch of new events, made once for all watchers at the same place."""
 
     def __init__(self, tail: Tail) -> None:
         self._tail = tail
-        self._made: dict[tuple[type[Watcher], int], Batch | None] = {}
+        self._made: dict[tuple[type[Subscriber], int], Batch | None] = {}
 
-    def batch(self, watcher: Watcher, position: int) -> Batch | None:
+    def batch(self, watcher: Subscriber, position: int) -> Batch | None:
         """What is behind `position`; None when that is too much to send at once."""
         if not watcher.shares:
             return self._make(watcher, position)
@@ -302,7 +302,7 @@ class Shared:
             self._made[key] = self._make(watcher, position)
         return self._made[key]
 
-    def _make(self, watcher: Watcher, position: int) -> Batch | None:
+    def _make(self, watcher: Subscriber, position: int) -> Batch | None:
         tail = self._tail
         places = tail.after(position)
         if tail.size(places) > CHUNK_BYTES:

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from vidgen.events import Envelope, timestamp
 from vidgen.messages import say, user_language
 from vidgen.progress import client
-from vidgen.progress.client import Link, Told
-from vidgen.progress.views import View, choose, resolved
+from vidgen.progress.client import HostEvent, Link
+from vidgen.progress.views import View, choose, resolve_mode
 
 SAID: Final = {"lost": "WARNING", "polling": "INFO", "waiting": "INFO", "connected": "INFO"}
 BROKEN_OFF: Final = {"interrupted": "page.watch_interrupted", "deleted": "page.deleted"}
@@ -37,11 +37,11 @@ def show(
     Raises InputError or SetupError when a host refuses or was never reached.
     """
     stream = stderr or sys.stderr
-    chosen = resolved(mode, stream)
+    chosen = resolve_mode(mode, stream)
     if len(urls) > 1 and chosen == "tty":
         chosen = "plain"
     with contextlib.ExitStack() as stack:
-        shown = _Shown(chosen, stream, stdout, stack, is_one=len(urls) == 1)
+        shown = _HostViews(chosen, stream, stdout, stack, is_one=len(urls) == 1)
         told = client.watch(
             urls, task, token=token, until=until, certificate=certificate, on_link=shown.link
         )
@@ -50,7 +50,7 @@ def show(
     return shown.exit_code
 
 
-class _Shown:
+class _HostViews:
     """The view of each host, opened when it is first needed."""
 
     def __init__(
@@ -75,17 +75,17 @@ class _Shown:
     def exit_code(self) -> int:
         return max((client.exit_code(last) for last in self._last.values()), default=4)
 
-    def take(self, one: Told) -> None:
+    def take(self, one: HostEvent) -> None:
         self._last[one.host] = one.envelope
         view = self._view(one.host, one.title)
         code = BROKEN_OFF.get(one.envelope.event_type)
         if self._mode in ("rawjson", "quiet"):
             view(one.envelope)
         elif code is None:
-            view(located(one))
+            view(with_urls(one))
         else:
-            if hasattr(view, "interrupted"):
-                view.interrupted()
+            if hasattr(view, "interrupt"):
+                view.interrupt()
             values = {"host": one.host, "command": one.envelope.data.get("resume_command", "")}
             self._say(one.host, "ERROR", code, values)
 
@@ -110,14 +110,16 @@ class _Shown:
     def _view(self, host: str, title: str = "") -> View:
         view = self._views.get(host)
         if view is None:
-            stream = self._stream if self._is_one else cast(TextIO, _Named(self._stream, host))
+            stream = (
+                self._stream if self._is_one else cast(TextIO, _PrefixStream(self._stream, host))
+            )
             view = choose(self._mode, language=user_language(), title=title, says_errors=True,
                           stderr=stream, stdout=self._stdout)  # fmt: skip
             self._views[host] = self._stack.enter_context(view)
         return self._views[host]
 
 
-def located(one: Told) -> Envelope:
+def with_urls(one: HostEvent) -> Envelope:
     """The event with the files of the run's machine as addresses of its server.
 
     A file that lies on this machine keeps its path: a server of `run --serve` ends with its run.
@@ -134,7 +136,7 @@ def _is_file(path: str) -> bool:
     return os.path.isfile(path)  # noqa: PTH113  # Path's raises for a stranger's odd names
 
 
-class _Named:
+class _PrefixStream:
     """A stream whose every line begins with the host's name."""
 
     def __init__(self, stream: TextIO, host: str) -> None:

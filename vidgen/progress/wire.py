@@ -28,7 +28,7 @@ RATE_LEAST_SECONDS: Final = 0.2  # a rate over less than this is noise
 
 
 @dataclass(frozen=True, slots=True)
-class Remaining:
+class Eta:
     """How long a run still takes. `basis` is "history", "rate" or "learning" (nothing known yet).
 
     `seconds` is the expected time, `upper_seconds` the bound that three runs of four keep.
@@ -39,7 +39,7 @@ class Remaining:
     basis: str
 
 
-Estimate = Callable[[Event], Remaining | None]
+Estimate = Callable[[Event], Eta | None]
 
 
 class Wire:
@@ -76,7 +76,7 @@ class Wire:
                     **self._remaining(event),
                 }
             case StageEnded():
-                return "stage_update", self._ended(event)
+                return "stage_update", self._stage_end(event)
             case Log():
                 return "log", self._sentence(event.code, event.metadata) | {"level": event.level}
             case Resource():
@@ -84,11 +84,11 @@ class Wire:
             case Preview():
                 return "preview", self._preview(event)
             case Failed():
-                return "error", self._failed(event)
+                return "error", self._failure(event)
             case Completed():
-                return "complete", self._completed(event)
+                return "complete", self._completion(event)
             case RunCancelled():
-                return "cancelled", self._cancelled(event)
+                return "cancelled", self._cancellation(event)
 
     def _reach(self, stage: str, share: float) -> None:
         first, last = self._shares.get(stage, (0.0, 0.0))
@@ -135,7 +135,7 @@ class Wire:
             data["transfer_eta_seconds"] = _tenths((event.total - event.done) / data["rate"])
         return data | self._remaining(event)
 
-    def _ended(self, event: StageEnded) -> Data:
+    def _stage_end(self, event: StageEnded) -> Data:
         self._stage = event.stage
         self._reach(event.stage, 1.0)
         data = self._sentence(event.code or f"stage.{event.stage}", event.metadata)
@@ -168,7 +168,7 @@ class Wire:
             "bytes": event.bytes,
         }
 
-    def _failed(self, event: Failed) -> Data:
+    def _failure(self, event: Failed) -> Data:
         return {
             "stage": "failed",
             "failed_stage": self._stage,
@@ -186,7 +186,7 @@ class Wire:
             "trace_id": event.trace_id,
         }
 
-    def _completed(self, event: Completed) -> Data:
+    def _completion(self, event: Completed) -> Data:
         self._stage, self._progress = "complete", 100.0
         peaks = {f"peak_{name}": value for name, value in self._peaks.items()}
         return self._sentence("stage.complete", peaks | dict(event.metadata)) | {
@@ -195,7 +195,7 @@ class Wire:
             "duration_seconds": round(event.duration_seconds, 3),
         }
 
-    def _cancelled(self, event: RunCancelled) -> Data:
+    def _cancellation(self, event: RunCancelled) -> Data:
         stopped_in, self._stage = self._stage, "cancelled"
         return self._sentence("stage.cancelled", event.metadata) | {
             "cancelled_stage": stopped_in,

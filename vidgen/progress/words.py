@@ -68,7 +68,7 @@ def duration(seconds: float, language: str = "en") -> str:
     return _long(round(seconds), language)
 
 
-def expected(seconds: float, language: str = "en") -> str:
+def estimate_text(seconds: float, language: str = "en") -> str:
     """A time foretold, said no finer than it is known: 8 s, 45 s, 1 min 20 s, 12 min."""
     if seconds < 60:
         return label("seconds", language, s=f"{max(1, round(seconds))}")
@@ -92,14 +92,14 @@ def remaining(seconds: float | None, upper: float | None, language: str = "en") 
         return ""
     if seconds < 1:
         return label("nearly", language)
-    about = expected(seconds, language)
-    most = expected(upper, language) if upper is not None and upper > seconds else about
+    about = estimate_text(seconds, language)
+    most = estimate_text(upper, language) if upper is not None and upper > seconds else about
     if most == about:
         return label("about", language, eta=about)
     return label("about_at_most", language, eta=about, upper=most)
 
 
-def counted(data: Mapping[str, Any], language: str = "en") -> str:
+def count_text(data: Mapping[str, Any], language: str = "en") -> str:
     """What is done of what: 123/250 frames, 3.1/7.3 MB. Empty when there is nothing to count,
     without the unit when `language` is empty."""
     done, total, unit = data.get("done"), data.get("total"), str(data.get("unit", ""))

@@ -10,19 +10,19 @@ from typing import Any, Final
 import orjson
 
 from vidgen.progress.aggregate import aggregate
-from vidgen.progress.gate import Refusal
+from vidgen.progress.gate import ApiError
 from vidgen.progress.hub import Hub
-from vidgen.progress.listing import Listing, is_task_id
+from vidgen.progress.listing import RunIndex, is_task_id
 from vidgen.progress.streams import Cursor, note_bytes
 from vidgen.progress.tail import Tail
-from vidgen.progress.watcher import Batch, Connection, Cut, Message, Send, Watcher
+from vidgen.progress.watcher import Batch, Connection, ConnectionCut, Message, Send, Subscriber
 
 MOST_TASKS: Final = 100  # that one connection may subscribe to
 Receive = Callable[[], Awaitable[Message]]
 Open = Callable[[str], Awaitable[Tail]]  # raises Refusal
 
 
-class Socketed(Watcher):
+class SocketStream(Subscriber):
     """One event is one text message."""
 
     __slots__ = ("ends",)
@@ -49,8 +49,8 @@ def _text(line: bytes) -> Message:
     return {"type": "websocket.send", "text": line.decode("utf-8", "replace")}
 
 
-async def serve_socket(
-    watcher: Socketed,
+async def serve_websocket(
+    watcher: SocketStream,
     tail: Tail | None,
     cursor: Cursor | None,
     conversation: "Conversation",
@@ -68,8 +68,8 @@ async def serve_socket(
             hub.join(watcher, tail, cursor.place(tail) if cursor else 0)
         await watcher.catch_up()
         await conversation.hold(receive)
-    except Cut:
-        watcher.cut()
+    except ConnectionCut:
+        watcher.abort()
     finally:
         hub.dismiss(watcher)
 
@@ -81,7 +81,7 @@ def _about(tail: Tail) -> dict[str, Any]:
 class Conversation:
     """What the other side says: JSON objects whose `type` (or `action`) names a command."""
 
-    def __init__(self, watcher: Socketed, hub: Hub, listing: Listing, open_: Open) -> None:
+    def __init__(self, watcher: SocketStream, hub: Hub, listing: RunIndex, open_: Open) -> None:
         self.hub = hub
         self._watcher = watcher
         self._listing = listing
@@ -99,7 +99,7 @@ class Conversation:
         while (message := await receive())["type"] != "websocket.disconnect":
             try:
                 await self._obey(message.get("text") or message.get("bytes") or "")
-            except Refusal as refusal:
+            except ApiError as refusal:
                 said = {"code": refusal.code, "message": refusal.message}
                 await self._watcher.say(None, "refused", said)
 
@@ -107,19 +107,19 @@ class Conversation:
         try:
             said = orjson.loads(text)
         except ValueError:
-            raise Refusal(400, "not_json", "A message must be a JSON object.") from None
+            raise ApiError(400, "not_json", "A message must be a JSON object.") from None
         if not isinstance(said, dict):
-            raise Refusal(400, "not_json", "A message must be a JSON object.")
+            raise ApiError(400, "not_json", "A message must be a JSON object.")
         command = self._commands.get(str(said.get("type") or said.get("action") or ""))
         if command is None:
-            raise Refusal(400, "unknown_command", f"Commands: {', '.join(self._commands)}.")
+            raise ApiError(400, "unknown_command", f"Commands: {', '.join(self._commands)}.")
         await command(said)
 
     async def _subscribe(self, said: dict[str, Any]) -> None:
         cursor = _cursor(said.get("after"))
         for task_id in _task_ids(said):
             if len(self._watcher.positions) >= MOST_TASKS:
-                raise Refusal(429, "too_many", f"At most {MOST_TASKS} tasks on one connection.")
+                raise ApiError(429, "too_many", f"At most {MOST_TASKS} tasks on one connection.")
             tail = await self._open(task_id)
             if tail not in self._watcher.positions:
                 await self._watcher.say(tail, "subscribed", _about(tail))
@@ -154,9 +154,9 @@ def _task_ids(said: dict[str, Any], otherwise: Sequence[str] = ()) -> list[str]:
     named = said.get("task_ids", said.get("task_id", otherwise))
     names = [named] if isinstance(named, str) else named
     if not isinstance(names, list | tuple) or len(names) > MOST_TASKS:
-        raise Refusal(400, "bad_task_id", f"task_ids must be a list of at most {MOST_TASKS}.")
+        raise ApiError(400, "bad_task_id", f"task_ids must be a list of at most {MOST_TASKS}.")
     if not names or not all(isinstance(name, str) and is_task_id(name) for name in names):
-        raise Refusal(400, "bad_task_id", "A task id is a UUID.")
+        raise ApiError(400, "bad_task_id", "A task id is a UUID.")
     return list(names)
 
 
@@ -166,4 +166,4 @@ def _cursor(after: Any) -> Cursor | None:
     try:
         return Cursor.parse(str(after))
     except ValueError:
-        raise Refusal(400, "bad_cursor", "`after` is not a cursor of a stream.") from None
+        raise ApiError(400, "bad_cursor", "`after` is not a cursor of a stream.") from None

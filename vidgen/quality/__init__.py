@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.quality.following import Envelope, best_lag, correlation, envelope, followed
-from vidgen.quality.watching import Watched, blinks, hear, watch
+from vidgen.quality.following import LoudnessEnvelope, best_lag, correlate, correlation, envelope
+from vidgen.quality.watching import Tracking, blinks, hear, track
 
 LEAST_FRAMES: Final = 45  # with a face, or nothing is said about the film
 NO_SPREAD: Final = 1e-6  # dB: what rounding leaves of silence
@@ -26,17 +26,17 @@ MOST_LAG: Final = 0.060  # seconds
 ROOM: Final = 0.3  # seconds of sound on both sides of a window, for the lags
 
 __all__ = [
-    "Envelope",
+    "LoudnessEnvelope",
     "Quality",
-    "Watched",
+    "Tracking",
     "blinks",
+    "correlate",
     "correlation",
     "envelope",
-    "followed",
     "hear",
     "judge",
-    "judged",
-    "watch",
+    "judge_windows",
+    "track",
 ]
 
 
@@ -72,17 +72,17 @@ def judge(
     """
     from vidgen.faces import LandmarkNet
 
-    def looked_at(window: tuple[float, int]) -> Watched:
+    def track_window(window: tuple[float, int]) -> Tracking:
         start, count = window
         net = LandmarkNet(landmark_model)  # one for each thread
-        return watch(video, net, start=start, frames=count, face=face).only_seen()
+        return track(video, net, start=start, frames=count, face=face).only_seen()
 
     with ThreadPoolExecutor(2, thread_name_prefix="judge") as pool:
-        parts = [part for part in pool.map(looked_at, _windows(video, frames)) if len(part)]
-    return judged(parts, [_heard(video, part) for part in parts])
+        parts = [part for part in pool.map(track_window, _windows(video, frames)) if len(part)]
+    return judge_windows(parts, [_voice_envelope(video, part) for part in parts])
 
 
-def judged(parts: Sequence[Watched], heard: Sequence[Envelope]) -> Quality:
+def judge_windows(parts: Sequence[Tracking], heard: Sequence[LoudnessEnvelope]) -> Quality:
     """The verdict over windows of one film, each with the loudness on the film's own clock."""
     seen = sum(len(part) for part in parts)
     if seen < LEAST_FRAMES:
@@ -95,7 +95,7 @@ def judged(parts: Sequence[Watched], heard: Sequence[Envelope]) -> Quality:
         "blinks": sum(blinks(part) for part in parts),
         "frames": seen,
     }
-    spread = max(sound.spread for sound in heard)
+    spread = max(sound.deviation for sound in heard)
     if spread < LEAST_SPREAD:
         return Quality(None, "no_sound" if spread < NO_SPREAD else "flat_voice", **measured)
     r, lag, best = _together(parts, heard)
@@ -115,7 +115,9 @@ def _reason(span: float, r: float, lag: float, best: float) -> str:
     return "unrelated" if r < LEAST_R else ""
 
 
-def _together(parts: Sequence[Watched], heard: Sequence[Envelope]) -> tuple[float, float, float]:
+def _together(
+    parts: Sequence[Tracking], heard: Sequence[LoudnessEnvelope]
+) -> tuple[float, float, float]:
     """r at zero lag, best lag in seconds and r there, over all windows at once."""
 
     def at(lag: float) -> float:
@@ -143,10 +145,10 @@ def _windows(video: Path, frames: int) -> list[tuple[float, int]]:
     return [(0.2 * seconds, frames // 2), (0.6 * seconds, frames - frames // 2)]
 
 
-def _heard(video: Path, part: Watched) -> Envelope:
+def _voice_envelope(video: Path, part: Tracking) -> LoudnessEnvelope:
     """The loudness around one window, on the film's clock."""
     start = max(0.0, float(part.times[0]) - ROOM)
     samples, rate = hear(video, start, float(part.times[-1]) + ROOM)
     if not len(samples):
-        return Envelope(np.zeros(2), start)
-    return envelope(samples, rate).moved(start)
+        return LoudnessEnvelope(np.zeros(2), start)
+    return envelope(samples, rate).shift(start)

@@ -22,7 +22,7 @@ LAGS: Final = 0.25  # seconds searched to either side
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope:
+class LoudnessEnvelope:
     """Loudness in dB every 5 ms, clipped `RANGE` below its 95th percentile."""
 
     decibels: Array  # (N,)
@@ -32,15 +32,15 @@ class Envelope:
         """The loudness at `times`, seconds."""
         return np.interp(times - self.start, np.arange(len(self.decibels)) * STEP, self.decibels)
 
-    def reversed(self) -> "Envelope":
-        return Envelope(self.decibels[::-1], self.start)
+    def backwards(self) -> "LoudnessEnvelope":
+        return LoudnessEnvelope(self.decibels[::-1], self.start)
 
-    def moved(self, seconds: float) -> "Envelope":
+    def shift(self, seconds: float) -> "LoudnessEnvelope":
         """The same loudness, `seconds` later."""
-        return Envelope(self.decibels, self.start + seconds)
+        return LoudnessEnvelope(self.decibels, self.start + seconds)
 
     @property
-    def spread(self) -> float:
+    def deviation(self) -> float:
         """Standard deviation, dB: near 0 nothing can be followed."""
         return float(self.decibels.std())
 
@@ -52,10 +52,10 @@ class Envelope:
         return [(start, end) for start, end in spans if end - start >= least]
 
 
-def envelope(samples: Floats, rate: int) -> Envelope:
+def envelope(samples: Floats, rate: int) -> LoudnessEnvelope:
     """The loudness of 60–8000 Hz in windows of 25 ms every 5 ms."""
     if len(samples) < 0.05 * rate:
-        return Envelope(np.full(2, -90.0))
+        return LoudnessEnvelope(np.full(2, -90.0))
     filtered = _band(samples, rate, BAND[0], min(BAND[1], 0.45 * rate))
     power = np.concatenate([[0.0], np.cumsum(np.square(filtered))])
     centres = np.arange(int(len(samples) / rate / STEP) + 1) * STEP * rate
@@ -63,7 +63,7 @@ def envelope(samples: Floats, rate: int) -> Envelope:
     high = np.clip(centres + WINDOW / 2 * rate, 0, len(samples)).astype(int)
     mean = (power[high] - power[low]) / np.maximum(high - low, 1)
     decibels = 10 * np.log10(np.maximum(mean, 0) + 1e-9)
-    return Envelope(np.maximum(decibels, np.percentile(decibels, 95) - RANGE))
+    return LoudnessEnvelope(np.maximum(decibels, np.percentile(decibels, 95) - RANGE))
 
 
 def _band(samples: Floats, rate: int, low: float, high: float) -> Array:
@@ -78,7 +78,7 @@ def _band(samples: Floats, rate: int, low: float, high: float) -> Array:
     return np.fft.irfft(passed, size)[: len(samples)]
 
 
-def correlation(opening: Array, times: Array, voice: Envelope, lag: float = 0.0) -> float:
+def correlation(opening: Array, times: Array, voice: LoudnessEnvelope, lag: float = 0.0) -> float:
     """Pearson's r of the opening with the loudness `lag` seconds before; 0 when one is flat."""
     loudness = voice.at(times - lag)
     if opening.std() < 1e-9 or loudness.std() < 1e-9:
@@ -86,7 +86,7 @@ def correlation(opening: Array, times: Array, voice: Envelope, lag: float = 0.0)
     return float(np.corrcoef(opening, loudness)[0, 1])
 
 
-def followed(opening: Array, times: Array, voice: Envelope) -> tuple[float, float]:
+def correlate(opening: Array, times: Array, voice: LoudnessEnvelope) -> tuple[float, float]:
     """r at zero lag, and the lag in seconds of the best r (positive: the mouth is late)."""
     lag = best_lag(lambda lag: correlation(opening, times, voice, lag))
     return correlation(opening, times, voice), lag

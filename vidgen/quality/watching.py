@@ -30,7 +30,7 @@ GUESSES: Final = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class Tracking:
     """One face over consecutive frames; arrays are (N,) and 0 where the face was lost."""
 
     times: Array  # seconds, the frames' centres
@@ -42,21 +42,21 @@ class Watched:
     def __len__(self) -> int:
         return len(self.times)
 
-    def only_seen(self) -> "Watched":
+    def only_seen(self) -> "Tracking":
         keep = self.seen
-        return Watched(
+        return Tracking(
             self.times[keep], self.opening[keep], self.width[keep], self.eyes[keep], keep[keep]
         )
 
 
-def watch(
+def track(
     video: Path,
     net: LandmarkNet,
     *,
     start: float = 0.0,
     frames: int | None = None,
     face: Sequence[float] | None = None,
-) -> Watched:
+) -> Tracking:
     """At most `frames` frames from the key frame at or before `start` seconds on.
 
     `face` is the box (left, top, right, bottom, pixels) to begin at; without it likely places are
@@ -69,11 +69,11 @@ def watch(
         if found is None and (previous is not None or len(rows) % 10 == 0):
             found = first_face(rgb, net, face)  # a lost face is not searched in every frame
         previous = found
-        rows.append((time, *(_measured(found) if found else (0.0, 0.0, 0.0, 0.0))))
+        rows.append((time, *(_measure(found) if found else (0.0, 0.0, 0.0, 0.0))))
     table = np.array(rows, dtype=np.float64).reshape(-1, 5)
     times, opening, width, eyes, ratio = table.T
     scale = float(np.median(ratio[ratio > 0])) if (ratio > 0).any() else 1.0
-    return Watched(times, opening * scale, width * scale, eyes, ratio > 0)
+    return Tracking(times, opening * scale, width * scale, eyes, ratio > 0)
 
 
 def pictures(video: Path, start: float, frames: int | None) -> Iterator[tuple[float, Pixels]]:
@@ -123,7 +123,7 @@ def first_face(
     return best
 
 
-def _measured(face: Landmarks) -> tuple[float, float, float, float]:
+def _measure(face: Landmarks) -> tuple[float, float, float, float]:
     """Opening, mouth's width (both in eye distances), eyes' opening, eye distance in Hf."""
     points = face.points[:, :2]
 
@@ -140,7 +140,7 @@ def _measured(face: Landmarks) -> tuple[float, float, float, float]:
     )
 
 
-def blinks(watched: Watched, depth: float = 0.80) -> int:
+def blinks(watched: Tracking, depth: float = 0.80) -> int:
     """How often both eyes fell under `depth` of their usual opening."""
     if not len(watched):
         return 0
@@ -171,12 +171,12 @@ def hear(video: Path, start: float, end: float) -> tuple[Floats, int]:
                 break
             for part in resampler.resample(frame):
                 sound = np.asarray(part.to_ndarray(), np.float32).reshape(-1)
-                _put(samples, sound, round((at - start) * rate))
+                _paste(samples, sound, round((at - start) * rate))
                 at += part.samples / rate
         return samples, rate
 
 
-def _put(samples: Floats, part: Floats, place: int) -> None:
+def _paste(samples: Floats, part: Floats, place: int) -> None:
     """Write `part` into `samples` from `place` on, as far as it falls inside."""
     first, last = max(0, place), min(len(samples), place + len(part))
     if last > first:

@@ -10,7 +10,7 @@ from vidgen.work import Box, Cutout, Frames, Pixels, Speech, Subject
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class MotionOptions:
     """How the speaker should move. The scales are 1 for the usual amount, 0 switches off."""
 
     fps: Fraction = Fraction(25)
@@ -49,7 +49,7 @@ class Renderer(Protocol):
     def name(self) -> str: ...
 
     def perform(
-        self, subject: Subject, cutout: Cutout, speech: Speech, look: Look
+        self, subject: Subject, cutout: Cutout, speech: Speech, look: MotionOptions
     ) -> AbstractContextManager[Performance]: ...
 
 
@@ -74,5 +74,5 @@ class FaceSource(Protocol):
     """Gives a renderer a face to lay over its own: a network's mouth on a head that lives."""
 
     def paint(
-        self, subject: Subject, cutout: Cutout, speech: Speech, look: Look, scale: int = 1
+        self, subject: Subject, cutout: Cutout, speech: Speech, look: MotionOptions, scale: int = 1
     ) -> AbstractContextManager[FacePainter]: ...

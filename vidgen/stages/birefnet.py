@@ -15,7 +15,7 @@ import numpy as np
 from vidgen.device import (
     GPU_EXTRA,
     first_that_fits,
-    freed,
+    free,
     has_package,
     is_out_of_memory,
     usable_cores,
@@ -44,7 +44,7 @@ class Variant:
     side: int = SIDE
 
 
-def ways(large: Variant | None, lite: Variant | None, device: str) -> tuple[Variant, ...]:
+def variants(large: Variant | None, lite: Variant | None, device: str) -> tuple[Variant, ...]:
     """What to try on this device, best first; each needs less memory than the one before.
 
     `large` or `lite` may be missing. The CPU takes the lite one, small unless it has many cores.
@@ -53,19 +53,19 @@ def ways(large: Variant | None, lite: Variant | None, device: str) -> tuple[Vari
     if not device.startswith("cuda") and device != "mps":
         known = known[-1:]
         if usable_cores() < MANY_CORES:
-            return tuple(_sized(one, CPU_SIDE) for one in known)
-    smallest = [_sized(one, CPU_SIDE) for one in known[-1:]]
+            return tuple(_at_side(one, CPU_SIDE) for one in known)
+    smallest = [_at_side(one, CPU_SIDE) for one in known[-1:]]
     return (*known, *smallest)
 
 
-def _sized(variant: Variant, side: int) -> Variant:
+def _at_side(variant: Variant, side: int) -> Variant:
     return Variant(variant.name, variant.weights, variant.params, side)
 
 
 class BiRefNet:
     """The matte of the person in a box. Loads its weights once; falls back to less on no memory.
 
-    `variants` are tried in order, see `ways`. A smaller one is told in a `log` event.
+    `variants` are tried in order, see `variants`. A smaller one is told in a `log` event.
     """
 
     name = "birefnet"
@@ -97,11 +97,11 @@ class BiRefNet:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        freed(self.device)  # here and not above: the error's traceback holds the tensors
+        free(self.device)  # here and not above: the error's traceback holds the tensors
 
     def release(self) -> None:
         self._network = self._loaded = None
-        freed(self.device)
+        free(self.device)
 
     def matte(self, rgb: Pixels, person: Box) -> Floats:
         """Coverage 0–1 (H, W) of what stands in front within `person` and some room round it.
@@ -112,16 +112,19 @@ class BiRefNet:
         cut = np.ascontiguousarray(rgb[top:bottom, left:right])
         whole = np.zeros(rgb.shape[:2], np.float32)
         whole[top:bottom, left:right] = first_that_fits(
-            self.variants, lambda variant: self._seen(cut, variant), self._told, self.device
+            self.variants,
+            lambda variant: self._predict(cut, variant),
+            self._warn_smaller,
+            self.device,
         )
         return whole
 
-    def _told(self, variant: Variant) -> None:
+    def _warn_smaller(self, variant: Variant) -> None:
         self.release()
         values = {"model": variant.name, "side": variant.side}
         self.emit(Log("WARNING", "matte.smaller", values))
 
-    def _seen(self, rgb: Pixels, variant: Variant) -> Floats:
+    def _predict(self, rgb: Pixels, variant: Variant) -> Floats:
         self._ready(variant)
         matte = self._forward(rgb, variant.side)
         if np.isfinite(matte).all():
@@ -150,7 +153,7 @@ class BiRefNet:
 
     def _ready(self, variant: Variant) -> None:
         with self._loading:
-            if self._loaded is None or _sized(self._loaded, 0) != _sized(variant, 0):
+            if self._loaded is None or _at_side(self._loaded, 0) != _at_side(variant, 0):
                 self._network = self._loaded = None
                 network = load_network(variant.weights, variant.params)
                 network = network.half() if self.precision == "float16" else network
@@ -205,10 +208,10 @@ def load_network(weights: Path, params: Mapping[str, Any]) -> Any:
             name=weights.parent.name,
             reason=str(error),
         ) from error
-    return _filled(Network, BiRefNetConfig(**params), state, weights).eval()
+    return _load_weights(Network, BiRefNetConfig(**params), state, weights).eval()
 
 
-def _filled(network: Any, config: Any, state: Mapping[str, Any], weights: Path) -> Any:
+def _load_weights(network: Any, config: Any, state: Mapping[str, Any], weights: Path) -> Any:
     """nobg's `from_origin` renames the authors' weights, but only logs what does not fit."""
     from torch import nn
 

@@ -16,12 +16,12 @@ from vidgen.errors import InputError
 from vidgen.events import Emit, Log, StageProgress
 from vidgen.faces import FaceDetector, LandmarkNet, Landmarks, head_pose
 from vidgen.settings import Options
-from vidgen.stages.framing import Crop, Scene, choose_crop, cut_out
+from vidgen.stages.framing import Crop, Scene, choose_framing, crop_frame
 from vidgen.stages.people import (
     Candidate,
     faceless,
     is_readable,
-    numbers,
+    number_people,
     others,
     person_of,
     pick,
@@ -86,9 +86,9 @@ class Detect:
         if turns:
             photo = replace(photo, rgb=np.ascontiguousarray(np.rot90(photo.rgb, turns)))
             emit(Log("INFO", "detect.turned", {"degrees": turns * 90}))
-        chosen = self._chosen(candidates, photo, emit)
+        chosen = self._choose(candidates, photo, emit)
         emit(StageProgress(NAME, 2, 3, "steps"))
-        subject, crop = self._framed(photo, candidates, chosen, emit)
+        subject, crop = self._frame(photo, candidates, chosen, emit)
         notes = {
             "backend": self.people.name if self.people else "centerface",
             "model": "face_landmark",
@@ -96,7 +96,7 @@ class Detect:
             "work": round(photo.rgb.shape[0] * photo.rgb.shape[1] / 1e6, 3),
             "work_unit": "megapixels",
             "load_seconds": round(load_seconds, 3),
-            **_told(candidates, chosen, crop, subject),
+            **_metadata(candidates, chosen, crop, subject),
         }
         return work.plus(photo, subject, Notes(notes, "detect.done"))
 
@@ -134,10 +134,10 @@ class Detect:
         faces = sorted(self.faces.detect(rgb, threshold), key=lambda face: -weight(face, rgb))
         persons = self.people(rgb, threshold) if self.people else ()
         found = [Candidate(face, person_of(face, persons, rgb)) for face in faces]
-        read = [self._read(rgb, one) for one in found[:MOST_READ]]
+        read = [self._with_landmarks(rgb, one) for one in found[:MOST_READ]]
         return read + found[MOST_READ:] + faceless(persons, faces, rgb)
 
-    def _read(self, rgb: Pixels, candidate: Candidate) -> Candidate:
+    def _with_landmarks(self, rgb: Pixels, candidate: Candidate) -> Candidate:
         """With its landmarks, or with the reason why it cannot be animated."""
         face = candidate.face
         landmarks = self.landmarks.find(rgb, face.box, face.roll) if face else None
@@ -164,7 +164,7 @@ class Detect:
 
     # Who speaks
 
-    def _chosen(self, candidates: list[Candidate], photo: Photo, emit: Emit) -> int:
+    def _choose(self, candidates: list[Candidate], photo: Photo, emit: Emit) -> int:
         """Index of the speaker. Raises InputError when that person cannot be animated."""
         index = pick(candidates, self.options.person, photo.rgb.shape[1])
         first = index
@@ -177,19 +177,19 @@ class Detect:
         if problem is not None:
             raise problem
         if index != first:
-            counted = numbers(candidates)
+            counted = number_people(candidates)
             told = {"number": counted[index], "passed": counted[first]}
             emit(Log("INFO", "detect.next_best", told))
         return index
 
     def _sure(self, rgb: Pixels, candidate: Candidate) -> Candidate:
         if candidate.landmarks is None and candidate.problem is None:
-            return self._read(rgb, candidate)
+            return self._with_landmarks(rgb, candidate)
         return candidate
 
     # How the film shows the speaker
 
-    def _framed(
+    def _frame(
         self, photo: Photo, candidates: list[Candidate], chosen: int, emit: Emit
     ) -> tuple[Subject, Crop]:
         speaker = candidates[chosen]
@@ -198,15 +198,15 @@ class Detect:
         height, width = photo.rgb.shape[:2]
         faces = tuple(one.face.box for one in candidates if one.face and one is not speaker)
         scene = Scene(width, height, speaker.landmarks.centre, speaker.landmarks.height, faces)
-        crop = choose_crop(scene, self.options.framing, self.options.aspect)
+        crop = choose_framing(scene, self.options.framing, self.options.aspect)
         size = crop.size(self.options.height, self.options.aspect)
         _warn_of_size(crop, size, emit)
-        points = _moved(speaker.landmarks.points, crop, size)
+        points = _move_points(speaker.landmarks.points, crop, size)
         subject = Subject(
-            cut_out(photo.rgb, crop, size),
+            crop_frame(photo.rgb, crop, size),
             points,
             _box_of(points, size),
-            _moved_box(speaker.person.box, crop, size),
+            _move_box(speaker.person.box, crop, size),
             tuple(one.person for one in candidates),
             chosen,
         )
@@ -234,12 +234,12 @@ class Detect:
 def _looks(rgb: Pixels) -> Iterator[tuple[int, Pixels]]:
     """The photo, brightened, and turned a quarter, three quarters, half anticlockwise."""
     yield 0, rgb
-    yield 0, _brightened(rgb)
+    yield 0, _brighten(rgb)
     for turns in (1, 3, 2):
         yield turns, np.ascontiguousarray(np.rot90(rgb, turns))
 
 
-def _brightened(rgb: Pixels) -> Pixels:
+def _brighten(rgb: Pixels) -> Pixels:
     """Shadows lifted, and local contrast made even (CLAHE), for faces in the dark."""
     import cv2
 
@@ -266,11 +266,11 @@ def _warn_of_size(crop: Crop, size: tuple[int, int], emit: Emit) -> None:
         emit(Log("WARNING", "detect.soft", told))
 
 
-def _told(
+def _metadata(
     candidates: Sequence[Candidate], chosen: int, crop: Crop, subject: Subject
 ) -> dict[str, Any]:
     """What the stage's last event says of the people and the framing. Boxes in photo pixels."""
-    counted = numbers(candidates)
+    counted = number_people(candidates)
     yaw, pitch, roll = head_pose(subject.landmarks)
     people = [
         {
@@ -297,7 +297,7 @@ def _told(
 # From photo pixels to the film's
 
 
-def _moved(points: Floats, crop: Crop, size: tuple[int, int]) -> Floats:
+def _move_points(points: Floats, crop: Crop, size: tuple[int, int]) -> Floats:
     """(468, 3) landmarks; a pixel's middle stays its middle."""
     scale = np.array([size[0] / crop.width, size[1] / crop.height], np.float32)
     moved = points.copy()
@@ -306,19 +306,19 @@ def _moved(points: Floats, crop: Crop, size: tuple[int, int]) -> Floats:
     return moved
 
 
-def _moved_box(box: Box, crop: Crop, size: tuple[int, int]) -> Box:
+def _move_box(box: Box, crop: Crop, size: tuple[int, int]) -> Box:
     across, down = size[0] / crop.width, size[1] / crop.height
     x0, y0 = (box[0] - crop.left) * across, (box[1] - crop.top) * down
     x1, y1 = (box[2] - crop.left) * across, (box[3] - crop.top) * down
-    return _clipped((x0, y0, x1, y1), size)
+    return _clip((x0, y0, x1, y1), size)
 
 
 def _box_of(points: Floats, size: tuple[int, int]) -> Box:
     (x0, y0), (x1, y1) = points[:, :2].min(0).tolist(), points[:, :2].max(0).tolist()
-    return _clipped((x0, y0, x1, y1), size)
+    return _clip((x0, y0, x1, y1), size)
 
 
-def _clipped(box: tuple[float, float, float, float], size: tuple[int, int]) -> Box:
+def _clip(box: tuple[float, float, float, float], size: tuple[int, int]) -> Box:
     x0, y0, x1, y1 = box
     width, height = size
     left, top = min(max(0, math.floor(x0)), width - 1), min(max(0, math.floor(y0)), height - 1)

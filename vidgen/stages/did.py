@@ -17,12 +17,12 @@ from vidgen.files import sha256_of
 from vidgen.media import Encoding, encoding_for
 from vidgen.renderers.did import result, uploads
 from vidgen.renderers.did.client import Client, LinkExpired
-from vidgen.renderers.did.estimate import LAST, Past
+from vidgen.renderers.did.estimate import LAST, PastTalks
 from vidgen.renderers.did.key import Account
 from vidgen.renderers.did.order import Order, OrderBook, Result
-from vidgen.renderers.did.ordering import configuration, placed, settled
-from vidgen.renderers.did.patience import Patience
-from vidgen.renderers.did.waiting import PROCESSING, awaited
+from vidgen.renderers.did.ordering import configuration, place, settle
+from vidgen.renderers.did.patience import Timing
+from vidgen.renderers.did.waiting import PROCESSING, poll_talk
 from vidgen.renderers.did.wire import Talk, Uploaded
 from vidgen.work import Cutout, Film, Folder, Notes, Photo, Speech, Subject, Work
 
@@ -40,7 +40,7 @@ class DidUpload:
 
     account: Account
     task_id: str
-    patience: Patience = field(default_factory=Patience)
+    patience: Timing = field(default_factory=Timing)
 
     @property
     def name(self) -> str:
@@ -59,14 +59,14 @@ class DidUpload:
         if replaced and replaced.talk_id and not replaced.result:
             emit(Log("WARNING", "did.replaced", {"talk": replaced.talk_id}))
         if order.talk_id and not order.failed:
-            return _reused(work, order)
+            return _reuse(work, order)
         with Client(self.account, emit, self.patience) as client:
-            order = settled(client, book, order, emit)
+            order = settle(client, book, order, emit)
             if order.talk_id:
-                return _reused(work, order)
+                return _reuse(work, order)
             needed, left = _credits(client, speech.seconds)
             files = (uploads.picture(rgb), uploads.voice(speech))
-            order = _sent(client, book, order, files, emit)
+            order = _send(client, book, order, files, emit)
         notes = Notes(
             {
                 "backend": "d-id",
@@ -89,8 +89,8 @@ class DidProcessing:
     """
 
     account: Account
-    patience: Patience = field(default_factory=Patience)
-    past: Past = field(default_factory=Past)
+    patience: Timing = field(default_factory=Timing)
+    past: PastTalks = field(default_factory=PastTalks)
     format: str = "mp4"  # of the video that the film will be part of
 
     @property
@@ -105,9 +105,9 @@ class DidProcessing:
         with Client(self.account, emit, self.patience) as client:
             if not had:
                 order, talk = _bought(client, book, order, seconds, emit, self.past)
-                order = _fetched(client, book, order, talk, folder, seconds, emit)
+                order = _fetch(client, book, order, talk, folder, seconds, emit)
             if not self.account.keep and not order.is_cleaned:
-                order = _cleaned(client, book, order, emit)
+                order = _clean_up(client, book, order, emit)
         film = _film(order, folder, work, encoding_for(self.format), emit)
         notes = Notes(
             {
@@ -123,13 +123,13 @@ class DidProcessing:
         return work.plus(order, film, notes)
 
 
-def _reused(work: Work, order: Order) -> Work:
+def _reuse(work: Work, order: Order) -> Work:
     return work.plus(order, Notes({"backend": "d-id"}, "did.reused", "reused"))
 
 
 def _credits(client: Client, seconds: float) -> tuple[int, float]:
     """(needed, left). Raises RenderError when there are too few."""
-    needed, left = uploads.credits_needed(seconds), client.credits_left()
+    needed, left = uploads.credit_cost(seconds), client.credits_left()
     if left < needed:
         raise RenderError(
             "The voice costs {needed} D-ID credits, the account has {left:g}.",
@@ -141,11 +141,11 @@ def _credits(client: Client, seconds: float) -> tuple[int, float]:
     return needed, left
 
 
-def _sent(
+def _send(
     client: Client,
     book: OrderBook,
     order: Order,
-    files: tuple[uploads.Upload, uploads.Upload],
+    files: tuple[uploads.Payload, uploads.Payload],
     emit: Emit,
 ) -> Order:
     """The order with both files at D-ID, noted one by one; what is there still is not sent."""
@@ -163,7 +163,7 @@ def _sent(
     return order
 
 
-def _lives(upload: Uploaded | None, patience: Patience) -> bool:
+def _lives(upload: Uploaded | None, patience: Timing) -> bool:
     """Whether D-ID still holds the file."""
     return upload is not None and 0 <= patience.wall() - upload.at < patience.uploads_live
 
@@ -177,23 +177,23 @@ def _intact(order: Order, folder: Path) -> bool:
 
 
 def _bought(
-    client: Client, book: OrderBook, order: Order, seconds: float, emit: Emit, past: Past
+    client: Client, book: OrderBook, order: Order, seconds: float, emit: Emit, past: PastTalks
 ) -> tuple[Order, Talk]:
     """The order and its talk, which is done."""
     is_new = not order.talk_id
-    with _left_behind(book, emit):
+    with _cancel_notice(book, emit):
         if is_new:
-            order = placed(client, book, order, emit)
+            order = place(client, book, order, emit)
             emit(Log("INFO", "did.ordered", {"talk": order.talk_id}))
         began = client.patience.clock()
-        talk = awaited(client, book, order, seconds, emit, past.expected(seconds), is_new)
+        talk = poll_talk(client, book, order, seconds, emit, past.wait_seconds(seconds), is_new)
     if is_new:
         past.remember(seconds, client.patience.clock() - began)
     return order, talk
 
 
 @contextmanager
-def _left_behind(book: OrderBook, emit: Emit) -> Iterator[None]:
+def _cancel_notice(book: OrderBook, emit: Emit) -> Iterator[None]:
     """Say what happens at D-ID when somebody ends the run: they have no way to cancel."""
     try:
         yield
@@ -202,7 +202,7 @@ def _left_behind(book: OrderBook, emit: Emit) -> Iterator[None]:
         raise
 
 
-def _fetched(
+def _fetch(
     client: Client,
     book: OrderBook,
     order: Order,
@@ -213,7 +213,7 @@ def _fetched(
 ) -> Order:
     """The order with its result in `folder`, checked."""
 
-    def told(here: int, total: int) -> None:
+    def on_progress(here: int, total: int) -> None:
         part = here / total if total else 0.0
         done = 100 * LAST + 8 * min(1.0, part)
         emit(StageProgress(PROCESSING, done, 100, "percent", "did.fetching", {"bytes": here}))
@@ -221,8 +221,8 @@ def _fetched(
     file = folder / f"d-id-{order.attempt}.mp4"
     for fetch in range(FETCHES):
         try:
-            client.download(talk.result_url, file, told)
-            result.checked(file, seconds)
+            client.download(talk.result_url, file, on_progress)
+            result.check_film(file, seconds)
         except LinkExpired:
             emit(Log("INFO", "did.link_expired", {"fetch": fetch + 1}))
         except RenderError as error:
@@ -241,7 +241,7 @@ def _fetched(
     )
 
 
-def _cleaned(client: Client, book: OrderBook, order: Order, emit: Emit) -> Order:
+def _clean_up(client: Client, book: OrderBook, order: Order, emit: Emit) -> Order:
     """Remove the video and both files at D-ID. What cannot be removed is said, not fatal."""
     left = []
     held = (("talks", order.talk_id), ("images", order.picture), ("audios", order.voice))
@@ -260,7 +260,7 @@ def _film(order: Order, folder: Path, work: Work, encoding: Encoding, emit: Emit
     """The result as a piece that the voice can be joined to, encoded anew only if it must be."""
     assert order.result is not None
     file = folder / order.result.file
-    found = result.checked(file, work.get(Speech).seconds)
+    found = result.check_film(file, work.get(Speech).seconds)
     height, width = work.get(Subject).frame.shape[:2]
     size = (width, height)
     if found.size != size and not result.is_same_shape(found.size, size):
@@ -270,13 +270,13 @@ def _film(order: Order, folder: Path, work: Work, encoding: Encoding, emit: Emit
     if found.size != size or not result.is_joinable(file, encoding):
         was = f"{found.size[0]}×{found.size[1]} {found.video_codec}"
         target = file.with_name(f"{file.stem}-{size[0]}x{size[1]}{encoding.suffix}")
-        found = result.encoded_anew(file, found, size, target, encoding)
+        found = result.reencode(file, found, size, target, encoding)
         now = {"width": size[0], "height": size[1], "codec": found.video_codec}
         emit(Log("INFO", "did.encoded_anew", {"was": was, **now}))
         file = target
     told = {
         "renderer": "d-id",
         "talk": order.talk_id,
-        "credits": uploads.credits_needed(work.get(Speech).seconds),
+        "credits": uploads.credit_cost(work.get(Speech).seconds),
     }
     return Film((file,), found.frame_count, found.fps, found.size, metadata=told)

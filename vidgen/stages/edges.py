@@ -16,39 +16,39 @@ EVENNESS: Final = 1e-4  # its epsilon, for colours 0–1
 NOISE: Final = 0.004  # squared colour distance that noise and compression make, colours 0–1
 
 
-def refined(
+def refine_matte(
     rgb: Pixels, coarse: Floats, face: tuple[float, float], face_height: float, smoothing: float
 ) -> Floats:
     """(H, W) 0–1: `coarse` made to follow the picture's edges, hair included.
 
     Keeps only the part in which the face is. `smoothing` scales the filter; 0 leaves it out.
     """
-    coarse = _joined(_steeper(coarse, 0.2, 0.8), face, face_height)
+    coarse = _face_component(_steeper(coarse, 0.2, 0.8), face, face_height)
     if smoothing <= 0:
         return coarse
     picture = rgb.astype(np.float32) / np.float32(255)
     radius = max(2, round(RADIUS * face_height * smoothing))
     by_colour, trust = _by_colour(picture, coarse, face_height)
-    guided = _guided(picture, coarse, radius)
+    guided = _guide_filter(picture, coarse, radius)
     # Hair is fine and of few colours. A collar may be of the background's colour, but is sharp.
     hair = _hair_zone(len(picture), face, face_height)
-    mixed = _joined(guided + hair * trust * (by_colour - guided), face, face_height)
+    mixed = _face_component(guided + hair * trust * (by_colour - guided), face, face_height)
     soft, sharp = _steeper(mixed, 0.05, 0.95), _steeper(mixed, 0.2, 0.6)
     return sharp + hair * (soft - sharp)
 
 
-def smoothed(
+def smooth_matte(
     rgb: Pixels, fine: Floats, face: tuple[float, float], face_height: float, smoothing: float
 ) -> Floats:
     """(H, W) 0–1: a matte that is fine already, settled on the picture's edges.
 
     Keeps only the part in which the face is. `smoothing` scales the filter; 0 leaves it out.
     """
-    own = _joined(fine, face, face_height)
+    own = _face_component(fine, face, face_height)
     if smoothing <= 0:
         return own
     picture = rgb.astype(np.float32) / np.float32(255)
-    return _guided(picture, own, max(1, round(FINE_RADIUS * face_height * smoothing)))
+    return _guide_filter(picture, own, max(1, round(FINE_RADIUS * face_height * smoothing)))
 
 
 def _hair_zone(height: int, face: tuple[float, float], face_height: float) -> Floats:
@@ -65,7 +65,7 @@ def _steeper(matte: Floats, low: float, high: float) -> Floats:
     return made
 
 
-def _joined(matte: Floats, face: tuple[float, float], face_height: float) -> Floats:
+def _face_component(matte: Floats, face: tuple[float, float], face_height: float) -> Floats:
     """Without what does not hang together with the face."""
     import cv2
 
@@ -86,7 +86,7 @@ def _disc(radius: float) -> Pixels:
     return made
 
 
-def _guided(picture: Floats, matte: Floats, radius: int) -> Floats:
+def _guide_filter(picture: Floats, matte: Floats, radius: int) -> Floats:
     """Guided filter with a colour guide (He and others, 2010), its coefficients computed at a
     fraction of the size (He and Sun, "Fast guided filter", 2015)."""
     import cv2

@@ -13,7 +13,7 @@ GRAIN_TILE: Final = 32  # pixels; side of the piece of background whose grain is
 MOST_GRAIN: Final = 6.0  # of 255, standard deviation; what is more is no grain but a pattern
 
 
-def extended(rgb: Pixels, left: int, top: int, right: int, bottom: int) -> Pixels:
+def extend(rgb: Pixels, left: int, top: int, right: int, bottom: int) -> Pixels:
     """`rgb` (H, W, 3) with this many more pixels on each side.
 
     Mirrored close to the edge, then smoothly on in the colours along it: a mirrored shoulder or
@@ -42,7 +42,7 @@ def extended(rgb: Pixels, left: int, top: int, right: int, bottom: int) -> Pixel
     return made
 
 
-def filled(rgb: Pixels, known: Floats) -> Pixels:
+def inpaint(rgb: Pixels, known: Floats) -> Pixels:
     """`rgb` (H, W, 3) with what is not `known` (H, W, 0–1) filled from what is around it.
 
     By pull-push (Gortler and others, "The Lumigraph", 1996), which keeps large holes smooth

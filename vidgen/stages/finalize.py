@@ -15,10 +15,10 @@ from vidgen.media import (
     Probe,
     atomic_output,
     encoding_for,
-    join,
+    free_name,
+    mux_film,
     notes_of,
     probe,
-    unused_name,
     write_poster,
 )
 from vidgen.work import Film, Notes, Speech, Video, Work
@@ -64,12 +64,12 @@ class Finalize:
         target = self._target(emit)
         encoding = encoding_for(self.format, transparent=film.has_alpha)
 
-        def told(done: int) -> None:
+        def on_progress(done: int) -> None:
             emit(StageProgress(self.name, done, film.frame_count, "frames"))
 
         with atomic_output(target, owner=self.task_id) as temporary:
             tags = _tags(self.title or target.stem, self.task_id)
-            join(film, speech, temporary, encoding, tags=tags, progress=told)
+            mux_film(film, speech, temporary, encoding, tags=tags, progress=on_progress)
             found = probe(temporary)
             _check(found, film, emit)
             size = temporary.stat().st_size
@@ -85,7 +85,7 @@ class Finalize:
 
     def _target(self, emit: Emit) -> Path:
         target = self.target.absolute()
-        free = target if self.force else unused_name(target, self._is_own)
+        free = target if self.force else free_name(target, self._is_own)
         if free != target:
             emit(Log("INFO", "finalize.renamed", {"name": target.name, "new_name": free.name}))
         return free
@@ -101,7 +101,7 @@ class Finalize:
         """
         poster = target.with_name(f"{target.stem}.poster.png")
         try:
-            poster = poster if self.force else unused_name(poster, self._is_own)
+            poster = poster if self.force else free_name(poster, self._is_own)
             with atomic_output(poster, owner=self.task_id) as temporary:
                 write_poster(film, temporary, _tags(self.title or target.stem, self.task_id))
         except VidgenError as error:

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.stages.filling import extended
+from vidgen.stages.filling import extend
 from vidgen.work import Pixels
 
 Rect = tuple[float, float, float, float]  # photo pixels: left, top, right, bottom
@@ -62,7 +62,7 @@ def _even(value: float) -> int:
     return max(2, 2 * round(value / 2))
 
 
-def choose_crop(scene: Scene, framing: str, aspect: str) -> Crop:
+def choose_framing(scene: Scene, framing: str, aspect: str) -> Crop:
     """The crop for `--framing` auto|keep|head and `--aspect` keep|1:1|9:16|16:9|4:5."""
     ratio = ASPECTS.get(aspect)
     whole = _whole(scene, ratio or scene.width / scene.height)
@@ -133,7 +133,7 @@ def _cost(scene: Scene, crop: tuple[float, float, float, float], wanted: float) 
     off_across = ((x - left) / width - 0.5) / 0.17
     invented = 1 - _part((left, top, left + width, top + height), scene.width, scene.height)
     shape = abs(math.log(width / height / wanted))
-    seen = (_seen(other, crop) for other in scene.others)
+    seen = (_visible_share(other, crop) for other in scene.others)
     crowd = sum(1.0 + part for part in seen if part > 0)
     return off_size**2 + off_down**2 + off_across**2 + invented / 0.03 + 0.8 * shape + crowd
 
@@ -146,7 +146,7 @@ def _part(rect: Rect, width: float, height: float) -> float:
     return max(0.0, across) * max(0.0, down) / max(1e-6, area)
 
 
-def _seen(face: Rect, crop: tuple[float, float, float, float]) -> float:
+def _visible_share(face: Rect, crop: tuple[float, float, float, float]) -> float:
     """The share of another person's head, a little more than the face, that a crop shows."""
     left, top, width, height = crop
     more = 0.25 * (face[3] - face[1])
@@ -154,7 +154,7 @@ def _seen(face: Rect, crop: tuple[float, float, float, float]) -> float:
     return _part(head, width, height)
 
 
-def cut_out(rgb: Pixels, crop: Crop, size: tuple[int, int]) -> Pixels:
+def crop_frame(rgb: Pixels, crop: Crop, size: tuple[int, int]) -> Pixels:
     """The crop of `rgb`, scaled to `size` (width, height). Invents what lies beyond the photo."""
     import cv2
 
@@ -168,7 +168,7 @@ def cut_out(rgb: Pixels, crop: Crop, size: tuple[int, int]) -> Pixels:
         max(0, bottom - height),
     )
     if any(beyond):
-        part = extended(part, *beyond)
+        part = extend(part, *beyond)
     if part.shape[1::-1] == size:
         return np.ascontiguousarray(part)
     shrinks = size[0] < crop.width

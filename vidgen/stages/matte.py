@@ -1,6 +1,6 @@
 """Cut the speaker out of the framed photo and prepare what is shown behind.
 
-The network that tells the person from the rest stands behind `Matter`; drawing the two
+The network that tells the person from the rest stands behind `MatteNetwork`; drawing the two
 together again is the renderer's business.
 """
 
@@ -16,8 +16,8 @@ from vidgen.faces import CHIN, FOREHEAD
 from vidgen.media import tell_cutout
 from vidgen.photo import open_photo
 from vidgen.settings import Options, colour
-from vidgen.stages.edges import foreground_colours, refined, smoothed
-from vidgen.stages.filling import filled, out_of_focus
+from vidgen.stages.edges import foreground_colours, refine_matte, smooth_matte
+from vidgen.stages.filling import inpaint, out_of_focus
 from vidgen.work import Box, Cutout, Floats, Folder, Notes, Pixels, Subject, Work
 
 NAME: Final = "birefnet_removal"
@@ -27,7 +27,7 @@ WORDS: Final = ("keep", "blur", "transparent")
 LEAST_FACE: Final = 0.6  # of the face must be in the matte, else the cut-out failed
 
 
-class Matter(Protocol):
+class MatteNetwork(Protocol):
     """Tells a person from the rest of a picture."""
 
     @property
@@ -65,14 +65,14 @@ class Matte:
 
     name = NAME
 
-    def __init__(self, model: Matter, options: Options) -> None:
+    def __init__(self, model: MatteNetwork, options: Options) -> None:
         self.model = model
         self.options = options
 
     def run(self, work: Work, emit: Emit) -> Work:
         """Raises InputError for a background that is no picture, colour or known word."""
         subject = work.get(Subject)
-        wanted = _wanted(self.options.background, subject.frame.shape[:2])
+        wanted = _background(self.options.background, subject.frame.shape[:2])
         began = time.monotonic()
         self.model.load()
         load_seconds = time.monotonic() - began
@@ -102,7 +102,7 @@ class Matte:
         x, y = subject.landmarks[[FOREHEAD, CHIN], :2].mean(0).tolist()
         coarse = self.model.matte(subject.frame, subject.person)
         emit(StageProgress(NAME, 1, 3, "steps"))
-        refine = smoothed if self.model.is_fine else refined
+        refine = smooth_matte if self.model.is_fine else refine_matte
         matte = refine(subject.frame, coarse, (x, y), face_height, self.options.smoothing)
         left, top, right, bottom = subject.face
         covered = float(matte[top:bottom, left:right].mean())
@@ -136,10 +136,10 @@ def _behind(frame: Pixels, matte: Floats, face_height: float) -> Pixels:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     hole = cv2.dilate((matte > 0.03).astype(np.float32), disc)
     soft = cv2.GaussianBlur(hole, (0, 0), max(0.5, 0.2 * HOLE * face_height))
-    return filled(frame, np.asarray(1 - np.maximum(hole, soft), np.float32))
+    return inpaint(frame, np.asarray(1 - np.maximum(hole, soft), np.float32))
 
 
-def _wanted(background: str, shape: tuple[int, ...]) -> "str | Pixels":
+def _background(background: str, shape: tuple[int, ...]) -> "str | Pixels":
     """`--background` as one of `WORDS` or as a picture (H, W, 3) of the frame's shape."""
     if background in WORDS:
         return background

@@ -108,11 +108,11 @@ def pick(candidates: Sequence[Candidate], person: str, width: int) -> int:
             return max(everybody, key=middles.__getitem__)
         case "center":
             return min(everybody, key=lambda i: abs(middles[i] - width / 2))
-    return _numbered(candidates, person)
+    return _index_of_number(candidates, person)
 
 
-def _numbered(candidates: Sequence[Candidate], person: str) -> int:
-    counted = numbers(candidates)
+def _index_of_number(candidates: Sequence[Candidate], person: str) -> int:
+    counted = number_people(candidates)
     if not (person.isascii() and person.isdigit()):
         raise InputError(
             "--person {person} is not known.",
@@ -127,12 +127,12 @@ def _numbered(candidates: Sequence[Candidate], person: str) -> int:
             code="detect.no_such_person",
             number=int(person),
             count=len(candidates),
-            people=_listed(candidates, range(len(candidates))),
+            people=_describe(candidates, range(len(candidates))),
         )
     return counted.index(int(person))
 
 
-def numbers(candidates: Sequence[Candidate]) -> list[int]:
+def number_people(candidates: Sequence[Candidate]) -> list[int]:
     """Each candidate's number, counted from 1, left to right."""
     order = sorted(range(len(candidates)), key=lambda i: candidates[i].place[0])
     return [order.index(i) + 1 for i in range(len(candidates))]
@@ -141,12 +141,12 @@ def numbers(candidates: Sequence[Candidate]) -> list[int]:
 def others(candidates: Sequence[Candidate], chosen: int) -> str:
     """`: 2 (face 113 × 195 pixels at 555, 242)`, everybody else who can speak; "" for nobody."""
     able = [i for i, one in enumerate(candidates) if i != chosen and is_readable(one)]
-    return f": {_listed(candidates, able)}" if able else ""
+    return f": {_describe(candidates, able)}" if able else ""
 
 
-def _listed(candidates: Sequence[Candidate], which: Sequence[int]) -> str:
+def _describe(candidates: Sequence[Candidate], which: Sequence[int]) -> str:
     """`1 (face 113 × 195 pixels at 555, 242), 2 (body …)`, left to right."""
-    counted = numbers(candidates)
+    counted = number_people(candidates)
     told = []
     for i in sorted(which, key=counted.__getitem__):
         one = candidates[i]
@@ -200,7 +200,7 @@ def problem_of(
             degrees=round(abs(roll)),
             others=others,
         )
-    return _cut_off(landmarks, rgb, others)
+    return _crop_problem(landmarks, rgb, others)
 
 
 def _unreadable(face: Face, others: str) -> InputError:
@@ -228,7 +228,7 @@ def _profile(degrees: int, others: str) -> InputError:
     )
 
 
-def _cut_off(landmarks: Landmarks, rgb: Pixels, others: str) -> InputError | None:
+def _crop_problem(landmarks: Landmarks, rgb: Pixels, others: str) -> InputError | None:
     height, width = rgb.shape[:2]
     points = landmarks.points[list(EYE_CORNERS + MOUTH), :2]
     if (points >= 0).all() and (points < (width, height)).all():

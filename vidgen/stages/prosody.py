@@ -36,7 +36,7 @@ class Prosody:
 
         Raises InputError for a loudness that is neither `keep` nor a number.
         """
-        self.wish = Wish(
+        self.wish = ProsodyTarget(
             _within(options.pitch, PITCH),
             _within(options.pitch_range, RANGE),
             _within(options.rate, RATE),
@@ -47,15 +47,18 @@ class Prosody:
         """The voice untouched, bit for bit, when nothing was wished; else at most -1 dBTP loud."""
         speech = work.get(Speech)
         seconds = {"work": round(speech.seconds, 3), "work_unit": "seconds"}
-        if self.wish == Wish():
+        if self.wish == ProsodyTarget():
             return work.plus(Notes({"seconds": seconds["work"]}, "prosody.kept", "skipped"))
         samples, values = speech.samples, dict[str, Any]()
         if self.wish.moves and speech.seconds >= _LEAST_SECONDS:
-            samples, values = _resynthesised(speech, self.wish, emit)
+            samples, values = _resynthesise(speech, self.wish, emit)
         emit(StageProgress(self.name, 1, 2, "steps"))
-        samples = _levelled(samples, speech.rate, self.wish.lufs)
-        levels = loudness.measured(samples, speech.rate)
-        values |= {"lufs": _rounded(levels.lufs), "true_peak": _rounded(levels.true_peak)}
+        samples = _level(samples, speech.rate, self.wish.lufs)
+        levels = loudness.measure(samples, speech.rate)
+        values |= {
+            "lufs": _round_decibels(levels.lufs),
+            "true_peak": _round_decibels(levels.true_peak),
+        }
         if self.wish.lufs is not None and levels.lufs < self.wish.lufs - 0.5:
             metadata = {"wanted": self.wish.lufs, "reached": values["lufs"]}
             emit(Log("INFO", "prosody.quieter", metadata))
@@ -66,7 +69,7 @@ class Prosody:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ProsodyTarget:
     """How the voice should change; the defaults change nothing."""
 
     pitch: float = 0.0  # semitones
@@ -101,7 +104,7 @@ def melody(samples: Floats, rate: int) -> Melody:
     return Melody(float(np.median(heard)), float(semitones.std()), len(heard) / len(track))
 
 
-def _resynthesised(speech: Speech, wish: Wish, emit: Emit) -> tuple[Floats, dict[str, Any]]:
+def _resynthesise(speech: Speech, wish: ProsodyTarget, emit: Emit) -> tuple[Floats, dict[str, Any]]:
     """The voice with its new melody and rate, and what it measures before and after."""
     before = melody(speech.samples, speech.rate)
     samples = _praat(speech, wish, before)
@@ -115,7 +118,7 @@ def _resynthesised(speech: Speech, wish: Wish, emit: Emit) -> tuple[Floats, dict
     }
 
 
-def _praat(speech: Speech, wish: Wish, before: Melody) -> Floats:
+def _praat(speech: Speech, wish: ProsodyTarget, before: Melody) -> Floats:
     """Praat's Manipulation: new pitch and duration tiers, resynthesis by overlap-add.
 
     f' = median * 2^((12 log2(f / median) * range + pitch) / 12); durations times 1 / rate.
@@ -143,7 +146,7 @@ def _praat(speech: Speech, wish: Wish, before: Melody) -> Floats:
 
 
 def _warn(
-    speech: Speech, wish: Wish, before: Melody, after: Melody, count: int, emit: Emit
+    speech: Speech, wish: ProsodyTarget, before: Melody, after: Melody, count: int, emit: Emit
 ) -> None:
     """Say when the result will hardly sound like a person."""
     expected = speech.seconds / wish.rate
@@ -160,9 +163,9 @@ def _warn(
         emit(Log("INFO", "prosody.far", {"pitch": wish.pitch}))
 
 
-def _levelled(samples: Floats, rate: int, lufs: float | None) -> Floats:
+def _level(samples: Floats, rate: int, lufs: float | None) -> Floats:
     if lufs is None:
-        return loudness.limited(samples, rate)
+        return loudness.limit(samples, rate)
     return loudness.to_loudness(samples, rate, lufs)
 
 
@@ -187,6 +190,6 @@ def _target(wanted: str) -> float | None:
     return _within(lufs, LOUDNESS)
 
 
-def _rounded(decibels: float) -> float | None:
+def _round_decibels(decibels: float) -> float | None:
     """One decimal; None for silence, because JSON has no infinity."""
     return round(decibels, 1) if isfinite(decibels) else None

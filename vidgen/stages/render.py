@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from vidgen.errors import RenderError
 from vidgen.events import Emit, Log, StageProgress
-from vidgen.media import Encoding, FilmWriter, Pieces, Previews, Span, encoding_for, spans
-from vidgen.renderers.base import Look, Performance, Renderer
+from vidgen.media import Encoding, FilmWriter, Previews, Segment, Segments, encoding_for, spans
+from vidgen.renderers.base import MotionOptions, Performance, Renderer
 from vidgen.work import Cutout, Film, Folder, Frames, Notes, Speech, Subject, Work
 
 Clock = Callable[[], float]
@@ -24,7 +24,7 @@ class Render:
     def __init__(
         self,
         renderer: Renderer,
-        look: Look,
+        look: MotionOptions,
         *,
         format: str = "mp4",
         hardware: bool = False,
@@ -52,7 +52,7 @@ class Render:
         film = self._film(work, plan)
         return work.plus(film, _notes(film, plan, self.clock() - began))
 
-    def _plan(self, work: Work, emit: Emit) -> "_Plan":
+    def _plan(self, work: Work, emit: Emit) -> "_Spans":
         encoding = encoding_for(
             self.format,
             transparent=work.get(Cutout).background is None,
@@ -61,11 +61,11 @@ class Render:
         if self.hardware and encoding.codec == "libx264":
             emit(Log("INFO", "render.no_hardware_encoder"))
         key = f"{self.key}/{encoding.codec}" if self.key else ""
-        pieces = Pieces(work.get(Folder).work / "render", key, encoding.suffix)
+        pieces = Segments(work.get(Folder).work / "render", key, encoding.suffix)
         every = spans(work.get(Speech).frame_count(self.look.fps), self.look.fps)
-        return _Plan(encoding, pieces, every, pieces.missing(every))
+        return _Spans(encoding, pieces, every, pieces.missing(every))
 
-    def _draw(self, work: Work, plan: "_Plan", emit: Emit) -> None:
+    def _draw(self, work: Work, plan: "_Spans", emit: Emit) -> None:
         subject = work.get(Subject)
         done = plan.frame_count - plan.frames_to_draw
         emit(StageProgress(self.name, done, plan.frame_count, "frames"))
@@ -75,7 +75,7 @@ class Render:
             ) as performance,
             Previews(work.get(Folder).previews, plan.frame_count, emit) as previews,
         ):
-            plan.pieces.remember(performance.metadata)
+            plan.pieces.save_metadata(performance.metadata)
             for span in plan.missing:
                 with FilmWriter(
                     plan.pieces.path(span),
@@ -90,7 +90,7 @@ class Render:
                         emit(StageProgress(self.name, done, plan.frame_count, "frames"))
                 plan.pieces.seal(span)
 
-    def _film(self, work: Work, plan: "_Plan") -> Film:
+    def _film(self, work: Work, plan: "_Spans") -> Film:
         return Film(
             pieces=tuple(plan.pieces.path(span) for span in plan.spans),
             frame_count=plan.frame_count,
@@ -98,7 +98,7 @@ class Render:
             size=_size(work.get(Subject)),
             has_alpha=plan.encoding.has_alpha,
             metadata={
-                **plan.pieces.remembered(),
+                **plan.pieces.metadata(),
                 "renderer": self.renderer.name,
                 "encoder": plan.encoding.codec,
                 "seed": self.look.seed,
@@ -107,13 +107,13 @@ class Render:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _Spans:
     """How the film will be stored, and what of it is still to be drawn."""
 
     encoding: Encoding
-    pieces: Pieces
-    spans: tuple[Span, ...]
-    missing: tuple[Span, ...]
+    pieces: Segments
+    spans: tuple[Segment, ...]
+    missing: tuple[Segment, ...]
 
     @property
     def frame_count(self) -> int:
@@ -124,7 +124,7 @@ class _Plan:
         return sum(map(len, self.missing))
 
 
-def _exactly(performance: Performance, span: Span) -> Iterator[Frames]:
+def _exactly(performance: Performance, span: Segment) -> Iterator[Frames]:
     """The renderer's frames of one piece, counted: a piece that is short would end out of sync."""
     count = 0
     for frames in performance.frames(span.first, span.last):
@@ -147,7 +147,7 @@ def _size(subject: Subject) -> tuple[int, int]:
     return width, height
 
 
-def _notes(film: Film, plan: _Plan, seconds: float) -> Notes:
+def _notes(film: Film, plan: _Spans, seconds: float) -> Notes:
     drawn = plan.frames_to_draw
     values = {
         **{name: film.metadata[name] for name in _TOLD if name in film.metadata},

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.faces import read_tflite
+from vidgen.faces import load_tflite
 from vidgen.work import Box, Floats, Pixels
 
 SQUARE: Final = (256, 256)  # width, height of the general net's picture
@@ -32,7 +32,7 @@ class Selfie:
 
     @cached_property
     def _nets(self) -> tuple[tuple[Any, tuple[int, int]], ...]:
-        return (read_tflite(self.square), SQUARE), (read_tflite(self.landscape), LANDSCAPE)
+        return (load_tflite(self.square), SQUARE), (load_tflite(self.landscape), LANDSCAPE)
 
     def load(self) -> None:
         """Read the models now rather than at the first picture."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from vidgen.device import GPU_EXTRA, freed, has_package, usable_cores
+from vidgen.device import GPU_EXTRA, free, has_package, usable_cores
 from vidgen.errors import SetupError
 from vidgen.work import Box, Pixels
 
@@ -50,11 +50,11 @@ class YoloPeople:
         """Read the weights, once. Raises SetupError when they are not what they should be."""
         with self._loading:
             if self._model is None:
-                self._model = _loaded(self.weights, self.settings)
+                self._model = _load(self.weights, self.settings)
 
     def release(self) -> None:
         self._model = None
-        freed(self.device)
+        free(self.device)
 
     def __call__(self, rgb: Pixels, threshold: float) -> list[tuple[Box, float]]:
         """Whole people, best first: box in pixels of `rgb` (H, W, 3), score 0–1."""
@@ -63,7 +63,7 @@ class YoloPeople:
 
         self.load()
         height, width = rgb.shape[:2]
-        with _contained():
+        with _restore_globals():
             # Its kernels are so small that threads waiting for a busy core cost tenfold: 90 ms
             # became 1.5 s on two cores that others used as well.
             torch.set_num_threads(min(8, max(1, usable_cores() - 1)))
@@ -99,7 +99,7 @@ def _whole(box: list[float], width: int, height: int) -> Box | None:
     return (left, top, right, bottom) if right > left and bottom > top else None
 
 
-def _loaded(weights: Path, settings: Path) -> Any:
+def _load(weights: Path, settings: Path) -> Any:
     if not weights.is_file():  # the library would download a file of that name from somewhere
         raise SetupError(
             "The model file {path} is not there.",
@@ -108,7 +108,7 @@ def _loaded(weights: Path, settings: Path) -> Any:
             path=str(weights),
             name=weights.stem,
         )
-    with _contained():
+    with _restore_globals():
         YOLO = _library(settings)
         try:
             model = YOLO(str(weights), task="detect")
@@ -157,7 +157,7 @@ def _library(settings: Path) -> Any:
 
 
 @contextmanager
-def _contained() -> Iterator[None]:
+def _restore_globals() -> Iterator[None]:
     """Put back what the library changes for the whole process: threads, the environment, Pillow.
 
     It sets OMP_NUM_THREADS=1 and OpenCV to one thread at its import and torch to one fewer than

@@ -1,6 +1,6 @@
 """D-ID over HTTP: one method per request, each repeated when that is safe.
 
-A create is never repeated here once it may have been heard: `create` raises `Unclear`, and
+A create is never repeated here once it may have been heard: `create` raises `UnclearOrder`, and
 whoever ordered must look in the list of talks first. Remembers nothing between two runs.
 """
 
@@ -22,7 +22,7 @@ from vidgen.files import sync_folder
 from vidgen.renderers.did import wire
 from vidgen.renderers.did.errors import refusal
 from vidgen.renderers.did.key import Account
-from vidgen.renderers.did.patience import Patience, retry_after
+from vidgen.renderers.did.patience import Timing, retry_after
 from vidgen.renderers.did.wire import Problem, Talk, Uploaded
 
 PAGE: Final = 100  # talks of one page of the list
@@ -32,10 +32,10 @@ EXPIRED: Final = frozenset({400, 401, 403, 404, 410})  # of a signed link to the
 UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 T = TypeVar("T")
-Told = Callable[[int, int], None]  # bytes here, bytes in all (0: unknown)
+OnProgress = Callable[[int, int], None]  # bytes here, bytes in all (0: unknown)
 
 
-class Unclear(Exception):  # noqa: N818  # no error yet: the talk may well exist
+class UnclearOrder(Exception):  # noqa: N818  # no error yet: the talk may well exist
     """D-ID may or may not have taken the order; `reason` says what came instead of an answer."""
 
     def __init__(self, reason: str) -> None:
@@ -50,9 +50,9 @@ class LinkExpired(Exception):  # noqa: N818  # a fresh link mends it
 class Client:
     """A D-ID account, open for requests; a context manager."""
 
-    def __init__(self, account: Account, emit: Emit, patience: Patience | None = None) -> None:
+    def __init__(self, account: Account, emit: Emit, patience: Timing | None = None) -> None:
         self.account = account
-        self.patience = patience or Patience()
+        self.patience = patience or Timing()
         self._emit = emit
         timeout = httpx.Timeout(self.patience.timeout, connect=self.patience.connect_timeout)
         headers = {"Accept": "application/json", "User-Agent": "vidgen"}
@@ -80,27 +80,27 @@ class Client:
     def credits_left(self) -> float:
         """Credits of 15 seconds each that the account can spend. An empty account has 0."""
         try:
-            return self._asked("credits", "GET", "/credits", wire.credits_left)
+            return self._ask("credits", "GET", "/credits", wire.credits_left)
         except RenderError as error:
             if error.code == "did.not_found":  # "not credits found for user"
                 return 0.0
             raise
 
     def upload_image(self, name: str, content: bytes, mime: str) -> Uploaded:
-        return self._uploaded("image", name, content, mime)
+        return self._upload("image", name, content, mime)
 
     def upload_audio(self, name: str, content: bytes, mime: str) -> Uploaded:
-        return self._uploaded("audio", name, content, mime)
+        return self._upload("audio", name, content, mime)
 
     def talk(self, talk_id: str) -> Talk:
-        return self._asked("talk", "GET", f"/talks/{quote(talk_id, safe='')}", wire.talk)
+        return self._ask("talk", "GET", f"/talks/{quote(talk_id, safe='')}", wire.talk)
 
     def talks(self) -> Iterator[Talk]:
         """Every talk of the account, in D-ID's order, page by page."""
         token = ""
         for _ in range(MOST_PAGES):
             query = f"&token={quote(token, safe='')}" if token else ""
-            found, token = self._asked("list", "GET", f"/talks?limit={PAGE}{query}", wire.page)
+            found, token = self._ask("list", "GET", f"/talks?limit={PAGE}{query}", wire.page)
             yield from found
             if not token:
                 return
@@ -110,7 +110,7 @@ class Client:
         """Remove a talk, an image or an audio ("talks", "images", "audios"); gone is fine."""
         try:
             path = f"/{kind}/{quote(its_id, safe='')}"
-            self._asked("delete", "DELETE", path, lambda _: None, self.patience.delete_tries)
+            self._ask("delete", "DELETE", path, lambda _: None, self.patience.delete_tries)
         except RenderError as error:
             if error.code != "did.not_found":
                 raise
@@ -127,46 +127,46 @@ class Client:
             except UNSENT as error:
                 fault = _unreachable("create", error)
             except httpx.RequestError as error:
-                raise Unclear(_in_words(error)) from error
+                raise UnclearOrder(_in_words(error)) from error
             else:
                 if response.is_success:
                     return _id_of(response)
-                fault = self._refused("create", response)
+                fault = self._refusal("create", response)
                 if not (400 <= response.status_code < 500) or response.status_code in (408, 409):
-                    raise Unclear(f"HTTP {response.status_code}") from fault
+                    raise UnclearOrder(f"HTTP {response.status_code}") from fault
                 if response.status_code != 429:
                     raise fault
             self._wait("create", attempt, fault, self.patience.tries)
         raise fault
 
-    def download(self, url: str, target: Path, told: Told) -> None:
+    def download(self, url: str, target: Path, told: OnProgress) -> None:
         """Stream a result to `target`, whole or not at all. Raises LinkExpired."""
         if urlsplit(url).scheme != "https" and not self.account.is_local:
             raise _unreadable("result", "the link to the result is not https")
         part = target.with_name(target.name + ".part")
 
-        def fetched() -> None:
-            with _opened(part) as file, self._files.stream("GET", url) as response:
+        def fetch() -> None:
+            with _open_part(part) as file, self._files.stream("GET", url) as response:
                 if response.status_code in EXPIRED:
                     raise LinkExpired
                 if not response.is_success:
-                    raise self._refused("result", response)
-                _copied(response, file, told)
+                    raise self._refusal("result", response)
+                _copy_body(response, file, told)
 
-        self._repeated("result", fetched)
+        self._retry("result", fetch)
         part.replace(target)
         sync_folder(target.parent)  # before anybody deletes it at D-ID
 
-    def _uploaded(self, kind: str, name: str, content: bytes, mime: str) -> Uploaded:
-        return self._asked(
+    def _upload(self, kind: str, name: str, content: bytes, mime: str) -> Uploaded:
+        return self._ask(
             kind,
             "POST",
             f"/{kind}s",
-            lambda value: wire.uploaded(value, self.patience.wall()),
+            lambda value: wire.upload(value, self.patience.wall()),
             files={kind: (name, content, mime)},
         )
 
-    def _asked(
+    def _ask(
         self,
         action: str,
         method: str,
@@ -177,18 +177,18 @@ class Client:
     ) -> T:
         """One request that may be repeated; `read` turns its JSON into a value."""
 
-        def asked() -> T:
+        def ask() -> T:
             response = self._api.request(method, self._url(path), **body)
             if not response.is_success:
-                raise self._refused(action, response)
+                raise self._refusal(action, response)
             try:
                 return read(None if method == "DELETE" else response.json())
             except ValueError as error:
                 raise _unreadable(action, str(error)[:120]) from error
 
-        return self._repeated(action, asked, tries)
+        return self._retry(action, ask, tries)
 
-    def _repeated(self, action: str, send: Callable[[], T], tries: int = 0) -> T:
+    def _retry(self, action: str, send: Callable[[], T], tries: int = 0) -> T:
         fault: VidgenError
         tries = tries or self.patience.tries
         for attempt in range(tries):
@@ -223,7 +223,7 @@ class Client:
         self._emit(Log("WARNING", "did.retrying", values))
         patience.sleep(seconds)
 
-    def _refused(self, action: str, response: httpx.Response) -> VidgenError:
+    def _refusal(self, action: str, response: httpx.Response) -> VidgenError:
         try:
             problem = wire.problem(_json(response))
         except httpx.RequestError:
@@ -258,21 +258,21 @@ def _id_of(response: httpx.Response) -> str:
     try:
         value = response.json()
     except ValueError as error:
-        raise Unclear("an answer that is not JSON") from error
+        raise UnclearOrder("an answer that is not JSON") from error
     found = value.get("id") if isinstance(value, Mapping) else None
     if not isinstance(found, str) or not found:
-        raise Unclear("an answer without an id")
+        raise UnclearOrder("an answer without an id")
     return found
 
 
-def _opened(part: Path) -> BinaryIO:
+def _open_part(part: Path) -> BinaryIO:
     try:
         return part.open("wb")
     except OSError as error:
         raise _unwritable(part, error) from error
 
 
-def _copied(response: httpx.Response, file: BinaryIO, told: Told) -> None:
+def _copy_body(response: httpx.Response, file: BinaryIO, told: OnProgress) -> None:
     total = int(response.headers.get("Content-Length") or 0)
     here = 0
     for chunk in response.iter_bytes(256 * 1024):

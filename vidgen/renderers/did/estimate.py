@@ -16,13 +16,13 @@ KEPT: Final = 20  # talks remembered
 LAST: Final = 0.9  # of the stage; the rest is the download's
 
 
-class Past:
+class PastTalks:
     """The last talks' voice lengths and waits, in a small file; no file, no memory."""
 
     def __init__(self, file: Path | None = None) -> None:
         self.file = file
 
-    def expected(self, voice_seconds: float) -> float:
+    def wait_seconds(self, voice_seconds: float) -> float:
         """Seconds from the order to the result, by the median of past talks' delay."""
         default = QUEUE_SECONDS + SECONDS_PER_SECOND * voice_seconds
         ratios = sorted(

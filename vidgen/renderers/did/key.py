@@ -18,7 +18,7 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 Scheme = Literal["basic", "base64", "bearer"]
 
 
-class Key(httpx.Auth):
+class AuthKey(httpx.Auth):
     """Signs requests. Holds the secret; neither `repr` nor `str` nor a pickle shows it."""
 
     def __init__(self, secret: str, scheme: Scheme = "basic") -> None:
@@ -32,29 +32,29 @@ class Key(httpx.Auth):
         raise TypeError("a D-ID key is never written down")
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["Authorization"] = f"{self._word()} {self._shown()}"
+        request.headers["Authorization"] = f"{self._word()} {self._credential()}"
         yield request
 
     def hidden(self, text: str) -> str:
         """`text` without the key, should the other side have repeated it."""
         halves = [half for half in self._secret.split(":") if len(half) >= 8]
-        for secret in (self._secret, _encoded(self._secret), *halves):
+        for secret in (self._secret, _base64(self._secret), *halves):
             text = text.replace(secret, "[key]")
         return text
 
     def _word(self) -> str:
         return "Bearer" if self.scheme == "bearer" else "Basic"
 
-    def _shown(self) -> str:
+    def _credential(self) -> str:
         # The key of their studio is sent as it is: it is made for `Basic` already.
-        return _encoded(self._secret) if self.scheme == "base64" else self._secret
+        return _base64(self._secret) if self.scheme == "base64" else self._secret
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """Who pays, where, and how much of it stays with D-ID."""
 
-    key: Key
+    key: AuthKey
     base_url: str = BASE_URL
     keep: bool = False  # leave the talk and the uploads there
     stitch: bool = True  # the whole picture; without it a square of the face
@@ -102,7 +102,7 @@ def account(
             code="did.bad_key",
         )
     base_url = environ.get("DID_BASE_URL", "").strip() or BASE_URL
-    return Account(Key(secret, scheme), base_url.rstrip("/"), keep, stitch)
+    return Account(AuthKey(secret, scheme), base_url.rstrip("/"), keep, stitch)
 
 
 def _is_https(address: str) -> bool:
@@ -127,5 +127,5 @@ def _from_file(file: Path) -> str:
         ) from None  # a decoding error would quote the bytes
 
 
-def _encoded(secret: str) -> str:
+def _base64(secret: str) -> str:
     return base64.b64encode(secret.encode()).decode()

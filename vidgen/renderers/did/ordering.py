@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from vidgen.errors import Cancelled, RenderError, VidgenError
 from vidgen.events import Emit, Log
-from vidgen.renderers.did.client import Client, Unclear
+from vidgen.renderers.did.client import Client, UnclearOrder
 from vidgen.renderers.did.order import Order, OrderBook
 from vidgen.renderers.did.wire import Talk
 
@@ -37,36 +37,36 @@ def configuration(stitch: bool) -> dict[str, Any]:
     return {"stitch": stitch, "result_format": "mp4", "fluent": False, "pad_audio": 0}
 
 
-def settled(client: Client, book: OrderBook, order: Order, emit: Emit) -> Order:
+def settle(client: Client, book: OrderBook, order: Order, emit: Emit) -> Order:
     """The order without doubt: with its talk's id, or surely not placed.
 
     An order whose talk D-ID failed for no fault of the files becomes the next attempt.
     """
     if order.sent_at is not None and not order.talk_id:
         emit(Log("INFO", "did.looking", {"attempt": order.attempt}))
-        order = _looked_up(client, book, order)
+        order = _look_up(client, book, order)
     if order.failed and order.attempt < MOST_ATTEMPTS:
         order = book.save(order.again())
         emit(Log("WARNING", "did.again", {"attempt": order.attempt}))
     return order
 
 
-def placed(client: Client, book: OrderBook, order: Order, emit: Emit) -> Order:
+def place(client: Client, book: OrderBook, order: Order, emit: Emit) -> Order:
     """The order with its talk's id, on disk. Raises VidgenError when D-ID did not take it."""
     for _ in range(client.patience.orders):
         order = book.save(replace(order, sent_at=client.patience.wall()))
         try:
             talk_id = client.create(request_of(order, client.account.stitch))
-        except Unclear as error:
+        except UnclearOrder as error:
             seconds = client.patience.settle
             emit(Log("WARNING", "did.unclear", {"reason": error.reason, "seconds": seconds}))
-            order = _looked_up(client, book, order)
+            order = _look_up(client, book, order)
             if order.talk_id:
                 return order
         except Cancelled:
             raise  # may come at any moment, so it says nothing about the order
         except VidgenError as error:
-            book.save(_not_placed(order, error))
+            book.save(_note_refusal(order, error))
             raise
         else:
             return book.save(replace(order, talk_id=talk_id))
@@ -79,7 +79,7 @@ def placed(client: Client, book: OrderBook, order: Order, emit: Emit) -> Order:
     )
 
 
-def _looked_up(client: Client, book: OrderBook, order: Order) -> Order:
+def _look_up(client: Client, book: OrderBook, order: Order) -> Order:
     """The order with the id of the talk that D-ID lists for it, else as one not placed.
 
     Looks until `settle` seconds have passed since it was sent: their gateway may give up
@@ -93,7 +93,7 @@ def _looked_up(client: Client, book: OrderBook, order: Order) -> Order:
     looks = 0
     while True:
         looks += 1
-        found = _listed(client, order)
+        found = _find_talk(client, order)
         if found is not None:
             attempt = order.attempt_of(found.user_data, found.name)
             return book.save(replace(order, talk_id=found.id, attempt=attempt))
@@ -105,17 +105,17 @@ def _looked_up(client: Client, book: OrderBook, order: Order) -> Order:
         pause *= 2
 
 
-def _listed(client: Client, order: Order) -> Talk | None:
+def _find_talk(client: Client, order: Order) -> Talk | None:
     """D-ID's talk for this order: of the latest attempt, a good one before a failed one."""
     found = [talk for talk in client.talks() if order.attempt_of(talk.user_data, talk.name)]
 
     def rank(talk: Talk) -> tuple[int, bool]:
-        return order.attempt_of(talk.user_data, talk.name), not talk.has_failed
+        return order.attempt_of(talk.user_data, talk.name), not talk.is_failure
 
     return max(found, key=rank, default=None)
 
 
-def _not_placed(order: Order, error: VidgenError) -> Order:
+def _note_refusal(order: Order, error: VidgenError) -> Order:
     """D-ID clearly said no; the next run need not look for a talk."""
     if error.code in STALE:  # an upload may have vanished before its time
         return replace(order, sent_at=None, picture=None, voice=None)

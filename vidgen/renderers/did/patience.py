@@ -12,7 +12,7 @@ MOST_ASKED: Final = 366 * 86_400.0  # seconds; a header may say infinity
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timing:
     """Every waiting time, in seconds, and the clocks; tests pass others."""
 
     tries: int = 6  # of one request that may be repeated

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from vidgen.errors import RenderError
-from vidgen.media import Encoding, FilmWriter, Probe, decoded, probe
+from vidgen.media import Encoding, FilmWriter, Probe, decode_frames, probe
 from vidgen.work import Frames
 
 SAME_SHAPE: Final = 0.02  # of the aspect ratio
@@ -19,13 +19,13 @@ SAME_SHAPE: Final = 0.02  # of the aspect ratio
 MOST_APART: Final = 0.5
 
 
-def checked(file: Path, seconds: float) -> Probe:
+def check_film(file: Path, seconds: float) -> Probe:
     """What is in the file. Raises RenderError when it is no video, or not of the voice's length."""
     import av
 
     try:
         found = probe(file)
-        next(decoded(file))
+        next(decode_frames(file))
     except (RenderError, StopIteration, ArithmeticError, TypeError, av.error.FFmpegError) as error:
         raise RenderError(
             "What D-ID sent is not a video that can be read.",
@@ -75,13 +75,13 @@ def is_joinable(file: Path, encoding: Encoding) -> bool:
     return shown == list(range(len(shown)))
 
 
-def encoded_anew(
+def reencode(
     file: Path, found: Probe, size: tuple[int, int], target: Path, encoding: Encoding
 ) -> Probe:
     """The same film at `size` (width, height, even) and a steady rate, as `target`, silent."""
     fps = _usual(found.fps)
     with FilmWriter(target, size=size, fps=fps, encoding=encoding) as writer:
-        for frame in _steady(decoded(file), fps):
+        for frame in _steady(decode_frames(file), fps):
             writer.write(Frames(_planes(frame, size)[None], "yuv420p"))
     return probe(target)
 

@@ -27,7 +27,7 @@ AAC_BITS: Final = 64_000  # per second: ten minutes are 4.8 MB
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class Payload:
     """One file to send. Its name is ours, never the user's: at most 50 of A-Za-z0-9._-"""
 
     name: str
@@ -35,7 +35,7 @@ class Upload:
     mime: str
 
 
-def credits_needed(seconds: float) -> int:
+def credit_cost(seconds: float) -> int:
     """Credits for a voice of this length: each begun 15 seconds cost one."""
     return max(1, math.ceil(seconds / CREDIT_SECONDS))
 
@@ -85,11 +85,11 @@ def fingerprint(photo: Photo, speech: Speech, configuration: str) -> str:
     return digest.hexdigest()
 
 
-def picture(rgb: Pixels) -> Upload:
+def picture(rgb: Pixels) -> Payload:
     """A JPEG within D-ID's limits. Raises InputError for a shape that cannot be fitted."""
     import cv2
 
-    fitted = cv2.cvtColor(_fitted(rgb), cv2.COLOR_RGB2BGR)
+    fitted = cv2.cvtColor(_fit_size(rgb), cv2.COLOR_RGB2BGR)
     for quality in (95, 90, 80, 70, 50):
         settings = [cv2.IMWRITE_JPEG_QUALITY, quality]
         if quality == 95:  # colours at full resolution: lips are small and red
@@ -100,21 +100,21 @@ def picture(rgb: Pixels) -> Upload:
         content = cv2.imencode(".jpg", fitted, settings)[1].tobytes()
         if len(content) <= MOST_IMAGE_BYTES:
             break
-    return Upload("photo.jpg", content, "image/jpeg")
+    return Payload("photo.jpg", content, "image/jpeg")
 
 
-def voice(speech: Speech) -> Upload:
+def voice(speech: Speech) -> Payload:
     """16 kHz mono: FLAC or WAV, whichever is smaller; AAC when both are above 6 MB."""
     samples = _at_16_khz(speech)
-    flac = Upload("voice.flac", _written(samples, "FLAC"), "audio/flac")
-    wav = Upload("voice.wav", _written(samples, "WAV"), "audio/wav")
+    flac = Payload("voice.flac", _encode_pcm(samples, "FLAC"), "audio/flac")
+    wav = Payload("voice.wav", _encode_pcm(samples, "WAV"), "audio/wav")
     smaller = min(flac, wav, key=lambda one: len(one.content))
     if len(smaller.content) <= MOST_AUDIO_BYTES:
         return smaller
-    return Upload("voice.m4a", _aac(samples), "audio/mp4")
+    return Payload("voice.m4a", _aac(samples), "audio/mp4")
 
 
-def _fitted(rgb: Pixels) -> Pixels:
+def _fit_size(rgb: Pixels) -> Pixels:
     import cv2
 
     height, width = rgb.shape[:2]
@@ -150,7 +150,7 @@ def _at_16_khz(speech: Speech) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
     return np.concatenate([frame.to_ndarray()[0] for frame in frames])
 
 
-def _written(samples: np.ndarray[tuple[int], np.dtype[np.int16]], container: str) -> bytes:
+def _encode_pcm(samples: np.ndarray[tuple[int], np.dtype[np.int16]], container: str) -> bytes:
     import soundfile
 
     file = io.BytesIO()

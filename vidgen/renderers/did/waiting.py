@@ -13,14 +13,14 @@ from vidgen.renderers.did.errors import failure
 from vidgen.renderers.did.estimate import share
 from vidgen.renderers.did.order import Order, OrderBook
 from vidgen.renderers.did.ordering import MOST_ATTEMPTS
-from vidgen.renderers.did.patience import Patience
+from vidgen.renderers.did.patience import Timing
 from vidgen.renderers.did.wire import RUNNING, Talk
 
 PROCESSING: Final = "d_id_processing"  # the stage whose progress this is
 YOUNG: Final = 60.0  # seconds in which an ordered talk may not be known everywhere at D-ID
 
 
-def awaited(
+def poll_talk(
     client: Client,
     book: OrderBook,
     order: Order,
@@ -31,18 +31,18 @@ def awaited(
 ) -> Talk:
     """The talk once it is done. Raises VidgenError when D-ID gave it up."""
     patience = client.patience
-    bar = _Bar(patience, order, expected, emit)
+    bar = _PollingBar(patience, order, expected, emit)
     status, pause = ("created", patience.first_poll) if is_new else ("", 0.0)
     heard = bar.began
     while True:
         bar.rest(pause, status)
         pause = patience.next_poll(pause)
-        talk, trouble = _asked(client, order)
+        talk, trouble = _ask(client, order)
         now = patience.clock()
         if talk is not None:
             heard = now
-            if talk.has_failed:
-                raise _given_up(book, order, talk)
+            if talk.is_failure:
+                raise _record_failure(book, order, talk)
             if talk.is_ready:
                 return talk
             if talk.status != status:
@@ -58,10 +58,10 @@ def awaited(
             raise _too_slow(order)
 
 
-class _Bar:
+class _PollingBar:
     """The estimated progress while D-ID works: they tell none."""
 
-    def __init__(self, patience: Patience, order: Order, expected: float, emit: Emit) -> None:
+    def __init__(self, patience: Timing, order: Order, expected: float, emit: Emit) -> None:
         self._patience = patience
         self._expected = expected
         self._emit = emit
@@ -84,7 +84,7 @@ class _Bar:
             self._patience.sleep(min(left, self._patience.tick))
 
 
-def _asked(client: Client, order: Order) -> tuple[Talk | None, VidgenError | None]:
+def _ask(client: Client, order: Order) -> tuple[Talk | None, VidgenError | None]:
     """The talk, or why there is no news of it that need not end the wait."""
     try:
         return client.talk(order.talk_id), None
@@ -102,7 +102,7 @@ def _asked(client: Client, order: Order) -> tuple[Talk | None, VidgenError | Non
         raise
 
 
-def _given_up(book: OrderBook, order: Order, talk: Talk) -> VidgenError:
+def _record_failure(book: OrderBook, order: Order, talk: Talk) -> VidgenError:
     error = failure(talk, is_last=order.attempt >= MOST_ATTEMPTS)
     if error.is_retryable:  # then, and only then, a resume orders once more
         book.save(replace(order, failed=error.code))

@@ -43,7 +43,7 @@ class Talk:
     problem: Problem = Problem()
 
     @property
-    def has_failed(self) -> bool:
+    def is_failure(self) -> bool:
         return self.status in FAILED
 
     @property
@@ -52,7 +52,7 @@ class Talk:
         return self.status == "done" and bool(self.result_url)
 
 
-class UnreadableError(ValueError):
+class SchemaError(ValueError):
     """The answer is not what the contract says."""
 
 
@@ -74,11 +74,11 @@ def page(value: Any) -> tuple[tuple[Talk, ...], str]:
     given = _object(value)
     talks = given.get("talks")
     if not isinstance(talks, list):
-        raise UnreadableError("a list of talks without talks")
+        raise SchemaError("a list of talks without talks")
     return tuple(talk(each) for each in talks), _text(given, "token")
 
 
-def uploaded(value: Any, now: float) -> Uploaded:
+def upload(value: Any, now: float) -> Uploaded:
     given = _object(value)
     return Uploaded(_text(given, "id"), _text(given, "url", needed=True), now)
 
@@ -86,7 +86,7 @@ def uploaded(value: Any, now: float) -> Uploaded:
 def credits_left(value: Any) -> float:
     remaining = _object(value).get("remaining")
     if isinstance(remaining, bool) or not isinstance(remaining, int | float):
-        raise UnreadableError("credits without a number")
+        raise SchemaError("credits without a number")
     return float(remaining)
 
 
@@ -110,7 +110,7 @@ def plain(text: str, most: int = 300) -> str:
 
 def _object(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise UnreadableError("not an object")
+        raise SchemaError("not an object")
     return value
 
 
@@ -119,5 +119,5 @@ def _text(given: Mapping[str, Any], name: str, needed: bool = False) -> str:
     if isinstance(value, str) and value:
         return value
     if needed:
-        raise UnreadableError(f"no {name}")
+        raise SchemaError(f"no {name}")
     return ""

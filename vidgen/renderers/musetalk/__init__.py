@@ -13,24 +13,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from vidgen.events import Emit, Log
-from vidgen.renderers.base import Look
+from vidgen.renderers.base import MotionOptions
 from vidgen.work import Cutout, Frames, Pixels, Speech, Subject
 
 if TYPE_CHECKING:
-    from vidgen.renderers.musetalk.networks import Files
+    from vidgen.renderers.musetalk.networks import NetworkFiles
     from vidgen.renderers.musetalk.painter import Painter
 
 CPU_BATCH: Final = 4
 GPU_BATCH: Final = 32
 
 
-class MuseTalk:
+class MuseTalkRenderer:
     """A `Renderer`, and a `FaceSource` for others. Loads its networks once."""
 
     name = "musetalk"
 
     def __init__(
-        self, files: "Files", device: str = "cpu", emit: Emit = lambda _: None, batch: int = 0
+        self,
+        files: "NetworkFiles",
+        device: str = "cpu",
+        emit: Emit = lambda _: None,
+        batch: int = 0,
     ) -> None:
         """`batch` frames at a time; 0 is the device's usual number."""
         from vidgen.renderers.musetalk.networks import Networks
@@ -49,7 +53,7 @@ class MuseTalk:
 
     @contextmanager
     def paint(
-        self, subject: Subject, cutout: Cutout, speech: Speech, look: Look, scale: int = 1
+        self, subject: Subject, cutout: Cutout, speech: Speech, look: MotionOptions, scale: int = 1
     ) -> Iterator["Painter"]:
         """The mouth's patches, at `scale` times the frame's resolution.
 
@@ -57,7 +61,7 @@ class MuseTalk:
         memory.
         """
         from vidgen.renderers.musetalk.hearing import Hearing
-        from vidgen.renderers.musetalk.painter import Painter, warmed
+        from vidgen.renderers.musetalk.painter import Painter, warm_up
 
         began = time.perf_counter()
         self.networks.load()
@@ -75,22 +79,22 @@ class MuseTalk:
         }
         count = speech.frame_count(look.fps)
         with ThreadPoolExecutor(1, thread_name_prefix="musetalk") as worker:
-            hearing = Hearing(speech, self.networks.heard)
+            hearing = Hearing(speech, self.networks.hear)
             painter = Painter(
                 self.networks, hearing, canvas, look.fps, count, self.batch, self.emit, worker
             )
             if self.device.startswith("cuda"):
-                metadata["compiled"] = warmed(painter, self._compile)
+                metadata["compiled"] = warm_up(painter, self._compile)
             painter.metadata = metadata
             yield painter
 
     @contextmanager
     def perform(
-        self, subject: Subject, cutout: Cutout, speech: Speech, look: Look
+        self, subject: Subject, cutout: Cutout, speech: Speech, look: MotionOptions
     ) -> Iterator["StillHead"]:
         """The mouth alone on a still photo."""
         with self.paint(subject, cutout, speech, look) as painter:
-            yield StillHead(painter, _composed(subject, cutout))
+            yield StillHead(painter, _compose(subject, cutout))
 
     def _compile(self) -> None:
         self.emit(Log("INFO", "render.compiling"))  # the first frames will be long in coming
@@ -109,7 +113,7 @@ class MuseTalk:
         if scale != 1:
             size = (mask.shape[1] * scale, mask.shape[0] * scale)
             mask = cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR)
-        return Canvas(box, mask, self.networks.latents(square, face.blanked(square)))
+        return Canvas(box, mask, self.networks.latents(square, face.blank_mouth(square)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ class StillHead:
             yield Frames(pixels, layout)
 
 
-def _composed(subject: Subject, cutout: Cutout) -> Pixels:
+def _compose(subject: Subject, cutout: Cutout) -> Pixels:
     """The speaker at rest before the background; with none, alpha stands in for it."""
     import numpy as np
 

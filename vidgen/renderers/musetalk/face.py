@@ -56,7 +56,7 @@ def picture(frame: Pixels, box: Box) -> Pixels:
     return made
 
 
-def blanked(square: Pixels) -> Pixels:
+def blank_mouth(square: Pixels) -> Pixels:
     """The same with its lower half black: what the network has to fill in."""
     made = square.copy()
     made[SIDE // 2 :] = 0

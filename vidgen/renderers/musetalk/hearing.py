@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.media.resampling import at_rate
+from vidgen.media.resampling import resample
 from vidgen.work import Floats, Speech
 
 RATE: Final = 16_000  # samples per second that Whisper takes
@@ -110,4 +110,4 @@ class Hearing:
 
 def at_16k(speech: Speech) -> Floats:
     """The voice as Whisper takes it."""
-    return at_rate(speech.samples, speech.rate, RATE)
+    return resample(speech.samples, speech.rate, RATE)

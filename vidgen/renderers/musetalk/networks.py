@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.device import GPU_EXTRA, freed, has_package
+from vidgen.device import GPU_EXTRA, free, has_package
 from vidgen.errors import SetupError
 from vidgen.events import Emit, Log
 from vidgen.work import Floats, Pixels
@@ -33,7 +33,7 @@ RENAMED: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
+class NetworkFiles:
     """Verified files, and the shapes of the networks that their rows in models.toml tell."""
 
     unet: Path  # .pth or .safetensors
@@ -47,7 +47,7 @@ class Files:
 class Networks:
     """The networks on one device, loaded when first needed. One thread computes at a time."""
 
-    def __init__(self, files: Files, device: str, emit: Emit = lambda _: None) -> None:
+    def __init__(self, files: NetworkFiles, device: str, emit: Emit = lambda _: None) -> None:
         self.files = files
         self.device = device
         self.emit = emit
@@ -63,14 +63,14 @@ class Networks:
         with self._loading:
             if self._unet is None:
                 _demand_packages()
-                self._whisper = self._placed(whisper(self.files))
-                self._vae = self._placed(vae(self.files))
+                self._whisper = self._to_device(whisper(self.files))
+                self._vae = self._to_device(vae(self.files))
                 self._decode = self._vae.decode
-                self._unet = self._placed(unet(self.files))
+                self._unet = self._to_device(unet(self.files))
 
     def release(self) -> None:
         self._whisper = self._vae = self._unet = self._decode = None
-        freed(self.device)
+        free(self.device)
 
     def compile(self) -> None:
         """Let torch translate the two networks that run once a frame. Costs about a minute.
@@ -84,7 +84,7 @@ class Networks:
         self._unet = torch.compile(self._unet)
         self._decode = torch.compile(self._vae.decode)
 
-    def heard(self, samples: Floats) -> Floats:
+    def hear(self, samples: Floats) -> Floats:
         """(1500, layers + 1, width): the encoder's hidden states for at most 30 s at 16 kHz."""
         import torch
         from transformers import WhisperFeatureExtractor
@@ -112,7 +112,7 @@ class Networks:
         """The middle of the distribution and not a draw from it: the same photo, the same film."""
         return self._vae.encode(self._tensor(pictures)).latent_dist.mode()
 
-    def drawn(self, latents: Any, tokens: Floats) -> Pixels:
+    def draw(self, latents: Any, tokens: Floats) -> Pixels:
         """(B, 256, 256, 3) faces for (B, 50, D) tokens, in one pass at timestep 0."""
         import torch
 
@@ -154,7 +154,7 @@ class Networks:
 
         return values.to(self.device, getattr(torch, self.precision))
 
-    def _placed(self, network: Any) -> Any:
+    def _to_device(self, network: Any) -> Any:
         import torch
 
         # Not `network.to`: diffusers' own warns on stderr of modules that it would keep precise.
@@ -172,7 +172,7 @@ def _demand_packages() -> None:
         )
 
 
-def whisper(files: Files) -> Any:
+def whisper(files: NetworkFiles) -> Any:
     """The encoder alone."""
     from transformers import WhisperConfig
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
@@ -183,16 +183,16 @@ def whisper(files: Files) -> Any:
         for name, value in state.items()
         if name.startswith(ENCODER)
     }
-    return _filled(
+    return _build(
         lambda: WhisperEncoder(WhisperConfig(**files.whisper_params)), encoder, files.whisper
     )
 
 
-def vae(files: Files) -> Any:
+def vae(files: NetworkFiles) -> Any:
     from diffusers import AutoencoderKL
 
     state = {_todays(name): value for name, value in _tensors(files.vae).items()}
-    return _filled(lambda: AutoencoderKL(**files.vae_params), state, files.vae)
+    return _build(lambda: AutoencoderKL(**files.vae_params), state, files.vae)
 
 
 def _todays(name: str) -> str:
@@ -201,7 +201,7 @@ def _todays(name: str) -> str:
     return name
 
 
-def unet(files: Files) -> Any:
+def unet(files: NetworkFiles) -> Any:
     """From the half-precision copy if there is one, else from the authors' file, and make one."""
     from diffusers import UNet2DConditionModel
 
@@ -212,10 +212,10 @@ def unet(files: Files) -> Any:
 
     copy = files.unet.with_name(files.unet.stem + ".fp16.safetensors")
     if files.unet.suffix == ".safetensors":
-        return _filled(make, _tensors(files.unet), files.unet)
+        return _build(make, _tensors(files.unet), files.unet)
     if _is_of(copy, files.unet):
-        return _filled(make, _tensors(copy), copy)
-    network = _filled(make, _pickled(files.unet), files.unet).half()
+        return _build(make, _tensors(copy), copy)
+    network = _build(make, _load_pickle(files.unet), files.unet).half()
     _keep(network.state_dict(), copy, files.unet)
     return network
 
@@ -240,7 +240,7 @@ def _tensors(file: Path) -> dict[str, Any]:
         raise _not_loadable(file, str(error)) from error
 
 
-def _pickled(file: Path) -> dict[str, Any]:
+def _load_pickle(file: Path) -> dict[str, Any]:
     import pickle
 
     import torch
@@ -256,7 +256,7 @@ def _pickled(file: Path) -> dict[str, Any]:
     return state
 
 
-def _filled(make: Callable[[], Any], state: Mapping[str, Any], file: Path) -> Any:
+def _build(make: Callable[[], Any], state: Mapping[str, Any], file: Path) -> Any:
     """A network with exactly these weights. Raises SetupError for one too few or too many.
 
     It is first made without memory of its own: 3.4 GB need not be there twice.

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from vidgen.device import freed, is_out_of_memory, out_of_memory
+from vidgen.device import free, is_out_of_memory, out_of_memory
 from vidgen.events import Emit, Log
 from vidgen.renderers.musetalk.hearing import Hearing
 from vidgen.work import Box, Floats, Pixels
@@ -23,12 +23,12 @@ COMPILE_SAVES: Final = 0.25  # of the time of each batch, about
 LAID: Final = 4  # patches handed out together: a group's at once would be hundreds of megabytes
 
 
-class Drawer(Protocol):
+class FaceNetwork(Protocol):
     """What of `Networks` a painter needs."""
 
     device: str
 
-    def drawn(self, latents: Any, tokens: Floats) -> Pixels: ...
+    def draw(self, latents: Any, tokens: Floats) -> Pixels: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Canvas:
 class Painter:
     """A `FacePainter`. Halves its batch when memory is short, and says so."""
 
-    drawer: Drawer
+    drawer: FaceNetwork
     hearing: Hearing
     canvas: Canvas
     fps: Fraction
@@ -65,15 +65,15 @@ class Painter:
 
     def patches(self, first: int, last: int) -> Iterator[Pixels]:
         starts = list(range(first - first % self._group, last, self._group))
-        waiting = self._ordered(starts[0]) if starts else None
+        waiting = self._submit(starts[0]) if starts else None
         for start, following in zip(starts, [*starts[1:], None], strict=True):
             assert waiting is not None
             faces = waiting.result()
-            waiting = None if following is None else self._ordered(following)
+            waiting = None if following is None else self._submit(following)
             self._last = (start, faces)
             wanted = faces[max(0, first - start) : last - start]
             for at in range(0, len(wanted), LAID):
-                yield self._laid(wanted[at : at + LAID])
+                yield self._patches(wanted[at : at + LAID])
 
     def seconds_per_frame(self) -> float:
         """Measured on the first group, twice: the first time pays for everything being new."""
@@ -82,7 +82,7 @@ class Painter:
         faces = self._faces(0)
         return (time.perf_counter() - began) / len(faces)
 
-    def _ordered(self, start: int) -> "Future[Pixels]":
+    def _submit(self, start: int) -> "Future[Pixels]":
         if self._last is not None and self._last[0] == start:
             ready: Future[Pixels] = Future()
             ready.set_result(self._last[1])
@@ -103,7 +103,7 @@ class Painter:
     def _batch(self, start: int) -> Pixels:
         """Always a whole batch: another size could round differently. What is over is dropped."""
         tokens = self.hearing.tokens(range(start, start + self.batch), self.fps)
-        return self.drawer.drawn(self.canvas.latents, tokens)
+        return self.drawer.draw(self.canvas.latents, tokens)
 
     def _shrink(self, error: Exception) -> None:
         if not is_out_of_memory(error):
@@ -111,10 +111,10 @@ class Painter:
         if self.batch == 1:
             raise out_of_memory(self.drawer.device) from error
         self.batch = self.batch // 2
-        freed(self.drawer.device)
+        free(self.drawer.device)
         self.emit(Log("WARNING", "render.smaller_batch", {"batch": self.batch}))
 
-    def _laid(self, faces: Pixels) -> Pixels:
+    def _patches(self, faces: Pixels) -> Pixels:
         """(B, h, w, 4): each face at the box's size, the mask as its alpha."""
         import cv2
 
@@ -131,7 +131,7 @@ def pays(seconds_per_frame: float, frame_count: int) -> bool:
     return seconds_per_frame * frame_count * COMPILE_SAVES > COMPILE_SECONDS
 
 
-def warmed(painter: Painter, compile_networks: Callable[[], None]) -> bool:
+def warm_up(painter: Painter, compile_networks: Callable[[], None]) -> bool:
     """Measure, and compile when it pays. Answers whether it did."""
     if not pays(painter.seconds_per_frame(), painter.frame_count):
         return False

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from vidgen.device import usable_cores
-from vidgen.renderers.base import FacePainter, FaceSource, Look
+from vidgen.renderers.base import FacePainter, FaceSource, MotionOptions
 from vidgen.work import Cutout, Frames, Speech, Subject
 
 if TYPE_CHECKING:
-    from vidgen.renderers.puppet.figure import Figure
-    from vidgen.renderers.puppet.plan import Plan
+    from vidgen.renderers.puppet.figure import Rig
+    from vidgen.renderers.puppet.plan import Poses
 
 MOST_WORKERS: Final = 8
 HANDOVER: Final = 1e-4  # seconds that a thread may keep the interpreter from the others
@@ -27,7 +27,7 @@ Draw = Callable[[int, int], Iterator[Frames]]
 
 
 @dataclass(frozen=True, slots=True)
-class Puppet:
+class PuppetRenderer:
     """A `Renderer` that warps the photo itself: faster than real time on two cores, no weights.
 
     `device` is "cpu" (numpy and OpenCV alone) or torch's name of a device ("cuda:0"). With a
@@ -40,21 +40,21 @@ class Puppet:
 
     @contextmanager
     def perform(
-        self, subject: Subject, cutout: Cutout, speech: Speech, look: Look
-    ) -> Iterator["Act"]:
+        self, subject: Subject, cutout: Cutout, speech: Speech, look: MotionOptions
+    ) -> Iterator["PuppetPerformance"]:
         """The film of `speech`. Raises nothing of its own: detection has refused bad faces.
 
         What `face` raises goes through.
         """
         from vidgen.renderers.puppet import figure, plan
-        from vidgen.renderers.puppet.controls import controls
+        from vidgen.renderers.puppet.controls import mouth_curves
         from vidgen.renderers.puppet.motion import motion
 
-        mouth = controls(speech, look)
+        mouth = mouth_curves(speech, look)
         head = motion(mouth, look, speech.seconds)
         made = figure.build(subject, cutout)
         count = speech.frame_count(look.fps)
-        wanted = plan.plan(made.face, mouth, head, look, count)
+        wanted = plan.poses(made.face, mouth, head, look, count)
         metadata = {"device": self.device, "seed": look.seed, "blinks": len(head.blinks)}
         with self._painter(subject, cutout, speech, look) as painter, _workers() as pool:
             if painter is None:
@@ -63,10 +63,10 @@ class Puppet:
             else:
                 wanted = plan.without_mouth(wanted)
                 metadata.update(painter.metadata)
-            yield Act(count, metadata, self._drawing(made, wanted, pool, painter))
+            yield PuppetPerformance(count, metadata, self._drawing(made, wanted, pool, painter))
 
     def _painter(
-        self, subject: Subject, cutout: Cutout, speech: Speech, look: Look
+        self, subject: Subject, cutout: Cutout, speech: Speech, look: MotionOptions
     ) -> AbstractContextManager[FacePainter | None]:
         """Who paints the mouth, if not the puppet."""
         if self.face is None or look.mouth == 0:
@@ -74,19 +74,19 @@ class Puppet:
         return self.face.paint(subject, cutout, speech, look, FINE)
 
     def _drawing(
-        self, made: "Figure", wanted: "Plan", pool: ThreadPoolExecutor, painter: FacePainter | None
+        self, made: "Rig", wanted: "Poses", pool: ThreadPoolExecutor, painter: FacePainter | None
     ) -> Draw:
         """How frames are drawn on this device."""
         from vidgen.renderers.puppet import cuda, loop
 
         if self.device == "cpu":
-            return lambda first, last: loop.frames(made, wanted, first, last, pool, painter)
-        canvas = cuda.Canvas(made, self.device)
+            return lambda first, last: loop.cpu_frames(made, wanted, first, last, pool, painter)
+        canvas = cuda.CudaCanvas(made, self.device)
         return lambda first, last: cuda.frames(canvas, wanted, first, last, pool, painter)
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class PuppetPerformance:
     """A `Performance` of the puppet."""
 
     frame_count: int

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidgen.renderers.puppet.curves import RATE, Array
-from vidgen.renderers.puppet.sound import Sound
+from vidgen.renderers.puppet.sound import SpeechFeatures
 
 Frames = NDArray[np.float32]  # (N, D) features
 Path = NDArray[np.intp]  # (N,) the other voice's frame for each of one's own
@@ -40,19 +40,19 @@ class Alignment:
     cost: float
 
 
-def aligned(real: Sound, synthetic: Sound) -> Alignment:
+def align(real: SpeechFeatures, synthetic: SpeechFeatures) -> Alignment:
     """The best way to lay `synthetic` along `real`; both need at least 0.1 s."""
     ours, theirs = features(real), features(synthetic)
     silent = synthetic.loud <= 0.02
     coarse = _coarse_path(ours, theirs, real.loud, synthetic.loud)
     path = coarse
     for round_number in range(ROUNDS):
-        likened = theirs if round_number == 0 else _likened(ours, theirs, path, real.loud)
-        path, costs = _followed(ours, likened, silent, path, int(FINE_BAND * RATE))
+        likened = theirs if round_number == 0 else _normalise(ours, theirs, path, real.loud)
+        path, costs = _refine_path(ours, likened, silent, path, int(FINE_BAND * RATE))
     return Alignment(path, _relative_cost(ours, likened, costs, real.loud))
 
 
-def features(sound: Sound) -> Frames:
+def features(sound: SpeechFeatures) -> Frames:
     """(N, 2 * 13 + 1): cepstra of the mel bands and their slopes, scaled to one voice's spread,
     then loudness. Steady colour (microphone, speaker) is taken out."""
     from scipy.fft import dct
@@ -73,17 +73,17 @@ def features(sound: Sound) -> Frames:
 
 def _coarse_path(ours: Frames, theirs: Frames, loud: Array, their_loud: Array) -> Path:
     """The path at 20 Hz, given back at 100 Hz: (N,)."""
-    few, their_few = _thinned(ours), _thinned(theirs)
-    silent = _thinned((their_loud <= 0.02).astype(np.float32)[:, None])[:, 0] > 0.6
+    few, their_few = _thin(ours), _thin(theirs)
+    silent = _thin((their_loud <= 0.02).astype(np.float32)[:, None])[:, 0] > 0.6
     expected = _by_speech(loud, their_loud)[::COARSE][: len(few)] // COARSE
     band = int(WIDE_BAND[0] * len(their_few) + WIDE_BAND[1] * RATE / COARSE)
-    path, _ = _followed(few, their_few, silent, np.minimum(expected, len(their_few) - 1), band)
+    path, _ = _refine_path(few, their_few, silent, np.minimum(expected, len(their_few) - 1), band)
     times = np.arange(len(ours)) / COARSE
     fine = np.interp(times, np.arange(len(path)) + 0.5, path + 0.5) * COARSE
     return np.asarray(np.clip(np.round(fine), 0, len(theirs) - 1), np.intp)
 
 
-def _thinned(frames: Frames) -> Frames:
+def _thin(frames: Frames) -> Frames:
     """Means of 5 consecutive frames; the last ones may be fewer."""
     padded = np.pad(frames, ((0, -len(frames) % COARSE), (0, 0)), mode="edge")
     return np.asarray(padded.reshape(-1, COARSE, frames.shape[1]).mean(axis=1))
@@ -97,7 +97,7 @@ def _by_speech(loud: Array, their_loud: Array) -> Path:
     return np.asarray(guess, np.intp)
 
 
-def _followed(
+def _refine_path(
     ours: Frames, theirs: Frames, silent: NDArray[np.bool_], around: Path, band: int
 ) -> tuple[Path, Array]:
     """The cheapest path within `band` frames of `around`, and its cost frame by frame."""
@@ -120,7 +120,7 @@ def _followed(
         choices[3] += SKIP[3]
         steps[row] = choices.argmin(axis=0)
         total = choices.min(axis=0) + local
-    return _traced(ours, theirs, starts, steps, total)
+    return _trace_back(ours, theirs, starts, steps, total)
 
 
 def _local_costs(
@@ -138,7 +138,7 @@ def _local_costs(
         yield from zip(range(first, len(ours)), local, stay[within], strict=False)
 
 
-def _traced(
+def _trace_back(
     ours: Frames, theirs: Frames, starts: Path, steps: NDArray[np.int8], total: Frames
 ) -> tuple[Path, Array]:
     """Back from the end: the states, and the distance at each."""
@@ -156,7 +156,7 @@ def _traced(
     return path, np.abs(theirs[path] - ours).mean(axis=1)
 
 
-def _likened(ours: Frames, theirs: Frames, path: Path, loud: Array) -> Frames:
+def _normalise(ours: Frames, theirs: Frames, path: Path, loud: Array) -> Frames:
     """`theirs` with each feature shifted and scaled to meet `ours` along `path`."""
     spoken = loud > 0.05
     if spoken.sum() < 50:

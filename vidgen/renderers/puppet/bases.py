@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Array, Grid, looked_up, smoothstep
+from vidgen.renderers.puppet.geometry import FaceGeometry
+from vidgen.renderers.puppet.grid import Array, Grid, look_up, smoothstep
 
 # The order of a frame's weights.
 WEIGHTS: Final = (
@@ -31,7 +31,7 @@ STEPS: Final = 3  # of the inversion; the last moves lips by less than a tenth o
 
 
 @dataclass(frozen=True, slots=True)
-class Bases:
+class Blendshapes:
     """Forward displacements in frame pixels for each of `WEIGHTS`, on `grid`."""
 
     grid: Grid
@@ -45,22 +45,22 @@ class Bases:
         Both are (rows, columns, 2): displacements from the node to its source, frame pixels.
         """
         return (
-            inverted(np.tensordot(weights, self.upper, 1), self.grid.pitch),
-            inverted(np.tensordot(weights, self.lower, 1), self.grid.pitch),
+            invert(np.tensordot(weights, self.upper, 1), self.grid.pitch),
+            invert(np.tensordot(weights, self.lower, 1), self.grid.pitch),
         )
 
-    def joined(self, upper: Array, lower: Array) -> Array:
+    def merge(self, upper: Array, lower: Array) -> Array:
         """One field for everything outside the mouth itself."""
         return np.where(self.is_lower, lower, upper)
 
 
-def inverted(forward: Array, pitch: int) -> Array:
+def invert(forward: Array, pitch: int) -> Array:
     """D with D(p) = -forward(p + D(p)), by fixed-point steps; (rows, columns, 2) pixels."""
     at = _places(forward.shape[0], forward.shape[1])
     back = -forward
     for _ in range(STEPS):
         there = at + back / np.float32(pitch)
-        back = -looked_up(forward, there)
+        back = -look_up(forward, there)
     return back
 
 
@@ -72,21 +72,21 @@ def _places(rows: int, columns: int) -> Array:
     return found
 
 
-def sampled(field: Array, at: Array) -> Array:
+def sample_field(field: Array, at: Array) -> Array:
     """`field` (rows, columns, 2) at node coordinates `at` (…, 2)."""
-    return looked_up(field, at)
+    return look_up(field, at)
 
 
-def build(face: Face, grid: Grid, calm_brows: float = 1.0) -> Bases:
+def build(face: FaceGeometry, grid: Grid, calm_brows: float = 1.0) -> Blendshapes:
     """The bases for `face` over `grid`. `calm_brows` < 1 keeps glasses' frames in place."""
     u, v = face.axes.uv(*grid.nodes())
     shape = _Shape.at(face, u, v)
     upper = _upper(face, shape)
     upper["brows"] = _brows(face, u, v, calm_brows)
-    return Bases(
+    return Blendshapes(
         grid,
-        _stacked(face, upper),
-        _stacked(face, _lower(face, shape)),
+        _stack(face, upper),
+        _stack(face, _lower(face, shape)),
         (v > shape.middle)[..., None],
     )
 
@@ -108,7 +108,7 @@ class _Shape:
     jaw_centre: Array
 
     @classmethod
-    def at(cls, face: Face, u: Array, v: Array) -> "_Shape":
+    def at(cls, face: FaceGeometry, u: Array, v: Array) -> "_Shape":
         share = face.across(u)
         upper, lower = face.upper(u), face.lower(u)
         middle = (upper + lower) / 2
@@ -145,33 +145,33 @@ class _Shape:
 Moves = dict[str, tuple[Array | float, Array | float]]  # name -> along, down
 
 
-def _lower(face: Face, at: _Shape) -> Moves:
+def _lower(face: FaceGeometry, at: _Shape) -> Moves:
     h = face.height
     drop = CARRIED * WIDEST * h
     return {
         "wide": (-0.10 * at.u * at.near, drop * at.jaw),
         "narrow": (-0.04 * at.u * at.near, drop * at.jaw_centre),
         "close": (0.0, -(at.lower - at.middle) * at.beneath(0.20 * h)),
-        **_shared(face, at),
+        **_common(face, at),
         "press": (0.0, -0.008 * h * at.whole * at.beneath(0.06 * h)),
         "apart": (0.0, 0.012 * h * at.centre * at.beneath(0.05 * h)),
     }
 
 
-def _upper(face: Face, at: _Shape) -> Moves:
+def _upper(face: FaceGeometry, at: _Shape) -> Moves:
     h = face.height
     rise = -(1 - CARRIED) * WIDEST * h * at.above(0.07 * h)
     return {
         "wide": (-0.10 * at.u * at.near, rise * at.whole),
         "narrow": (-0.04 * at.u * at.near, rise * at.centre),
         "close": (0.0, (at.middle - at.upper) * at.above(0.085 * h)),
-        **_shared(face, at),
+        **_common(face, at),
         "press": (0.0, 0.006 * h * at.whole * at.above(0.05 * h)),
         "apart": (0.0, -0.014 * h * at.centre * at.above(0.05 * h)),
     }
 
 
-def _shared(face: Face, at: _Shape) -> Moves:
+def _common(face: FaceGeometry, at: _Shape) -> Moves:
     """What both layers do alike, so that the corners hold together."""
     h = face.height
     corner = np.abs(at.share) * at.near
@@ -182,7 +182,7 @@ def _shared(face: Face, at: _Shape) -> Moves:
     }
 
 
-def _brows(face: Face, u: Array, v: Array, amount: float) -> tuple[float, Array]:
+def _brows(face: FaceGeometry, u: Array, v: Array, amount: float) -> tuple[float, Array]:
     """Both brows up, falling off over .075 Hf about their lines."""
     lift = np.zeros_like(u)
     for brow in face.brows:
@@ -192,11 +192,11 @@ def _brows(face: Face, u: Array, v: Array, amount: float) -> tuple[float, Array]
     return 0.0, -0.014 * face.height * amount * lift
 
 
-def _stacked(face: Face, moves: Moves) -> Array:
+def _stack(face: FaceGeometry, moves: Moves) -> Array:
     rows, columns = np.shape(moves["wide"][1])
     stack = np.zeros((len(WEIGHTS), rows, columns, 2), np.float32)
     for index, name in enumerate(WEIGHTS):
         along, down = moves.get(name, (0.0, 0.0))
-        x, y = face.axes.turned(np.asarray(along), np.asarray(down))
+        x, y = face.axes.turn(np.asarray(along), np.asarray(down))
         stack[index, ..., 0], stack[index, ..., 1] = x, y
     return stack

@@ -30,18 +30,18 @@ def blink_times(
     wanted: list[float] = []
     now = rng.uniform(FIRST, 2.0)
     while now < seconds:
-        wanted.append(_moved(now, pauses, glances, rng))
+        wanted.append(_nudge(now, pauses, glances, rng))
         if rng.random() < DOUBLES:
             wanted.append(wanted[-1] + DOUBLE_GAP)
         now = max(now, wanted[-1]) + _wait(rng) / scale
-    return _spaced(wanted, seconds)
+    return _space_out(wanted, seconds)
 
 
 def _wait(rng: np.random.Generator) -> float:
     return float(np.clip(MEDIAN * np.exp(SIGMA * rng.standard_normal()), SHORTEST, LONGEST))
 
 
-def _moved(
+def _nudge(
     time: float,
     pauses: Sequence[tuple[float, float]],
     glances: Sequence[Glance],
@@ -58,7 +58,7 @@ def _moved(
     return time
 
 
-def _spaced(wanted: list[float], seconds: float) -> tuple[float, ...]:
+def _space_out(wanted: list[float], seconds: float) -> tuple[float, ...]:
     """Those that fit: not too early, finished at the end, none inside another."""
     kept: list[float] = []
     for time in sorted(wanted):

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet.curves import Array, smooth
-from vidgen.renderers.puppet.sound import Sound
+from vidgen.renderers.puppet.sound import SpeechFeatures
 from vidgen.work import Floats
 
 OFFSETS: Final = (-12, -8, -5, -3, 0, 3, 5, 8, 12)  # frames of 10 ms
@@ -29,7 +29,7 @@ SURE: Final = (0.4, 2.0)  # log odds from which on the lips begin to close, and 
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class ClosureNetwork:
     """One hidden layer of tanh units on standardised features."""
 
     mean: Array  # (81,)
@@ -47,33 +47,35 @@ class Network:
 
 
 @cache
-def network() -> Network:
+def network() -> ClosureNetwork:
     """The committed coefficients."""
     text = resources.files("vidgen.renderers.puppet").joinpath("closures.json").read_text("utf-8")
     values = json.loads(text)
     bias = float(values.pop("output_bias"))
-    return Network(**{name: np.array(value) for name, value in values.items()}, output_bias=bias)
+    return ClosureNetwork(
+        **{name: np.array(value) for name, value in values.items()}, output_bias=bias
+    )
 
 
-def pressed(sound: Sound) -> Array:
+def lip_press(sound: SpeechFeatures) -> Array:
     """How far the lips are pressed together, (N,) at 100 Hz, 0..1."""
     odds = smooth(network().log_odds(features(sound)), 1.0)
     low, high = SURE
     return np.asarray(np.clip((odds - low) / (high - low), 0, 1) * near_speech(sound))
 
 
-def near_speech(sound: Sound) -> Array:
+def near_speech(sound: SpeechFeatures) -> Array:
     """1 within about 0.2 s of speech, else 0: (N,)."""
     return (smooth((sound.loud > 0.05).astype(np.float64), 10.0) > NEAR).astype(np.float64)
 
 
-def features(sound: Sound) -> Floats:
+def features(sound: SpeechFeatures) -> Floats:
     """(N, 81) float32: for each moment of OFFSETS the 8 bands in units of 20 dB, and voicing."""
     bands = np.stack([sound.mels[:, a:b].mean(axis=1) for a, b in pairwise(EDGES)], axis=1)
     level = np.maximum(bands - np.percentile(sound.speech, 95), DEEPEST) / 20
     spoken = sound.loud > 0.05
     colour = level[spoken].mean(axis=0) if spoken.sum() > 20 else level.mean(axis=0)
-    now = np.hstack([np.clip(level - colour, -2.2, 2.0), sound.voiced[:, None]])  # (N, 9)
+    now = np.hstack([np.clip(level - colour, -2.2, 2.0), sound.voicing[:, None]])  # (N, 9)
     reach = max(OFFSETS)
     padded = np.pad(now, ((reach, reach), (0, 0)), mode="edge")
     moments = [padded[reach + offset : reach + offset + len(now)] for offset in OFFSETS]

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet.curves import RATE, Array, eased, smooth
+from vidgen.renderers.puppet.curves import RATE, Array, ease, smooth
 from vidgen.renderers.puppet.espeak import Phone
 from vidgen.renderers.puppet.visemes import Viseme, visemes
 
@@ -44,7 +44,7 @@ def pulls(phones: Sequence[Phone]) -> Iterator[Pull]:
             start = end
 
 
-def blended(phones: Sequence[Phone], count: int) -> dict[str, Array]:
+def coarticulation(phones: Sequence[Phone], count: int) -> dict[str, Array]:
     """The curves of PULLS and "press", each (count,), for phones in time."""
     total = {name: np.full(count, LEAST) for name in PULLS}
     curves = {name: np.zeros(count) for name in PULLS}
@@ -53,7 +53,7 @@ def blended(phones: Sequence[Phone], count: int) -> dict[str, Array]:
         for name in PULLS:
             _add(total[name], curves[name], pull, name)
         if pull.viseme.press > 0:
-            shut(press, pull.start, pull.end)
+            close_lips(press, pull.start, pull.end)
     mouth = {name: smooth(curves[name] / total[name], 1.0) for name in PULLS}
     mouth["jaw"] *= 1 - press
     mouth["fricative"] *= 1 - press
@@ -77,7 +77,7 @@ def _add(total: Array, curve: Array, pull: Pull, name: str) -> None:
     curve[first:last] += weight * target
 
 
-def shut(press: Array, start: float, end: float, strength: float = 1.0) -> None:
+def close_lips(press: Array, start: float, end: float, strength: float = 1.0) -> None:
     """Lips pressed from `start` to `end` seconds, longer if that is too short to be seen: put
     into `press`, with the movements before and after."""
     short = max(0.0, HOLD - (end - start)) / 2
@@ -85,6 +85,6 @@ def shut(press: Array, start: float, end: float, strength: float = 1.0) -> None:
     first = max(0, int((met - CLOSING) * RATE))
     last = min(len(press), int((parts + OPENING) * RATE) + 2)
     time = np.arange(first, last) / RATE
-    down = eased(np.clip((time - met + CLOSING) / CLOSING, 0, 1))
-    up = 1 - eased(np.clip((time - parts) / OPENING, 0, 1))
+    down = ease(np.clip((time - met + CLOSING) / CLOSING, 0, 1))
+    up = 1 - ease(np.clip((time - parts) / OPENING, 0, 1))
     press[first:last] = np.maximum(press[first:last], strength * down * up)

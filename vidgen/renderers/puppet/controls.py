@@ -11,12 +11,12 @@ from typing import Final, Literal
 
 import numpy as np
 
-from vidgen.renderers.base import Look
+from vidgen.renderers.base import MotionOptions
 from vidgen.renderers.puppet import heard
-from vidgen.renderers.puppet.coarticulation import blended
-from vidgen.renderers.puppet.curves import RATE, Array, resampled, smooth
-from vidgen.renderers.puppet.phonemes import PhonemeSource, Words, from_words
-from vidgen.renderers.puppet.sound import Sound, listen
+from vidgen.renderers.puppet.coarticulation import coarticulation
+from vidgen.renderers.puppet.curves import RATE, Array, resample_curve, smooth
+from vidgen.renderers.puppet.phonemes import PhonemeSource, TimedPhones, from_words
+from vidgen.renderers.puppet.sound import SpeechFeatures, listen
 from vidgen.work import Floats, Speech
 
 Source = Literal["sound", "text", "recogniser"]
@@ -26,7 +26,7 @@ CURVES: Final = (*MOUTH, "loud", "voiced", "f0")
 
 
 @dataclass(frozen=True, slots=True)
-class Controls:
+class MouthCurves:
     """Curves at 100 Hz, each (N,) float32, N = ceil(seconds * 100) + 1, sample k at k / 100 s.
 
     All 0..1 but `f0`; no NaN ever. `jaw` is the opening of the lips and already 0 where they are
@@ -47,7 +47,9 @@ class Controls:
     note: str = ""
 
 
-def controls(speech: Speech, look: Look, recogniser: PhonemeSource | None = None) -> Controls:
+def mouth_curves(
+    speech: Speech, look: MotionOptions, recogniser: PhonemeSource | None = None
+) -> MouthCurves:
     """The mouth for `speech`; `look.mouth` scales how far it moves (0: it stays shut).
 
     Words in `speech.text` go before a `recogniser`, both before the sound alone. Raises
@@ -56,27 +58,29 @@ def controls(speech: Speech, look: Look, recogniser: PhonemeSource | None = None
     sound = listen(speech.samples, speech.rate)
     words, source = _words(sound, speech.text, look.language, recogniser)
     if words.phones:
-        made = _assembled(_spoken(words, sound), sound, source, "")
+        made = _assemble(_from_words(words, sound), sound, source, "")
     else:
-        made = _assembled(heard.mouth(sound), sound, "sound", words.note)
-    return made if look.mouth == 1.0 else _scaled(made, look.mouth)
+        made = _assemble(heard.mouth_from_audio(sound), sound, "sound", words.note)
+    return made if look.mouth == 1.0 else _scale(made, look.mouth)
 
 
-def sampled(controls: Controls, fps: Fraction, first: int, last: int) -> dict[str, Floats]:
+def sample_curves(controls: MouthCurves, fps: Fraction, first: int, last: int) -> dict[str, Floats]:
     """The curves at the centres of frames first..last-1, each (last - first,).
 
     No closure falls between two frames: each is fully shut for 46 ms at least (`coarticulation`),
     longer than a frame at 24 per second. The highest of each frame, tried first, shuts the mouth
     half a frame too early and opens it too late: r with the loudness fell by .08.
     """
-    return {name: resampled(getattr(controls, name), RATE, fps, first, last) for name in CURVES}
+    return {
+        name: resample_curve(getattr(controls, name), RATE, fps, first, last) for name in CURVES
+    }
 
 
 def _words(
-    sound: Sound, text: str, language: str, recogniser: PhonemeSource | None
-) -> tuple[Words, Source]:
+    sound: SpeechFeatures, text: str, language: str, recogniser: PhonemeSource | None
+) -> tuple[TimedPhones, Source]:
     """The phones and who knows them; no phones when nobody does."""
-    words = from_words(sound, text, language) if text.strip() else Words(())
+    words = from_words(sound, text, language) if text.strip() else TimedPhones(())
     if not words.phones and recogniser is not None:
         recognised = recogniser(sound)
         if recognised.phones:
@@ -84,9 +88,9 @@ def _words(
     return words, "text"
 
 
-def _spoken(words: Words, sound: Sound) -> dict[str, Array]:
+def _from_words(words: TimedPhones, sound: SpeechFeatures) -> dict[str, Array]:
     """The mouth by what is said, wider where it is said louder, shut where nothing is heard."""
-    mouth = blended(words.phones, len(sound.loud))
+    mouth = coarticulation(words.phones, len(sound.loud))
     energy = smooth(sound.loud, 3.0)
     said = mouth["jaw"] * (0.25 + 0.85 * energy) * np.clip(energy * 6, 0, 1)
     opened = _to_top(said) + HEARD * heard.opening(sound) * (1 - mouth["press"])
@@ -99,11 +103,13 @@ def _to_top(curve: Array) -> Array:
     return curve / top if top > 0.02 else curve
 
 
-def _assembled(mouth: dict[str, Array], sound: Sound, source: Source, note: str) -> Controls:
-    return Controls(
+def _assemble(
+    mouth: dict[str, Array], sound: SpeechFeatures, source: Source, note: str
+) -> MouthCurves:
+    return MouthCurves(
         **{name: _curve(mouth[name]) for name in MOUTH},
         loud=_curve(smooth(sound.loud, 3.0)),
-        voiced=_curve(smooth(sound.voiced, 1.0)),
+        voiced=_curve(smooth(sound.voicing, 1.0)),
         f0=_semitones(sound.f0),
         pauses=sound.pauses,
         source=source,
@@ -123,7 +129,7 @@ def _curve(values: Array) -> Floats:
     return np.clip(np.nan_to_num(values), 0, 1).astype(np.float32)
 
 
-def _scaled(controls: Controls, mouth: float) -> Controls:
-    """`controls` with every movement of the mouth scaled; the voice's own curves stay."""
+def _scale(controls: MouthCurves, mouth: float) -> MouthCurves:
+    """`mouth_curves` with every movement of the mouth scaled; the voice's own curves stay."""
     changed = {name: np.clip(getattr(controls, name) * mouth, 0, 1) for name in MOUTH}
     return replace(controls, **{name: curve.astype(np.float32) for name, curve in changed.items()})

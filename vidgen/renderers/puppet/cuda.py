@@ -16,28 +16,28 @@ import numpy as np
 
 from vidgen.media.colour import RGB_TO_YUV
 from vidgen.renderers.base import FacePainter
-from vidgen.renderers.puppet.figure import Figure, into
+from vidgen.renderers.puppet.figure import Rig, into
 from vidgen.renderers.puppet.grid import Array
 from vidgen.renderers.puppet.overlay import Overlay, overlays
 from vidgen.renderers.puppet.painted import Patch, patches
-from vidgen.renderers.puppet.plan import Plan
+from vidgen.renderers.puppet.plan import Poses
 from vidgen.work import Frames
 
 BATCH: Final = 32  # at 720p a batch takes 1.2 GB on the device
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class FrameInputs:
     """One frame as the device needs it."""
 
     maps: Array  # (rows, columns, 2) float32: pixels of the layer's picture, on the grid
     overlays: tuple[Overlay, ...]
 
 
-class Canvas:
+class CudaCanvas:
     """A figure on a device, ready to be drawn in batches."""
 
-    def __init__(self, figure: Figure, device: str) -> None:
+    def __init__(self, figure: Rig, device: str) -> None:
         import torch
 
         self.figure = figure
@@ -53,18 +53,18 @@ class Canvas:
 
         return torch.from_numpy(pixels).to(self.device, dtype).permute(2, 0, 1)[None].contiguous()
 
-    def draw(self, frames: list[Prepared], layout: str) -> Frames:
+    def draw(self, frames: list[FrameInputs], layout: str) -> Frames:
         """A batch in `layout`: "rgb24", "yuv420p", or "rgba" without a background."""
         import torch
 
         with torch.inference_mode():
-            colours, alpha = self._placed(self._warped(frames))
+            colours, alpha = self._place(self._warp(frames))
             for index, frame in enumerate(frames):
                 for part in frame.overlays:
                     self._lay(colours[index], part)
-            return Frames(_packed(colours, alpha, layout), layout)
+            return Frames(_pack(colours, alpha, layout), layout)
 
-    def _warped(self, frames: list[Prepared]) -> Any:
+    def _warp(self, frames: list[FrameInputs]) -> Any:
         """The speaker's layer, premultiplied, over its box: (B, 4, h, w)."""
         import torch
         from torch.nn import functional
@@ -84,7 +84,7 @@ class Canvas:
             fine, at, mode="bilinear", padding_mode="reflection", align_corners=True
         ).to(self.dtype)
 
-    def _placed(self, warped: Any) -> tuple[Any, Any]:
+    def _place(self, warped: Any) -> tuple[Any, Any]:
         """Colours (B, 3, H, W), and alpha (B, 1, H, W) for a film with transparency."""
         import torch
 
@@ -112,7 +112,7 @@ class Canvas:
         under += cover * (pixels - under)
 
 
-def _packed(colours: Any, alpha: Any, layout: str) -> Any:
+def _pack(colours: Any, alpha: Any, layout: str) -> Any:
     """Colours (B, 3, H, W) and alpha as bytes on the host."""
     import torch
 
@@ -138,8 +138,8 @@ def _yuv(colours: Any) -> Any:
 
 
 def frames(
-    canvas: Canvas,
-    plan: Plan,
+    canvas: CudaCanvas,
+    plan: Poses,
     first: int,
     last: int,
     workers: ThreadPoolExecutor,
@@ -147,12 +147,12 @@ def frames(
 ) -> Iterator[Frames]:
     """Frames first..last-1; the next batch is prepared while the device draws one."""
     layout = "rgba" if canvas.behind is None else "yuv420p"
-    waiting: deque[list[Future[Prepared]]] = deque()
+    waiting: deque[list[Future[FrameInputs]]] = deque()
     painted = patches(painter, first, last)
     for start in range(first, last, BATCH):
         few = enumerate(islice(painted, BATCH), start)
         waiting.append(
-            [workers.submit(prepared, canvas.figure, plan, index, patch) for index, patch in few]
+            [workers.submit(prepare, canvas.figure, plan, index, patch) for index, patch in few]
         )
         if len(waiting) > 1:
             yield canvas.draw([frame.result() for frame in waiting.popleft()], layout)
@@ -160,8 +160,8 @@ def frames(
         yield canvas.draw([frame.result() for frame in waiting.popleft()], layout)
 
 
-def prepared(figure: Figure, plan: Plan, index: int, patch: Patch | None = None) -> Prepared:
+def prepare(figure: Rig, plan: Poses, index: int, patch: Patch | None = None) -> FrameInputs:
     """Fields and overlays of one frame."""
     fields = figure.fields(plan.weights[index], plan.turns[index])
     maps = into(fields.whole, figure.layer.box)
-    return Prepared(maps.astype(np.float32), tuple(overlays(figure, plan, index, fields, patch)))
+    return FrameInputs(maps.astype(np.float32), tuple(overlays(figure, plan, index, fields, patch)))

@@ -21,12 +21,12 @@ def smooth(curve: Array, sigma: float) -> Array:
     return np.convolve(held, kernel / kernel.sum(), mode="valid")
 
 
-def eased(share: Array) -> Array:
+def ease(share: Array) -> Array:
     """0..1 to 0..1 with still ends (smoothstep)."""
     return np.asarray(share * share * (3 - 2 * share))
 
 
-def resampled(curve: Floats, rate: int, fps: Fraction, first: int, last: int) -> Floats:
+def resample_curve(curve: Floats, rate: int, fps: Fraction, first: int, last: int) -> Floats:
     """`curve` at the centres of frames first..last-1: (last - first,)."""
     centres = (np.arange(first, last) + 0.5) / float(fps) * rate
     return np.asarray(np.interp(centres, np.arange(len(curve)), curve), np.float32)

@@ -2,7 +2,7 @@
 
 Only speaks; what a phoneme does to the mouth is `visemes`' business, where it falls in the real
 voice that of `align`. eSpeak keeps a clock through a process: what it says again differs by a
-millisecond or so. `spoken_alone` therefore asks a process of its own, which always says the same.
+millisecond or so. `speak_in_subprocess` therefore asks a process of its own, which always says the same.
 """
 
 import io
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.renderers.puppet.languages import praat_name
+from vidgen.renderers.puppet.languages import praat_language
 from vidgen.renderers.puppet.sound import SAMPLE_RATE
 from vidgen.work import Floats
 
@@ -36,7 +36,7 @@ class Phone:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class EspeakSpeech:
     """A text as eSpeak says it, at 16 kHz; the phones cover it without gaps."""
 
     samples: Floats
@@ -47,8 +47,10 @@ class Spoken:
         return len(self.samples) / SAMPLE_RATE
 
 
-def spoken_alone(text: str, language: str, voice: str, words_per_minute: int) -> Spoken:
-    """`spoken` in a process of its own: the same words are the same sound, run after run.
+def speak_in_subprocess(
+    text: str, language: str, voice: str, words_per_minute: int
+) -> EspeakSpeech:
+    """`speak` in a process of its own: the same words are the same sound, run after run.
 
     A film that is taken up again must have the lips that it began with.
     """
@@ -61,39 +63,39 @@ def spoken_alone(text: str, language: str, voice: str, words_per_minute: int) ->
             Phone(float(start), float(end), str(sign))
             for (start, end), sign in zip(times, ipa, strict=True)
         )
-        return Spoken(told["samples"], phones)
+        return EspeakSpeech(told["samples"], phones)
 
 
 def _answer() -> None:
-    """What the process of `spoken_alone` does."""
+    """What the process of `speak_in_subprocess` does."""
     text, language, voice, words_per_minute = json.load(sys.stdin)
-    made = spoken(text, language, voice, words_per_minute)
+    made = speak(text, language, voice, words_per_minute)
     times = np.array([(phone.start, phone.end) for phone in made.phones]).reshape(-1, 2)
     ipa = np.array([phone.ipa for phone in made.phones], dtype=np.str_)
     np.savez(sys.stdout.buffer, samples=made.samples, times=times, ipa=ipa)
 
 
-def spoken(
+def speak(
     text: str,
     language: str,
     voice: str = "Male1",
     words_per_minute: int = 175,
     word_gap: float = 0.04,
     pitch: float = 1.0,
-) -> Spoken:
+) -> EspeakSpeech:
     """`text` spoken in pieces of a sentence or so. `pitch` 0.5–2. Raises InputError for an
     unknown language; what eSpeak cannot read is left out."""
-    name = praat_name(language)
+    name = praat_language(language)
     samples: list[Floats] = []
     phones: list[Phone] = []
     offset = 0.0
     for piece in pieces(text):
-        sound, labels = _said(piece, name, voice, words_per_minute, word_gap, pitch)
+        sound, labels = _speak_piece(piece, name, voice, words_per_minute, word_gap, pitch)
         samples.append(sound)
         phones += [Phone(p.start + offset, p.end + offset, p.ipa) for p in labels]
         offset += len(sound) / SAMPLE_RATE
     whole = np.concatenate(samples) if samples else np.zeros(0, np.float32)
-    return Spoken(whole, tuple(phones))
+    return EspeakSpeech(whole, tuple(phones))
 
 
 def pieces(text: str) -> list[str]:
@@ -111,7 +113,7 @@ def pieces(text: str) -> list[str]:
     return [piece for piece in found if re.search(r"\w", piece)]
 
 
-def _said(
+def _speak_piece(
     text: str, name: str, voice: str, words_per_minute: int, word_gap: float, pitch: float
 ) -> tuple[Floats, list[Phone]]:
     """One piece: samples at 16 kHz and its phones from 0 s to its end."""

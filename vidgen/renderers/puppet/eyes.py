@@ -10,11 +10,11 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet import gaze, lids
-from vidgen.renderers.puppet.gaze import Ball
-from vidgen.renderers.puppet.geometry import Eye, Face
-from vidgen.renderers.puppet.layer import FINE, crop, doubled, places
-from vidgen.renderers.puppet.lids import Lids
-from vidgen.renderers.puppet.skin import Light
+from vidgen.renderers.puppet.gaze import GazeBall
+from vidgen.renderers.puppet.geometry import Eye, FaceGeometry
+from vidgen.renderers.puppet.layer import FINE, crop, double, places
+from vidgen.renderers.puppet.lids import Eyelids
+from vidgen.renderers.puppet.skin import Lighting
 from vidgen.work import Box, Pixels
 
 LEAST: Final = 6  # pixels: a smaller eye is left alone
@@ -26,8 +26,8 @@ class EyePatch:
 
     box: Box  # frame pixels: what `lids` covers
     opening: Box  # inside it: what `ball` covers
-    ball: Ball
-    lids: Lids
+    ball: GazeBall
+    lids: Eyelids
 
     def draw(self, x: float, y: float, shut: float) -> tuple[Pixels, Box]:
         """(h, w, 3) looking (x, y), its lids `shut`, and the box that it covers."""
@@ -41,7 +41,7 @@ class EyePatch:
         return self.lids.draw(whole, shut), self.box
 
 
-def build(frame: Pixels, face: Face, light: Light) -> tuple[EyePatch, ...]:
+def build(frame: Pixels, face: FaceGeometry, light: Lighting) -> tuple[EyePatch, ...]:
     """The eyes that are in the frame and large enough to be seen moving."""
     patches = []
     for eye in face.eyes:
@@ -52,10 +52,10 @@ def build(frame: Pixels, face: Face, light: Light) -> tuple[EyePatch, ...]:
     return tuple(patches)
 
 
-def _patch(frame: Pixels, eye: Eye, box: Box, opening: Box, light: Light) -> EyePatch:
+def _patch(frame: Pixels, eye: Eye, box: Box, opening: Box, light: Lighting) -> EyePatch:
     parts = []
     for place, part in ((box, lids), (opening, gaze)):
-        still = doubled(np.ascontiguousarray(crop(frame, place)))
+        still = double(np.ascontiguousarray(crop(frame, place)))
         u, v = eye.axes.uv(*places(place))
         parts.append(part.build(still, eye, u, v, FINE, light))
     return EyePatch(box, opening, parts[1], parts[0])

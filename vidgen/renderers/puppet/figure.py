@@ -9,14 +9,14 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet import bases, eyes, geometry, head, layer, mouth, skin, snap
-from vidgen.renderers.puppet.bases import Bases
+from vidgen.renderers.puppet.bases import Blendshapes
 from vidgen.renderers.puppet.eyes import EyePatch
-from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Array, Grid, scaled
+from vidgen.renderers.puppet.geometry import FaceGeometry
+from vidgen.renderers.puppet.grid import Array, Grid, scale_places
 from vidgen.renderers.puppet.head import HeadField
 from vidgen.renderers.puppet.layer import FINE, Layer
 from vidgen.renderers.puppet.mouth import Mouth
-from vidgen.renderers.puppet.skin import Light
+from vidgen.renderers.puppet.skin import Lighting
 from vidgen.work import Box, Cutout, Subject
 
 CALM: Final = 0.4  # of the brows' motion behind glasses: their frame must not bend
@@ -24,17 +24,17 @@ CELL: Final = 0.018  # Hf: one node of the fields in so much of a face
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Rig:
     """One speaker, ready to move."""
 
     size: tuple[int, int]  # width, height of the frame
-    face: Face
-    light: Light
+    face: FaceGeometry
+    light: Lighting
     layer: Layer
     grid: Grid  # over layer.box
     nodes: Array  # (rows, columns, 2) the grid's nodes, frame pixels
     head: HeadField
-    bases: Bases  # over the face's part of the grid
+    bases: Blendshapes  # over the face's part of the grid
     rows: slice  # of that part
     columns: slice
     mouth: Mouth
@@ -46,8 +46,8 @@ class Figure:
         turned = self.nodes + self.head.field(turns)
         whole = turned.copy()
         near = (self.rows, self.columns)
-        at = scaled(turned[near], self.nodes[near][0, 0], 1 / self.grid.pitch)
-        whole[near] += bases.sampled(self.bases.joined(upper, lower), at)
+        at = scale_places(turned[near], self.nodes[near][0, 0], 1 / self.grid.pitch)
+        whole[near] += bases.sample_field(self.bases.merge(upper, lower), at)
         return Fields(upper, lower, turned, whole)
 
 
@@ -63,12 +63,12 @@ class Fields:
 
 def into(field: Array, box: Box) -> Array:
     """Frame pixels (…, 2) as pixels of a picture of `box` at FINE times the resolution."""
-    return scaled(field, box[:2], FINE)
+    return scale_places(field, box[:2], FINE)
 
 
-def build(subject: Subject, cutout: Cutout) -> Figure:
+def build(subject: Subject, cutout: Cutout) -> Rig:
     """Prepare `subject`."""
-    face = snap.snapped(subject.frame, geometry.measure(subject.landmarks))
+    face = snap.snap_lips(subject.frame, geometry.measure(subject.landmarks))
     light = skin.measure(subject.frame, face)
     pitch = max(2, round(CELL * face.height))
     size = subject.frame.shape[1], subject.frame.shape[0]
@@ -77,7 +77,7 @@ def build(subject: Subject, cutout: Cutout) -> Figure:
     alpha = np.zeros(size[::-1], np.uint8)
     layer.crop(alpha, shown.box)[:] = shown.fine[::FINE, ::FINE, 3]
     part, rows, columns = grid.part(_around(face, subject.frame.shape))
-    return Figure(
+    return Rig(
         size=size,
         face=face,
         light=light,
@@ -93,7 +93,7 @@ def build(subject: Subject, cutout: Cutout) -> Figure:
     )
 
 
-def _around(face: Face, shape: tuple[int, ...]) -> Box:
+def _around(face: FaceGeometry, shape: tuple[int, ...]) -> Box:
     """All that the mouth and the brows move, with room for the head's own motion."""
     h = face.height
     x, y = face.outline.T

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Eye
-from vidgen.renderers.puppet.grid import Array, indices, looked_up, rounded, smoothstep
-from vidgen.renderers.puppet.skin import LUMA, Light
+from vidgen.renderers.puppet.grid import Array, indices, look_up, smoothstep, to_bytes
+from vidgen.renderers.puppet.skin import LUMA, Lighting
 from vidgen.work import Pixels
 
 IRIS: Final = 0.41  # radius of an iris in half eye widths: 11.7 mm across, the eye 28.5 mm
@@ -20,7 +20,7 @@ KEPT: Final = 8  # pictures of an eye that are kept: workers draw neighbouring f
 
 
 @dataclass(frozen=True, slots=True)
-class Ball:
+class GazeBall:
     """One eye's patch, ready to look about. Arrays are (h, w) over the patch."""
 
     still: Pixels  # (h, w, 3)
@@ -41,13 +41,13 @@ class Ball:
         written to: an eye that looks where it just looked is not drawn again."""
         picture = self.seen.get((x, y))
         if picture is None:
-            picture = self._drawn(x, y)
+            picture = self._draw(x, y)
             if len(self.seen) > KEPT:
                 self.seen.clear()
             self.seen[x, y] = picture
         return picture
 
-    def _drawn(self, x: float, y: float) -> Pixels:
+    def _draw(self, x: float, y: float) -> Pixels:
         right = float(np.clip(x, -FARTHEST[0], FARTHEST[0])) * self.half
         down = float(np.clip(y, -FARTHEST[1], FARTHEST[1])) * self.height / 2
         du = right * self._hold(right)
@@ -55,8 +55,8 @@ class Ball:
         cos, sin = self.along
         at_x = (self.column - cos * du + sin * dv).astype(np.float32)
         at_y = (self.row - sin * du - cos * dv).astype(np.float32)
-        turned = looked_up(self.inner, at_x, at_y).astype(np.float32)
-        return rounded(self.still + self.opening[..., None] * (turned - self.still))
+        turned = look_up(self.inner, at_x, at_y).astype(np.float32)
+        return to_bytes(self.still + self.opening[..., None] * (turned - self.still))
 
     def _hold(self, right: float) -> Array:
         """1 on the iris where it is now, 0 in the corners."""
@@ -69,7 +69,7 @@ class Ball:
         return 1 - smoothstep((np.abs(off) - firm) / room)
 
 
-def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Light) -> Ball:
+def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Lighting) -> GazeBall:
     """The eyeball over its patch; arguments as for `lids.build`."""
     upper, lower = eye.upper(u), eye.lower(u)
     margin = 0.035 * 2 * eye.half
@@ -77,9 +77,9 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     inside = np.minimum(v - upper - margin, lower - 0.5 * margin - v)
     inside = np.minimum(inside, 0.96 * eye.half - np.abs(u))
     column, row = indices(u.shape)
-    return Ball(
+    return GazeBall(
         still=still,
-        inner=_continued(still, eye, u, v, scale, margin),
+        inner=_extend(still, eye, u, v, scale, margin),
         opening=np.clip(inside / soft + 0.5, 0, 1).astype(np.float32),
         u=u,
         v=v,
@@ -92,7 +92,7 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     )
 
 
-def _continued(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, margin: float) -> Pixels:
+def _extend(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, margin: float) -> Pixels:
     """The eyeball, every pixel outside the opening taken from the nearest inside its column."""
     nearest_u = np.clip(u, -0.93 * eye.half, 0.93 * eye.half)
     above, below = eye.upper(nearest_u) + margin, eye.lower(nearest_u) - 0.5 * margin
@@ -102,7 +102,7 @@ def _continued(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, margin
     column, row = indices(u.shape)
     cos, sin = eye.axes.cos, eye.axes.sin
     x, y = column + cos * du - sin * dv, row + sin * du + cos * dv
-    return looked_up(still, x.astype(np.float32), y.astype(np.float32))
+    return look_up(still, x.astype(np.float32), y.astype(np.float32))
 
 
 def _iris(still: Pixels, eye: Eye, u: Array, v: Array) -> tuple[float, float]:

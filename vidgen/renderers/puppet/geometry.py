@@ -54,7 +54,7 @@ class Axes:
         """Along, down → frame pixels."""
         return self.x + u * self.cos - v * self.sin, self.y + u * self.sin + v * self.cos
 
-    def turned(self, du: Array, dv: Array) -> tuple[Array, Array]:
+    def turn(self, du: Array, dv: Array) -> tuple[Array, Array]:
         """A shift along and down → in frame pixels."""
         return du * self.cos - dv * self.sin, du * self.sin + dv * self.cos
 
@@ -87,7 +87,7 @@ class Eye:
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
+class FaceGeometry:
     """What the renderer must know of a face. Lengths are pixels; `height` is Hf."""
 
     axes: Axes  # from the middle of the mouth
@@ -123,7 +123,7 @@ class Face:
         return (self.upper(u) + self.lower(u)) / 2
 
 
-def measure(points: Array) -> Face:
+def measure(points: Array) -> FaceGeometry:
     """The measures of the face with these landmarks, (468, 2 or 3) in frame pixels."""
     flat = np.asarray(points[:, :2], np.float64)
     axes = _axes(flat)
@@ -132,7 +132,7 @@ def measure(points: Array) -> Face:
     left, right = max(1.0, -uv[78, 0]), max(1.0, uv[308, 0])
     upper, lower = _lips(uv, left, right)
     wide = (uv[list(JAW), 0] - uv[:, 0].mean()).tolist()
-    return Face(
+    return FaceGeometry(
         axes=axes,
         height=height,
         left=float(left),

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet.curves import RATE, Array, eased
+from vidgen.renderers.puppet.curves import RATE, Array, ease
 
 AT_VIEWER: Final = 0.68  # share of the moves that come back to the viewer
 LARGE: Final = 0.14  # of the eye's half width; from here on a blink goes well with it
@@ -57,7 +57,7 @@ def gaze_curves(plan: Sequence[Glance], count: int) -> tuple[Array, Array]:
     x, y = np.zeros(count), np.zeros(count)
     at_x = at_y = 0.0
     for glance in plan:
-        share = eased(np.clip((time - glance.start) / glance.takes, 0, 1))
+        share = ease(np.clip((time - glance.start) / glance.takes, 0, 1))
         x += (glance.x - at_x) * share
         y += (glance.y - at_y) * share
         at_x, at_y = glance.x, glance.y

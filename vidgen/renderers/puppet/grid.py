@@ -77,7 +77,7 @@ class Grid:
         return inner, slice(r0, r1 + 2), slice(c0, c1 + 2)
 
 
-def enlarged(field: Array, pitch: int, smooth: bool = False) -> Array:
+def enlarge(field: Array, pitch: int, smooth: bool = False) -> Array:
     """`field` (rows, columns, C) of a `Grid` at every pixel of its inner cells."""
     import cv2
 
@@ -87,7 +87,7 @@ def enlarged(field: Array, pitch: int, smooth: bool = False) -> Array:
     return full[pitch:-pitch, pitch:-pitch]
 
 
-def looked_up(picture: Array, x: Any, y: Any = None) -> Array:
+def look_up(picture: Array, x: Any, y: Any = None) -> Array:
     """`picture` at (x, y), bilinear, its edge repeated. Also takes both of `cv2.convertMaps`, or
     x as (h, w, 2) alone."""
     import cv2
@@ -96,7 +96,7 @@ def looked_up(picture: Array, x: Any, y: Any = None) -> Array:
     return found
 
 
-def scaled(places: Array, origin: Sequence[float] | Array, times: float) -> Array:
+def scale_places(places: Array, origin: Sequence[float] | Array, times: float) -> Array:
     """Places (h, w, 2) from `origin` on, `times` as large; numpy takes five times as long."""
     import cv2
 
@@ -112,7 +112,7 @@ def indices(shape: tuple[int, ...]) -> tuple[Array, Array]:
     return column, row
 
 
-def rounded(colours: Array) -> Pixels:
+def to_bytes(colours: Array) -> Pixels:
     """Colours as bytes."""
     bytes_: Pixels = np.clip(colours + np.float32(0.5), 0, 255).astype(np.uint8)
     return bytes_

@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Array, Grid, enlarged, smoothstep
+from vidgen.renderers.puppet.geometry import FaceGeometry
+from vidgen.renderers.puppet.grid import Array, Grid, enlarge, smoothstep
 
 MOVES: Final = ("yaw", "pitch", "roll", "tx", "ty", "breath")  # the order of a frame's turns
 
@@ -33,7 +33,7 @@ class HeadField:
         return np.tensordot(turns, self.basis, 1)
 
 
-def build(face: Face, grid: Grid) -> HeadField:
+def build(face: FaceGeometry, grid: Grid) -> HeadField:
     """PUPPET (b)9. The grid covers the matte, or the whole frame."""
     x, y = grid.nodes()
     u, v = face.axes.uv(x, y)
@@ -45,9 +45,9 @@ def build(face: Face, grid: Grid) -> HeadField:
     still = np.zeros_like(u)
     h = face.height
     moves = {
-        "yaw": face.axes.turned(bulge, still),
-        "pitch": face.axes.turned(still, bulge),
-        "roll": face.axes.turned(-(v - pivot_v) * turn, (u - pivot_u) * turn),
+        "yaw": face.axes.turn(bulge, still),
+        "pitch": face.axes.turn(still, bulge),
+        "roll": face.axes.turn(-(v - pivot_v) * turn, (u - pivot_u) * turn),
         "tx": (h * rigid, still),
         "ty": (still, h * rigid),
         "breath": (still, -0.006 * h * lift),
@@ -56,7 +56,7 @@ def build(face: Face, grid: Grid) -> HeadField:
     return HeadField(basis.astype(np.float32))
 
 
-def reach(face: Face, size: tuple[int, int]) -> Array:
+def reach(face: FaceGeometry, size: tuple[int, int]) -> Array:
     """How far each pixel of a frame of `size` (width, height) may move, (H, W) pixels."""
     import cv2
 
@@ -64,11 +64,11 @@ def reach(face: Face, size: tuple[int, int]) -> Array:
     grid = Grid.over((0, 0, *size), pitch)
     most = np.abs(build(face, grid).basis) * np.array(LIMITS).reshape(6, 1, 1, 1)
     moves = np.hypot(*np.moveaxis(most.sum(0), -1, 0)).astype(np.float32)
-    full = enlarged(cv2.dilate(moves, np.ones((3, 3), np.uint8)), pitch)
+    full = enlarge(cv2.dilate(moves, np.ones((3, 3), np.uint8)), pitch)
     return np.asarray(full[: size[1], : size[0]] + np.float32(1 + SKIN * face.height))
 
 
-def _rigid(face: Face, u: Array, v: Array) -> Array:
+def _rigid(face: FaceGeometry, u: Array, v: Array) -> Array:
     """1 on the head, 0 from the chest down and far to the sides."""
     h = face.height
     down = 1 - smoothstep((v - face.chin - 0.02 * h) / (0.55 * h))
@@ -76,7 +76,7 @@ def _rigid(face: Face, u: Array, v: Array) -> Array:
     return np.asarray(down * aside)
 
 
-def _shell(face: Face, u: Array, v: Array) -> Array:
+def _shell(face: FaceGeometry, u: Array, v: Array) -> Array:
     """Depth of the face's surface over its outline, pixels: an ellipse of .62 × .82 Hf."""
     h = face.height
     across = (u - face.middle[0]) / (0.62 * h)

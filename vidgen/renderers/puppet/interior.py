@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet import teeth
-from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Array, looked_up, scaled, smoothstep
+from vidgen.renderers.puppet.geometry import FaceGeometry
+from vidgen.renderers.puppet.grid import Array, look_up, scale_places, smoothstep
 from vidgen.renderers.puppet.layer import FINE, places
-from vidgen.renderers.puppet.skin import LUMA, Light
+from vidgen.renderers.puppet.skin import LUMA, Lighting
 from vidgen.work import Box, Pixels
 
 CAVITY: Final = np.array([0.21, 0.085, 0.075], np.float32)
@@ -48,20 +48,20 @@ class Interior:
         distances from the lips' edges, negative between them. All in frame pixels.
         """
         back = self._at(self.cavity, at)
-        colour = _laid(back[..., :3], self._at(self.tongue, at - tongue))
-        colour = _laid(colour, self._at(self.lower, at - jaw))
+        colour = _over(back[..., :3], self._at(self.tongue, at - tongue))
+        colour = _over(colour, self._at(self.lower, at - jaw))
         colour *= self._shade(above, below, *SHADE)
         front = self._at(self.upper, at)
         light = self._shade(above, below, *(OWN_SHADE if self.own_teeth else SHADE))
         front[..., :3] *= light
-        return self._toned(_laid(colour, front)) + back[..., 3:]
+        return self._desaturate(_over(colour, front)) + back[..., 3:]
 
-    def _toned(self, colours: Array) -> Array:
+    def _desaturate(self, colours: Array) -> Array:
         """In a photo of one tone a mouth is not red."""
         return colours if self.tone is None else (colours @ LUMA)[..., None] * self.tone
 
     def _at(self, picture: Array, at: Array) -> Array:
-        return looked_up(picture, scaled(at, self.box[:2], FINE))
+        return look_up(picture, scale_places(at, self.box[:2], FINE))
 
     def _shade(self, above: Array, below: Array, under: float, over: float, narrow: float) -> Array:
         """The shadow of the lips, (h, w, 3): what is left of the light right under the upper
@@ -73,24 +73,24 @@ class Interior:
         return np.asarray(shade[..., None] ** WARM)
 
 
-def _laid(under: Array, layer: Array) -> Array:
+def _over(under: Array, layer: Array) -> Array:
     """A premultiplied layer (h, w, 4) over colours (h, w, 3)."""
     return under * (1 - layer[..., 3:] / 255) + layer[..., :3]
 
 
-def build(frame: Pixels, face: Face, light: Light, box: Box) -> Interior:
+def build(frame: Pixels, face: FaceGeometry, light: Lighting, box: Box) -> Interior:
     """Paint what lies between the lips of `face`."""
     x, y = places(box)
     u, v = face.axes.uv(x, y)
     down = v - face.middle_line(u)
     own = teeth.own(frame, face, light, x, y)
-    upper = own if own is not None else teeth.upper(face, light, u, down)
+    upper = own if own is not None else teeth.upper_teeth(face, light, u, down)
     cavity = _cavity(face, light, u, down)
     return Interior(
         box=box,
         cavity=np.dstack([cavity, _grain(x.shape, light)]).astype(np.float32),
         tongue=_tongue(face, light, u, down),
-        lower=teeth.lower(face, light, u, down),
+        lower=teeth.lower_teeth(face, light, u, down),
         upper=upper,
         own_teeth=own is not None,
         height=face.height,
@@ -98,7 +98,7 @@ def build(frame: Pixels, face: Face, light: Light, box: Box) -> Interior:
     )
 
 
-def _cavity(face: Face, light: Light, u: Array, down: Array) -> Array:
+def _cavity(face: FaceGeometry, light: Lighting, u: Array, down: Array) -> Array:
     """Warm and dark, darker downwards; the cheeks' inner side in the corners."""
     share = face.across(u)
     deep = 1 - 0.45 * smoothstep(down / (0.09 * face.height))
@@ -107,7 +107,7 @@ def _cavity(face: Face, light: Light, u: Array, down: Array) -> Array:
     return np.asarray(255 * light.tint * light.exposure * colour, np.float32)
 
 
-def _tongue(face: Face, light: Light, u: Array, down: Array) -> Array:
+def _tongue(face: FaceGeometry, light: Lighting, u: Array, down: Array) -> Array:
     """A soft mound in the jaw, lit from the front, with a faint furrow."""
     h = face.height
     share = face.across(u) / 0.66
@@ -119,7 +119,7 @@ def _tongue(face: Face, light: Light, u: Array, down: Array) -> Array:
     return np.dstack([colour * inside[..., None], 255 * inside]).astype(np.float32)
 
 
-def _grain(shape: tuple[int, ...], light: Light) -> Array:
+def _grain(shape: tuple[int, ...], light: Lighting) -> Array:
     """Noise like the photo's, less for the shade, at twice its resolution."""
     import cv2
 

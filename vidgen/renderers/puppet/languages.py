@@ -82,7 +82,7 @@ LANGUAGES: Final = {
 }
 
 
-def praat_name(language: str) -> str:
+def praat_language(language: str) -> str:
     """Praat's name for a code such as "de" or "pt_BR", or for that name itself.
 
     Raises InputError, listing the codes, for a language that it does not speak.

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.renderers.puppet.geometry import Face
+from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array
 from vidgen.work import Box, Cutout, Pixels, Subject
 
@@ -45,7 +45,7 @@ class Layer:
     strips: tuple[Strip, ...]
 
 
-def build(subject: Subject, cutout: Cutout, face: Face, pitch: int, moves: Array) -> Layer:
+def build(subject: Subject, cutout: Cutout, face: FaceGeometry, pitch: int, moves: Array) -> Layer:
     """The layer for this cutout; strips are multiples of `pitch` high.
 
     `moves` (H, W) is how far each pixel of the frame may move, in pixels.
@@ -56,10 +56,10 @@ def build(subject: Subject, cutout: Cutout, face: Face, pitch: int, moves: Array
         background = _same_far_off(subject.frame, matte, background, face)
         still = _residual(subject.frame, matte, background)
     else:
-        still = _premultiplied(cutout.foreground, matte)
+        still = _premultiply(cutout.foreground, matte)
     box = _box(still[..., 3], face, pitch)
     strips = _strips(still[..., 3], box, moves, pitch)
-    return Layer(box, doubled(crop(still, box)), background, strips)
+    return Layer(box, double(crop(still, box)), background, strips)
 
 
 def crop(image: Pixels, box: Box) -> Pixels:
@@ -67,7 +67,7 @@ def crop(image: Pixels, box: Box) -> Pixels:
     return image[box[1] : box[3], box[0] : box[2]]
 
 
-def doubled(image: Any) -> Any:
+def double(image: Any) -> Any:
     """`image` at twice its resolution; pixel (2 i, 2 j) is (i, j) of the original, exactly."""
     import cv2
 
@@ -103,7 +103,7 @@ def over(background: Pixels, alpha: Pixels) -> Pixels:
     return np.asarray(cv2.multiply(background, left, scale=1 / 255))
 
 
-def _solid(matte: Array, face: Face) -> Pixels:
+def _solid(matte: Array, face: FaceGeometry) -> Pixels:
     """The matte in 8 bits, with no hole in the face."""
     import cv2
 
@@ -118,7 +118,7 @@ def _solid(matte: Array, face: Face) -> Pixels:
     return np.asarray(np.maximum(alpha, soft))
 
 
-def _same_far_off(frame: Pixels, alpha: Pixels, background: Pixels, face: Face) -> Pixels:
+def _same_far_off(frame: Pixels, alpha: Pixels, background: Pixels, face: FaceGeometry) -> Pixels:
     """The background, being the photo itself wherever the speaker is not near."""
     near = _grown(alpha, round(0.06 * face.height))[..., None] > 0
     return np.where(near, background, frame)
@@ -134,12 +134,12 @@ def _residual(frame: Pixels, alpha: Pixels, background: Pixels) -> Pixels:
     changed = (background != frame).any(-1)
     if changed.any():
         pixels, behind = frame[changed][:, None], background[changed][:, None]  # (N, 1, 3)
-        alpha[changed] = _thickened(pixels, behind, alpha[changed][:, None])[:, 0]
+        alpha[changed] = _thicken(pixels, behind, alpha[changed][:, None])[:, 0]
     rest = frame.astype(np.int16) - over(background, alpha)
     return np.dstack([np.clip(rest, 0, 255).astype(np.uint8), alpha])
 
 
-def _thickened(pixels: Pixels, behind: Pixels, alpha: Pixels) -> Pixels:
+def _thicken(pixels: Pixels, behind: Pixels, alpha: Pixels) -> Pixels:
     """The least alpha from `alpha` up through which `behind` is nowhere brighter than `pixels`."""
     least = (pixels + np.float32(0.5)) / np.maximum(behind, 1)
     needed = 255 * (1 - np.where(behind > pixels, least, 1).min(-1))
@@ -150,7 +150,7 @@ def _thickened(pixels: Pixels, behind: Pixels, alpha: Pixels) -> Pixels:
     return alpha
 
 
-def _premultiplied(colours: Pixels, alpha: Pixels) -> Pixels:
+def _premultiply(colours: Pixels, alpha: Pixels) -> Pixels:
     import cv2
 
     cover = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
@@ -164,7 +164,7 @@ def _grown(mask: Pixels, by: int) -> Pixels:
     return np.asarray(cv2.dilate(mask, np.ones((size, size), np.uint8)))
 
 
-def _box(alpha: Pixels, face: Face, pitch: int) -> Box:
+def _box(alpha: Pixels, face: FaceGeometry, pitch: int) -> Box:
     """Everything the speaker can reach, in whole cells from the frame's corner."""
     height, width = alpha.shape
     rows = np.flatnonzero(alpha.any(1))

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Eye
-from vidgen.renderers.puppet.grid import Array, indices, looked_up, rounded, smoothstep
-from vidgen.renderers.puppet.skin import LUMA, Light
+from vidgen.renderers.puppet.grid import Array, indices, look_up, smoothstep, to_bytes
+from vidgen.renderers.puppet.skin import LUMA, Lighting
 from vidgen.work import Pixels
 
 UPPER: Final = 0.90  # share of the opening that the upper lid crosses
@@ -25,7 +25,7 @@ BEND: Final = 1.25  # above 1 the skin under the brow is drawn out less than tha
 
 
 @dataclass(frozen=True, slots=True)
-class Lids:
+class Eyelids:
     """One eye's patch, ready to be shut. Arrays are (h, w) over the patch."""
 
     still: Pixels  # (h, w, 3) the patch as in the photo
@@ -56,7 +56,7 @@ class Lids:
         below = np.maximum(0, self.v - edge)
         back = rise * (1 - smoothstep(below / (0.45 * self.width)))
         cover = np.clip((self.v - edge) / self.soft + 0.5, 0, 1)
-        return _mixed(under, self._at(self.still, back), cover)
+        return _mix(under, self._at(self.still, back), cover)
 
     def _upper(self, under: Pixels, fall: Array, shut: float) -> Pixels:
         edge = self.upper + fall
@@ -74,7 +74,7 @@ class Lids:
         reach = edge + LASHES * self.width
         cover = np.clip((reach - self.v) / self.soft + 0.5, 0, 1)
         cover *= self._at(self.lashes, -shift) * smoothstep(fall / (0.02 * self.width))
-        return rounded(under + cover[..., None] * (lid - under))
+        return to_bytes(under + cover[..., None] * (lid - under))
 
     def _shade(self, edge: Array, shut: float) -> Array:
         """A lid bulges: it darkens towards its edge, which ends in the line of the lashes."""
@@ -88,10 +88,10 @@ class Lids:
         """`picture` looked up `by` frame pixels further down the eye."""
         dx, dy = self.down
         at = (self.column + dx * by).astype(np.float32), (self.row + dy * by).astype(np.float32)
-        return looked_up(picture, *at)
+        return look_up(picture, *at)
 
 
-def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Light) -> Lids:
+def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Lighting) -> Eyelids:
     """The lids of `eye` over its patch; `u`, `v` are the pixels' places in the eye's axes.
 
     `scale` is patch pixels per frame pixel.
@@ -115,7 +115,7 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     if light.glasses:  # what lies below the eye is their rim
         detail = np.zeros_like(detail)
     reach = 2 * max(1, round(0.03 * width * scale)) + 1
-    return Lids(
+    return Eyelids(
         still=still,
         bare=_bare(still, smooth, detail, (v - upper) / width, share, reach),
         smooth=smooth,
@@ -183,7 +183,7 @@ def _skin(still: Pixels, skin: Array, sigma: float) -> Pixels:
         share, size = 10.0 ** (-3 * wider), max(0.8, sigma * 3**wider)
         total += share * cv2.GaussianBlur(picture, (0, 0), size)
         known += share * cv2.GaussianBlur(weight, (0, 0), size)
-    mean = rounded(total / np.maximum(known, 1e-9)[..., None])
+    mean = to_bytes(total / np.maximum(known, 1e-9)[..., None])
     size = still.shape[1], still.shape[0]
     return np.asarray(cv2.resize(mean, size, interpolation=cv2.INTER_LINEAR))
 
@@ -204,7 +204,7 @@ def _lit(smooth: Pixels, usual: Array, near: Array) -> Pixels:
     colours, around = smooth.astype(np.float32), usual.astype(np.float32)
     share = colours @ LUMA / np.maximum(1.0, around @ LUMA)
     lift = near * smoothstep((DARK[0] - share) / (DARK[0] - DARK[1]))
-    return rounded(colours + lift[..., None] * (DIM * around - colours))
+    return to_bytes(colours + lift[..., None] * (DIM * around - colours))
 
 
 def _lashes(still: Pixels, depth: Array, smooth: Pixels, width: float) -> Array:
@@ -229,7 +229,7 @@ def _bare(
     # a little wider than the lashes, or their outline stays
     dark = cv2.dilate(dark.astype(np.float32), np.ones((reach, reach), np.uint8))
     dark = cv2.GaussianBlur(dark, (0, 0), reach / 3)
-    return _mixed(still, np.clip(smooth + detail, 0, 255), dark)
+    return _mix(still, np.clip(smooth + detail, 0, 255), dark)
 
 
 def _texture(still: Pixels, eye: Eye, u: Array, v: Array, lower: Array, scale: float) -> Array:
@@ -248,5 +248,5 @@ def _texture(still: Pixels, eye: Eye, u: Array, v: Array, lower: Array, scale: f
     return np.asarray(np.clip(taken, -12, 12))
 
 
-def _mixed(under: Pixels, above: Array, cover: Array) -> Pixels:
-    return rounded(under + cover[..., None] * (above.astype(np.float32) - under))
+def _mix(under: Pixels, above: Array, cover: Array) -> Pixels:
+    return to_bytes(under + cover[..., None] * (above.astype(np.float32) - under))

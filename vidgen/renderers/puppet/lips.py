@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Array, looked_up, rounded, smoothstep
-from vidgen.renderers.puppet.layer import crop, doubled
+from vidgen.renderers.puppet.geometry import FaceGeometry
+from vidgen.renderers.puppet.grid import Array, look_up, smoothstep, to_bytes
+from vidgen.renderers.puppet.layer import crop, double
 from vidgen.renderers.puppet.skin import LUMA
 from vidgen.work import Box, Pixels
 
@@ -37,7 +37,7 @@ class Lips:
     below: Array  # the same with pixels below the lower lip's edge
 
 
-def build(frame: Pixels, face: Face, box: Box, cover: Array, toned: bool = False) -> Lips:
+def build(frame: Pixels, face: FaceGeometry, box: Box, cover: Array, toned: bool = False) -> Lips:
     """Clean lips out of `frame` inside `box`; `cover` (h, w) is where the mouth is drawn.
 
     In a `toned` photo, one without colours, shade is not reddish.
@@ -49,30 +49,30 @@ def build(frame: Pixels, face: Face, box: Box, cover: Array, toned: bool = False
     picture = crop(frame, box)
     if not face.is_shut:
         picture = _bright_corners(picture, face, u, v)
-    upper = _cleaned(picture, face, (x, y), above, -1.0, _doubt(face, u))
-    lower = _cleaned(picture, face, (x, y), below, 1.0)
+    upper = _clean_edge(picture, face, (x, y), above, -1.0, _doubt(face, u))
+    lower = _clean_edge(picture, face, (x, y), below, 1.0)
     inside = np.clip((1.02 - np.abs(share)) / 0.15, 0, 1)
-    upper = _faded(picture, upper, inside)
-    lower = _faded(picture, lower, inside)
+    upper = _fade(picture, upper, inside)
+    lower = _fade(picture, lower, inside)
     height, line = face.height, _contact(share)
     turn, touch = (np.full(3, shade.mean()) if toned else shade for shade in (TURN, TOUCHING))
     between = smoothstep((1.0 - np.abs(share)) / 0.14)
     return Lips(
         box,
-        upper_apart=doubled(_rounded(upper, above / height, inside, turn)),
-        upper_touching=doubled(
-            picture if face.is_shut else _lined(upper, above / height, line, touch)
+        upper_apart=double(_shade_turn(upper, above / height, inside, turn)),
+        upper_touching=double(
+            picture if face.is_shut else _shade_line(upper, above / height, line, touch)
         ),
-        lower_apart=doubled(_rounded(lower, below / height, inside, turn)),
-        lower_touching=doubled(
-            picture if face.is_shut else _lined(lower, below / height, line, touch)
+        lower_apart=double(_shade_turn(lower, below / height, inside, turn)),
+        lower_touching=double(
+            picture if face.is_shut else _shade_line(lower, below / height, line, touch)
         ),
         above=np.dstack([above, between, cover]).astype(np.float32),
         below=np.dstack([below, between, cover]).astype(np.float32),
     )
 
 
-def _doubt(face: Face, u: Array) -> Array:
+def _doubt(face: FaceGeometry, u: Array) -> Array:
     """How much farther teeth may reach into the upper lip's picture, pixels.
 
     In a wide open mouth they stand in the lip's shade and look like it: the edge is found too low.
@@ -82,8 +82,13 @@ def _doubt(face: Face, u: Array) -> Array:
     return wide * np.clip(spare, 0, 0.018 * face.height)
 
 
-def _cleaned(
-    picture: Pixels, face: Face, at: Any, depth: Array, down: float, doubt: Array | float = 0.0
+def _clean_edge(
+    picture: Pixels,
+    face: FaceGeometry,
+    at: Any,
+    depth: Array,
+    down: float,
+    doubt: Array | float = 0.0,
 ) -> Pixels:
     """`picture` with the band at the lip's edge and all past it mirrored from the lip itself.
 
@@ -95,12 +100,12 @@ def _cleaned(
     # no farther than the lip is thick: its outer edge is skin
     away = np.minimum(2 * short, short + 0.03 * face.height)
     x, y = at
-    dx, dy = face.axes.turned(np.zeros_like(away), down * away)
+    dx, dy = face.axes.turn(np.zeros_like(away), down * away)
     at_x, at_y = x + dx - x[0, 0], y + dy - y[0, 0]
-    return looked_up(picture, at_x.astype(np.float32), at_y.astype(np.float32))
+    return look_up(picture, at_x.astype(np.float32), at_y.astype(np.float32))
 
 
-def _bright_corners(picture: Pixels, face: Face, u: Array, v: Array) -> Pixels:
+def _bright_corners(picture: Pixels, face: FaceGeometry, u: Array, v: Array) -> Pixels:
     """`picture` without the dark triangles that an open mouth has beside its corners."""
     import cv2
 
@@ -117,15 +122,15 @@ def _bright_corners(picture: Pixels, face: Face, u: Array, v: Array) -> Pixels:
     return np.asarray(cv2.inpaint(picture, dark, 3, cv2.INPAINT_TELEA))
 
 
-def _faded(picture: Pixels, changed: Pixels, share: Array) -> Pixels:
+def _fade(picture: Pixels, changed: Pixels, share: Array) -> Pixels:
     """`changed` where `share` is 1, `picture` where it is 0."""
-    return rounded(picture + share[..., None] * (changed.astype(np.float32) - picture))
+    return to_bytes(picture + share[..., None] * (changed.astype(np.float32) - picture))
 
 
-def _rounded(lip: Pixels, depth: Array, inside: Array, shade: Array) -> Pixels:
+def _shade_turn(lip: Pixels, depth: Array, inside: Array, shade: Array) -> Pixels:
     """The lip turning inwards at its edge, darker by `shade` (3,) over .012 Hf; `depth` in Hf."""
     turn = np.exp(-np.maximum(depth, 0) / 0.010) * inside
-    return rounded(lip * (1 - turn[..., None] * shade))
+    return to_bytes(lip * (1 - turn[..., None] * shade))
 
 
 def _contact(share: Array) -> Array:
@@ -133,7 +138,7 @@ def _contact(share: Array) -> Array:
     return np.asarray(0.36 * np.clip(1 - share**4, 0, None))
 
 
-def _lined(lip: Pixels, depth: Array, line: Array, shade: Array) -> Pixels:
+def _shade_line(lip: Pixels, depth: Array, line: Array, shade: Array) -> Pixels:
     """The lip with the `line` (h, w) of its touching the other, darker by `shade` (3,)."""
     dark = np.exp(-((depth / 0.0065) ** 2)) * line
-    return rounded(lip * (1 - dark[..., None] * shade))
+    return to_bytes(lip * (1 - dark[..., None] * shade))

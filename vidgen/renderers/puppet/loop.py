@@ -13,21 +13,21 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.base import FacePainter
-from vidgen.renderers.puppet.figure import Figure, into
-from vidgen.renderers.puppet.grid import Array, enlarged
+from vidgen.renderers.puppet.figure import Rig, into
+from vidgen.renderers.puppet.grid import Array, enlarge
 from vidgen.renderers.puppet.layer import Strip, over
 from vidgen.renderers.puppet.overlay import overlays
 from vidgen.renderers.puppet.painted import Patch, patches
-from vidgen.renderers.puppet.plan import Plan
+from vidgen.renderers.puppet.plan import Poses
 from vidgen.work import Frames, Pixels
 
 BATCH: Final = 4  # frames handed on together; more only costs memory
 AHEAD: Final = 4  # batches drawn before they are asked for
 
 
-def frames(
-    figure: Figure,
-    plan: Plan,
+def cpu_frames(
+    figure: Rig,
+    plan: Poses,
     first: int,
     last: int,
     workers: ThreadPoolExecutor,
@@ -45,7 +45,7 @@ def frames(
         yield waiting.popleft().result()
 
 
-def _batch(figure: Figure, plan: Plan, first: int, painted: list[Patch | None]) -> Frames:
+def _batch(figure: Rig, plan: Poses, first: int, painted: list[Patch | None]) -> Frames:
     """One frame for each of `painted`."""
     width, height = figure.size
     has_alpha = figure.layer.background is None
@@ -55,7 +55,7 @@ def _batch(figure: Figure, plan: Plan, first: int, painted: list[Patch | None]) 
     return Frames(pixels, "rgba" if has_alpha else "rgb24")
 
 
-def draw(figure: Figure, plan: Plan, index: int, out: Pixels, patch: Patch | None = None) -> None:
+def draw(figure: Rig, plan: Poses, index: int, out: Pixels, patch: Patch | None = None) -> None:
     """Draw frame `index` into `out`, (H, W, 3) or, without a background, (H, W, 4)."""
     import cv2
 
@@ -73,13 +73,13 @@ def draw(figure: Figure, plan: Plan, index: int, out: Pixels, patch: Patch | Non
         )
 
 
-def _draw_strip(figure: Figure, strip: Strip, maps: Array, out: Pixels) -> None:
+def _draw_strip(figure: Rig, strip: Strip, maps: Array, out: Pixels) -> None:
     import cv2
 
     grid, layer = figure.grid, figure.layer
     box = (strip.left, strip.top, strip.right, strip.bottom)
     part, rows, columns = grid.part(box)
-    at = enlarged(maps[rows, columns], grid.pitch)
+    at = enlarge(maps[rows, columns], grid.pitch)
     at = at[: strip.bottom - part.top, : strip.right - part.left]
     fixed = cv2.convertMaps(np.ascontiguousarray(at), None, cv2.CV_16SC2)
     edge = cv2.BORDER_REFLECT_101
@@ -87,15 +87,15 @@ def _draw_strip(figure: Figure, strip: Strip, maps: Array, out: Pixels) -> None:
     alpha = cv2.extractChannel(warped, 3)
     target = out[strip.top : strip.bottom, strip.left : strip.right]
     if layer.background is None:
-        target[:] = _unmultiplied(warped, alpha)
+        target[:] = _unmultiply(warped, alpha)
         return
     behind = layer.background[strip.top : strip.bottom, strip.left : strip.right]
     cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, dst=target)
-    for here in _mixed(alpha):
+    for here in _see_through_runs(alpha):
         cv2.add(target[:, here], over(behind[:, here], alpha[:, here]), dst=target[:, here])
 
 
-def _mixed(alpha: Pixels) -> list[slice]:
+def _see_through_runs(alpha: Pixels) -> list[slice]:
     """Runs of columns of a strip's alpha (h, w) that hold any of the background."""
     import cv2
 
@@ -106,9 +106,9 @@ def _mixed(alpha: Pixels) -> list[slice]:
     return [slice(int(start), int(end)) for start, end in zip(ends[::2], ends[1::2], strict=True)]
 
 
-def _unmultiplied(warped: Pixels, alpha: Pixels) -> Pixels:
+def _unmultiply(warped: Pixels, alpha: Pixels) -> Pixels:
     """Colours not premultiplied, for a film with transparency."""
-    for here in _mixed(alpha):
+    for here in _see_through_runs(alpha):
         part = warped[:, here]
         cover = np.maximum(part[..., 3:], 1).astype(np.uint16)
         colour = (part[..., :3].astype(np.uint16) * 255 + cover // 2) // cover

@@ -11,10 +11,10 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.base import Look
+from vidgen.renderers.base import MotionOptions
 from vidgen.renderers.puppet.blinks import blink_times, lid_curve
-from vidgen.renderers.puppet.controls import Controls
-from vidgen.renderers.puppet.curves import RATE, Array, eased, resampled, smooth
+from vidgen.renderers.puppet.controls import MouthCurves
+from vidgen.renderers.puppet.curves import RATE, Array, ease, resample_curve, smooth
 from vidgen.renderers.puppet.glances import Glance, gaze_curves, glances
 from vidgen.work import Floats
 
@@ -54,15 +54,17 @@ class Motion:
     gaze_y: Floats  # of the eye's half height, down
     blinks: tuple[float, ...]  # seconds at which a lid begins to close
 
-    def sampled(self, fps: Fraction, first: int, last: int) -> dict[str, Floats]:
+    def sample(self, fps: Fraction, first: int, last: int) -> dict[str, Floats]:
         """The curves at the centres of frames first..last-1, each (last - first,)."""
-        return {name: resampled(getattr(self, name), RATE, fps, first, last) for name in CURVES}
+        return {
+            name: resample_curve(getattr(self, name), RATE, fps, first, last) for name in CURVES
+        }
 
 
-def motion(controls: Controls, look: Look, seconds: float) -> Motion:
+def motion(controls: MouthCurves, look: MotionOptions, seconds: float) -> Motion:
     """The motion for `seconds` of this voice. Scales of `look` at 0 leave their curves at 0."""
     count = int(np.ceil(round(seconds * RATE, 6))) + 1
-    loud, f0 = _fitted(controls.loud, count), _fitted(controls.f0, count)
+    loud, f0 = _fit_length(controls.loud, count), _fit_length(controls.f0, count)
     plan = glances(seconds, look.seed) if look.gaze > 0 else ()
     blinks = blink_times(seconds, controls.pauses, plan, look.seed, look.blink)
     head = _head(loud, f0, controls.pauses, look)
@@ -78,7 +80,7 @@ def motion(controls: Controls, look: Look, seconds: float) -> Motion:
     )
 
 
-def _fitted(curve: Floats, count: int) -> Array:
+def _fit_length(curve: Floats, count: int) -> Array:
     """`curve` cut, or continued with zeros, to `count` samples."""
     fitted = np.zeros(count)
     shared = min(count, len(curve))
@@ -87,7 +89,7 @@ def _fitted(curve: Floats, count: int) -> Array:
 
 
 def _head(
-    loud: Array, f0: Array, pauses: tuple[tuple[float, float], ...], look: Look
+    loud: Array, f0: Array, pauses: tuple[tuple[float, float], ...], look: MotionOptions
 ) -> dict[str, Array]:
     """yaw, pitch, roll in degrees, tx, ty in face heights."""
     rng = np.random.default_rng([look.seed, 1])
@@ -101,7 +103,7 @@ def _head(
     settle = _settling(count)
     for name, limit in LIMITS.items():
         bent = limit * np.tanh(look.head_motion * settle * head[name] / limit)
-        head[name] = _slowed(bent)
+        head[name] = _slow_down(bent)
     for name in ("tx", "ty"):
         head[name] = 0.012 * np.tanh(look.head_motion * settle * head[name] / 0.012)
     return head
@@ -134,8 +136,8 @@ def _nods(rng: np.random.Generator, loud: Array) -> Array:
 
 def _nod(time: Array) -> Array:
     """One nod about its lowest point at 0 s, 0..1."""
-    down = eased(np.clip((time + 0.22) / 0.22, 0, 1))
-    back = eased(np.clip(time / 0.42, 0, 1))
+    down = ease(np.clip((time + 0.22) / 0.22, 0, 1))
+    back = ease(np.clip(time / 0.42, 0, 1))
     return np.asarray(down - back)
 
 
@@ -156,11 +158,11 @@ def _settling(count: int) -> Array:
     time = np.arange(count) / RATE
     left = time[-1] - time
     away, back = SETTLE
-    end = 0.15 + 0.85 * eased(np.clip(left / back, 0, 1))
-    return np.asarray(eased(np.clip(time / away, 0, 1)) * end)
+    end = 0.15 + 0.85 * ease(np.clip(left / back, 0, 1))
+    return np.asarray(ease(np.clip(time / away, 0, 1)) * end)
 
 
-def _slowed(curve: Array) -> Array:
+def _slow_down(curve: Array) -> Array:
     """`curve`, smoothed no more than it takes to stay under the speed limit."""
     width = 0.03 * RATE
     slow = smooth(curve, width)
@@ -170,7 +172,7 @@ def _slowed(curve: Array) -> Array:
     return slow
 
 
-def _breath(pauses: tuple[tuple[float, float], ...], seconds: float, look: Look) -> Array:
+def _breath(pauses: tuple[tuple[float, float], ...], seconds: float, look: MotionOptions) -> Array:
     """1.2 s in, 0.5 s held, 1.0 s out, 1.5 s still; a pause of the voice draws the next one in."""
     count = int(np.ceil(round(seconds * RATE, 6))) + 1
     rng = np.random.default_rng([look.seed, 4])
@@ -181,20 +183,20 @@ def _breath(pauses: tuple[tuple[float, float], ...], seconds: float, look: Look)
     start = rng.uniform(0.2, 1.0)
     while start < seconds:
         pace = rng.uniform(0.85, 1.15)
-        rise = eased(np.clip((time - start) / (1.2 * pace), 0, 1))
-        fall = eased(np.clip((time - start - 1.7 * pace) / pace, 0, 1))
+        rise = ease(np.clip((time - start) / (1.2 * pace), 0, 1))
+        fall = ease(np.clip((time - start - 1.7 * pace) / pace, 0, 1))
         curve += rise - fall
-        start = _drawn(start + 4.2 * pace, pauses)
+        start = _snap_to_pause(start + 4.2 * pace, pauses)
     return curve
 
 
-def _drawn(start: float, pauses: tuple[tuple[float, float], ...]) -> float:
+def _snap_to_pause(start: float, pauses: tuple[tuple[float, float], ...]) -> float:
     """`start`, or the beginning of a pause within 0.8 s of it."""
     near = [begin for begin, end in pauses if end - begin > 0.2 and abs(begin - start) < 0.8]
     return min(near, key=lambda begin: abs(begin - start)) if near else start
 
 
-def _brows(f0: Array, loud: Array, look: Look) -> Array:
+def _brows(f0: Array, loud: Array, look: MotionOptions) -> Array:
     """Raised when the pitch rises above the speaker's median, a little on every stress."""
     rng = np.random.default_rng([look.seed, 3])
     slow = smooth(f0, 0.15 * RATE)

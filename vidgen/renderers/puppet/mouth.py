@@ -10,21 +10,21 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet import interior, lips
-from vidgen.renderers.puppet.bases import CARRIED, WIDEST, sampled
-from vidgen.renderers.puppet.geometry import Face
+from vidgen.renderers.puppet.bases import CARRIED, WIDEST, sample_field
+from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import (
     Array,
     Grid,
-    enlarged,
-    looked_up,
-    rounded,
-    scaled,
+    enlarge,
+    look_up,
+    scale_places,
     smoothstep,
+    to_bytes,
 )
 from vidgen.renderers.puppet.interior import Interior
 from vidgen.renderers.puppet.layer import FINE
 from vidgen.renderers.puppet.lips import Lips
-from vidgen.renderers.puppet.skin import Light
+from vidgen.renderers.puppet.skin import Lighting
 from vidgen.work import Box, Pixels
 
 TOUCH: Final = 0.010  # Hf: gap at which the line between the lips is gone
@@ -62,14 +62,14 @@ class Mouth:
             within = self.inside.look(view.turned[part], *moved, above[part], below[part])
             share = hole[part][..., None]
             mixed = drawn[part] * (1 - share) + within * share
-            drawn[part] = rounded(mixed)
+            drawn[part] = to_bytes(mixed)
         return drawn, cover
 
     def _distances(self, at: Array, picture: Array) -> tuple[Array, Array, Array]:
         import cv2
 
         box = self.lips.box
-        found = looked_up(picture, scaled(at, box[:2], 1))
+        found = look_up(picture, scale_places(at, box[:2], 1))
         first, second, third = cv2.split(found)
         return first, second, third
 
@@ -93,11 +93,11 @@ class Mouth:
         """One lip out of its pictures."""
         import cv2
 
-        fine = scaled(at, self.lips.box[:2], FINE)
+        fine = scale_places(at, self.lips.box[:2], FINE)
         maps = cv2.convertMaps(fine, None, cv2.CV_16SC2)
         if touch.max() < 0.01:
-            return looked_up(apart, *maps)
-        one, other = looked_up(touching, *maps), looked_up(apart, *maps)
+            return look_up(apart, *maps)
+        one, other = look_up(touching, *maps), look_up(apart, *maps)
         return np.asarray(cv2.blendLinear(one, other, touch, 1 - touch))
 
     def _slide(self, jaw: float) -> Array:
@@ -130,19 +130,23 @@ def view(
 ) -> View:
     """Where the mouth is now. `turned` is on `grid`, the upper and lower `fields` on `face`."""
     margin = 0.012 * mouth.height
-    part, rows, columns = grid.part(moved(mouth.box, grid, turned, size, margin))
+    part, rows, columns = grid.part(move_box(mouth.box, grid, turned, size, margin))
     right, bottom = min(part.right, size[0]), min(part.bottom, size[1])
     shape = slice(0, bottom - part.top), slice(0, right - part.left)
     there = turned[rows, columns]
-    at = scaled(there, face.origin, 1 / face.pitch)
+    at = scale_places(there, face.origin, 1 / face.pitch)
     upper, lower, still = (
-        np.ascontiguousarray(enlarged(field, grid.pitch, smooth=True)[shape])
-        for field in (there + sampled(fields[0], at), there + sampled(fields[1], at), there)
+        np.ascontiguousarray(enlarge(field, grid.pitch, smooth=True)[shape])
+        for field in (
+            there + sample_field(fields[0], at),
+            there + sample_field(fields[1], at),
+            there,
+        )
     )
     return View((part.left, part.top, right, bottom), upper, lower, still)
 
 
-def moved(box: Box, grid: Grid, field: Array, size: tuple[int, int], margin: float) -> Box:
+def move_box(box: Box, grid: Grid, field: Array, size: tuple[int, int], margin: float) -> Box:
     """Where the frame shows now what was in `box`; `field` (absolute) is on `grid`."""
     left, top, right, bottom = box
     middle = np.array([(left + right) / 2, (top + bottom) / 2])
@@ -163,7 +167,7 @@ def drop(weights: Array, height: float) -> float:
     return float(weights[0] + weights[1]) * CARRIED * WIDEST * height
 
 
-def build(frame: Pixels, face: Face, light: Light, alpha: Pixels) -> Mouth:
+def build(frame: Pixels, face: FaceGeometry, light: Lighting, alpha: Pixels) -> Mouth:
     """Prepare the mouth of `face`; `alpha` (H, W) is the speaker's, 8 bits."""
     height, width = frame.shape[:2]
     box = _box(face, width, height)
@@ -185,7 +189,7 @@ def build(frame: Pixels, face: Face, light: Light, alpha: Pixels) -> Mouth:
     )
 
 
-def _cover(face: Face, around: Box, box: Box, alpha: Pixels) -> Array:
+def _cover(face: FaceGeometry, around: Box, box: Box, alpha: Pixels) -> Array:
     """(h, w) over `around`: 1 where the mouth is drawn, fading to 0 at the edge of its box and
     of the speaker."""
     import cv2
@@ -200,7 +204,7 @@ def _cover(face: Face, around: Box, box: Box, alpha: Pixels) -> Array:
     return smoothstep(np.minimum(edge, inner) / fade)
 
 
-def _box(face: Face, width: int, height: int) -> Box:
+def _box(face: FaceGeometry, width: int, height: int) -> Box:
     """Frame pixels round the mouth, inside the frame."""
     beside = BESIDE * (face.left + face.right) / 2
     u = np.array([-face.left - beside, face.right + beside], np.float32)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidgen.renderers.puppet import mouth
-from vidgen.renderers.puppet.figure import Fields, Figure, into
-from vidgen.renderers.puppet.grid import Array, enlarged, looked_up
+from vidgen.renderers.puppet.figure import Fields, Rig, into
+from vidgen.renderers.puppet.grid import Array, enlarge, look_up
 from vidgen.renderers.puppet.painted import Patch
-from vidgen.renderers.puppet.plan import Plan
+from vidgen.renderers.puppet.plan import Poses
 from vidgen.work import Box, Pixels
 
 STILL = 2e-3  # of a half eye: less is not drawn
@@ -28,7 +28,7 @@ class Overlay:
 
 
 def overlays(
-    figure: Figure, plan: Plan, index: int, fields: Fields, patch: Patch | None = None
+    figure: Rig, plan: Poses, index: int, fields: Fields, patch: Patch | None = None
 ) -> Iterator[Overlay]:
     """What frame `index` lays over the warped photo: eyes that look or blink, then the mouth,
     its own or another's `patch`."""
@@ -36,7 +36,7 @@ def overlays(
     if abs(x) + abs(y) + shut > STILL:
         for eye in figure.eyes:
             picture, box = eye.draw(float(x), float(y), float(shut))
-            yield _laid(figure, picture, box, fields.whole)
+            yield _lay(figure, picture, box, fields.whole)
     weights = plan.weights[index]
     if weights[:-1].any():  # else it is the photo's own mouth
         both = fields.upper, fields.lower
@@ -45,28 +45,28 @@ def overlays(
         )
         pixels, cover = figure.mouth.draw(view, weights, float(plan.tongue[index]))
         yield Overlay(view.box, pixels, cover)
-    if patch is not None and (wide := reached(figure, patch.box, fields.whole)):
-        yield _carried(figure, patch, wide, fields.whole)
+    if patch is not None and (wide := reach(figure, patch.box, fields.whole)):
+        yield _carry(figure, patch, wide, fields.whole)
 
 
-def _laid(figure: Figure, patch: Pixels, box: Box, field: Array) -> Overlay:
+def _lay(figure: Rig, patch: Pixels, box: Box, field: Array) -> Overlay:
     """A patch drawn with the head at rest, where the head has it now."""
     import cv2
 
-    wide = moved(figure, box, field)
+    wide = move_box(figure, box, field)
     place, at = _at_pixels(figure, wide, field, lambda part: into(part, box))
-    pixels = looked_up(patch, at)
+    pixels = look_up(patch, at)
     height, width = patch.shape[:2]
     inside = cv2.inRange(at, (0.0, 0.0), (width - 1.0, height - 1.0))
     return Overlay(place, pixels, inside.astype(np.float32) / 255)
 
 
-def _carried(figure: Figure, patch: Patch, wide: Box, field: Array) -> Overlay:
+def _carry(figure: Rig, patch: Patch, wide: Box, field: Array) -> Overlay:
     """Another's patch where the skin under it is now: both go by the same field."""
     import cv2
 
     place, at = _at_pixels(figure, wide, field, patch.into)
-    found = looked_up(patch.pixels, *cv2.convertMaps(at, None, cv2.CV_16SC2))
+    found = look_up(patch.pixels, *cv2.convertMaps(at, None, cv2.CV_16SC2))
     height, width = patch.pixels.shape[:2]
     inside = cv2.inRange(at, (-0.5, -0.5), (width - 0.5, height - 0.5))
     cover = cv2.multiply(cv2.extractChannel(found, 3), inside, scale=1 / 255**2, dtype=cv2.CV_32F)
@@ -74,24 +74,24 @@ def _carried(figure: Figure, patch: Patch, wide: Box, field: Array) -> Overlay:
 
 
 def _at_pixels(
-    figure: Figure, wide: Box, field: Array, into: Callable[[Array], Array]
+    figure: Rig, wide: Box, field: Array, into: Callable[[Array], Array]
 ) -> tuple[Box, Array]:
     """The frame's pixels that hold `wide`, in whole cells, and (h, w, 2) `into` of the field
     (rows, columns, 2) at them."""
     grid = figure.grid
     part, rows, columns = grid.part(wide)
     right, bottom = min(part.right, figure.size[0]), min(part.bottom, figure.size[1])
-    at = enlarged(into(field[rows, columns]), grid.pitch)
+    at = enlarge(into(field[rows, columns]), grid.pitch)
     at = np.ascontiguousarray(at[: bottom - part.top, : right - part.left])
     return (part.left, part.top, right, bottom), at
 
 
-def moved(figure: Figure, box: Box, field: Array) -> Box:
+def move_box(figure: Rig, box: Box, field: Array) -> Box:
     """The frame pixels that may show what was in `box` with the head at rest."""
-    return mouth.moved(box, figure.grid, field, figure.size, 0.02 * figure.face.height)
+    return mouth.move_box(box, figure.grid, field, figure.size, 0.02 * figure.face.height)
 
 
-def reached(figure: Figure, box: Box, field: Array) -> Box | None:
+def reach(figure: Rig, box: Box, field: Array) -> Box | None:
     """The frame pixels that show any of `box`, however its parts move; None if none does."""
     slack = 1.5 * figure.grid.pitch  # a cell, and what a cell is stretched at most
     low, high = np.array(box[:2]) - slack, np.array(box[2:]) + slack

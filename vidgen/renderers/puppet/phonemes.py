@@ -9,11 +9,11 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from vidgen.renderers.puppet.align import Alignment, Path, aligned
+from vidgen.renderers.puppet.align import Alignment, Path, align
 from vidgen.renderers.puppet.curves import RATE
-from vidgen.renderers.puppet.espeak import Phone, Spoken, spoken_alone
-from vidgen.renderers.puppet.languages import praat_name
-from vidgen.renderers.puppet.sound import SAMPLE_RATE, Sound, listen
+from vidgen.renderers.puppet.espeak import EspeakSpeech, Phone, speak_in_subprocess
+from vidgen.renderers.puppet.languages import praat_language
+from vidgen.renderers.puppet.sound import SAMPLE_RATE, SpeechFeatures, listen
 
 MOST_PER_SECOND: Final = 45  # characters; more cannot be said
 WORST_COST: Final = 0.865  # of Alignment.cost: measured right words .12–.84, other words .88–.94
@@ -24,7 +24,7 @@ FEMALE: Final = 165.0  # Hz: speakers above are laid beside eSpeak's female voic
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class TimedPhones:
     """The phones in the real voice's time, or none of them and `note`, the reason as a code."""
 
     phones: tuple[Phone, ...]
@@ -35,32 +35,32 @@ class Words:
 class PhonemeSource(Protocol):
     """Anything that finds the phones of a voice: by its words here, by a recogniser elsewhere."""
 
-    def __call__(self, sound: Sound) -> Words: ...
+    def __call__(self, sound: SpeechFeatures) -> TimedPhones: ...
 
 
-def from_words(sound: Sound, text: str, language: str) -> Words:
+def from_words(sound: SpeechFeatures, text: str, language: str) -> TimedPhones:
     """The phones of `text` where `sound` says them. Raises InputError for an unknown language."""
-    praat_name(language)  # an unknown language is the person's mistake, whatever else is wrong
+    praat_language(language)  # an unknown language is the person's mistake, whatever else is wrong
     said = _talk(sound)
     if said < 0.15 or len(text) > MOST_PER_SECOND * sound.seconds + 20:
-        return Words((), note="puppet.text_misfit")
-    synthetic = spoken_alone(text, language, _voice(sound), USUAL_RATE)
+        return TimedPhones((), note="puppet.text_misfit")
+    synthetic = speak_in_subprocess(text, language, _voice(sound), USUAL_RATE)
     if synthetic.seconds < 0.15:
-        return Words((), note="puppet.text_unspoken")
+        return TimedPhones((), note="puppet.text_unspoken")
     heard = listen(synthetic.samples, SAMPLE_RATE, tones=False)
     ratio = _talk(heard) / said
     if not SLOWEST < ratio < FASTEST:
-        return Words((), note="puppet.text_misfit")
+        return TimedPhones((), note="puppet.text_misfit")
     if abs(ratio - 1) > LIKE:
-        synthetic = spoken_alone(text, language, _voice(sound), _rate(ratio))
+        synthetic = speak_in_subprocess(text, language, _voice(sound), _rate(ratio))
         heard = listen(synthetic.samples, SAMPLE_RATE, tones=False)
-    alignment = aligned(sound, heard)
+    alignment = align(sound, heard)
     if alignment.cost > WORST_COST:
-        return Words((), alignment.cost, "puppet.text_misfit")
-    return Words(_placed(synthetic, alignment, sound), alignment.cost)
+        return TimedPhones((), alignment.cost, "puppet.text_misfit")
+    return TimedPhones(_place(synthetic, alignment, sound), alignment.cost)
 
 
-def _talk(sound: Sound) -> float:
+def _talk(sound: SpeechFeatures) -> float:
     """Seconds in which something is said."""
     return float((sound.loud > 0.05).sum()) / RATE
 
@@ -70,12 +70,14 @@ def _rate(ratio: float) -> int:
     return round(min(350.0, max(80.0, USUAL_RATE * ratio)))
 
 
-def _voice(sound: Sound) -> str:
+def _voice(sound: SpeechFeatures) -> str:
     spoken_f0 = sound.f0[sound.f0 > 0]
     return "Female1" if len(spoken_f0) and np.median(spoken_f0) > FEMALE else "Male1"
 
 
-def _placed(synthetic: Spoken, alignment: Alignment, sound: Sound) -> tuple[Phone, ...]:
+def _place(
+    synthetic: EspeakSpeech, alignment: Alignment, sound: SpeechFeatures
+) -> tuple[Phone, ...]:
     """The phones at the real voice's times, in order, without overlaps."""
     bounds = np.array([phone.start for phone in synthetic.phones] + [synthetic.seconds])
     times = _arrivals(alignment.path, bounds)

@@ -5,11 +5,11 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.base import Look
+from vidgen.renderers.base import MotionOptions
 from vidgen.renderers.puppet.bases import WEIGHTS
-from vidgen.renderers.puppet.controls import Controls
-from vidgen.renderers.puppet.controls import sampled as sampled_controls
-from vidgen.renderers.puppet.geometry import Face
+from vidgen.renderers.puppet.controls import MouthCurves
+from vidgen.renderers.puppet.controls import sample_curves as sampled_controls
+from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array
 from vidgen.renderers.puppet.head import MOVES
 from vidgen.renderers.puppet.motion import Motion
@@ -20,7 +20,7 @@ SMILE: Final = 0.030  # Hf: a photo whose lips are farther apart is smiling or s
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Poses:
     """One row for each frame."""
 
     weights: Array  # (N, 9), order of bases.WEIGHTS
@@ -33,11 +33,13 @@ class Plan:
         return len(self.weights)
 
 
-def plan(face: Face, controls: Controls, motion: Motion, look: Look, count: int) -> Plan:
+def poses(
+    face: FaceGeometry, controls: MouthCurves, motion: Motion, look: MotionOptions, count: int
+) -> Poses:
     """The first `count` frames."""
     mouth = sampled_controls(controls, look.fps, 0, count)
-    head = motion.sampled(look.fps, 0, count)
-    return Plan(
+    head = motion.sample(look.fps, 0, count)
+    return Poses(
         weights=_weights(face, mouth, head["brows"], look.mouth),
         turns=np.stack([head[name] for name in MOVES], 1).astype(np.float32),
         lids=np.clip(head["lids"], 0, 1),
@@ -46,7 +48,7 @@ def plan(face: Face, controls: Controls, motion: Motion, look: Look, count: int)
     )
 
 
-def without_mouth(plan: Plan) -> Plan:
+def without_mouth(plan: Poses) -> Poses:
     """The same head, eyes and brows, with the mouth and the jaw as in the photo."""
     weights = np.where([name == "brows" for name in WEIGHTS], plan.weights, 0)
     return replace(plan, weights=weights.astype(np.float32))
@@ -57,7 +59,7 @@ def _in_steps(gaze: Array) -> Array:
     return np.round(gaze / LOOK) * LOOK
 
 
-def _weights(face: Face, mouth: dict[str, Array], brows: Array, amount: float) -> Array:
+def _weights(face: FaceGeometry, mouth: dict[str, Array], brows: Array, amount: float) -> Array:
     jaw = mouth["jaw"] * (1 - 0.25 * mouth["round"])
     jaw = np.maximum(jaw, HISS * mouth["fricative"]) * (1 - mouth["press"])
     wide = jaw * np.minimum(1, jaw / 0.65)  # small openings are narrow ones

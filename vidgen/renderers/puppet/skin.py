@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet.geometry import Face
-from vidgen.renderers.puppet.grid import Array, looked_up
+from vidgen.renderers.puppet.geometry import FaceGeometry
+from vidgen.renderers.puppet.grid import Array, look_up
 from vidgen.work import Pixels
 
 LUMA: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
@@ -22,7 +22,7 @@ CAST: Final = 0.30  # how much of the skin's colour lies on teeth: its light, an
 
 
 @dataclass(frozen=True, slots=True)
-class Light:
+class Lighting:
     """How the face was photographed."""
 
     exposure: float  # 1 is a well exposed photo
@@ -34,7 +34,7 @@ class Light:
     toned: Array | None  # (3,) of luma 1: a black-and-white or sepia photo's one colour
 
 
-def measure(frame: Pixels, face: Face) -> Light:
+def measure(frame: Pixels, face: FaceGeometry) -> Lighting:
     """Read the light off `frame` (H, W, 3)."""
     cheek = _patch(frame, face, 0.0, -0.22, 0.28)
     mouth = _patch(frame, face, 0.0, 0.0, 0.20)
@@ -43,18 +43,18 @@ def measure(frame: Pixels, face: Face) -> Light:
     white = _eye_white(frame, face)
     exposure = max(luma / 255 / USUAL_SKIN, white / 255 / USUAL_EYE)
     tint = np.clip(skin / luma, 0.4, 1.6) ** CAST
-    return Light(
+    return Lighting(
         exposure=float(np.clip(exposure, 0.2, 1.1)),
         skin=skin.astype(np.float32),
         tint=(tint / float(tint @ LUMA)).astype(np.float32),
         blur=_blur(frame, face),
         grain=_grain(frame, face),
         glasses=_has_glasses(frame, face),
-        toned=(skin / luma).astype(np.float32) if _is_toned(frame, face) else None,
+        toned=(skin / luma).astype(np.float32) if _is_monochrome(frame, face) else None,
     )
 
 
-def _patch(frame: Pixels, face: Face, u: float, v: float, reach: float) -> Array:
+def _patch(frame: Pixels, face: FaceGeometry, u: float, v: float, reach: float) -> Array:
     """Skin colours (N, 3) in a ring `reach` Hf wide about (u, v) Hf, the lips left out."""
     height, width = frame.shape[:2]
     y, x = np.mgrid[0:height:2, 0:width:2].astype(np.float32)
@@ -67,7 +67,7 @@ def _patch(frame: Pixels, face: Face, u: float, v: float, reach: float) -> Array
     return (found if len(found) else frame.reshape(-1, 3)).astype(np.float32)
 
 
-def _eye_white(frame: Pixels, face: Face) -> float:
+def _eye_white(frame: Pixels, face: FaceGeometry) -> float:
     """Luma of the brighter part of the eyes' openings; 0 where they cannot be seen."""
     height, width = frame.shape[:2]
     lumas: list[Array] = []
@@ -82,7 +82,7 @@ def _eye_white(frame: Pixels, face: Face) -> float:
     return float(np.percentile(every, 80)) if len(every) > 8 else 0.0
 
 
-def _has_glasses(frame: Pixels, face: Face) -> bool:
+def _has_glasses(frame: Pixels, face: FaceGeometry) -> bool:
     """A frame's bridge is a dark bar on the smooth skin between the eyes, below the brows."""
     left, right = face.eyes
     inner = [
@@ -95,11 +95,11 @@ def _has_glasses(frame: Pixels, face: Face) -> bool:
     cos, sin = face.axes.cos, face.axes.sin
     x = ((x0 + x1) / 2 + u * cos - v * sin).astype(np.float32)
     y = ((y0 + y1) / 2 + u * sin + v * cos).astype(np.float32)
-    rows = np.median(looked_up(frame, x, y).astype(np.float32) @ LUMA, 1)
+    rows = np.median(look_up(frame, x, y).astype(np.float32) @ LUMA, 1)
     return bool(rows.min() < 0.6 * np.median(rows))
 
 
-def _is_toned(frame: Pixels, face: Face) -> bool:
+def _is_monochrome(frame: Pixels, face: FaceGeometry) -> bool:
     """Whether luma alone tells the colour, as in black-and-white and sepia: in Lab, a and b keep
     less than TONED of spread about a parabola over L. Faces in colour have red lips."""
     import cv2
@@ -115,7 +115,7 @@ def _is_toned(frame: Pixels, face: Face) -> bool:
     return bool(spread.max() < TONED)
 
 
-def _window(frame: Pixels, face: Face) -> Array:
+def _window(frame: Pixels, face: FaceGeometry) -> Array:
     """The luma of the face from brows to chin, (h, w)."""
     x, y = face.outline.T
     left, right = (int(np.clip(side, 0, frame.shape[1])) for side in (x.min(), x.max()))
@@ -125,7 +125,7 @@ def _window(frame: Pixels, face: Face) -> Array:
     return part.astype(np.float32) @ LUMA
 
 
-def _blur(frame: Pixels, face: Face) -> float:
+def _blur(frame: Pixels, face: FaceGeometry) -> float:
     """Sigma of the sharpest edges: a step of height A blurred by s has slope A / (s sqrt(2 pi))."""
     import cv2
 
@@ -140,7 +140,7 @@ def _blur(frame: Pixels, face: Face) -> float:
     return float(np.clip(np.percentile(sigma, 12), 0.5, 4.0))
 
 
-def _grain(frame: Pixels, face: Face) -> float:
+def _grain(frame: Pixels, face: FaceGeometry) -> float:
     """Noise by the median of a high-pass that smooth shading does not reach (Immerkær 1996)."""
     import cv2
 

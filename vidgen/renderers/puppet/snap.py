@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet.geometry import Curve, Face
-from vidgen.renderers.puppet.grid import Array, looked_up
+from vidgen.renderers.puppet.geometry import Curve, FaceGeometry
+from vidgen.renderers.puppet.grid import Array, look_up
 from vidgen.renderers.puppet.skin import LUMA
 from vidgen.work import Pixels
 
@@ -36,9 +36,9 @@ class _Strip:
         return len(self.colours) // 2
 
 
-def snapped(frame: Pixels, face: Face) -> Face:
+def snap_lips(frame: Pixels, face: FaceGeometry) -> FaceGeometry:
     """`face` with the mouth's corners and the lips' inner edges on the photo's own."""
-    face = _widened(frame, face)
+    face = _widen(frame, face)
     if face.is_shut:
         line = _dark_line(frame, face)
         return replace(face, upper=line, lower=line, gap=0.0)
@@ -54,7 +54,7 @@ def snapped(frame: Pixels, face: Face) -> Face:
     )
 
 
-def _strip(frame: Pixels, face: Face, curve: Curve, reach: float) -> _Strip:
+def _strip(frame: Pixels, face: FaceGeometry, curve: Curve, reach: float) -> _Strip:
     import cv2
 
     row = max(0.4, ROW * face.height)
@@ -62,15 +62,15 @@ def _strip(frame: Pixels, face: Face, curve: Curve, reach: float) -> _Strip:
     u = np.linspace(-face.left, face.right, COLUMNS).astype(np.float32)
     v = curve(u)
     x, y = face.axes.xy(np.broadcast_to(u, (len(rows), COLUMNS)), v + rows[:, None])
-    colours = looked_up(frame.astype(np.float32), x.astype(np.float32), y.astype(np.float32))
+    colours = look_up(frame.astype(np.float32), x.astype(np.float32), y.astype(np.float32))
     return _Strip(u, v, row, cv2.GaussianBlur(colours, (0, 0), 1.0))
 
 
-def _widened(frame: Pixels, face: Face) -> Face:
+def _widen(frame: Pixels, face: FaceGeometry) -> FaceGeometry:
     """The landmarks' corners lie inside the photo's: each is moved out along the dark line."""
     left, right = _dark_until(frame, face, -1), _dark_until(frame, face, 1)
 
-    def drawn(curve: Curve) -> Curve:
+    def stretch(curve: Curve) -> Curve:
         u = np.where(curve.u < 0, curve.u * left, curve.u * right)
         return Curve(u.astype(np.float32), curve.v)
 
@@ -78,12 +78,12 @@ def _widened(frame: Pixels, face: Face) -> Face:
         face,
         left=face.left * left,
         right=face.right * right,
-        upper=drawn(face.upper),
-        lower=drawn(face.lower),
+        upper=stretch(face.upper),
+        lower=stretch(face.lower),
     )
 
 
-def _dark_until(frame: Pixels, face: Face, side: int) -> float:
+def _dark_until(frame: Pixels, face: FaceGeometry, side: int) -> float:
     """How many half mouths from its middle the dark between the lips reaches on one side, ≥ 1."""
     half = face.left if side < 0 else face.right
     most = 1 + OUTWARD * (face.left + face.right) / 2 / half
@@ -95,7 +95,7 @@ def _dark_until(frame: Pixels, face: Face, side: int) -> float:
     line = outer + np.clip((outer - inner) / 0.2, -0.3 * half, 0.3 * half) * (shares - 1)
     x, y = face.axes.xy(np.broadcast_to(u, (len(rows), len(u))), line + rows[:, None])
     at = x.astype(np.float32), y.astype(np.float32)
-    look = looked_up(frame, *at).astype(np.float32) @ LUMA
+    look = look_up(frame, *at).astype(np.float32) @ LUMA
     near = np.abs(rows) < 0.03 * face.height
     around = np.abs(rows) > 0.05 * face.height
     ratio = look[near].min(0) / np.maximum(4.0, np.median(look[around], 0))
@@ -108,7 +108,7 @@ def _dark_until(frame: Pixels, face: Face, side: int) -> float:
     return float(np.clip(found, 1.0, max(1.0, lips)))
 
 
-def _dark_line(frame: Pixels, face: Face) -> Curve:
+def _dark_line(frame: Pixels, face: FaceGeometry) -> Curve:
     """The darkest path from corner to corner near the landmarks' line."""
     reach = SEARCH_SHUT * face.height
     middle = Curve(face.upper.u, face.middle_line(face.upper.u))
@@ -120,7 +120,7 @@ def _dark_line(frame: Pixels, face: Face) -> Curve:
     return _curve(strip, _path(cost), face)
 
 
-def _lip_edge(frame: Pixels, face: Face, curve: Curve, outer: Curve, side: int) -> Curve:
+def _lip_edge(frame: Pixels, face: FaceGeometry, curve: Curve, outer: Curve, side: int) -> Curve:
     """Where the lip's colours end. `side` is the lip's: -1 above the edge, 1 below it."""
     reach = SEARCH_OPEN * face.height
     strip = _strip(frame, face, curve, 2 * reach)
@@ -206,7 +206,7 @@ def _path(cost: Array) -> Array:
     return path
 
 
-def _curve(strip: _Strip, path: Array, face: Face) -> Curve:
+def _curve(strip: _Strip, path: Array, face: FaceGeometry) -> Curve:
     """A smooth curve along `path`, on the landmarks' table of u."""
     off = (path - strip.middle) * strip.row
     kernel = np.hanning(19)

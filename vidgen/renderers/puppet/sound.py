@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.media.resampling import at_rate
+from vidgen.media.resampling import resample
 from vidgen.renderers.puppet.curves import RATE, Array, runs
 from vidgen.work import Floats
 
@@ -33,7 +33,7 @@ PAUSE: Final = 0.12  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class SpeechFeatures:
     """Features at 100 Hz, each (N,) float64, N = ceil(seconds * 100) + 1, sample k at k / 100 s."""
 
     seconds: float
@@ -49,11 +49,11 @@ class Sound:
     pauses: tuple[tuple[float, float], ...]  # seconds
 
     @property
-    def voiced(self) -> Array:
+    def voicing(self) -> Array:
         return (self.f0 > 0).astype(np.float64)
 
 
-def listen(samples: Floats, rate: int, *, tones: bool = True) -> Sound:
+def listen(samples: Floats, rate: int, *, tones: bool = True) -> SpeechFeatures:
     """Everything heard in `samples` (any rate, any length, any content).
 
     Without `tones`, pitch and formants are left out: they are most of the work.
@@ -64,7 +64,7 @@ def listen(samples: Floats, rate: int, *, tones: bool = True) -> Sound:
     bands, mels, centroid = _spectra(voice, count)
     loud = _loudness(bands["speech"])
     f0 = _pitch(voice, count) * (loud > 0) if tones else np.zeros(count)
-    return Sound(
+    return SpeechFeatures(
         seconds=seconds,
         mels=mels,
         centroid=centroid,
@@ -80,7 +80,7 @@ def at_16k(samples: Floats, rate: int) -> Floats:
     """Mono at 16 kHz without DC; what is not a number becomes silence."""
     clean = samples if np.isfinite(samples).all() else np.nan_to_num(samples, posinf=0, neginf=0)
     clean = (clean - clean.mean(dtype=np.float64)).astype(np.float32) if len(clean) else clean
-    return at_rate(clean, rate, SAMPLE_RATE)
+    return resample(clean, rate, SAMPLE_RATE)
 
 
 def _spectra(voice: Floats, count: int) -> tuple[dict[str, Array], Floats, Array]:
@@ -153,18 +153,18 @@ def _formants(voice: Floats, count: int, f0: Array, rate: int) -> Array:
     ceiling = 5500.0 if len(spoken) and np.median(spoken) > 150 else 5000.0
     ceiling, poles = (min(ceiling, 3800.0), 4.0) if rate <= 8000 else (ceiling, 5.0)
 
-    def found(sound: Any) -> Array:
+    def find(sound: Any) -> Array:
         from parselmouth.praat import call
 
         formant = sound.to_formant_burg(1 / RATE, poles, ceiling, 0.025, 50.0)
         tracks = [np.asarray(call(formant, "To Matrix", n).values)[0] for n in (1, 2, 3)]
         return _on_grid(np.array(tracks).T, formant, sound)
 
-    values = _by_praat(voice, count, found, columns=3)
-    return np.asarray(median_filter(_held(values), size=(5, 1), mode="nearest"))
+    values = _by_praat(voice, count, find, columns=3)
+    return np.asarray(median_filter(_hold(values), size=(5, 1), mode="nearest"))
 
 
-def _held(values: Array) -> Array:
+def _hold(values: Array) -> Array:
     """`values` with every 0 (nothing found) replaced by the one before, at first by 500 n Hz."""
     held = np.where(np.isfinite(values), values, 0)
     for column in range(held.shape[1]):

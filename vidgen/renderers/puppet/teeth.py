@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet.geometry import Face
+from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, smoothstep
-from vidgen.renderers.puppet.skin import LUMA, Light
+from vidgen.renderers.puppet.skin import LUMA, Lighting
 from vidgen.work import Pixels
 
 MILLIMETRE: Final = 1 / 180  # Hf
@@ -20,10 +20,10 @@ ENAMEL: Final = np.array([0.80, 0.735, 0.665], np.float32)
 SHOWING: Final = 0.011  # Hf: upper teeth below the line between shut lips
 
 
-def upper(face: Face, light: Light, u: Array, down: Array) -> Array:
+def upper_teeth(face: FaceGeometry, light: Lighting, u: Array, down: Array) -> Array:
     """Upper teeth (h, w, 4), premultiplied; `down` is pixels below the line between the lips."""
     mm = face.height * MILLIMETRE
-    across = np.abs(_flattened(face, u) / mm)
+    across = np.abs(_flatten(face, u) / mm)
     gap, index = _nearest(across, UPPER_GAPS)
     edge = SHOWING * face.height + mm * np.take(UPPER_EDGES, index)
     edge -= 0.45 * mm * np.exp(-((gap / 1.0) ** 2)) + 0.010 * face.height * face.across(u) ** 2
@@ -32,13 +32,13 @@ def upper(face: Face, light: Light, u: Array, down: Array) -> Array:
     lit = 1 - 0.10 * np.exp(-((gap / 0.6) ** 2)) - 0.06 * np.exp(-((gap / 1.6) ** 2))
     lit *= 1 - 0.16 * np.exp(-(((edge - down) / (0.9 * mm)) ** 2))  # the edge lets light through
     lit *= np.clip(1 - 0.62 * face.across(u) ** 2, 0.1, 1)
-    return _painted(lit, inside, light, 1.0)
+    return _paint(lit, inside, light, 1.0)
 
 
-def lower(face: Face, light: Light, u: Array, down: Array) -> Array:
+def lower_teeth(face: FaceGeometry, light: Lighting, u: Array, down: Array) -> Array:
     """Lower teeth (h, w, 4), premultiplied, with the jaw shut."""
     mm = face.height * MILLIMETRE
-    across = np.abs(_flattened(face, u) / mm)
+    across = np.abs(_flatten(face, u) / mm)
     gap, _ = _nearest(across, LOWER_GAPS)
     edge = -0.002 * face.height + 0.3 * mm * np.exp(-((gap / 1.0) ** 2))
     edge += 0.012 * face.height * face.across(u) ** 2
@@ -46,10 +46,10 @@ def lower(face: Face, light: Light, u: Array, down: Array) -> Array:
     inside = smoothstep((down - edge) / (2 * soft) + 0.5)
     lit = 1 - 0.18 * np.exp(-((gap / 0.5) ** 2))
     lit *= np.clip(1 - 0.7 * face.across(u) ** 2, 0.1, 1)
-    return _painted(lit, inside * smoothstep((1 - np.abs(face.across(u))) / 0.2), light, 0.80)
+    return _paint(lit, inside * smoothstep((1 - np.abs(face.across(u))) / 0.2), light, 0.80)
 
 
-def _flattened(face: Face, u: Array) -> Array:
+def _flatten(face: FaceGeometry, u: Array) -> Array:
     """u on the row of teeth, which bends away from us: the far teeth look narrower."""
     share = np.clip(face.across(u), -1, 1)
     width = np.where(u < 0, face.left, face.right)
@@ -63,13 +63,13 @@ def _nearest(across: Array, gaps: tuple[float, ...]) -> tuple[Array, Array]:
     return distances.min(0), index
 
 
-def _painted(lit: Array, inside: Array, light: Light, tone: float) -> Array:
+def _paint(lit: Array, inside: Array, light: Lighting, tone: float) -> Array:
     bright = min(1.0, 0.16 + 0.86 * light.exposure) * tone
     colour = 255 * ENAMEL * light.tint * bright * lit[..., None]
     return np.dstack([colour * inside[..., None], 255 * inside]).astype(np.float32)
 
 
-def own(frame: Pixels, face: Face, light: Light, x: Array, y: Array) -> Array | None:
+def own(frame: Pixels, face: FaceGeometry, light: Lighting, x: Array, y: Array) -> Array | None:
     """The photo's teeth (h, w, 4), continued past the lips; None where it shows none."""
     import cv2
 
@@ -94,7 +94,7 @@ def own(frame: Pixels, face: Face, light: Light, x: Array, y: Array) -> Array | 
     return np.dstack([filled * inside[..., None], 255 * inside]).astype(np.float32)
 
 
-def _edge(face: Face, u: Array, v: Array, bright: Array) -> Array:
+def _edge(face: FaceGeometry, u: Array, v: Array, bright: Array) -> Array:
     """v of the upper teeth's lower edge at each pixel: where brightness ends, smoothed over u."""
     bins = np.linspace(-0.85, 0.85, 35)
     share = face.across(u)

@@ -102,10 +102,10 @@ def visemes(ipa: str) -> tuple[tuple[Viseme, float], ...]:
             found[-1] = replace(found[-1], round=max(found[-1].round, 0.6))
         elif found and sign == "ʲ":
             found[-1] = replace(found[-1], spread=max(found[-1].spread, 0.4))
-    return _shared(found or [_UNKNOWN])
+    return _shares(found or [_UNKNOWN])
 
 
-def _shared(found: list[Viseme]) -> tuple[tuple[Viseme, float], ...]:
+def _shares(found: list[Viseme]) -> tuple[tuple[Viseme, float], ...]:
     if len(found) == 2:
         return ((found[0], FIRST_HALF), (found[1], 1 - FIRST_HALF))
     return tuple((viseme, 1 / len(found)) for viseme in found)

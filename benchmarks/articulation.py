@@ -11,9 +11,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vidgen.quality import LoudnessEnvelope, correlate, correlation
-from vidgen.renderers.puppet.espeak import Phone
-from vidgen.renderers.puppet.visemes import is_open_vowel, kind, visemes
+from vidgen.quality.correlation import LoudnessEnvelope, correlate, correlation
+from vidgen.speech.espeak import Phone
+from vidgen.speech.visemes import is_open_vowel, kind, visemes
 
 Array = NDArray[np.float64]
 CLOSED: Final = 0.35  # of the 95th percentile of the opening

@@ -26,11 +26,11 @@ import httpx
 import orjson
 
 from benchmarks.serving import compiled, event, measure, resident_kb, started, vidgen_server
-from tests.serving import free_port
+from tests.support.serving import free_port
 from vidgen.paths import Home
-from vidgen.progress.listing import RunIndex
-from vidgen.progress.notify import Inotify, Notifier, Polling
-from vidgen.progress.tail import Tail
+from vidgen.progress.fanout.inotify import Inotify, Notifier, Polling
+from vidgen.progress.fanout.tail import Tail
+from vidgen.progress.serve.index import RunIndex
 
 EVENTS = 100
 PAUSE_SECONDS = 0.0517  # no multiple of a polling step

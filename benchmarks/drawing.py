@@ -14,12 +14,11 @@ from typing import Final
 
 import numpy as np
 
-from tests.puppet_support import cut, speaker, voice
-from vidgen.catalog import Catalog
+from tests.support.puppet import cut, speaker, voice
+from vidgen.models.catalog import Catalog
 from vidgen.paths import Home
-from vidgen.renderers.base import MotionOptions
-from vidgen.renderers.puppet import PuppetRenderer
-from vidgen.work import Speech
+from vidgen.renderers.puppet.renderer import PuppetRenderer
+from vidgen.work import MotionOptions, Speech
 
 SIZES: Final = ((512, 512), (1280, 720), (1920, 1080))  # width, height
 FPS: Final = 25

@@ -27,12 +27,14 @@ from vidgen.events import (
     seconds_of,
 )
 from vidgen.paths import Home
-from vidgen.progress.accuracy import MOMENTS, Forecast, accuracy, forecast
 from vidgen.progress.broadcast import Broadcast
-from vidgen.progress.eta import Estimator
-from vidgen.progress.experience import TimeModel
-from vidgen.progress.past import PastRun, past_run
-from vidgen.progress.store import TaskLog, iter_events, list_runs
+from vidgen.progress.forecast.accuracy import MOMENTS, Forecast, accuracy, forecast
+from vidgen.progress.forecast.estimator import Estimator
+from vidgen.progress.forecast.model import TimeModel
+from vidgen.progress.forecast.past_runs import PastRun, past_run
+from vidgen.progress.store.log import TaskLog
+from vidgen.progress.store.reader import iter_events
+from vidgen.progress.store.runs import list_runs
 
 WARM_UP = 5  # runs that the estimator may learn from before it is judged
 RUNS = 30  # of a made-up home

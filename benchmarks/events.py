@@ -27,11 +27,13 @@ from vidgen.events import (
 )
 from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
-from vidgen.progress.live import Live
-from vidgen.progress.plain import RawJson
-from vidgen.progress.resources import machine_reader
-from vidgen.progress.store import TaskLog, iter_events, list_runs
-from vidgen.progress.terminal import Abilities
+from vidgen.progress.sampler import machine_reader
+from vidgen.progress.store.log import TaskLog
+from vidgen.progress.store.reader import iter_events
+from vidgen.progress.store.runs import list_runs
+from vidgen.progress.views.live import Live
+from vidgen.progress.views.plain import RawJson
+from vidgen.progress.views.terminal import Abilities
 from vidgen.progress.wire import Eta
 
 EVENTS = 20_000

@@ -19,14 +19,14 @@ from typing import Final
 
 from benchmarks import talking, voices
 from benchmarks.talking import LINES, WORDS_KNOWN, Line, Source
-from vidgen import catalog, fetch
-from vidgen.catalog import Catalog
-from vidgen.faces import FaceDetector, LandmarkNet
+from vidgen.media.photo import open_photo
+from vidgen.models import catalog, download
+from vidgen.models.catalog import Catalog
 from vidgen.paths import Home
-from vidgen.photo import open_photo
-from vidgen.renderers.puppet.espeak import Phone
 from vidgen.settings import Options
+from vidgen.speech.espeak import Phone
 from vidgen.stages.detect import Detect
+from vidgen.vision.faces import FaceDetector, LandmarkNet
 from vidgen.work import Pixels, Subject, Work
 
 ASPECTS: Final = {512: "1:1"}  # the others are 16:9
@@ -58,7 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     heights = [int(height) for height in options.heights.split(",")]
     shelf = Catalog(Home.default())
-    fetch.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
+    download.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
     folder = options.folder or Path(tempfile.mkdtemp(prefix="films-"))
     voices.main(str(folder))
     films = [

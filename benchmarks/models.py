@@ -29,26 +29,28 @@ from benchmarks.random_networks import (
     random_musetalk,
     small,
 )
-from vidgen import catalog, device, fetch, pipeline
-from vidgen.catalog import Catalog
-from vidgen.device import MemoryPeak
+from vidgen import pipeline
+from vidgen.device import device
+from vidgen.device import memory as memory_module
+from vidgen.device.memory import MemoryPeak
 from vidgen.errors import VidgenError
 from vidgen.events import Event, StageEnded
-from vidgen.faces import FaceDetector, LandmarkNet
+from vidgen.media.photo import open_photo
+from vidgen.models import catalog, download
+from vidgen.models.catalog import Catalog
+from vidgen.models.select import FACES
 from vidgen.paths import Home
-from vidgen.photo import open_photo
 from vidgen.pipeline import Step
-from vidgen.plan import FACES
-from vidgen.renderers.base import MotionOptions
-from vidgen.renderers.puppet import PuppetRenderer
+from vidgen.renderers.puppet.renderer import PuppetRenderer
 from vidgen.settings import Options
-from vidgen.stages import yolo
-from vidgen.stages.birefnet import Variant
 from vidgen.stages.detect import Detect
 from vidgen.stages.matte import Matte
 from vidgen.stages.prosody import Prosody
 from vidgen.stages.render import Render
-from vidgen.work import Film, Folder, Pixels, Speech, Work
+from vidgen.vision import yolo
+from vidgen.vision.birefnet import Variant
+from vidgen.vision.faces import FaceDetector, LandmarkNet
+from vidgen.work import Film, Folder, MotionOptions, Pixels, Speech, Work
 
 FRAME: Final = 720  # pixels, both sides, of the framed photo
 ANCHORS: Final = {
@@ -141,7 +143,7 @@ def measure_yolo(bench: Bench, folder: Path) -> None:
         with yolo._restore_globals():
             library = yolo._library(folder / "settings")
             library(f"{name}.yaml").save(folder / f"{name}.pt")
-        with device.measure_peak(bench.device) as peak:
+        with memory_module.measure_peak(bench.device) as peak:
             finder = yolo.YoloPeople(folder / f"{name}.pt", folder / "settings", bench.device)
             seconds = bench.seconds(partial(finder, photo(FRAME), 0.5), 10, 2)
             finder.release()
@@ -154,7 +156,7 @@ def measure_birefnet(bench: Bench) -> None:
     if not bench.on_gpu:
         plans = [("lite", sizes.lite, sizes.side // 2), *plans]
     for name, params, side in plans:
-        with device.measure_peak(bench.device) as peak:
+        with memory_module.measure_peak(bench.device) as peak:
             net = RandomBiRefNet(
                 [Variant(name, Path(), params, side)], bench.device, lambda _: None
             )
@@ -167,7 +169,7 @@ def measure_birefnet(bench: Bench) -> None:
 
 
 def measure_musetalk(bench: Bench) -> RandomNetworks:
-    with device.measure_peak(bench.device) as peak:
+    with memory_module.measure_peak(bench.device) as peak:
         networks = RandomNetworks(bench.sizes, bench.device)
         networks.load()
         samples = voice(30).samples
@@ -179,7 +181,7 @@ def measure_musetalk(bench: Bench) -> RandomNetworks:
         if batch > 1 and not bench.everything:
             bench.lacks(what, "takes a CPU minutes")
             continue
-        with device.measure_peak(bench.device) as peak:
+        with memory_module.measure_peak(bench.device) as peak:
             tokens = np.zeros((batch, 50, width), np.float32)
             once = partial(networks.draw, latents, tokens)
             seconds = bench.seconds(once, *((10, 3) if bench.on_gpu else (1, 1)))
@@ -207,7 +209,7 @@ def _one_whole_run(
     bench: Bench, what: str, networks: RandomNetworks, seconds: float, folder: Path
 ) -> None:
     shelf = Catalog(Home.default())
-    fetch.ensure(shelf, [catalog.models()[name] for name in (*FACES, "demo_photo")])
+    download.ensure(shelf, [catalog.models()[name] for name in (*FACES, "demo_photo")])
     for kept in (folder, folder / "previews"):
         kept.mkdir()
     networks.busy = 0.0
@@ -220,7 +222,7 @@ def _one_whole_run(
         if isinstance(event, StageEnded):
             told[event.stage] = event.duration_seconds
 
-    with device.measure_peak(bench.device) as peak:
+    with memory_module.measure_peak(bench.device) as peak:
         began = time.perf_counter()
         work = pipeline.run_pipeline(steps, work, listen, device=bench.device)
         whole = time.perf_counter() - began

@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vidgen.faces import LandmarkNet, Landmarks
-from vidgen.quality.watching import first_face, pictures
+from vidgen.quality.tracking import first_face, pictures
+from vidgen.vision.faces import LandmarkNet, Landmarks
 from vidgen.work import Pixels
 
 EVERY: Final = 5  # frames between two looks at forehead and sharpness

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen import catalog
-from vidgen.renderers.musetalk import MuseTalkRenderer
+from vidgen.models import catalog
 from vidgen.renderers.musetalk.networks import NetworkFiles, Networks
-from vidgen.stages.birefnet import BiRefNet, Variant
+from vidgen.renderers.musetalk.renderer import MuseTalkRenderer
+from vidgen.vision.birefnet import BiRefNet, Variant
 from vidgen.work import Box, Floats, Pixels
 
 Shape = Mapping[str, Any]

@@ -26,10 +26,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tests.serving import free_port, wait_until
+from tests.support.serving import free_port, wait_until
 from vidgen.events import Envelope
 from vidgen.paths import Home, TaskFolder
-from vidgen.progress.store import TaskLog
+from vidgen.progress.store.log import TaskLog
 
 HERE = Path(__file__).parent
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")

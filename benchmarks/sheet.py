@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.quality.watching import pictures
+from vidgen.quality.tracking import pictures
 from vidgen.work import Pixels
 
 GAP: Final = 4  # pixels between frames

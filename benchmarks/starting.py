@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.voices import voice
-from vidgen import catalog, fetch
-from vidgen.catalog import Catalog
 from vidgen.events import Completed, StageEnded, StageStarted
+from vidgen.models import catalog, download
+from vidgen.models.catalog import Catalog
 from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
-from vidgen.progress.store import TaskLog
+from vidgen.progress.store.log import TaskLog
 
 RUNS: Final = 100  # in the history
 
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     shelf = Catalog(Home.default())
-    fetch.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
+    download.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
         home.tasks.mkdir()

@@ -25,13 +25,14 @@ from numpy.typing import NDArray
 
 from benchmarks.articulation import Articulation, judged
 from benchmarks.picture import Picture, looked_at
-from vidgen.catalog import Catalog
-from vidgen.faces import LandmarkNet
+from vidgen.media.photo import open_photo
+from vidgen.models.catalog import Catalog
 from vidgen.paths import Home
-from vidgen.photo import open_photo
-from vidgen.quality import LoudnessEnvelope, Tracking, blinks, envelope, hear, track
-from vidgen.renderers.puppet.espeak import Phone
-from vidgen.renderers.puppet.visemes import kind, visemes
+from vidgen.quality.correlation import LoudnessEnvelope, envelope
+from vidgen.quality.tracking import Tracking, blinks, hear, track
+from vidgen.speech.espeak import Phone
+from vidgen.speech.visemes import kind, visemes
+from vidgen.vision.faces import LandmarkNet
 from vidgen.work import Pixels
 
 Array = NDArray[np.float64]
@@ -162,7 +163,8 @@ def _file_numbers(
     """How the file's sound lies against the voice it was made from."""
     if voice is None:
         return {}
-    from vidgen.media import load_speech, probe
+    from vidgen.media.audio import load_speech
+    from vidgen.media.mux import probe
 
     speech = load_speech(voice, max_seconds=3600)
     step = float(np.median(np.diff(seen.times)))

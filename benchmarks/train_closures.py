@@ -25,11 +25,11 @@ from benchmarks.voices import (
     with_noise,
     with_reverb,
 )
-from vidgen.renderers.puppet import closures
-from vidgen.renderers.puppet.closures import ClosureNetwork, features, near_speech
-from vidgen.renderers.puppet.espeak import Phone
-from vidgen.renderers.puppet.sound import SAMPLE_RATE, SpeechFeatures, listen
-from vidgen.renderers.puppet.visemes import kind
+from vidgen.speech import closures
+from vidgen.speech.closures import ClosureNetwork, features, near_speech
+from vidgen.speech.espeak import Phone
+from vidgen.speech.features import SAMPLE_RATE, SpeechFeatures, listen
+from vidgen.speech.visemes import kind
 from vidgen.work import Floats
 
 Array = NDArray[np.float64]

@@ -15,8 +15,8 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet.espeak import Phone, speak
-from vidgen.renderers.puppet.sound import SAMPLE_RATE
+from vidgen.speech.espeak import Phone, speak
+from vidgen.speech.features import SAMPLE_RATE
 from vidgen.work import Floats, Speech
 
 TEXTS: Final = {

@@ -24,8 +24,8 @@ from typing import Final
 import soundfile
 
 from benchmarks.voices import voice
-from vidgen import catalog, fetch
-from vidgen.catalog import Catalog
+from vidgen.models import catalog, download
+from vidgen.models.catalog import Catalog
 from vidgen.paths import Home
 
 SIZES: Final = ((512, "1:1", 0.18), (720, "16:9", 0.35), (1080, "16:9", 0.80))  # with the goals
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--long", type=float, default=136.0, help="seconds of the long voice")
     options = parser.parse_args()
     shelf = Catalog(Home.default())
-    fetch.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
+    download.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
     print("| film | voice s | whole job s | × voice | goal | command s | processor s | peak MB |")
     print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

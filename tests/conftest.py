@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vidgen import catalog, fetch
 from vidgen.errors import SetupError
+from vidgen.models import catalog, download
 from vidgen.paths import Home
 
 REPOSITORY = Path(__file__).parent.parent
@@ -49,7 +49,7 @@ def model_path(shelf: catalog.Catalog) -> Callable[[str], Path]:
 
     def path(name: str) -> Path:
         try:
-            fetch.ensure(shelf, [catalog.models()[name]])
+            download.ensure(shelf, [catalog.models()[name]])
         except SetupError as error:
             pytest.skip(f"the model {name} cannot be had here: {error.message}")
         return shelf.path(name)

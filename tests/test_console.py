@@ -6,8 +6,8 @@ from typing import get_args
 
 import pytest
 
-from vidgen.catalog import CatalogEntry, Model, State
 from vidgen.console import download_bars, print_models, print_removal
+from vidgen.models.catalog import CatalogEntry, Model, State
 
 ROWS = tuple(
     CatalogEntry(

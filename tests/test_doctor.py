@@ -2,8 +2,9 @@
 
 import pytest
 
-from vidgen import catalog, device
+from vidgen.device import device
 from vidgen.doctor import Finding, run_doctor
+from vidgen.models import catalog
 from vidgen.paths import Home
 
 

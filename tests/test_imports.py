@@ -33,8 +33,8 @@ def modules_after(code: str) -> set[str]:
         "import vidgen.cli",
         "import vidgen.cli, contextlib\nwith contextlib.suppress(SystemExit):\n"
         "    vidgen.cli.main(['--help'])",
-        "import vidgen.cli, vidgen.progress.store, vidgen.progress.history",
-        "import vidgen.cli, vidgen.progress.live, vidgen.progress.plain",
+        "import vidgen.cli, vidgen.progress.store.runs, vidgen.progress.history.timeline",
+        "import vidgen.cli, vidgen.progress.views.live, vidgen.progress.views.plain",
     ],
 )
 def test_help_and_history_import_nothing_heavy(code: str) -> None:
@@ -42,7 +42,7 @@ def test_help_and_history_import_nothing_heavy(code: str) -> None:
 
 
 def test_the_server_imports_no_stage_and_nothing_heavy() -> None:
-    loaded = modules_after("import vidgen.progress.server")
+    loaded = modules_after("import vidgen.progress.serve.server")
     assert loaded & HEAVY == set()
     assert {name for name in loaded if name.startswith(("vidgen.stages", "vidgen.renderers"))} == (
         set()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from vidgen.device import MemoryPeak
+from vidgen.device.memory import MemoryPeak
 from vidgen.errors import Cancelled, DeviceError, InputError, SetupError
 from vidgen.events import (
     Emit,
@@ -20,8 +20,8 @@ from vidgen.events import (
     StageEnded,
     StageStarted,
 )
-from vidgen.interrupts import graceful_interrupts
 from vidgen.pipeline import Step, run_outcome, run_pipeline
+from vidgen.signals import graceful_interrupts
 from vidgen.work import Notes, Work
 
 

@@ -11,8 +11,8 @@ from vidgen.errors import InputError
 from vidgen.events import Completed
 from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
-from vidgen.progress.listing import RunIndex
-from vidgen.progress.store import TaskLog
+from vidgen.progress.serve.index import RunIndex
+from vidgen.progress.store.log import TaskLog
 from vidgen.request import (
     Request,
     build_request,

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from vidgen import catalog
-from vidgen.catalog import Catalog
 from vidgen.errors import InputError
 from vidgen.events import Event, Log
+from vidgen.models import catalog
+from vidgen.models.catalog import Catalog
+from vidgen.models.select import EMBEDDED, ModelChoice
 from vidgen.paths import Home, TaskFolder
-from vidgen.plan import EMBEDDED, ModelChoice
 from vidgen.request import Request, default_settings, input_copy, load_request, record
 from vidgen.run import PLAN_FILE, load_plan, restore_request, save_plan
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import vidgen
+from tests.support.cli import vidgen
 from vidgen.config import WRONG as WRONG_VALUES
 from vidgen.config import in_force, load_config
 from vidgen.errors import InputError

@@ -151,7 +151,7 @@ def demo(context: typer.Context, output: Output = None, **flags: Any) -> None:
 @with_flags(ViewOptions)
 def resume(task: Task, **flags: Any) -> None:
     """Take up a run that was cancelled, failed or broke off."""
-    from vidgen.progress.store import find_run
+    from vidgen.progress.store.runs import find_run
     from vidgen.request import load_request
 
     folder = find_run(Home.default(), task)
@@ -167,8 +167,8 @@ def resume(task: Task, **flags: Any) -> None:
 
 def _show_run(make: Make, showing: ViewOptions, title: str = "") -> None:
     """Show a run while it is made, then print what was made."""
-    from vidgen.interrupts import graceful_interrupts
-    from vidgen.progress.views import open_views
+    from vidgen.progress.views.choose import open_views
+    from vidgen.signals import graceful_interrupts
 
     home, how = Home.default(), showing.progress
     view = open_views(how, title=title, notify=showing.notify, preview=showing.preview)
@@ -191,7 +191,7 @@ def _progress_server(home: Home, address: str | None) -> Iterator[None]:
     if address is None:
         yield
         return
-    from vidgen.progress.child import start_subprocess
+    from vidgen.progress.serve.subprocess import start_subprocess
 
     with start_subprocess(home, address) as child:
         console.print_address(child)
@@ -207,7 +207,7 @@ def history(
     limit: Annotated[int, typer.Option("--limit", "-n", help="Newest runs to list.", min=1)] = 20,
 ) -> None:
     """The runs on this machine, or the timeline of one."""
-    from vidgen.progress.report import show_history
+    from vidgen.progress.views.report import show_history
 
     if follow and not task:
         raise InputError(
@@ -236,8 +236,8 @@ def watch(
     progress: Mode = "auto",
 ) -> None:
     """Watch runs of other machines as if they were here."""
-    from vidgen.interrupts import graceful_interrupts
-    from vidgen.progress import watching
+    from vidgen.progress.watch import show
+    from vidgen.signals import graceful_interrupts
 
     urls = [word for word in where if "://" in word]
     tasks = [word for word in where if "://" not in word]
@@ -249,7 +249,7 @@ def watch(
         )
     task = tasks[0] if tasks else ""
     with graceful_interrupts():
-        code = watching.show(urls, task, token=token, until=until, certificate=ca, mode=progress)
+        code = show.show(urls, task, token=token, until=until, certificate=ca, mode=progress)
     if exit_status:
         raise typer.Exit(code)
 
@@ -258,8 +258,8 @@ def watch(
 @with_flags(ServerOptions)
 def serve_progress(**flags: Any) -> None:
     """Let a browser, a program or another machine watch every run of this one."""
-    from vidgen.progress.server import serve
-    from vidgen.progress.server_settings import ServeSettings
+    from vidgen.progress.serve.server import serve
+    from vidgen.progress.serve.settings import ServeSettings
 
     options = take(ServerOptions, flags)
     rules = ServeSettings(
@@ -290,15 +290,15 @@ def replay(
 ) -> None:
     """Play a stored run again."""
     if serve:
-        from vidgen.progress.rerun import serve_replay
-        from vidgen.progress.server_settings import ServeSettings
+        from vidgen.progress.serve.replay import serve_replay
+        from vidgen.progress.serve.settings import ServeSettings
 
         serve_replay(
             Home.default(), task, speed, ServeSettings(port=port), told=console.print_address
         )
         return
-    from vidgen.interrupts import graceful_interrupts
-    from vidgen.progress.replay import replay as play
+    from vidgen.progress.views.replay import replay as play
+    from vidgen.signals import graceful_interrupts
 
     with graceful_interrupts():  # a live view gives the terminal back on SIGTERM, too
         play(Home.default(), task, speed, progress)
@@ -312,7 +312,7 @@ def stats(
     ] = None,
 ) -> None:
     """How long the stages take, what failed, how good the forecasts were."""
-    from vidgen.progress.report import show_stats
+    from vidgen.progress.views.report import show_stats
 
     show_stats(Home.default(), as_json=as_json, plot=plot)
 
@@ -337,17 +337,17 @@ def clean(
 ) -> None:
     """Remove what is old: work folders after a day, runs after a month."""
     from vidgen.config import keeping
-    from vidgen.progress import cleaning
+    from vidgen.progress.store import cleanup
 
     hours, days = keeping("keep_work_hours"), keeping("keep_history_days")
-    cleaned = cleaning.clean(Home.default(), days, hours, keep_resumable=not everything)
+    cleaned = cleanup.clean(Home.default(), days, hours, keep_resumable=not everything)
     (console.print_json if as_json else console.print_cleanup)(cleaned)
 
 
 @models_app.command("list")
 def list_models(as_json: Json = False) -> None:
     """Every model: its stage, size, licence, and whether it is here."""
-    from vidgen.catalog import Catalog
+    from vidgen.models.catalog import Catalog
 
     rows = Catalog(Home.default()).inventory()
     (console.print_json if as_json else console.print_models)(rows)
@@ -356,12 +356,12 @@ def list_models(as_json: Json = False) -> None:
 @models_app.command("pull")
 def pull_models(what: ModelName = "embedded") -> None:
     """Fetch a model or a set, check it, put it in place."""
-    from vidgen import fetch
-    from vidgen.catalog import Catalog
-    from vidgen.interrupts import graceful_interrupts
+    from vidgen.models import download
+    from vidgen.models.catalog import Catalog
+    from vidgen.signals import graceful_interrupts
 
     with graceful_interrupts(), console.download_bars() as on_progress:
-        pulled = fetch.pull(Catalog(Home.default()), what, on_progress)
+        pulled = download.pull(Catalog(Home.default()), what, on_progress)
     console.print_pull(pulled)
 
 
@@ -371,7 +371,7 @@ def verify_models(what: ModelName = "all", as_json: Json = False) -> None:
 
     Exits with 3 when one is wrong, or one that was named is missing.
     """
-    from vidgen.catalog import Catalog
+    from vidgen.models.catalog import Catalog
 
     rows = Catalog(Home.default()).inventory(what, verify=True)
     (console.print_json if as_json else console.print_models)(rows)
@@ -382,7 +382,7 @@ def verify_models(what: ModelName = "all", as_json: Json = False) -> None:
 @models_app.command("path")
 def locate_model(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Where a model's verified file is."""
-    from vidgen.catalog import Catalog, find_models
+    from vidgen.models.catalog import Catalog, find_models
 
     console.print_line(Catalog(Home.default()).path(find_models(name)[0].name))
 
@@ -390,6 +390,6 @@ def locate_model(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
 @models_app.command("rm")
 def remove_models(name: Annotated[str, typer.Argument(metavar="NAME|SET")]) -> None:
     """Remove a model or a set from this machine."""
-    from vidgen.catalog import Catalog
+    from vidgen.models.catalog import Catalog
 
     console.print_removal(Catalog(Home.default()).remove(name))

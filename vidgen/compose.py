@@ -9,21 +9,23 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from vidgen import __version__, catalog, device, plan, request, settings
+from vidgen import __version__, request, settings
 from vidgen.cache import key_of
-from vidgen.catalog import Catalog
-from vidgen.device import Network
+from vidgen.device import device
+from vidgen.device.prefetch import Network
 from vidgen.events import Emit, Log
+from vidgen.models import catalog, select
+from vidgen.models.catalog import Catalog
+from vidgen.models.select import ModelChoice
 from vidgen.paths import Home, TaskFolder
 from vidgen.pipeline import Step
-from vidgen.plan import ModelChoice
 from vidgen.request import Request
 from vidgen.settings import Options
 
 if TYPE_CHECKING:  # numpy and more is behind these
-    from vidgen.renderers.base import MotionOptions, Renderer
-    from vidgen.renderers.did.key import Account
-    from vidgen.work import Photo, Speech, Work
+    from vidgen.did.auth import Account
+    from vidgen.renderers.base import Renderer
+    from vidgen.work import MotionOptions, Photo, Speech, Work
 
 # Raised when a stage makes something else of the same inputs: what is kept of it is made again.
 VERSIONS: Final = {"detect": 1, "matte": 1, "prosody": 1, "render": 1}
@@ -77,7 +79,7 @@ class Job:
 
     def _judge(self, video: Path, work: "Work", emit: Emit) -> Mapping[str, Any]:
         """A mouth that does not follow the voice is said."""
-        from vidgen.quality import judge
+        from vidgen.quality.judge import judge
         from vidgen.work import Subject
 
         try:
@@ -92,7 +94,7 @@ class Job:
         return {"quality": found}
 
     def _faces(self) -> Any:
-        from vidgen.faces import FaceDetector, LandmarkNet
+        from vidgen.vision.faces import FaceDetector, LandmarkNet
 
         models = self.catalog
         return FaceDetector(models.path("centerface")), LandmarkNet(models.path("face_landmark"))
@@ -101,7 +103,7 @@ class Job:
         """Whole persons by YOLO, or None: grown from the faces."""
         if not self.plan.persons:
             return None
-        from vidgen.stages.yolo import YoloPeople
+        from vidgen.vision.yolo import YoloPeople
 
         folder = self.home.models / self.plan.persons
         return YoloPeople(self.catalog.path(self.plan.persons), folder, self.plan.device)
@@ -109,16 +111,16 @@ class Job:
     def _matter(self) -> Any:
         models = self.catalog
         if not self.plan.matte:
-            from vidgen.stages.selfie import Selfie
+            from vidgen.vision.selfie import Selfie
 
-            return Selfie(*(models.path(name) for name in plan.SELFIE))
-        from vidgen.stages.birefnet import BiRefNet, Variant, variants
+            return Selfie(*(models.path(name) for name in select.SELFIE))
+        from vidgen.vision.birefnet import BiRefNet, Variant, variants
 
         def variant(names: Sequence[str]) -> Variant | None:
             name = next((name for name in names if models.ready([name])), "")
             return Variant(name, models.path(name), catalog.models()[name].params) if name else None
 
-        found = variants(variant(plan.MATTES), variant(plan.LIGHT_MATTES), self.plan.device)
+        found = variants(variant(select.MATTES), variant(select.LIGHT_MATTES), self.plan.device)
         return BiRefNet(found, self.plan.device, self.emit)
 
     def _render_steps(self, key: str) -> list[Step]:
@@ -138,7 +140,7 @@ class Job:
         return [Step(render, networks=networks)]
 
     def _did_steps(self) -> list[Step]:
-        from vidgen.renderers.did.estimate import PastTalks
+        from vidgen.did.polling import PastTalks
         from vidgen.stages.did import DidProcessing, DidUpload
 
         payer = did_account(self.options)
@@ -151,15 +153,15 @@ class Job:
 
     def _renderer(self) -> tuple["Renderer", tuple[Network, ...]]:
         """What draws the frames, and the networks it loads."""
-        from vidgen.renderers.puppet import PuppetRenderer
+        from vidgen.renderers.puppet.renderer import PuppetRenderer
 
         if self.plan.renderer == "puppet":
             return PuppetRenderer(self.plan.device), ()
-        from vidgen.renderers.musetalk import MuseTalkRenderer
         from vidgen.renderers.musetalk.networks import NetworkFiles
+        from vidgen.renderers.musetalk.renderer import MuseTalkRenderer
 
         rows = catalog.models()
-        unet, config, vae, whisper = (self.catalog.path(name) for name in plan.MUSETALK)
+        unet, config, vae, whisper = (self.catalog.path(name) for name in select.MUSETALK)
         shapes = rows["sd_vae"].params, rows["whisper_tiny"].params
         files = NetworkFiles(unet, config, vae, whisper, *shapes)
         talker = MuseTalkRenderer(files, self.plan.device, self.emit)
@@ -214,7 +216,7 @@ def _background(options: Options) -> str:
 
 def look(options: Options) -> "MotionOptions":
     """How the speaker should move."""
-    from vidgen.renderers.base import MotionOptions
+    from vidgen.work import MotionOptions
 
     return MotionOptions(
         fps=Fraction(options.fps),
@@ -234,7 +236,7 @@ def check_did(options: Options, seconds: float) -> None:
     `seconds` is the voice's length. Raises InputError, and SetupError without a key.
     """
     if options.renderer == "d-id":
-        from vidgen.renderers.did.uploads import refuse
+        from vidgen.did.payload import refuse
 
         did_account(options)
         refuse(seconds, options.background)
@@ -242,7 +244,7 @@ def check_did(options: Options, seconds: float) -> None:
 
 def did_account(options: Options) -> "Account":
     """Who pays. Raises SetupError without a key."""
-    from vidgen.renderers.did.key import Scheme, account
+    from vidgen.did.auth import Scheme, account
 
     return account(
         key_file=options.did_key_file,

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from rich.progress import Task
     from rich.text import Text
 
-    from vidgen.catalog import CatalogEntry, Model, OnProgress, Removal
     from vidgen.doctor import Finding
-    from vidgen.fetch import PullResult
-    from vidgen.progress.cleaning import Cleanup
+    from vidgen.models.catalog import CatalogEntry, Model, OnProgress, Removal
+    from vidgen.models.download import PullResult
+    from vidgen.progress.store.cleanup import Cleanup
 
 MARKS: Final = {"ok": "[green]✓[/]", "note": "[yellow]·[/]", "problem": "[red]✗[/]"}
 STATES: Final = {"ready": "green", "missing": "dim", "wrong": "bold red"}
@@ -86,8 +86,8 @@ def _paragraph(text: str, lead: str) -> str:
     """The text behind `lead`, in rows that a terminal need not break in the middle of a word."""
     if not sys.stderr.isatty():
         return lead + text
-    from vidgen.progress.fitting import wrap_text
-    from vidgen.progress.terminal import Terminal
+    from vidgen.progress.views.terminal import Terminal
+    from vidgen.progress.views.text import wrap_text
 
     columns, _ = Terminal(sys.stderr).size()
     rows = wrap_text(text, max(12, columns - len(lead)))
@@ -267,7 +267,7 @@ def _bar_columns(width: int) -> "Sequence[Any]":
 
 def _bar_in_words(task: "Task") -> str:
     """`musetalk 34 %, 1.2 GB of 3.4 GB, 12.3 MB/s, 3 min left`, as far as it is known."""
-    from vidgen.progress.words import duration
+    from vidgen.progress.views.text import duration
 
     parts = [f"{task.description} {task.percentage:.0f} %"]
     parts.append(f"{format_size(int(task.completed))} of {format_size(int(task.total or 0))}")

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from vidgen import fetch
-from vidgen.catalog import Catalog, OnProgress, models
 from vidgen.events import Emit, Sink
+from vidgen.models import download
+from vidgen.models.catalog import Catalog, OnProgress, models
 from vidgen.paths import Home
 from vidgen.request import Request, build_request
 from vidgen.run import Result, download_progress, start
@@ -37,7 +37,7 @@ def make_demo(
 def demo_photo(here: Catalog, on_progress: OnProgress) -> Path:
     """The portrait, fetched when it is not here. Raises SetupError when it cannot be had."""
     model = models()["demo_photo"]
-    fetch.ensure(here, [model], on_progress)
+    download.ensure(here, [model], on_progress)
     return here.path("demo_photo")
 
 

@@ -9,8 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, Literal
 
-from vidgen import __version__, catalog, device, paths, plan
+from vidgen import __version__, paths
+from vidgen.device import device
 from vidgen.errors import VidgenError
+from vidgen.models import catalog, select
 from vidgen.paths import Home
 
 Verdict = Literal["ok", "note", "problem"]
@@ -92,7 +94,7 @@ def _models(home: Home) -> Iterator[Finding]:
         members = [
             model
             for model in catalog.models().values()
-            if model.set == name and (name == "full" or model.name in plan.EMBEDDED)
+            if model.set == name and (name == "full" or model.name in select.EMBEDDED)
         ]
         if not members:
             continue

@@ -1,7 +1,7 @@
 """Run the steps in order, say so, and never make again what is already made.
 
-Knows no concrete stage and no screen: a step is anything with a name and a `run_pipeline`, a listener is
-any `Emit`, and what was kept from an earlier run comes back through a `Cache`.
+Knows no concrete stage and no screen: a step is anything with a name and a `run`, a listener is any
+`Emit`, and what was kept from an earlier run comes back through a `Cache`.
 """
 
 import time
@@ -12,17 +12,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Final, Protocol
 
-from vidgen.device import (
-    MemoryPeak,
-    Network,
-    device_errors,
-    measure_peak,
-    prefetch,
-    release_if_short,
-)
+from vidgen.device.memory import MemoryPeak, device_errors, measure_peak
+from vidgen.device.prefetch import Network, prefetch, release_if_short
 from vidgen.errors import Cancelled, VidgenError
 from vidgen.events import Emit, Failed, RunCancelled, StageEnded, StageStarted
-from vidgen.interrupts import has_signal
+from vidgen.signals import has_signal
 from vidgen.stages.base import Stage
 from vidgen.work import Notes, Work
 

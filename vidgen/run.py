@@ -16,21 +16,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from vidgen import __version__, catalog, compose, device, fetch, pipeline, plan, request, settings
+from vidgen import __version__, compose, pipeline, request, settings
 from vidgen.cache import StageCache
-from vidgen.catalog import Catalog, Model, OnProgress
 from vidgen.compose import Job
+from vidgen.device import device, queue
 from vidgen.errors import InputError, VidgenError
 from vidgen.events import Completed, Emit, Log, Sink, StageEnded, StageProgress, StageStarted
 from vidgen.files import atomic_write
+from vidgen.models import catalog, download, select
+from vidgen.models.catalog import Catalog, Model, OnProgress
+from vidgen.models.select import ModelChoice
 from vidgen.paths import Home, TaskFolder
 from vidgen.pipeline import Step
-from vidgen.plan import ModelChoice
 from vidgen.progress.broadcast import Broadcast
-from vidgen.progress.eta import Estimator
-from vidgen.progress.experience import TimeModel
-from vidgen.progress.past import past_runs
-from vidgen.progress.store import TaskLog, summarise
+from vidgen.progress.forecast.estimator import Estimator
+from vidgen.progress.forecast.model import TimeModel
+from vidgen.progress.forecast.past_runs import past_runs
+from vidgen.progress.store.log import TaskLog
+from vidgen.progress.store.runs import summarise
 from vidgen.request import RecordedRequest, Request
 from vidgen.settings import Options
 
@@ -101,7 +104,7 @@ def _check_incomplete(task: TaskFolder) -> None:
 
 @contextmanager
 def _run_log(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Iterator[Emit]:
-    from vidgen.media import disk_errors
+    from vidgen.media.output import disk_errors
 
     estimate = Estimator(lambda: TimeModel(past_runs(home, skip=task.task_id)))
     with TaskLog(task) as log:
@@ -137,8 +140,9 @@ def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit) -> Res
 
 def _open_inputs(wanted: Request, emit: Emit) -> "tuple[Photo, Speech]":
     """The inputs, cheapest refusal first. Raises InputError."""
-    from vidgen.media import check_output, load_speech
-    from vidgen.photo import open_photo
+    from vidgen.media.audio import load_speech
+    from vidgen.media.output import check_output
+    from vidgen.media.photo import open_photo
 
     options = wanted.options
     check_output(wanted.output)
@@ -152,12 +156,12 @@ def _open_inputs(wanted: Request, emit: Emit) -> "tuple[Photo, Speech]":
 def _choose_models(home: Home, task: TaskFolder, options: Options, emit: Emit) -> ModelChoice:
     """Choose the models and make the embedded ones ready; a resumed run keeps what it had."""
     here = Catalog(home)
-    embedded = [catalog.models()[name] for name in plan.EMBEDDED]
-    fetched = fetch.ensure(here, embedded, download_progress(emit))
+    embedded = [catalog.models()[name] for name in select.EMBEDDED]
+    fetched = download.ensure(here, embedded, download_progress(emit))
     if fetched:
         names = ", ".join(model.name for model in fetched)
         emit(Log("INFO", "models.fetched", {"names": names}))
-    chosen = load_plan(task, here, emit) or plan.select_models(here, options, emit)
+    chosen = load_plan(task, here, emit) or select.select_models(here, options, emit)
     save_plan(task, chosen)
     return chosen
 
@@ -209,14 +213,14 @@ def _device_turn(job: Job) -> Iterator[None]:
     def on_position(position: int) -> None:
         job.emit(Log("INFO", "run.position", {"position": position}))
 
-    with device.device_slot(job.home, job.plan.device, job.task.task_id, on_queue, on_position):
+    with queue.device_slot(job.home, job.plan.device, job.task.task_id, on_queue, on_position):
         if waiting_since:
             job.emit(StageEnded("queued", time.monotonic() - waiting_since[0]))
         yield
 
 
 def _run_steps(job: Job, steps: Sequence[Step], work: "Work") -> "Work":
-    from vidgen.progress.resources import Sampler
+    from vidgen.progress.sampler import Sampler
     from vidgen.work import Folder
 
     if not steps:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Box = tuple[int, int, int, int]  # pixels: left, top, right, bottom (right and bottom outside)
-
 T = TypeVar("T")
 
 
@@ -164,3 +163,17 @@ class Work:
     def plus(self, *values: object) -> "Work":
         """A new shelf with these values added, or put in the place of older ones."""
         return Work(*self._shelf.values(), *values)
+
+
+@dataclass(frozen=True, slots=True)
+class MotionOptions:
+    """How the speaker should move. The scales are 1 for the usual amount, 0 switches off."""
+
+    fps: Fraction = Fraction(25)
+    seed: int = 0
+    mouth: float = 1.0
+    head_motion: float = 1.0
+    blink: float = 1.0
+    brows: float = 1.0
+    gaze: float = 1.0
+    language: str = "en"  # eSpeak's name for the language of Speech.text

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from vidgen.errors import RenderError
 from vidgen.media.colour import frame_to_rgb
-from vidgen.media.formats import Encoding
+from vidgen.media.encodings import Encoding
 from vidgen.work import Film, Pixels, Speech
 
 _BLOCK_SECONDS: Final = 0.1  # of voice at a time: sound and pictures stay close in the file

@@ -11,7 +11,7 @@ from typing import Final
 
 from vidgen.events import Emit, Log, Preview
 from vidgen.media.colour import to_rgb
-from vidgen.media.target import atomic_output
+from vidgen.media.output import atomic_output
 from vidgen.work import Cutout, Frames, Pixels
 
 PERCENTS: Final = (25, 50, 75)

@@ -1,4 +1,4 @@
-"""How far a run is: told, kept, shown, served. Knows no stage; importing it imports nothing."""
+"""How far a run is: told, stored, foretold, shown, served, watched. Imports nothing by itself."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -34,7 +34,7 @@ from vidgen.files import atomic_write
 from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.snapshot import Snapshot
-from vidgen.progress.store import TaskLog
+from vidgen.progress.store.log import TaskLog
 
 LAST: Final = 99.0  # percent when all stages are done; the last one is the end's
 
@@ -45,7 +45,7 @@ class Reporter:
     `stages` are names in order, or name → weight: how much of the bar each fills. Leaving the
     `with` completes the run; an exception fails it, a Ctrl-C cancels it, and both go on.
     Runs of one `batch_id` are told together.
-    `views` hear every event too, `vidgen.progress.views` for example.
+    `views` hear every event too, `vidgen.progress.views.choose` for example.
     """
 
     def __init__(

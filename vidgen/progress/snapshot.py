@@ -1,5 +1,6 @@
 """Where a run stands, folded from its events: the one fold, which the server sends and the
-terminal draws. Knows no file, no network and no screen."""
+terminal draws. Knows no file, no network and no screen.
+"""
 
 from collections import deque
 from collections.abc import Mapping
@@ -27,8 +28,6 @@ _CURRENT: Final = (
     "eta_basis",
 )
 _USED: Final = ("cpu_percent", "memory_mb", "gpu_percent", "gpu_memory_mb")
-
-
 Mark = Literal[
     "waiting", "running", "completed", "skipped", "reused", "failed", "cancelled", "interrupted"
 ]
@@ -101,8 +100,8 @@ class Snapshot:
         self.last_type, self.last_seq = event.event_type, event.seq
         self._count += 1
         self.state = END_STATES.get(event.event_type, "running")
-        self._end = event.data if event.is_terminal else {}
         data = event.data
+        self._end = {} if self.state == "running" else data
         if (percent := number(data.get("progress"))) is not None and percent > self.most:
             self.most = percent
         match event.event_type:

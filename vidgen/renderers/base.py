@@ -2,25 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, Protocol
 
-from vidgen.work import Box, Cutout, Frames, Pixels, Speech, Subject
-
-
-@dataclass(frozen=True, slots=True)
-class MotionOptions:
-    """How the speaker should move. The scales are 1 for the usual amount, 0 switches off."""
-
-    fps: Fraction = Fraction(25)
-    seed: int = 0
-    mouth: float = 1.0
-    head_motion: float = 1.0
-    blink: float = 1.0
-    brows: float = 1.0
-    gaze: float = 1.0
-    language: str = "en"  # eSpeak's name for the language of Speech.text
+from vidgen.work import Box, Cutout, Frames, MotionOptions, Pixels, Speech, Subject
 
 
 class Performance(Protocol):

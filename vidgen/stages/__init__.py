@@ -1,1 +1,0 @@
-"""The steps of a run. Strangers to one another; they share `base` only."""

@@ -14,7 +14,6 @@ import numpy as np
 
 from vidgen.errors import InputError
 from vidgen.events import Emit, Log, StageProgress
-from vidgen.faces import FaceDetector, LandmarkNet, Landmarks, head_pose
 from vidgen.settings import Options
 from vidgen.stages.framing import Crop, Scene, choose_framing, crop_frame
 from vidgen.stages.people import (
@@ -28,6 +27,7 @@ from vidgen.stages.people import (
     problem_of,
     weight,
 )
+from vidgen.vision.faces import FaceDetector, LandmarkNet, Landmarks, head_pose
 from vidgen.work import Box, Floats, Notes, Photo, Pixels, Subject, Work
 
 NAME: Final = "yolo_detection"

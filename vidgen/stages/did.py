@@ -11,19 +11,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from vidgen.did import payload
+from vidgen.did.auth import Account
+from vidgen.did.client import Client, LinkExpired
+from vidgen.did.orders import Order, OrderBook, Result, configuration, place, settle
+from vidgen.did.polling import LAST, PROCESSING, PastTalks, poll_talk
+from vidgen.did.schema import Talk, Uploaded
+from vidgen.did.timing import Timing
 from vidgen.errors import Cancelled, RenderError, VidgenError
 from vidgen.events import Emit, Log, StageProgress
 from vidgen.files import sha256_of
-from vidgen.media import Encoding, encoding_for
-from vidgen.renderers.did import result, uploads
-from vidgen.renderers.did.client import Client, LinkExpired
-from vidgen.renderers.did.estimate import LAST, PastTalks
-from vidgen.renderers.did.key import Account
-from vidgen.renderers.did.order import Order, OrderBook, Result
-from vidgen.renderers.did.ordering import configuration, place, settle
-from vidgen.renderers.did.patience import Timing
-from vidgen.renderers.did.waiting import PROCESSING, poll_talk
-from vidgen.renderers.did.wire import Talk, Uploaded
+from vidgen.media.encodings import Encoding, encoding_for
 from vidgen.work import Cutout, Film, Folder, Notes, Photo, Speech, Subject, Work
 
 UPLOAD: Final = "d_id_upload"
@@ -48,12 +46,12 @@ class DidUpload:
 
     def run(self, work: Work, emit: Emit) -> Work:
         speech = work.get(Speech)
-        uploads.refuse(speech.seconds)
-        if speech.seconds > uploads.SAFE_SECONDS:
+        payload.refuse(speech.seconds)
+        if speech.seconds > payload.SAFE_SECONDS:
             emit(Log("WARNING", "did.long", {"seconds": speech.seconds}))
-        rgb = uploads.flat(work.get(Subject), work.get(Cutout))
+        rgb = payload.flat(work.get(Subject), work.get(Cutout))
         settings = json.dumps(configuration(self.account.stitch))
-        content = uploads.fingerprint(work.get(Photo), speech, settings)
+        content = payload.fingerprint(work.get(Photo), speech, settings)
         book = OrderBook(work.get(Folder).task)
         order, replaced = book.open(self.task_id, content)
         if replaced and replaced.talk_id and not replaced.result:
@@ -65,7 +63,7 @@ class DidUpload:
             if order.talk_id:
                 return _reuse(work, order)
             needed, left = _credits(client, speech.seconds)
-            files = (uploads.picture(rgb), uploads.voice(speech))
+            files = (payload.picture(rgb), payload.voice(speech))
             order = _send(client, book, order, files, emit)
         notes = Notes(
             {
@@ -129,7 +127,7 @@ def _reuse(work: Work, order: Order) -> Work:
 
 def _credits(client: Client, seconds: float) -> tuple[int, float]:
     """(needed, left). Raises RenderError when there are too few."""
-    needed, left = uploads.credit_cost(seconds), client.credits_left()
+    needed, left = payload.credit_cost(seconds), client.credits_left()
     if left < needed:
         raise RenderError(
             "The voice costs {needed} D-ID credits, the account has {left:g}.",
@@ -145,7 +143,7 @@ def _send(
     client: Client,
     book: OrderBook,
     order: Order,
-    files: tuple[uploads.Payload, uploads.Payload],
+    files: tuple[payload.Payload, payload.Payload],
     emit: Emit,
 ) -> Order:
     """The order with both files at D-ID, noted one by one; what is there still is not sent."""
@@ -222,7 +220,7 @@ def _fetch(
     for fetch in range(FETCHES):
         try:
             client.download(talk.result_url, file, on_progress)
-            result.check_film(file, seconds)
+            payload.check_film(file, seconds)
         except LinkExpired:
             emit(Log("INFO", "did.link_expired", {"fetch": fetch + 1}))
         except RenderError as error:
@@ -260,23 +258,23 @@ def _film(order: Order, folder: Path, work: Work, encoding: Encoding, emit: Emit
     """The result as a piece that the voice can be joined to, encoded anew only if it must be."""
     assert order.result is not None
     file = folder / order.result.file
-    found = result.check_film(file, work.get(Speech).seconds)
+    found = payload.check_film(file, work.get(Speech).seconds)
     height, width = work.get(Subject).frame.shape[:2]
     size = (width, height)
-    if found.size != size and not result.is_same_shape(found.size, size):
+    if found.size != size and not payload.is_same_shape(found.size, size):
         # A square of the face is another picture; stretching it would help nobody.
         size = (found.size[0] // 2 * 2, found.size[1] // 2 * 2)
         emit(Log("WARNING", "did.other_shape", {"width": size[0], "height": size[1]}))
-    if found.size != size or not result.is_joinable(file, encoding):
+    if found.size != size or not payload.is_joinable(file, encoding):
         was = f"{found.size[0]}×{found.size[1]} {found.video_codec}"
         target = file.with_name(f"{file.stem}-{size[0]}x{size[1]}{encoding.suffix}")
-        found = result.reencode(file, found, size, target, encoding)
+        found = payload.reencode(file, found, size, target, encoding)
         now = {"width": size[0], "height": size[1], "codec": found.video_codec}
         emit(Log("INFO", "did.encoded_anew", {"was": was, **now}))
         file = target
     told = {
         "renderer": "d-id",
         "talk": order.talk_id,
-        "credits": uploads.credit_cost(work.get(Speech).seconds),
+        "credits": payload.credit_cost(work.get(Speech).seconds),
     }
     return Film((file,), found.frame_count, found.fps, found.size, metadata=told)

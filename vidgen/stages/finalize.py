@@ -11,16 +11,9 @@ from typing import Any, Final
 from vidgen import __version__
 from vidgen.errors import RenderError, VidgenError
 from vidgen.events import Emit, Log, StageProgress
-from vidgen.media import (
-    Probe,
-    atomic_output,
-    encoding_for,
-    free_name,
-    mux_film,
-    notes_of,
-    probe,
-    write_poster,
-)
+from vidgen.media.encodings import encoding_for
+from vidgen.media.mux import Probe, mux_film, notes_of, probe, write_poster
+from vidgen.media.output import atomic_output, free_name
 from vidgen.work import Film, Notes, Speech, Video, Work
 
 # A film and its voice may differ by this much before it is an error; more than a frame is said.

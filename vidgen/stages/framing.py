@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.stages.filling import extend
+from vidgen.vision.inpaint import extend
 from vidgen.work import Pixels
 
 Rect = tuple[float, float, float, float]  # photo pixels: left, top, right, bottom

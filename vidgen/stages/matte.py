@@ -12,12 +12,12 @@ import numpy as np
 
 from vidgen.errors import InputError
 from vidgen.events import Emit, Log, StageProgress
-from vidgen.faces import CHIN, FOREHEAD
-from vidgen.media import tell_cutout
-from vidgen.photo import open_photo
+from vidgen.media.photo import open_photo
+from vidgen.media.previews import tell_cutout
 from vidgen.settings import Options, colour
-from vidgen.stages.edges import foreground_colours, refine_matte, smooth_matte
-from vidgen.stages.filling import inpaint, out_of_focus
+from vidgen.vision.faces import CHIN, FOREHEAD
+from vidgen.vision.inpaint import inpaint, out_of_focus
+from vidgen.vision.matting import foreground_colours, refine_matte, smooth_matte
 from vidgen.work import Box, Cutout, Floats, Folder, Notes, Pixels, Subject, Work
 
 NAME: Final = "birefnet_removal"

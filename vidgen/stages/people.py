@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vidgen.errors import InputError
-from vidgen.faces import EYE_CORNERS, MOUTH, Face, Landmarks, head_pose
+from vidgen.vision.faces import EYE_CORNERS, MOUTH, Face, Landmarks, head_pose
 from vidgen.work import Box, Person, Pixels
 
 LEAST_FACE: Final = 40  # pixels of face height that the landmark net reads well

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 
 from vidgen.errors import RenderError
 from vidgen.events import Emit, Log, StageProgress
-from vidgen.media import Encoding, FilmWriter, Previews, Segment, Segments, encoding_for, spans
-from vidgen.renderers.base import MotionOptions, Performance, Renderer
-from vidgen.work import Cutout, Film, Folder, Frames, Notes, Speech, Subject, Work
+from vidgen.media.encoder import FilmWriter
+from vidgen.media.encodings import Encoding, encoding_for
+from vidgen.media.previews import Previews
+from vidgen.media.segments import Segment, Segments, spans
+from vidgen.renderers.base import Performance, Renderer
+from vidgen.work import Cutout, Film, Folder, Frames, MotionOptions, Notes, Speech, Subject, Work
 
 Clock = Callable[[], float]
 

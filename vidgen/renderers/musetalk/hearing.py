@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.media.resampling import resample
+from vidgen.media.audio import resample
 from vidgen.work import Floats, Speech
 
 RATE: Final = 16_000  # samples per second that Whisper takes

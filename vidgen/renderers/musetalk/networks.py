@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.device import GPU_EXTRA, free, has_package
+from vidgen.device.device import GPU_EXTRA, has_package
+from vidgen.device.memory import free
 from vidgen.errors import SetupError
 from vidgen.events import Emit, Log
 from vidgen.work import Floats, Pixels

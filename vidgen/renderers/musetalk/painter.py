@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from vidgen.device import free, is_out_of_memory, out_of_memory
+from vidgen.device.memory import free, is_out_of_memory, out_of_memory
 from vidgen.events import Emit, Log
 from vidgen.renderers.musetalk.hearing import Hearing
 from vidgen.work import Box, Floats, Pixels

@@ -16,11 +16,10 @@ import numpy as np
 
 from vidgen.media.colour import RGB_TO_YUV
 from vidgen.renderers.base import FacePainter
-from vidgen.renderers.puppet.figure import Rig, into
 from vidgen.renderers.puppet.grid import Array
-from vidgen.renderers.puppet.overlay import Overlay, overlays
-from vidgen.renderers.puppet.painted import Patch, patches
-from vidgen.renderers.puppet.plan import Poses
+from vidgen.renderers.puppet.overlay import Overlay, Patch, overlays, patches
+from vidgen.renderers.puppet.poses import Poses
+from vidgen.renderers.puppet.rig import Rig, into
 from vidgen.work import Frames
 
 BATCH: Final = 32  # at 720p a batch takes 1.2 GB on the device

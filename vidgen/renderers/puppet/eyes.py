@@ -9,12 +9,12 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet import gaze, lids
+from vidgen.renderers.puppet import eyelids, gaze
+from vidgen.renderers.puppet.eyelids import Eyelids
 from vidgen.renderers.puppet.gaze import GazeBall
 from vidgen.renderers.puppet.geometry import Eye, FaceGeometry
 from vidgen.renderers.puppet.layer import FINE, crop, double, places
-from vidgen.renderers.puppet.lids import Eyelids
-from vidgen.renderers.puppet.skin import Lighting
+from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.work import Box, Pixels
 
 LEAST: Final = 6  # pixels: a smaller eye is left alone
@@ -54,7 +54,7 @@ def build(frame: Pixels, face: FaceGeometry, light: Lighting) -> tuple[EyePatch,
 
 def _patch(frame: Pixels, eye: Eye, box: Box, opening: Box, light: Lighting) -> EyePatch:
     parts = []
-    for place, part in ((box, lids), (opening, gaze)):
+    for place, part in ((box, eyelids), (opening, gaze)):
         still = double(np.ascontiguousarray(crop(frame, place)))
         u, v = eye.axes.uv(*places(place))
         parts.append(part.build(still, eye, u, v, FINE, light))

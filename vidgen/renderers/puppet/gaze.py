@@ -11,7 +11,7 @@ import numpy as np
 
 from vidgen.renderers.puppet.geometry import Eye
 from vidgen.renderers.puppet.grid import Array, indices, look_up, smoothstep, to_bytes
-from vidgen.renderers.puppet.skin import LUMA, Lighting
+from vidgen.renderers.puppet.lighting import LUMA, Lighting
 from vidgen.work import Pixels
 
 IRIS: Final = 0.41  # radius of an iris in half eye widths: 11.7 mm across, the eye 28.5 mm

@@ -13,8 +13,6 @@ from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, Grid, enlarge, smoothstep
 
 MOVES: Final = ("yaw", "pitch", "roll", "tx", "ty", "breath")  # the order of a frame's turns
-
-
 LIMITS: Final = (3.5, 3.0, 2.2, 0.012, 0.012, 1.0)  # no film asks for more
 SKIN: Final = 0.02  # Hf: what the face's own movements may add at the outline
 

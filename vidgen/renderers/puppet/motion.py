@@ -1,22 +1,154 @@
 """How the head, the lids, the brows and the eyes move while somebody speaks: curves from a seed.
 
-Same voice, same look, same curves. Knows the voice only through `Controls`, and no pixels.
+Same voice, same options, same curves. Knows the voice only through `Controls`, and no pixels.
 Numbers: PUPPET (b)11; blinks after Bentivoglio 1997 (log-normal, about 26 a minute while talking)
-and Sforza 2008 (closing faster than opening); head with F0 and loudness after Munhall 2004.
+and what follows there; glances: mostly at the viewer, with quick small moves away and back.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.base import MotionOptions
-from vidgen.renderers.puppet.blinks import blink_times, lid_curve
-from vidgen.renderers.puppet.controls import MouthCurves
-from vidgen.renderers.puppet.curves import RATE, Array, ease, resample_curve, smooth
-from vidgen.renderers.puppet.glances import Glance, gaze_curves, glances
-from vidgen.work import Floats
+from vidgen.speech.curves import RATE, Array, ease, resample_curve, smooth
+from vidgen.speech.mouth_curves import MouthCurves
+from vidgen.work import Floats, MotionOptions
+
+AT_VIEWER: Final = 0.68  # share of the moves that come back to the viewer
+LARGE: Final = 0.14  # of the eye's half width; from here on a blink goes well with it
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """The eyes go to (x, y), of the eye's half width and half height, and stay there."""
+
+    start: float  # seconds
+    takes: float  # seconds
+    x: float
+    y: float
+    is_large: bool
+
+
+def glances(seconds: float, seed: int) -> tuple[Glance, ...]:
+    """Moves every 0.5–4 s; the last of them is back at the viewer before the end."""
+    rng = np.random.default_rng([seed, 5])
+    plan: list[Glance] = []
+    x = y = 0.0
+    now = float(rng.uniform(0.6, 1.6))
+    while now < seconds - 0.6:
+        to_x, to_y, holds = _target(rng)
+        takes = 0.04 + 0.02 * min(1.0, abs(to_x - x) / 0.3)
+        large = abs(to_x - x) >= LARGE
+        plan.append(Glance(round(now, 3), round(takes, 3), to_x, to_y, large))
+        x, y = to_x, to_y
+        now += holds
+    if abs(x) + abs(y) > 0.04 and seconds > 1.2:
+        plan.append(Glance(round(seconds - 0.5, 3), 0.05, 0.0, 0.0, False))
+    return tuple(plan)
+
+
+def _target(rng: np.random.Generator) -> tuple[float, float, float]:
+    """x, y and how long to stay, seconds: long on the viewer, short elsewhere."""
+    tremor = rng.normal(0, 0.015, 2)
+    side, height = rng.choice([-1.0, 1.0]) * rng.uniform(0.08, 0.24), rng.uniform(-0.12, 0.10)
+    hold = float(np.clip(1.1 * np.exp(0.6 * rng.standard_normal()), 0.5, 4.0))
+    if rng.random() < AT_VIEWER:
+        return float(tremor[0]), float(tremor[1]), hold
+    return float(side + tremor[0]), float(height + tremor[1]), min(hold, 1.2)
+
+
+def gaze_curves(plan: Sequence[Glance], count: int) -> tuple[Array, Array]:
+    """x and y at 100 Hz, each (count,)."""
+    time = np.arange(count) / RATE
+    x, y = np.zeros(count), np.zeros(count)
+    at_x = at_y = 0.0
+    for glance in plan:
+        share = ease(np.clip((time - glance.start) / glance.takes, 0, 1))
+        x += (glance.x - at_x) * share
+        y += (glance.y - at_y) * share
+        at_x, at_y = glance.x, glance.y
+    return x, y
+
+
+CLOSE, SHUT, OPEN = 0.08, 0.08, 0.18  # seconds; 50 ms shut is missed by 25 frames a second
+LENGTH: Final = CLOSE + SHUT + OPEN
+FIRST: Final = 0.4  # no blink before: the film should begin with open eyes
+MEDIAN, SIGMA, SHORTEST, LONGEST = 2.3, 0.45, 0.9, 8.0  # seconds between blinks, log-normal
+DOUBLES, DOUBLE_GAP = 0.12, 0.38
+TO_PAUSE, PAUSE_REACH = 0.4, 0.35  # share moved to a pause, and from how far (seconds)
+
+
+def blink_times(
+    seconds: float,
+    pauses: Sequence[tuple[float, float]],
+    glances: Sequence[Glance],
+    seed: int,
+    scale: float,
+) -> tuple[float, ...]:
+    """When each blink begins, seconds, ascending; `scale` is how often, 1 the usual, 0 never."""
+    if scale <= 0:
+        return ()
+    rng = np.random.default_rng([seed, 2])
+    wanted: list[float] = []
+    now = rng.uniform(FIRST, 2.0)
+    while now < seconds:
+        wanted.append(_nudge(now, pauses, glances, rng))
+        if rng.random() < DOUBLES:
+            wanted.append(wanted[-1] + DOUBLE_GAP)
+        now = max(now, wanted[-1]) + _wait(rng) / scale
+    return _space_out(wanted, seconds)
+
+
+def _wait(rng: np.random.Generator) -> float:
+    return float(np.clip(MEDIAN * np.exp(SIGMA * rng.standard_normal()), SHORTEST, LONGEST))
+
+
+def _nudge(
+    time: float,
+    pauses: Sequence[tuple[float, float]],
+    glances: Sequence[Glance],
+    rng: np.random.Generator,
+) -> float:
+    """`time`, or a large glance or (often) a pause near it: people blink there."""
+    wants_pause = rng.random() < TO_PAUSE
+    large = [glance.start - 0.04 for glance in glances if glance.is_large]
+    starts = [start for start, _ in pauses] if wants_pause else []
+    for places in (large, starts):
+        near = [place for place in places if abs(place - time) < PAUSE_REACH]
+        if near:
+            return min(near, key=lambda place: abs(place - time))
+    return time
+
+
+def _space_out(wanted: list[float], seconds: float) -> tuple[float, ...]:
+    """Those that fit: not too early, finished at the end, none inside another."""
+    kept: list[float] = []
+    for time in sorted(wanted):
+        fits = time >= FIRST and time + LENGTH <= seconds
+        if fits and (not kept or time - kept[-1] >= LENGTH + 0.02):
+            kept.append(round(time, 3))
+    return tuple(kept)
+
+
+def lid_curve(blinks: Sequence[float], count: int, gaze_y: Array) -> Array:
+    """Lids 0..1 at 100 Hz; between blinks they follow a lowered gaze a little."""
+    lids = np.clip(0.25 * gaze_y, 0, 0.12)
+    for start in blinks:
+        low = max(0, int(start * RATE))
+        high = min(count, int((start + LENGTH) * RATE) + 2)
+        time = np.arange(low, high) / RATE - start
+        lids[low:high] = np.maximum(lids[low:high], _blink(time))
+    return lids
+
+
+def _blink(time: Array) -> Array:
+    """One blink from 0 s on: a quick ease in, shut, a slower ease out."""
+    down = np.clip(time / CLOSE, 0, 1)
+    up = np.clip((time - CLOSE - SHUT) / OPEN, 0, 1)
+    return np.asarray(down**1.5 * (3 - down) / 2 * (1 - up) ** 2 * (1 + 2 * up))
+
 
 CURVES: Final = (
     "yaw",

@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet import interior, lips
-from vidgen.renderers.puppet.bases import CARRIED, WIDEST, sample_field
+from vidgen.renderers.puppet import lips, mouth_interior
+from vidgen.renderers.puppet.blendshapes import CARRIED, WIDEST, sample_field
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import (
     Array,
@@ -21,10 +21,10 @@ from vidgen.renderers.puppet.grid import (
     smoothstep,
     to_bytes,
 )
-from vidgen.renderers.puppet.interior import Interior
 from vidgen.renderers.puppet.layer import FINE
+from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.renderers.puppet.lips import Lips
-from vidgen.renderers.puppet.skin import Lighting
+from vidgen.renderers.puppet.mouth_interior import Interior
 from vidgen.work import Box, Pixels
 
 TOUCH: Final = 0.010  # Hf: gap at which the line between the lips is gone
@@ -182,7 +182,7 @@ def build(frame: Pixels, face: FaceGeometry, light: Lighting, alpha: Pixels) -> 
     return Mouth(
         box=box,
         lips=lips.build(frame, face, around, cover, toned=light.toned is not None),
-        inside=interior.build(frame, face, light, box),
+        inside=mouth_interior.build(frame, face, light, box),
         height=face.height,
         feather=max(0.8, 1.6 * light.blur),
         down=(-face.axes.sin, face.axes.cos),

@@ -9,7 +9,7 @@ import numpy as np
 
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, smoothstep
-from vidgen.renderers.puppet.skin import LUMA, Lighting
+from vidgen.renderers.puppet.lighting import LUMA, Lighting
 from vidgen.work import Pixels
 
 MILLIMETRE: Final = 1 / 180  # Hf

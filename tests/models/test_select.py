@@ -1,0 +1,166 @@
+"""Which models, renderer and device a run gets, and what it is told of the choice."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from vidgen.device import device
+from vidgen.errors import SetupError
+from vidgen.events import Event, Log
+from vidgen.models import catalog, select
+from vidgen.models.catalog import Catalog
+from vidgen.models.select import MUSETALK, ModelChoice
+from vidgen.paths import Home
+from vidgen.settings import Options
+
+FULL = [model.name for model in catalog.find_models("full")]
+
+
+@dataclass
+class Machine:
+    """What is there, as a test wants it."""
+
+    shelf: Catalog
+    patch: pytest.MonkeyPatch
+    states: dict[str, str] = field(default_factory=dict)
+    heard: list[Event] = field(default_factory=list)
+
+    def has(self, *names: str, state: str = "ready") -> None:
+        self.states |= dict.fromkeys(names, state)
+
+    def lacks_package(self, *missing: str) -> None:
+        self.patch.setattr(device, "has_package", lambda package: package not in missing)
+
+    def chooses(self, **chosen: Any) -> ModelChoice:
+        return select.select_models(self.shelf, Options(**chosen), self.heard.append)
+
+
+@pytest.fixture
+def machine(home: Home, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """With the extra, without files; on the device "cpu" or whatever `--device` names."""
+    made = Machine(Catalog(home), monkeypatch)
+    monkeypatch.setattr(device, "gpu_present", lambda: False)
+    monkeypatch.setattr(device, "resolve_device", lambda wanted: wanted.replace("auto", "cpu"))
+    monkeypatch.setattr(Catalog, "state", lambda _, row: made.states.get(row.name, "missing"))
+    made.lacks_package()
+    return made
+
+
+def test_everything_there_on_a_gpu(machine: Machine) -> None:
+    machine.has(*FULL)
+    for models in ("auto", "full"):
+        chosen = machine.chooses(models=models, device="cuda:0")
+        assert chosen == ModelChoice("cuda:0", "yolo26n", "birefnet", "musetalk")
+        assert chosen.metadata()["models"] == "full"
+    assert machine.heard == []
+
+
+def test_everything_there_on_a_cpu(machine: Machine) -> None:
+    machine.has(*FULL)
+    assert machine.chooses(models="full") == ModelChoice(
+        "cpu", "yolo26n", "birefnet_lite", "puppet"
+    )
+    assert machine.chooses(renderer="musetalk").renderer == "musetalk"
+    assert machine.heard == []
+
+
+def test_nothing_there_falls_back_and_says_so(machine: Machine) -> None:
+    assert machine.chooses() == ModelChoice("cpu")
+    assert machine.heard == [Log("INFO", "models.embedded", {"command": "vidgen models pull full"})]
+
+
+def test_without_the_extra_the_command_has_the_pip_line(machine: Machine) -> None:
+    machine.has(*FULL)
+    machine.lacks_package("torch", "ultralytics", "nobg", "diffusers")
+    assert machine.chooses() == ModelChoice("cpu")
+    (log,) = machine.heard
+    assert isinstance(log, Log)
+    assert log.metadata["command"] == 'pip install "vidgen[gpu]" && vidgen models pull full'
+    for wish in ({"models": "full"}, {"renderer": "musetalk"}):
+        with pytest.raises(SetupError) as told:
+            machine.chooses(**wish)
+        assert told.value.code == "models.no_extra"
+        assert 'pip install "vidgen[gpu]"' in told.value.hint
+
+
+@pytest.mark.parametrize(
+    ("package", "expected"),
+    [
+        ("ultralytics", ModelChoice("cuda:0", "", "birefnet", "musetalk")),
+        ("nobg", ModelChoice("cuda:0", "yolo26n", "", "musetalk")),
+        ("diffusers", ModelChoice("cuda:0", "yolo26n", "birefnet", "puppet")),
+    ],
+)
+def test_half_an_extra_serves_what_it_can(
+    machine: Machine, package: str, expected: ModelChoice
+) -> None:
+    machine.has(*FULL)
+    machine.lacks_package(package)
+    assert machine.chooses(device="cuda:0") == expected
+    assert [type(event) for event in machine.heard] == [Log]
+
+
+def test_embedded_never_looks(machine: Machine) -> None:
+    machine.has(*FULL)
+    assert machine.chooses(models="embedded", device="cuda:0") == ModelChoice("cuda:0")
+    assert machine.heard == []
+
+
+@pytest.mark.parametrize(
+    ("where", "missing", "named"),
+    [
+        ("cuda:0", ("sd_vae", "whisper_tiny"), "sd_vae, whisper_tiny"),
+        ("cuda:0", ("yolo26n",), "yolo26n"),
+        ("cpu", ("birefnet_lite",), "birefnet_lite"),
+        ("cuda:0", ("birefnet", "birefnet_lite"), "birefnet or birefnet_lite"),
+    ],
+)
+@pytest.mark.parametrize("state", ["missing", "wrong"])
+def test_full_stops_for_what_is_missing_or_wrong(
+    machine: Machine, where: str, missing: tuple[str, ...], named: str, state: str
+) -> None:
+    machine.has(*FULL)
+    machine.has(*missing, state=state)
+    with pytest.raises(SetupError) as told:
+        machine.chooses(models="full", device=where)
+    assert (told.value.code, told.value.details["names"]) == ("models.full_missing", named)
+    assert told.value.exit_code == 3
+
+
+def test_full_with_another_renderer_needs_no_musetalk(machine: Machine) -> None:
+    machine.has(*FULL)
+    machine.has(*MUSETALK, state="missing")
+    chosen = machine.chooses(models="full", renderer="puppet", device="cuda:0")
+    assert chosen == ModelChoice("cuda:0", "yolo26n", "birefnet", "puppet")
+
+
+def test_a_gpu_without_musetalk_is_told(machine: Machine) -> None:
+    machine.has(*FULL)
+    machine.has("musetalk", state="missing")
+    assert machine.chooses(device="cuda:0").renderer == "puppet"
+    assert machine.heard == [Log("INFO", "models.embedded", {"command": "vidgen models pull full"})]
+
+
+def test_a_wrong_file_is_left_aside_and_named(machine: Machine) -> None:
+    machine.has(*FULL)
+    machine.has("birefnet", state="wrong")
+    assert machine.chooses(device="cuda:0").matte == "birefnet_lite"
+    assert machine.heard == [Log("WARNING", "models.left_aside", {"names": "birefnet"})]
+
+
+def test_a_chosen_variant_comes_first(machine: Machine) -> None:
+    machine.has("birefnet_portrait", "birefnet", "yolo26m", "yolo26n", "yolo11n")
+    chosen = machine.chooses(device="cuda:0")
+    assert (chosen.persons, chosen.matte) == ("yolo26m", "birefnet_portrait")
+
+
+@pytest.mark.parametrize("has_extra", [True, False])
+def test_an_idle_gpu_is_told(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, has_extra: bool
+) -> None:
+    machine.lacks_package(*() if has_extra else ("torch",))
+    monkeypatch.setattr(device, "gpu_present", lambda: True)
+    machine.chooses(models="embedded")
+    codes = [event.code for event in machine.heard if isinstance(event, Log)]
+    assert codes == ([] if has_extra else ["device.idle_gpu"])

@@ -1,0 +1,251 @@
+"""Runs that are asked for over the network: checked, queued, run one by one, cancelled."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.serving import Run, Served, served, wait_until
+from vidgen.paths import Home
+from vidgen.progress.serve import jobs as jobs_module
+from vidgen.progress.serve import uploads
+from vidgen.progress.store.lock import is_held
+
+TOKEN = "a-token-of-enough-letters-for-a-test"
+KEY = {"Authorization": f"Bearer {TOKEN}"}
+JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
+WAV = b"RIFF\x24\0\0\0WAVEfmt " + bytes(100)
+
+# Stands for `vidgen run`: writes a log under the lock, as a run does, until done or told to end.
+RUNNER = """
+import json, os, signal, sys, time
+from pathlib import Path
+from vidgen.events import Completed, RunCancelled, StageStarted
+from vidgen.paths import Home
+from vidgen.progress.broadcast import Broadcast
+from vidgen.progress.store.log import TaskLog
+task, seconds = Home.default().task(sys.argv[1]), float(sys.argv[2])
+ended = []
+signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
+with TaskLog(task) as log:
+    emit = Broadcast(task.task_id, log=log)
+    emit(StageStarted("rendering"))
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not ended:
+        time.sleep(0.01)
+    emit(RunCancelled() if ended else Completed("x.mp4", 1.0, {"arguments": sys.argv[3:]}))
+"""
+
+
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the stand-in for a run takes; change the one number."""
+    taken = [0.1]
+
+    def command(task_id: str, order: uploads.Order, output: Path) -> list[str]:
+        return [sys.executable, "-c", RUNNER, task_id, str(taken[0]), str(order.photo.name),
+                str(order.voice.name), output.name, *order.options.values()]  # fmt: skip
+
+    monkeypatch.setattr(jobs_module.Jobs.__init__, "__defaults__", (command,))
+    return taken
+
+
+@pytest.fixture
+def server(home: Home, seconds: list[float]) -> Iterator[Served]:
+    with served(home, token=TOKEN, accepts_jobs=True) as server:
+        yield server
+        jobs = server.app.jobs
+        assert jobs is not None
+        wait_until(lambda: not jobs._started)  # a run says that it ended before its process has
+
+
+def asked(
+    server: Served, photo: bytes = JPEG, voice: bytes = WAV, **options: str
+) -> httpx.Response:
+    return httpx.post(
+        f"{server.url}/api/video-generation/generate",
+        files={"photo": ("../Anna Ø.exe", photo), "voice": ("hello.wav", voice)},
+        data=options,
+        headers=KEY,
+    )
+
+
+def state(server: Served, task_id: str) -> dict[str, Any]:
+    answer: dict[str, Any] = httpx.get(f"{server.url}/api/tasks/{task_id}", headers=KEY).json()
+    return answer
+
+
+def ended(server: Served, task_id: str) -> dict[str, Any]:
+    wait_until(lambda: state(server, task_id)["end"] is not None)
+    return state(server, task_id)
+
+
+def test_an_order_is_queued_run_and_watched(home: Home, server: Served) -> None:
+    answer = asked(server, pitch="-1.5", format="webm")
+    assert answer.status_code == 202, answer.text
+    said = answer.json()
+    task_id = said["task_id"]
+    assert said == {
+        "task_id": task_id,
+        "status": "queued",
+        "sse_url": f"/api/sse/progress/{task_id}",
+        "websocket_url": f"/api/ws/progress/{task_id}",
+        "polling_url": f"/api/tasks/{task_id}/events",
+        "status_url": f"/api/tasks/{task_id}",
+        "cancel_url": f"/api/tasks/{task_id}/cancel",
+    }
+    with httpx.stream("GET", server.url + said["sse_url"], headers=KEY) as stream:
+        told = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: ")]
+    assert [event["event_type"] for event in told] == ["stage_update", "complete"]
+    arguments = told[-1]["data"]["metadata"]["arguments"]
+    assert arguments == ["Anna Ø.jpg", "hello.wav", "video.webm", "-1.5", "webm"]
+    wait_until(lambda: not (home.task(task_id).root / "upload").exists())
+
+
+def test_the_command_line_is_that_of_a_run(tmp_path: Path) -> None:
+    order = uploads.Order(Path("a.jpg"), Path("b.wav"), {"conf_threshold": "0.4"})
+    command = jobs_module.run_command("id", order, Path("v.mp4"))
+    assert command == [
+        sys.executable, "-m", "vidgen", "run", "a.jpg", "b.wav", "--output=v.mp4", "--task-id=id",
+        "--progress=quiet", "--conf-threshold=0.4",
+    ]  # fmt: skip
+
+
+def test_orders_run_one_after_the_other(server: Served, seconds: list[float]) -> None:
+    seconds[0] = 0.5
+    first, second = asked(server).json()["task_id"], asked(server).json()["task_id"]
+    wait_until(lambda: state(server, first)["state"] == "running")
+    assert state(server, second)["state"] == "queued"
+    assert ended(server, second)["state"] == "complete"
+    assert state(server, first)["state"] == "complete"
+
+
+@pytest.mark.parametrize("when", ["queued", "running"])
+def test_a_run_is_cancelled_wherever_it_is(server: Served, seconds: list[float], when: str) -> None:
+    seconds[0] = 30.0
+    first, second = asked(server).json()["task_id"], asked(server).json()["task_id"]
+    wait_until(lambda: state(server, first)["state"] == "running")
+    task_id = {"queued": second, "running": first}[when]
+    answer = httpx.post(f"{server.url}/api/tasks/{task_id}/cancel", headers=KEY)
+    assert (answer.status_code, answer.json()["status"]) == (202, "cancelling")
+    assert ended(server, task_id)["state"] == "cancelled"
+    for other in (second, first):
+        httpx.post(f"{server.url}/api/tasks/{other}/cancel", headers=KEY)
+    ended(server, first)
+    ended(server, second)
+
+
+def test_what_does_not_run_cannot_be_cancelled(home: Home, server: Served) -> None:
+    done = Run(home)
+    done.write("complete")
+    done.end()
+    for name, status in ((done.id, 409), ("550e8400-e29b-41d4-a716-446655440000", 404), ("x", 400)):
+        answer = httpx.post(f"{server.url}/api/tasks/{name}/cancel", headers=KEY)
+        assert answer.status_code == status
+
+
+def test_a_run_that_cannot_start_is_told(
+    home: Home, server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert server.app.jobs is not None
+    monkeypatch.setattr(server.app.jobs, "_command", lambda *_: [sys.executable, "-c", "exit(7)"])
+    said = ended(server, asked(server).json()["task_id"])
+    assert (said["state"], said["end"]["error_code"]) == ("failed", "page.not_started")
+    assert said["end"]["details"] == {"reason": "exit code 7"}
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running")  # as it shall
+def test_the_next_server_goes_on_with_the_queue(home: Home, seconds: list[float]) -> None:
+    seconds[0] = 1.0
+    with served(home, token=TOKEN, accepts_jobs=True) as server:
+        first, second = asked(server).json()["task_id"], asked(server).json()["task_id"]
+        wait_until(lambda: state(server, first)["state"] == "running")
+    seconds[0] = 0.1
+    with served(home, token=TOKEN, accepts_jobs=True) as server:
+        assert ended(server, second)["state"] == "complete"
+        assert ended(server, first)["state"] == "complete"  # it outlived its server
+
+
+def test_without_the_flag_there_is_nothing_to_ask(home: Home) -> None:
+    with served(home, token=TOKEN) as server:
+        assert asked(server).status_code == 404
+
+
+def test_without_the_token_nothing_is_taken(server: Served) -> None:
+    answer = httpx.post(
+        f"{server.url}/api/video-generation/generate",
+        files={"photo": ("a.jpg", JPEG), "voice": ("b.wav", WAV)},
+    )
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "status", "code"),
+    [
+        ({"photo": JPEG}, {}, 400, "bad_form"),
+        ({"photo": JPEG, "voice": WAV, "more": WAV}, {}, 400, "bad_form"),
+        ({"photo": b"MZ\x90 program", "voice": WAV}, {}, 415, "bad_file"),
+        ({"photo": JPEG, "voice": b"<html>"}, {}, 415, "bad_file"),
+        ({"photo": b"", "voice": WAV}, {}, 415, "bad_file"),
+        ({"photo": JPEG, "voice": WAV}, {"pitch": "99"}, 400, "bad_option"),
+        ({"photo": JPEG, "voice": WAV}, {"pitch": "nan"}, 400, "bad_option"),
+        ({"photo": JPEG, "voice": WAV}, {"pitch": "x"}, 400, "bad_option"),
+        ({"photo": JPEG, "voice": WAV}, {"framing": "--force"}, 400, "bad_option"),
+        ({"photo": JPEG, "voice": WAV}, {"text_file": "/etc/passwd"}, 400, "bad_option"),
+        ({"photo": JPEG, "voice": WAV}, {"background": "/etc/passwd"}, 400, "bad_option"),
+        ({"photo": JPEG, "voice": WAV}, {"renderer": "d-id"}, 400, "bad_option"),
+        ({"photo": JPEG, "voice": WAV}, {"force": "true"}, 400, "bad_option"),
+    ],
+)
+def test_what_is_not_an_order_is_refused_and_leaves_nothing(
+    home: Home,
+    server: Served,
+    files: dict[str, bytes],
+    options: dict[str, str],
+    status: int,
+    code: str,
+) -> None:
+    answer = httpx.post(
+        f"{server.url}/api/video-generation/generate", files=files, data=options, headers=KEY
+    )
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert list(home.tasks.iterdir()) == []
+
+
+def test_only_forms_are_taken(server: Served) -> None:
+    answer = httpx.post(
+        f"{server.url}/api/video-generation/generate", json={"photo": "x"}, headers=KEY
+    )
+    assert answer.status_code == 415
+
+
+def test_too_much_is_refused(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "UPLOAD_BYTES", 100_000)
+    answer = asked(server, photo=JPEG + bytes(200_000))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+
+
+def test_a_full_queue_says_so(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_module, "MOST_QUEUED", 0)
+    answer = asked(server)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running")  # as it shall
+def test_the_server_ends_while_a_run_goes_on(home: Home, seconds: list[float]) -> None:
+    seconds[0] = 4.0
+    with served(home, token=TOKEN, accepts_jobs=True) as server:
+        task_id = asked(server).json()["task_id"]
+        wait_until(lambda: state(server, task_id)["state"] == "running")
+        began = time.monotonic()
+    assert time.monotonic() - began < 2
+    task = home.task(task_id)
+    wait_until(lambda: b'"complete"' in task.events.read_bytes() and not is_held(task.lock))
+    assert (task.root / "upload").exists()
+    with served(home, token=TOKEN, accepts_jobs=True):
+        assert not (task.root / "upload").exists()  # the next server tidies up

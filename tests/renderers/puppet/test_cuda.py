@@ -1,0 +1,87 @@
+"""The puppet by torch: the same picture as by OpenCV. Torch's CPU stands in for a GPU."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.puppet import asked, cut, drawn, speaker, voice
+from vidgen.renderers.puppet import cpu, cuda, rig
+from vidgen.renderers.puppet.overlay import Patch
+from vidgen.renderers.puppet.renderer import PuppetRenderer
+from vidgen.work import MotionOptions, Subject
+
+torch = pytest.importorskip("torch", reason="torch is in the extra vidgen[gpu]")
+pytestmark = pytest.mark.gpu
+
+FRAMES: tuple[dict[str, float], ...] = (
+    {},
+    {"close": 1, "relax": 1, "wide": 1},
+    {"close": 1, "narrow": 0.4, "round": 1},
+    {"close": 1, "shut": 1},
+    {"close": 1, "look_x": 0.2, "brows": 1},
+    {"close": 1, "yaw": 3, "pitch": -2, "roll": -2, "tx": 0.01, "breath": 1},
+)
+
+
+@pytest.fixture(scope="module")
+def subject(demo_photo: Path, model_path: Callable[[str], Path]) -> Subject:
+    return speaker(demo_photo, model_path)
+
+
+@pytest.mark.parametrize("behind", ["photo", "green", "nothing"])
+def test_both_paths_agree(subject: Subject, behind: str) -> None:
+    made = rig.build(subject, cut(subject, behind))
+    plan = asked(*FRAMES)
+    canvas = cuda.CudaCanvas(made, "cpu")
+    layout = "rgba" if behind == "nothing" else "rgb24"
+    batch = [cuda.prepare(made, plan, index) for index in range(len(FRAMES))]
+    for one, frame in zip(canvas.draw(batch, layout).pixels, FRAMES, strict=True):
+        assert np.abs(one.astype(int) - drawn(made, **frame)).mean() <= 1.5
+
+
+@pytest.mark.parametrize("behind", ["photo", "green", "nothing"])
+def test_both_paths_lay_the_same_patch(subject: Subject, behind: str) -> None:
+    made = rig.build(subject, cut(subject, behind))
+    left, top, right, bottom = subject.face
+    noise = np.random.default_rng(5).integers(0, 255, (2 * (bottom - top), 2 * (right - left), 4))
+    patch = Patch(subject.face, noise.astype(np.uint8))
+    turned = asked(FRAMES[-1])
+    on_cpu = np.empty((*subject.frame.shape[:2], 4 if behind == "nothing" else 3), np.uint8)
+    cpu.draw(made, turned, 0, on_cpu, patch)
+    canvas = cuda.CudaCanvas(made, "cpu")
+    layout = "rgba" if behind == "nothing" else "rgb24"
+    (by_torch,) = canvas.draw([cuda.prepare(made, turned, 0, patch)], layout).pixels
+    inner = slice(top + 20, bottom - 20), slice(left + 20, right - 20)
+    assert np.abs(by_torch[inner].astype(int) - on_cpu[inner]).mean() <= 1.5
+    bare = np.abs(drawn(made, **FRAMES[-1])[inner].astype(int) - on_cpu[inner])
+    assert bare[..., :3].mean() > 20  # the patch is there
+
+
+def test_yuv_is_bt709_in_limited_range(subject: Subject) -> None:
+    made = rig.build(subject, cut(subject))
+    canvas = cuda.CudaCanvas(made, "cpu")
+    (frame,) = canvas.draw([cuda.prepare(made, asked({}), 0)], "yuv420p").pixels
+    height, width = subject.frame.shape[:2]
+    assert frame.shape == (height * 3 // 2, width)
+    red, green, blue = np.moveaxis(subject.frame.astype(float), -1, 0)
+    luma = 16 + 219 / 255 * (0.2126 * red + 0.7152 * green + 0.0722 * blue)
+    assert np.abs(frame[:height] - luma).max() <= 1
+    halves = [
+        side.reshape(height // 2, 2, width // 2, 2).mean((1, 3)) for side in (blue, red, luma)
+    ]
+    grey = (halves[2] - 16) * 255 / 219
+    chroma = frame[height:].reshape(2, height // 2, width // 2)
+    assert np.abs(chroma[0] - (128 + 224 / 255 * (halves[0] - grey) / 1.8556)).max() <= 1
+    assert np.abs(chroma[1] - (128 + 224 / 255 * (halves[1] - grey) / 1.5748)).max() <= 1
+
+
+def test_the_renderer_draws_on_a_torch_device(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda, "BATCH", 8)
+    with PuppetRenderer("cpu:0").perform(subject, cut(subject), voice(), MotionOptions()) as act:
+        batches = list(act.frames(0, act.frame_count))
+    assert [len(batch) for batch in batches] == [8, 8, 8, 1]
+    assert {batch.layout for batch in batches} == {"yuv420p"}

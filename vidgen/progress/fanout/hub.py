@@ -1,0 +1,289 @@
+"""Bring every new event to every watcher: one reading of each log, shared by all who watch it.
+
+Owns the open logs, the heartbeat and the clean-up. How events look on a connection is the
+watchers' business (`watcher`, `streams`, `ws`).
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from vidgen.paths import Home
+from vidgen.progress.fanout.inotify import Notifier, notifier
+from vidgen.progress.fanout.subscriber import SharedBatch, Subscriber
+from vidgen.progress.fanout.tail import Change, Tail
+from vidgen.progress.store.lock import is_held
+
+HEARTBEAT_SECONDS: Final = 15
+SILENT_SECONDS: Final = 3.0  # a living run tells its resources every 2 s
+IDLE_SECONDS: Final = 60.0  # a log that nobody watches is closed after this
+AT_ONCE: Final = 32  # watchers that are written to before anything else has its turn
+OPEN_LOGS: Final = 256  # so is the one longest unused when there are more
+
+
+class UnknownTask(LookupError):  # noqa: N818  # an answer to a question
+    """There is no task of this id in the store."""
+
+
+@dataclass(slots=True)
+class _Log:
+    """An open log and who is interested in it."""
+
+    tail: Tail
+    stop_listening: Callable[[], None]
+    watchers: dict[Subscriber, None] = field(default_factory=dict)  # in the order they came
+    waiting: set[asyncio.Future[None]] = field(default_factory=set)
+    grew_at: float = 0.0
+    used_at: float = 0.0
+
+
+class Hub:
+    """One for a server. Everything runs in its event loop."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.cuts = 0  # watchers that were too slow; for the metrics, like the next
+        self.events_read = 0
+        self._logs: dict[str, _Log] = {}
+        self._opening: dict[str, asyncio.Task[_Log]] = {}
+        self._everything: set[Subscriber] = set()  # those who want each new task too
+        self._beats: list[dict[Subscriber, None]] = [{} for _ in range(HEARTBEAT_SECONDS)]
+        self._names: set[str] = set()
+        self._notifier: Notifier
+        self._is_closing = False
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Watch the store, and let all go at the end."""
+        loop = asyncio.get_running_loop()
+        self.home.tasks.mkdir(parents=True, exist_ok=True)
+        self._notifier = notifier(self.home.tasks, loop)
+        self._names = set(os.listdir(self.home.tasks))  # noqa: PTH208  # ten times iterdir's speed
+        self._notifier.listen(self.home.tasks, self._look_for_tasks)
+        ticking = loop.create_task(self._tick())
+        try:
+            yield
+        finally:
+            ticking.cancel()
+            self._notifier.close()
+            for log in self._logs.values():
+                log.tail.close()
+
+    # Logs
+
+    async def open(self, task_id: str) -> Tail:
+        """The log of a task, read to its end. Raises UnknownTask."""
+        log = self._logs.get(task_id)
+        if log is None:
+            opening = self._opening.get(task_id)
+            if opening is None:
+                opening = asyncio.create_task(self._open(task_id))
+                self._opening[task_id] = opening
+                opening.add_done_callback(lambda _: self._opening.pop(task_id, None))
+            log = await asyncio.shield(opening)
+        log.used_at = time.monotonic()
+        return log.tail
+
+    async def _open(self, task_id: str) -> _Log:
+        folder = self.home.task(task_id)
+        tail = Tail(folder)
+        try:
+            stop = self._notifier.listen(folder.root, lambda: self._on_change(task_id))
+        except OSError as error:
+            raise UnknownTask(task_id) from error
+        try:
+            while (change := tail.poll()) is Change.MORE:
+                await asyncio.sleep(0)
+        except OSError as error:
+            change = Change.GONE
+            raise UnknownTask(task_id) from error
+        finally:
+            if change is Change.GONE:
+                stop()
+        if change is Change.GONE:
+            raise UnknownTask(task_id)
+        self.events_read += tail.count
+        log = _Log(tail, stop, grew_at=time.monotonic())
+        self._logs[task_id] = log
+        self._check_writer(log)
+        return log
+
+    def tails(self) -> list[Tail]:
+        return [log.tail for log in self._logs.values()]
+
+    def _on_change(self, task_id: str) -> None:
+        log = self._logs.get(task_id)
+        if log is None:
+            return
+        before = log.tail.count
+        try:
+            change = log.tail.poll()
+        except OSError:
+            change = Change.NOTHING  # unreadable for now; the tick tries again
+        self.events_read += max(0, log.tail.count - before)
+        if change is Change.NOTHING:
+            return
+        log.grew_at = time.monotonic()
+        if change is Change.GONE:
+            self._drop(task_id)
+        elif change is Change.REPLACED:
+            for watcher in tuple(log.watchers):
+                watcher.void(log.tail)
+        else:
+            self._publish(log)
+        if change in (Change.MORE, Change.REPLACED):
+            asyncio.get_running_loop().call_soon(self._on_change, task_id)
+        self._wake(log)
+
+    def _publish(self, log: _Log) -> None:
+        self._fan_out(log.tail, SharedBatch(log.tail), tuple(log.watchers), 0)
+
+    def _fan_out(
+        self, tail: Tail, shared: SharedBatch, watchers: tuple[Subscriber, ...], begin: int
+    ) -> None:
+        """Push to some, then let the loop turn: uvloop before 0.23 sends only then."""
+        for watcher in watchers[begin : begin + AT_ONCE]:
+            watcher.push(tail, shared)
+        if begin + AT_ONCE < len(watchers):
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._fan_out, tail, shared, watchers, begin + AT_ONCE)
+
+    def _wake(self, log: _Log) -> None:
+        for future in log.waiting:
+            if not future.done():
+                future.set_result(None)
+        log.waiting.clear()
+
+    def _drop(self, task_id: str) -> None:
+        """The task was deleted."""
+        log = self._logs.pop(task_id)
+        log.stop_listening()
+        for watcher in tuple(log.watchers):
+            watcher.bury(log.tail, log.tail.snapshot.deletion())  # it ends, if this was its last
+        log.tail.close()
+
+    def _check_writer(self, log: _Log) -> None:
+        """Tell a run whose writer is gone without a terminal event."""
+        snapshot = log.tail.snapshot
+        if not snapshot.last_seq or log.tail.is_over or snapshot.state == "interrupted":
+            return
+        if is_held(log.tail.folder.lock):
+            return
+        self._on_change(log.tail.task_id)  # its last words may have come just before it let go
+        if log.tail.snapshot is snapshot and not log.tail.is_over:
+            snapshot.interrupt()
+            for watcher in tuple(log.watchers):
+                watcher.resume()
+            self._wake(log)
+
+    # Watchers
+
+    def join(self, watcher: Subscriber, tail: Tail, after: int | None) -> None:
+        """Let it watch this log from behind event `after` (None: from a snapshot of now)."""
+        watcher.begin(tail, after)
+        self._logs[tail.task_id].watchers[watcher] = None
+
+    def part(self, watcher: Subscriber, tail: Tail) -> None:
+        watcher.forget(tail)
+        if log := self._logs.get(tail.task_id):
+            log.watchers.pop(watcher, None)
+            log.used_at = time.monotonic()
+
+    def attend(self, watcher: Subscriber, *, wants_all: bool = False) -> None:
+        """Heartbeats from now on, until it is dismissed in a `finally`."""
+        min(self._beats, key=len)[watcher] = None
+        if wants_all:
+            self._everything.add(watcher)
+
+    def dismiss(self, watcher: Subscriber) -> None:
+        """Leave nothing of it behind."""
+        for beat in self._beats:
+            beat.pop(watcher, None)
+        self._everything.discard(watcher)
+        for tail in tuple(watcher.positions):
+            self.part(watcher, tail)
+        watcher.release()
+        self.cuts += watcher.was_cut
+
+    @property
+    def watcher_count(self) -> int:
+        return sum(len(beat) for beat in self._beats)
+
+    async def news(self, tail: Tail, after: int, seconds: float) -> None:
+        """Wait until the log has something behind `after`, or its run has ended."""
+        log = self._logs.get(tail.task_id)
+        if log is None or self._is_closing or tail.last_seq > after or tail.is_over:
+            return
+        future = asyncio.get_running_loop().create_future()
+        log.waiting.add(future)
+        try:
+            async with asyncio.timeout(seconds):
+                await future
+        except TimeoutError:
+            pass
+        finally:
+            log.waiting.discard(future)
+
+    def _look_for_tasks(self) -> None:
+        """A folder came or went."""
+        if not self._everything:
+            return
+        names = set(os.listdir(self.home.tasks))  # noqa: PTH208  # ten times iterdir's speed
+        for name in names - self._names:
+            asyncio.get_running_loop().create_task(self.welcome(name))
+        self._names = names
+
+    async def welcome(self, task_id: str) -> None:
+        """Show a task that is new, or runs again, to those who want all."""
+        with contextlib.suppress(UnknownTask):
+            tail = await self.open(task_id)
+            if tail.is_over:
+                return
+            for watcher in tuple(self._everything):
+                if tail not in watcher.positions:
+                    self.join(watcher, tail, tail.resumed_after)
+                    watcher.resume()
+
+    @property
+    def is_asked_for_all(self) -> bool:
+        return bool(self._everything)
+
+    # Time
+
+    async def _tick(self) -> None:
+        beat = 0
+        while True:
+            await asyncio.sleep(1.0)
+            for watcher in tuple(self._beats[beat]):
+                watcher.beat()
+            beat = (beat + 1) % HEARTBEAT_SECONDS
+            self._tidy(time.monotonic())
+
+    def _tidy(self, now: float) -> None:
+        unused = sorted(
+            (log.used_at, task_id)
+            for task_id, log in self._logs.items()
+            if not log.watchers and not log.waiting
+        )
+        crowd = len(self._logs) - OPEN_LOGS
+        for place, (used_at, task_id) in enumerate(unused):
+            if now - used_at > IDLE_SECONDS or place < crowd:
+                log = self._logs.pop(task_id)
+                log.stop_listening()
+                log.tail.close()
+        for task_id, log in tuple(self._logs.items()):
+            self._on_change(task_id)  # should a notice have been lost
+            if now - log.grew_at > SILENT_SECONDS:
+                self._check_writer(log)
+
+    async def close(self) -> None:
+        """Send everybody home, with a hint when to come back."""
+        self._is_closing = True
+        for log in self._logs.values():
+            self._wake(log)
+        leaving = [watcher for beat in self._beats for watcher in beat if not watcher.is_closed]
+        await asyncio.gather(*(watcher.end("stopping") for watcher in leaving))

@@ -1,0 +1,46 @@
+"""The child that `child` starts: serve what the first line of stdin says, until stdin ends."""
+
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from vidgen.errors import InputError, SetupError
+from vidgen.paths import Home
+from vidgen.progress.serve.app import App
+from vidgen.progress.serve.server import Listening, serve
+from vidgen.progress.serve.settings import ServeSettings
+
+
+def main() -> None:
+    wanted = json.loads(sys.stdin.buffer.readline())
+    home = Home(Path(wanted["home"]))
+    rules = ServeSettings(host=wanted["host"], port=wanted["port"], token=wanted["token"])
+
+    def told(listening: Listening) -> None:
+        _answer(asdict(listening))
+
+    def until(app: App) -> None:
+        sys.stdin.buffer.read()  # ends with the parent, however that ends
+        app.visits.await_end()
+
+    try:
+        try:
+            serve(home, rules, told=told, until=until)
+        except SetupError:
+            if not wanted["may_move"]:
+                raise
+            elsewhere = replace(rules, port=0)
+            serve(home, elsewhere, told=told, until=until)
+    except (InputError, SetupError) as error:
+        _answer({"reason": error.message})
+
+
+def _answer(said: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(said) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,261 @@
+"""What the server answers to plain requests: lists, snapshots, history, files, long polls.
+
+Streams are `streams` and `ws`; who may ask was decided by the application (`server`).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from vidgen.events import LINE_LIMIT
+from vidgen.progress.fanout.cursor import Cursor
+from vidgen.progress.fanout.hub import Hub, UnknownTask
+from vidgen.progress.fanout.subscriber import REPLAY_BYTES
+from vidgen.progress.fanout.tail import Tail
+from vidgen.progress.serve.errors import ApiError
+from vidgen.progress.serve.index import RunIndex, aggregate
+from vidgen.progress.serve.limits import ConnectionLimit, Drain
+from vidgen.progress.store.runs import is_task_id
+
+PIECE_BYTES: Final = 256 * 1024  # of a long history at a time
+POLL_BYTES: Final = 1024 * 1024  # of events in one answer to a long poll
+LOGS_MOST: Final = 1000
+LOGS_AT_ONCE: Final = 128  # 64 KB each at most, so that one reading holds them
+LEVELS: Final = {"INFO": 0, "WARNING": 1, "ERROR": 2}
+PICTURES: Final = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
+FRESH: Final = {"cache-control": "private, no-cache"}  # kept, but asked about each time
+FILMS: Final = {".mp4": "video/mp4", ".webm": "video/webm", ".mov": "video/quicktime"}
+
+
+def answer(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+class Api:
+    """The handlers. All raise Refusal for what cannot be answered."""
+
+    def __init__(self, hub: Hub, listing: RunIndex, places: ConnectionLimit, visits: Drain) -> None:
+        self._hub = hub
+        self._listing = listing
+        self._places = places
+        self._visits = visits
+
+    async def tail(self, task_id: str) -> Tail:
+        """The task's open log."""
+        if not is_task_id(task_id):
+            raise ApiError(400, "bad_task_id", "A task id is a UUID in small letters.")
+        try:
+            return await self._hub.open(task_id)
+        except UnknownTask:
+            raise ApiError(404, "unknown_task", "There is no such task.") from None
+
+    async def _tail_of(self, request: Request) -> Tail:
+        return await self.tail(request.path_params["task_id"])
+
+    async def tasks(self, request: Request) -> Response:
+        """A page of the list of tasks, newest first."""
+        offset = _number(request, "offset", 0, least=0, most=1_000_000)
+        limit = _number(request, "limit", 50, least=1, most=500)
+        total, page = await asyncio.to_thread(self._listing.page, offset, limit)
+        return answer({"total": total, "offset": offset, "tasks": page})
+
+    async def task(self, request: Request) -> Response:
+        """One task: its state, stages, ETA, resources, previews, and how it ended."""
+        tail = await self._tail_of(request)
+        title = await asyncio.to_thread(self._listing.title, tail.task_id)
+        return answer(tail.snapshot.to_wire() | {"epoch": tail.epoch, "title": title})
+
+    async def latest(self, request: Request) -> Response:
+        """The last event as it is in the log."""
+        tail = await self._tail_of(request)
+        if not tail.count:
+            raise ApiError(404, "no_event", "Nothing has happened in this task yet.")
+        return _json(_lines(tail, [tail.count - 1])[0])
+
+    async def history(self, request: Request) -> Response:
+        """Every event, as one JSON object, sent in pieces."""
+        tail = await self._tail_of(request)
+        head = b'{"task_id":"%b","event_count":%d,"events":[' % (tail.task_id.encode(), tail.count)
+        body = _history(tail, head)
+        return StreamingResponse(body, media_type="application/json")
+
+    async def events(self, request: Request) -> Response:
+        """A long poll: the events behind `after`, waiting for one up to `wait` seconds."""
+        cursor = cursor_of(request.query_params)
+        wait = _number(request, "wait", 0, least=0, most=60)
+        tail = await self._tail_of(request)
+        place = cursor.place(tail) if cursor else 0
+        if place is None or tail.size(tail.after(place)) > REPLAY_BYTES:
+            return _json(_poll(tail, tail.last_seq, [], reset=tail.snapshot.to_wire()))
+        if wait and tail.last_seq <= place:
+            address = request.client.host if request.client else ""
+            self._places.take(address)
+            try:
+                await self._wait(tail, place, wait, request)
+            finally:
+                self._places.give_back(address)
+        places = tail.after(place)
+        lines = _lines(tail, places, POLL_BYTES) if places else []
+        last = tail.seq(places[len(lines) - 1]) if lines else place
+        return _json(_poll(tail, last, lines))
+
+    async def _wait(self, tail: Tail, place: int, seconds: float, request: Request) -> None:
+        """For news, unless the other side goes first."""
+        news = asyncio.ensure_future(self._hub.news(tail, place, seconds))
+        gone = asyncio.ensure_future(request.receive())
+        try:
+            await asyncio.wait((news, gone), return_when=asyncio.FIRST_COMPLETED)
+            if gone.done() and gone.result()["type"] == "http.request":
+                await news  # that was only the end of the request's empty body
+        finally:
+            for waiting in (news, gone):
+                waiting.cancel()
+
+    async def logs(self, request: Request) -> Response:
+        """The sentences meant for people, oldest first; the newest of too many."""
+        level = request.query_params.get("level", "INFO").upper()
+        if level not in LEVELS:
+            raise ApiError(400, "bad_level", "`level` is INFO, WARNING or ERROR.")
+        since = _number(request, "since", 0, least=0, most=1 << 50)
+        tail = await self._tail_of(request)
+        least, epoch = LEVELS[level], tail.epoch
+        found = []
+        places = tail.logs(since)[-LOGS_MOST * 10 :]
+        for begin in range(0, len(places), LOGS_AT_ONCE):
+            for line in _lines(
+                tail, places[begin : begin + LOGS_AT_ONCE], LOGS_AT_ONCE * LINE_LIMIT
+            ):
+                event = orjson.loads(line)
+                if LEVELS.get(str(event["data"].get("level", "INFO")), 0) >= least:
+                    found.append(event)
+            await asyncio.sleep(0)  # a long log must not hold up the watchers
+            if tail.epoch != epoch:
+                raise ApiError(404, "log_lost", "The task's log was replaced or deleted.")
+        found = found[-LOGS_MOST:]
+        return answer({"task_id": tail.task_id, "log_count": len(found), "logs": found})
+
+    async def batch(self, request: Request) -> Response:
+        """Several runs as one."""
+        batch_id = request.path_params["batch_id"]
+        tasks = await asyncio.to_thread(self._listing.batch, batch_id)
+        if not tasks:
+            raise ApiError(404, "unknown_batch", "There is no such batch.")
+        return answer({"batch_id": batch_id} | aggregate(tasks))
+
+    async def preview(self, request: Request) -> Response:
+        """A picture of what is being made."""
+        tail = await self._tail_of(request)
+        name = request.path_params["name"]  # as the event says it: mostly without an ending
+        candidates = (_within(tail.folder.previews, name + end) for end in ("", *PICTURES))
+        file = next(filter(None, candidates), None)
+        kind = PICTURES.get(file.suffix.lower()) if file else None
+        if file is None or kind is None:
+            raise ApiError(404, "unknown_preview", "There is no such preview.")
+        return FileResponse(file, media_type=kind, headers=FRESH)
+
+    async def video(self, request: Request) -> Response:
+        """The finished film, in ranges if asked for."""
+        tail = await self._tail_of(request)
+        end = tail.snapshot.end
+        file = Path(str(end.get("video_path", ""))) if tail.snapshot.state == "complete" else None
+        kind = FILMS.get(file.suffix.lower()) if file else None
+        if file is None or kind is None or not await asyncio.to_thread(file.is_file):
+            raise ApiError(404, "no_video", "There is no finished video.")
+        return _FilmResponse(file, kind, self._visits)
+
+
+class _FilmResponse(FileResponse):
+    """A file that a server may wait for before it ends."""
+
+    def __init__(self, file: Path, kind: str, visits: Drain) -> None:
+        super().__init__(file, media_type=kind, headers=FRESH)
+        self._visits = visits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._visits.fetching():
+            await super().__call__(scope, receive, send)
+
+
+def cursor_of(query: Mapping[str, str], last_event_id: str = "") -> Cursor | None:
+    """Where to go on: the header of a reconnection before `?after=`. None: from the beginning.
+
+    Raises Refusal for an `after` that no stream gave; a header that is none means a snapshot.
+    """
+    if last_event_id:
+        try:
+            return Cursor.parse(last_event_id)
+        except ValueError:
+            return Cursor()
+    after = query.get("after") or query.get("last_event_id") or ""
+    if not after:
+        return None
+    try:
+        return Cursor.parse(after)
+    except ValueError:
+        raise ApiError(400, "bad_cursor", "`after` is not a cursor of a stream.") from None
+
+
+def _number(request: Request, name: str, otherwise: int, *, least: int, most: int) -> int:
+    text = request.query_params.get(name, "")
+    if not text:
+        return otherwise
+    is_whole = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    if not (is_whole and least <= int(text) <= most):
+        raise ApiError(400, f"bad_{name}", f"`{name}` is a number from {least} to {most}.")
+    return int(text)
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
+
+
+def _lines(tail: Tail, places: Any, most_bytes: int = PIECE_BYTES) -> list[bytes]:
+    try:
+        return tail.lines(places, most_bytes)
+    except OSError:
+        raise ApiError(404, "log_lost", "The task's log was replaced or deleted.") from None
+
+
+def _poll(tail: Tail, last: int, lines: list[bytes], reset: Any = None) -> bytes:
+    about = {
+        "task_id": tail.task_id,
+        "cursor": f"{tail.epoch}-{last}" if tail.epoch else "",
+        "state": tail.snapshot.state,
+        "ended": tail.is_over and last >= tail.last_seq,
+        "more": last < tail.last_seq,
+        "reset": reset,
+    }
+    return orjson.dumps(about)[:-1] + b',"events":[' + b",".join(lines) + b"]}"
+
+
+async def _history(tail: Tail, head: bytes) -> AsyncIterator[bytes]:
+    yield head
+    at, count, epoch = 0, tail.count, tail.epoch
+    while at < count and tail.epoch == epoch:
+        lines = _lines(tail, range(at, count), PIECE_BYTES)
+        yield (b"," if at else b"") + b",".join(lines)
+        at += len(lines)
+    yield b"]}"
+
+
+def _within(folder: Path, name: str) -> Path | None:
+    """The file of that name in the folder itself; nothing that a link or a name leads out to."""
+    file = folder / name
+    if file.name != name or name.startswith("."):
+        return None
+    try:
+        real = file.resolve(strict=True)
+    except (OSError, ValueError):  # a NUL in the name is a ValueError
+        return None
+    return real if real.parent == folder.resolve() and real.is_file() else None

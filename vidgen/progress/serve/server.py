@@ -1,0 +1,185 @@
+"""The server's process: `vidgen serve-progress`, and the child of `vidgen run --serve`.
+
+Binds, runs uvicorn, ends within two seconds. What is answered is `app`'s business.
+"""
+
+import contextlib
+import gc
+import logging
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from vidgen.errors import InputError, SetupError
+from vidgen.paths import Home
+from vidgen.progress.serve.app import App
+from vidgen.progress.serve.auth import check_token, is_loopback, new_token
+from vidgen.progress.serve.protocols import HttpProtocol, WebSocketProtocol
+from vidgen.progress.serve.settings import ServeSettings
+
+BACKLOG: Final = 2048
+SPARE_FILES: Final = 2048  # beside the watchers: logs, short requests, half-open connections
+PING_SECONDS: Final = 30.0
+PONG_SECONDS: Final = 30.0  # after a ping: a peer is cut 60 s after its last pong
+SOCKET_MESSAGE_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a server can be reached, and the token when it was made here: a given one is known,
+    and what is printed may end in a log."""
+
+    url: str
+    token: str
+
+
+OnListening = Callable[[Listening], None]
+Until = Callable[[App], None]
+
+
+def serve(
+    home: Home,
+    rules: ServeSettings,
+    *,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    told: OnListening = lambda _: None,
+    until: Until | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM, or until `until`, in a thread of its own, returns.
+
+    `told` hears where, once the port is open. Beyond loopback a token is made when none is given.
+    Raises InputError or SetupError.
+    """
+    given = rules.token
+    rules = _secure(rules)
+    _allow_files(rules.max_watchers + SPARE_FILES)
+    with bind(rules.host, rules.port) as listener:
+        rules = replace(rules, port=listener.getsockname()[1])
+        app = App(home, rules)
+        server = Server(app, tls_cert, tls_key)
+        _load_certificate(server)
+        scheme = "https" if tls_cert else "http"
+        made = "" if given else rules.token
+        told(Listening(f"{scheme}://{_display_host(rules.host)}:{rules.port}/", made))
+        if until:
+            threading.Thread(target=_end_after, args=(until, app, server), daemon=True).start()
+        gc.collect()
+        gc.freeze()  # what is here now stays: no collection need look at it again
+        with contextlib.suppress(KeyboardInterrupt):  # how a person ends a server
+            server.run(sockets=[listener])
+
+
+def _end_after(until: Until, app: App, server: "Server") -> None:
+    until(app)
+    server.should_exit = True
+
+
+def _load_certificate(server: "Server") -> None:
+    try:
+        server.config.load()
+    except (OSError, ValueError, ssl.SSLError) as error:
+        raise SetupError(
+            "The TLS certificate or its key cannot be used: {reason}.",
+            hint="Give PEM files to both --tls-cert and --tls-key.",
+            code="page.bad_certificate",
+            reason=error.strerror or str(error) if isinstance(error, OSError) else str(error),
+        ) from error
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise this process's limit of open files (often 1,024) as far as it is allowed to."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and most > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _secure(rules: ServeSettings) -> ServeSettings:
+    token = check_token(rules.token)
+    if rules.accepts_jobs or not is_loopback(rules.host):
+        token = token or new_token()
+    return replace(rules, token=token)
+
+
+def _display_host(host: str) -> str:
+    """The host in an address: one that others can type."""
+    if host in ("0.0.0.0", "::", ""):  # noqa: S104  # shown as a name, bound because asked for
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises SetupError when the port is taken, InputError for a bad host."""
+    try:
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            "The address {host} is not one of this machine's.",
+            hint="Use 127.0.0.1 for this machine only, or 0.0.0.0 for all its networks.",
+            code="page.bad_host",
+            host=host,
+        ) from error
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)  # from here on nobody is turned away
+    except OSError as error:
+        listener.close()
+        raise SetupError(
+            "Port {port} of {host} cannot be opened: {reason}.",
+            hint="Another server may be there already; choose another --port.",
+            code="page.port_taken",
+            port=port,
+            host=host,
+            reason=error.strerror or str(error),
+        ) from error
+    return listener
+
+
+class Server(uvicorn.Server):
+    """uvicorn with our protocols, silent, and with a farewell to the watchers."""
+
+    def __init__(self, app: App, tls_cert: Path | None = None, tls_key: Path | None = None) -> None:
+        self._app = app
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # strangers' garbage is no news
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=HttpProtocol,
+                ws=WebSocketProtocol,
+                backlog=BACKLOG,
+                log_config=None,  # an access log would hold addresses, and a token given in one
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+                timeout_keep_alive=15,
+                ws_ping_interval=PING_SECONDS,
+                ws_ping_timeout=PONG_SECONDS,
+                ws_max_size=SOCKET_MESSAGE_BYTES,
+                ws_per_message_deflate=False,
+                ssl_certfile=tls_cert,
+                ssl_keyfile=str(tls_key) if tls_key else None,
+            )
+        )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        await self._app.hub.close()
+        await super().shutdown(sockets)

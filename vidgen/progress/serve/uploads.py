@@ -1,0 +1,155 @@
+"""Check what strangers upload: how much, of what kind, and with which options. Starts nothing."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request
+from starlette.types import Message, Receive
+
+from vidgen.progress.serve.errors import ApiError
+from vidgen.settings import Options
+
+UPLOAD_BYTES: Final = 256 * 1024 * 1024  # of a whole request
+PIECE_BYTES: Final = 1024 * 1024
+# Options that name no file, choose no account to be billed, and take no more of this machine
+# than a run does anyway.
+FREE: Final = frozenset(
+    {
+        *("person", "conf_threshold", "framing", "pitch", "pitch_range", "rate", "loudness"),
+        *("text", "language", "seed", "mouth", "head_motion", "blink", "brows", "gaze"),
+        *("background", "smoothing", "height", "aspect", "fps", "format", "models"),
+    }
+)
+_BACKGROUND: Final = re.compile(r"keep|blur|transparent|#[0-9a-fA-F]{6}")
+_PHOTOS: Final = (
+    (b"\xff\xd8\xff", 0, ".jpg"),
+    (b"\x89PNG\r\n\x1a\n", 0, ".png"),
+    (b"WEBP", 8, ".webp"),
+    (b"II*\0", 0, ".tif"),
+    (b"MM\0*", 0, ".tif"),
+    (b"BM", 0, ".bmp"),
+)
+_VOICES: Final = (
+    (b"WAVE", 8, ".wav"),
+    (b"fLaC", 0, ".flac"),
+    (b"OggS", 0, ".ogg"),
+    (b"ID3", 0, ".mp3"),
+    (b"ftyp", 4, ".m4a"),
+    (b"\x1aE\xdf\xa3", 0, ".webm"),
+    (b"AIFF", 8, ".aiff"),
+    (b"\xff\xf1", 0, ".aac"),
+    (b"\xff\xf9", 0, ".aac"),
+    (b"\xff\xfb", 0, ".mp3"),
+    (b"\xff\xf3", 0, ".mp3"),
+    (b"\xff\xf2", 0, ".mp3"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What was asked for, checked, with the files in place."""
+
+    photo: Path
+    voice: Path
+    options: Mapping[str, str]
+
+
+async def receive_upload(request: Request, folder: Path) -> Order:
+    """Read the form into `folder`. Raises Refusal."""
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise ApiError(415, "not_multipart", "Send a form with the files `photo` and `voice`.")
+    limited = Request(request.scope, _limit(request.receive, UPLOAD_BYTES))
+    try:
+        form = await limited.form(max_files=2, max_fields=len(FREE), max_part_size=64 * 1024)
+    except ApiError:
+        raise
+    except Exception as error:  # the parser's own errors, and Starlette's around them
+        raise ApiError(400, "bad_form", "The form cannot be read.") from error
+    try:
+        return await _order(form, folder)
+    finally:
+        await form.close()
+
+
+async def _order(form: FormData, folder: Path) -> Order:
+    options, files = {}, {}
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            files[name] = value
+        else:
+            options[name] = _check_option(name, value)
+    if set(files) != {"photo", "voice"}:
+        raise ApiError(400, "bad_form", "Send exactly the files `photo` and `voice`.")
+    folder.mkdir(parents=True)
+    photo = await _store_file(files["photo"], folder, "photo", _PHOTOS)
+    voice = await _store_file(files["voice"], folder, "voice", _VOICES)
+    return Order(photo, voice, options)
+
+
+def _limit(receive: Receive, most: int) -> Receive:
+    left = most
+
+    async def receiving() -> Message:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise ApiError(413, "too_large", f"A request may have {most >> 20} MB.")
+        return message
+
+    return receiving
+
+
+def _check_option(name: str, text: str) -> str:
+    """The value as a flag takes it."""
+    option = next((field for field in fields(Options) if field.name == name), None)
+    if option is None or name not in FREE:
+        raise ApiError(400, "bad_option", f"There is no option {name[:40]!r} here.")
+    about: Mapping[str, Any] = option.metadata
+    if about["choices"] and text not in about["choices"]:
+        raise ApiError(400, "bad_option", f"`{name}` is one of {', '.join(about['choices'])}.")
+    if name == "background" and not _BACKGROUND.fullmatch(text):
+        raise ApiError(400, "bad_option", "`background` is keep, blur, transparent or #rrggbb.")
+    if about["least"] is not None or about["most"] is not None:
+        _check_number(name, text, about)
+    return text
+
+
+def _check_number(name: str, text: str, about: Mapping[str, Any]) -> None:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    least, most = about["least"], about["most"]
+    if not (least is None or number >= least) or not (most is None or number <= most):
+        raise ApiError(400, "bad_option", f"`{name}` is a number from {least} to {most}.")
+    if number != number:
+        raise ApiError(400, "bad_option", f"`{name}` is a number.")
+
+
+async def _store_file(
+    file: UploadFile, folder: Path, name: str, kinds: tuple[tuple[bytes, int, str], ...]
+) -> Path:
+    """The file under a harmless name that ends as its content says."""
+    head = await file.read(16)
+    ending = next((end for mark, at, end in kinds if head[at : at + len(mark)] == mark), "")
+    if not ending:
+        raise ApiError(415, "bad_file", f"The {name} is of no kind that is known here.")
+    await file.seek(0)
+    target = folder / f"{_harmless(file.filename or '') or name}{ending}"
+    if target.exists():
+        target = folder / f"{name}{ending}"
+    with target.open("wb") as kept:
+        while piece := await file.read(PIECE_BYTES):
+            kept.write(piece)
+    return target
+
+
+def _harmless(name: str) -> str:
+    """What remains of a stranger's file name: letters, digits, spaces, - and _ of its stem."""
+    stem = re.split(r"[/\\]", name)[-1].rpartition(".")[0]
+    return re.sub(r"[^\w -]", "", stem).strip(" -")[:60]

@@ -1,0 +1,104 @@
+"""Remove what is no longer worth its disk space: old runs, and work folders of finished ones."""
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from vidgen.events import RESUMABLE, seconds_of
+from vidgen.files import folder_size
+from vidgen.paths import Home, TaskFolder
+from vidgen.progress.store.lock import Lock, LockHeld
+from vidgen.progress.store.runs import summarise
+
+HOUR, DAY = 3600.0, 86400.0
+EMPTY_SECONDS: Final = HOUR  # a folder without events this old was never begun
+
+
+@dataclass(frozen=True, slots=True)
+class Cleanup:
+    """What was removed: bytes freed, whole runs, work folders. `kept_resumable` runs could have
+    given `resumable_bytes` more."""
+
+    freed_bytes: int = 0
+    runs: int = 0
+    work_folders: int = 0
+    kept_resumable: int = 0
+    resumable_bytes: int = 0
+
+    def plus(self, other: "Cleanup") -> "Cleanup":
+        return Cleanup(
+            self.freed_bytes + other.freed_bytes,
+            self.runs + other.runs,
+            self.work_folders + other.work_folders,
+            self.kept_resumable + other.kept_resumable,
+            self.resumable_bytes + other.resumable_bytes,
+        )
+
+
+def clean(
+    home: Home,
+    keep_history_days: float,
+    keep_work_hours: float,
+    *,
+    keep_resumable: bool = True,
+    now: Callable[[], float] = time.time,
+) -> Cleanup:
+    """Remove runs older than `keep_history_days` and the work of runs that ended more than
+    `keep_work_hours` ago. Runs that are being written are never touched, nor, unless told
+    otherwise, the work that a resume would need."""
+    total = Cleanup()
+    if not home.tasks.is_dir():
+        return total
+    for root in sorted(home.tasks.iterdir()):
+        folder = TaskFolder(root)
+        with ExitStack() as stack:
+            try:
+                # Held while we remove: a resume that starts now is told to wait.
+                stack.enter_context(Lock(folder.lock))
+            except (LockHeld, OSError):
+                continue
+            age = now() - _end_time(folder)
+            total = total.plus(
+                _clean_one(folder, age, keep_history_days, keep_work_hours, keep_resumable)
+            )
+    return total
+
+
+def _clean_one(
+    folder: TaskFolder, age: float, days: float, hours: float, keep_resumable: bool
+) -> Cleanup:
+    summary = summarise(folder)
+    if summary is None:
+        return _remove_run(folder) if age > EMPTY_SECONDS else Cleanup()
+    # We hold the run's lock, so it is not running: what looks so was killed.
+    is_resumable = summary.state in RESUMABLE | {"running"} and folder.work.is_dir()
+    if is_resumable and keep_resumable and age > min(days * DAY, hours * HOUR):
+        return Cleanup(kept_resumable=1, resumable_bytes=folder_size(folder.work))
+    if age > days * DAY:
+        return _remove_run(folder)
+    if age > hours * HOUR and folder.work.is_dir():
+        return Cleanup(freed_bytes=_remove_tree(folder.work), work_folders=1)
+    return Cleanup()
+
+
+def _remove_run(folder: TaskFolder) -> Cleanup:
+    return Cleanup(freed_bytes=_remove_tree(folder.root), runs=1)
+
+
+def _end_time(folder: TaskFolder) -> float:
+    """When it last did something, seconds since 1970."""
+    summary = summarise(folder)
+    if summary is not None:
+        return seconds_of(summary.last.timestamp)
+    return folder.root.stat().st_mtime
+
+
+def _remove_tree(folder: Path) -> int:
+    """Bytes that were freed."""
+    before = folder_size(folder)
+    shutil.rmtree(folder, ignore_errors=True)  # what another program holds open stays
+    return before - (folder_size(folder) if folder.exists() else 0)

@@ -1,0 +1,155 @@
+"""The runs on disk in short: list them, find one by the first letters of its id, name them.
+
+Knows no screen and no network.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from vidgen.errors import InputError
+from vidgen.events import END_STATES, Envelope, State
+from vidgen.paths import Home, TaskFolder
+from vidgen.progress.store.reader import is_running, last_whole, percent
+
+TAIL_BYTES: Final = 4096  # holds nearly every last event; a longer one costs a second read
+HEAD_BYTES: Final = 512  # holds the first event's time
+_READING: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One run in short, from both ends of its log. Times are RFC 3339, UTC."""
+
+    root: str  # the run's folder; 10,000 Paths would cost more than reading the logs
+    state: State
+    began: str
+    last: Envelope
+
+    @property
+    def folder(self) -> TaskFolder:
+        return TaskFolder(Path(self.root))
+
+    @property
+    def task_id(self) -> str:
+        return os.path.basename(self.root)  # noqa: PTH119  # see above
+
+    @property
+    def stage(self) -> str:
+        """The stage it is in, or ended in."""
+        data = self.last.data
+        return str(data.get("failed_stage") or data.get("cancelled_stage") or data.get("stage", ""))
+
+    @property
+    def progress(self) -> float:
+        return percent(self.last)
+
+    def request(self) -> Mapping[str, Any]:
+        """What was asked (request.json); {} when it cannot be read."""
+        try:
+            value = orjson.loads(self.folder.request.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+def list_runs(home: Home) -> list[Summary]:
+    """Every run that has at least one event, newest first."""
+    tasks = str(home.tasks)
+    found = (_summary(f"{tasks}{os.sep}{name}") for name in _names(home))
+    return sorted((s for s in found if s), key=lambda s: (s.began, s.root), reverse=True)
+
+
+def find_run(home: Home, prefix: str) -> TaskFolder:
+    """The one run whose id begins with `prefix`; "last" is the newest.
+
+    Raises InputError when there is none, or several.
+    """
+    if prefix == "last":
+        newest = list_runs(home)
+        names = [newest[0].task_id] if newest else []
+    else:
+        names = sorted(name for name in _names(home) if prefix and name.startswith(prefix))
+    if prefix in names:
+        names = [prefix]
+    if not names:
+        raise InputError(
+            "There is no run {task}.",
+            hint="`vidgen history` lists the runs; the first letters of an id are enough.",
+            code="history.unknown",
+            task=prefix,
+        )
+    if len(names) > 1:
+        shown = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+        raise InputError(
+            "{count} runs begin with {task}: {names}.",
+            hint="Write more letters of the id.",
+            code="history.ambiguous",
+            count=len(names),
+            task=prefix,
+            names=shown,
+        )
+    return home.task(names[0])
+
+
+def summarise(folder: TaskFolder) -> Summary | None:
+    """One run in short; None when its log holds no event."""
+    return _summary(str(folder.root))
+
+
+def _summary(root: str) -> Summary | None:
+    try:
+        fd = os.open(f"{root}{os.sep}events.jsonl", _READING)
+    except OSError:
+        return None
+    try:
+        head = os.read(fd, HEAD_BYTES)
+        _, last = last_whole(fd, TAIL_BYTES)
+    finally:
+        os.close(fd)
+    if last is None:
+        return None
+    state = END_STATES.get(last.event_type)
+    if state is None:
+        state = "running" if is_running(TaskFolder(Path(root))) else "interrupted"
+    return Summary(root, state, _time_in(head) or last.timestamp, last)
+
+
+def _names(home: Home) -> list[str]:
+    try:
+        return os.listdir(home.tasks)  # noqa: PTH208  # iterdir makes 10,000 Paths for it
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _time_in(head: bytes) -> str:
+    """The first event's time, without parsing the whole of it."""
+    _, found, rest = head.partition(b'"timestamp":"')
+    return rest.partition(b'"')[0].decode("ascii", "replace") if found else ""
+
+
+_TASK_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def is_task_id(text: str) -> bool:
+    """Whether this is a UUID as vidgen writes it; nothing else names a folder of the store."""
+    return _TASK_ID.fullmatch(text) is not None
+
+
+def title(request: Mapping[str, Any]) -> str:
+    """What the run is called, or the names of its photo and voice without their folders."""
+    inputs = request.get("inputs")
+    names = list(_file_names(inputs)) if isinstance(inputs, dict) else []
+    return str(request.get("title", "")) or " + ".join(names)
+
+
+def _file_names(inputs: dict[str, Any]) -> Iterator[str]:
+    for key in ("photo", "voice"):
+        value = inputs.get(key)
+        if isinstance(value, dict) and isinstance(value.get("path"), str):
+            yield re.split(r"[/\\]", value["path"])[-1]

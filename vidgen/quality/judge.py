@@ -1,0 +1,154 @@
+"""Does the mouth of a finished film follow its voice? A cheap look at any film of one face.
+
+Two short windows, about 150 frames and two seconds of work, whatever the film's length. Knows no
+renderer. `benchmarks/talking.py` judges whole films with the same tools.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from vidgen.quality.correlation import LoudnessEnvelope, best_lag, correlate, correlation, envelope
+from vidgen.quality.tracking import Tracking, blinks, hear, track
+
+LEAST_FRAMES: Final = 45  # with a face, or nothing is said about the film
+NO_SPREAD: Final = 1e-6  # dB: what rounding leaves of silence
+LEAST_SPREAD: Final = 3.0  # dB of loudness: a flat sound cannot be followed
+LEAST_RANGE: Final = 0.010  # Hf between closed and open; less is a still mouth
+LEAST_R: Final = 0.30  # at zero lag; 72 cuts of good films: .53 and more, unrelated lips: .2
+ENOUGH: Final = 100  # frames; in fewer chance alone misleads once in 70, so only what is
+CLEAR: Final = 0.35  # better by this much elsewhere is told
+MOST_LAG: Final = 0.060  # seconds
+ROOM: Final = 0.3  # seconds of sound on both sides of a window, for the lags
+
+__all__ = [
+    "LoudnessEnvelope",
+    "Quality",
+    "Tracking",
+    "blinks",
+    "correlate",
+    "correlation",
+    "envelope",
+    "hear",
+    "judge",
+    "judge_windows",
+    "track",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What was seen. `follows_voice` is None when it could not be judged; `reason` says why, or
+    what is wrong: "", "too_short", "no_face", "no_sound", "flat_voice", "still_mouth", "late",
+    "early", "unrelated"."""
+
+    follows_voice: bool | None
+    reason: str
+    offset_ms: float | None = None  # positive: the mouth is late
+    correlation: float | None = None  # of opening and loudness, at zero lag
+    aperture_p95: float | None = None  # face heights
+    aperture_range: float | None = None  # 5th to 95th percentile, face heights
+    blinks: int = 0
+    frames: int = 0  # in which the face was seen
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def judge(
+    video: Path,
+    landmark_model: Path,
+    *,
+    face: Sequence[float] | None = None,
+    frames: int = 150,
+) -> Quality:
+    """Look at about `frames` frames of `video`. `face` is the box where the face is, if known.
+
+    Never raises for what a film shows; OSError and av's errors for a file that is no film.
+    """
+    from vidgen.vision.faces import LandmarkNet
+
+    def track_window(window: tuple[float, int]) -> Tracking:
+        start, count = window
+        net = LandmarkNet(landmark_model)  # one for each thread
+        return track(video, net, start=start, frames=count, face=face).only_seen()
+
+    with ThreadPoolExecutor(2, thread_name_prefix="judge") as pool:
+        parts = [part for part in pool.map(track_window, _windows(video, frames)) if len(part)]
+    return judge_windows(parts, [_voice_envelope(video, part) for part in parts])
+
+
+def judge_windows(parts: Sequence[Tracking], heard: Sequence[LoudnessEnvelope]) -> Quality:
+    """The verdict over windows of one film, each with the loudness on the film's own clock."""
+    seen = sum(len(part) for part in parts)
+    if seen < LEAST_FRAMES:
+        return Quality(None, "no_face" if seen == 0 else "too_short", frames=seen)
+    opening = np.concatenate([part.opening for part in parts])
+    low, high = (float(value) for value in np.percentile(opening, (5, 95)))
+    measured: dict[str, Any] = {
+        "aperture_p95": round(high, 4),
+        "aperture_range": round(high - low, 4),
+        "blinks": sum(blinks(part) for part in parts),
+        "frames": seen,
+    }
+    spread = max(sound.deviation for sound in heard)
+    if spread < LEAST_SPREAD:
+        return Quality(None, "no_sound" if spread < NO_SPREAD else "flat_voice", **measured)
+    r, lag, best = _together(parts, heard)
+    measured |= {"offset_ms": round(1e3 * lag, 1), "correlation": round(r, 3)}
+    reason = _reason(high - low, r, lag, best)
+    if reason and reason != "still_mouth" and seen < ENOUGH and best - r < CLEAR:
+        return Quality(None, "too_short", **measured)
+    return Quality(not reason, reason, **measured)
+
+
+def _reason(span: float, r: float, lag: float, best: float) -> str:
+    """What is wrong, or ""."""
+    if span < LEAST_RANGE:
+        return "still_mouth"
+    if abs(lag) > MOST_LAG and best > max(LEAST_R, r + 0.10):
+        return "late" if lag > 0 else "early"
+    return "unrelated" if r < LEAST_R else ""
+
+
+def _together(
+    parts: Sequence[Tracking], heard: Sequence[LoudnessEnvelope]
+) -> tuple[float, float, float]:
+    """r at zero lag, best lag in seconds and r there, over all windows at once."""
+
+    def at(lag: float) -> float:
+        loud = np.concatenate(
+            [sound.at(part.times - lag) for part, sound in zip(parts, heard, strict=True)]
+        )
+        opening = np.concatenate([part.opening for part in parts])
+        flat = loud.std() < 1e-9 or opening.std() < 1e-9
+        return 0.0 if flat else float(np.corrcoef(opening, loud)[0, 1])
+
+    lag = best_lag(at)
+    return at(0.0), lag, at(lag)
+
+
+def _windows(video: Path, frames: int) -> list[tuple[float, int]]:
+    """Start and frames of each window: all of a short film, else two parts of it."""
+    import av
+
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        rate = float(stream.average_rate or 25)
+        seconds = float(container.duration or 0) / av.time_base
+    if seconds * rate <= 1.3 * frames:
+        return [(0.0, frames)]
+    return [(0.2 * seconds, frames // 2), (0.6 * seconds, frames - frames // 2)]
+
+
+def _voice_envelope(video: Path, part: Tracking) -> LoudnessEnvelope:
+    """The loudness around one window, on the film's clock."""
+    start = max(0.0, float(part.times[0]) - ROOM)
+    samples, rate = hear(video, start, float(part.times[-1]) + ROOM)
+    if not len(samples):
+        return LoudnessEnvelope(np.zeros(2), start)
+    return envelope(samples, rate).shift(start)

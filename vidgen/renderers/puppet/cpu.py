@@ -1,0 +1,115 @@
+"""The frames of one performance on the CPU: numpy and OpenCV, one frame per worker thread.
+
+OpenCV lets go of the interpreter's lock, so two workers keep two cores busy; OpenCV's own
+threads are left out of it. No frame depends on another.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Final
+
+import numpy as np
+
+from vidgen.renderers.base import FacePainter
+from vidgen.renderers.puppet.grid import Array, enlarge
+from vidgen.renderers.puppet.layer import Strip, over
+from vidgen.renderers.puppet.overlay import Patch, overlays, patches
+from vidgen.renderers.puppet.poses import Poses
+from vidgen.renderers.puppet.rig import Rig, into
+from vidgen.work import Frames, Pixels
+
+BATCH: Final = 4  # frames handed on together; more only costs memory
+AHEAD: Final = 4  # batches drawn before they are asked for
+
+
+def cpu_frames(
+    figure: Rig,
+    plan: Poses,
+    first: int,
+    last: int,
+    workers: ThreadPoolExecutor,
+    painter: FacePainter | None = None,
+) -> Iterator[Frames]:
+    """Frames first..last-1 in batches, a few of them being drawn ahead."""
+    waiting: deque[Future[Frames]] = deque()
+    painted = patches(painter, first, last)
+    for start in range(first, last, BATCH):
+        few = list(islice(painted, BATCH))
+        waiting.append(workers.submit(_batch, figure, plan, start, few))
+        if len(waiting) > AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _batch(figure: Rig, plan: Poses, first: int, painted: list[Patch | None]) -> Frames:
+    """One frame for each of `painted`."""
+    width, height = figure.size
+    has_alpha = figure.layer.background is None
+    pixels = np.empty((len(painted), height, width, 4 if has_alpha else 3), np.uint8)
+    for index, (out, patch) in enumerate(zip(pixels, painted, strict=True), first):
+        draw(figure, plan, index, out, patch)
+    return Frames(pixels, "rgba" if has_alpha else "rgb24")
+
+
+def draw(figure: Rig, plan: Poses, index: int, out: Pixels, patch: Patch | None = None) -> None:
+    """Draw frame `index` into `out`, (H, W, 3) or, without a background, (H, W, 4)."""
+    import cv2
+
+    fields = figure.fields(plan.weights[index], plan.turns[index])
+    background = figure.layer.background
+    out[:] = 0 if background is None else background
+    maps = into(fields.whole, figure.layer.box)
+    for strip in figure.layer.strips:
+        _draw_strip(figure, strip, maps, out)
+    for part in overlays(figure, plan, index, fields, patch):
+        left, top, right, bottom = part.box
+        under = out[top:bottom, left:right, :3]
+        under[:] = cv2.blendLinear(
+            part.pixels, np.ascontiguousarray(under), part.cover, 1 - part.cover
+        )
+
+
+def _draw_strip(figure: Rig, strip: Strip, maps: Array, out: Pixels) -> None:
+    import cv2
+
+    grid, layer = figure.grid, figure.layer
+    box = (strip.left, strip.top, strip.right, strip.bottom)
+    part, rows, columns = grid.part(box)
+    at = enlarge(maps[rows, columns], grid.pitch)
+    at = at[: strip.bottom - part.top, : strip.right - part.left]
+    fixed = cv2.convertMaps(np.ascontiguousarray(at), None, cv2.CV_16SC2)
+    edge = cv2.BORDER_REFLECT_101
+    warped = cv2.remap(layer.fine, *fixed, cv2.INTER_LINEAR, borderMode=edge)
+    alpha = cv2.extractChannel(warped, 3)
+    target = out[strip.top : strip.bottom, strip.left : strip.right]
+    if layer.background is None:
+        target[:] = _unmultiply(warped, alpha)
+        return
+    behind = layer.background[strip.top : strip.bottom, strip.left : strip.right]
+    cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, dst=target)
+    for here in _see_through_runs(alpha):
+        cv2.add(target[:, here], over(behind[:, here], alpha[:, here]), dst=target[:, here])
+
+
+def _see_through_runs(alpha: Pixels) -> list[slice]:
+    """Runs of columns of a strip's alpha (h, w) that hold any of the background."""
+    import cv2
+
+    see_through = np.empty(alpha.shape[1] + 2, bool)
+    see_through[0] = see_through[-1] = False
+    see_through[1:-1] = cv2.reduce(alpha, 0, cv2.REDUCE_MIN)[0] < 255
+    ends = np.flatnonzero(see_through[1:] != see_through[:-1])
+    return [slice(int(start), int(end)) for start, end in zip(ends[::2], ends[1::2], strict=True)]
+
+
+def _unmultiply(warped: Pixels, alpha: Pixels) -> Pixels:
+    """Colours not premultiplied, for a film with transparency."""
+    for here in _see_through_runs(alpha):
+        part = warped[:, here]
+        cover = np.maximum(part[..., 3:], 1).astype(np.uint16)
+        colour = (part[..., :3].astype(np.uint16) * 255 + cover // 2) // cover
+        part[..., :3] = np.minimum(255, colour)
+    return warped

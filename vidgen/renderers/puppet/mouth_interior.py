@@ -1,0 +1,128 @@
+"""What is seen between the lips: cavity, tongue, lower teeth, upper teeth.
+
+Everything is painted once, as pictures in the mouth's own place; a frame only slides the jaw's
+pictures down and shades them. Knows nothing of lips' colours.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from vidgen.renderers.puppet import teeth
+from vidgen.renderers.puppet.geometry import FaceGeometry
+from vidgen.renderers.puppet.grid import Array, look_up, scale_places, smoothstep
+from vidgen.renderers.puppet.layer import FINE, places
+from vidgen.renderers.puppet.lighting import LUMA, Lighting
+from vidgen.work import Box, Pixels
+
+CAVITY: Final = np.array([0.21, 0.085, 0.075], np.float32)
+CHEEK: Final = np.array([0.34, 0.15, 0.13], np.float32)
+TONGUE: Final = np.array([0.66, 0.34, 0.33], np.float32)
+
+WARM: Final = np.array([1.0, 1.12, 1.25], np.float32)  # shade in a mouth is reddish
+SHADE: Final = (0.63, 0.80, 0.66)
+OWN_SHADE: Final = (0.84, 0.92, 0.90)  # the photo's own teeth are in its shade already
+
+
+@dataclass(frozen=True, slots=True)
+class Interior:
+    """Pictures (h, w, C) float32, 0–255, colours premultiplied where C is 4.
+
+    They cover `box` at FINE times the frame's resolution, with the head at rest, the jaw shut.
+    """
+
+    box: Box  # frame pixels
+    cavity: Array  # (h, w, 4) and grain in the last channel
+    tongue: Array  # (h, w, 4)
+    lower: Array  # (h, w, 4)
+    upper: Array  # (h, w, 4) fixed to the skull
+    own_teeth: bool  # the upper teeth are the photo's
+    height: float  # Hf
+    tone: Array | None  # (3,) of luma 1: the one colour of a photo without colours
+
+    def look(self, at: Array, jaw: Array, tongue: Array, above: Array, below: Array) -> Array:
+        """What the opening shows at `at` (h, w, 2), frame pixels with the head at rest: (h, w, 3).
+
+        `jaw` and `tongue` (2,) are how far these have gone; `above` and `below` (h, w) are the
+        distances from the lips' edges, negative between them. All in frame pixels.
+        """
+        back = self._at(self.cavity, at)
+        colour = _over(back[..., :3], self._at(self.tongue, at - tongue))
+        colour = _over(colour, self._at(self.lower, at - jaw))
+        colour *= self._shade(above, below, *SHADE)
+        front = self._at(self.upper, at)
+        light = self._shade(above, below, *(OWN_SHADE if self.own_teeth else SHADE))
+        front[..., :3] *= light
+        return self._desaturate(_over(colour, front)) + back[..., 3:]
+
+    def _desaturate(self, colours: Array) -> Array:
+        """In a photo of one tone a mouth is not red."""
+        return colours if self.tone is None else (colours @ LUMA)[..., None] * self.tone
+
+    def _at(self, picture: Array, at: Array) -> Array:
+        return look_up(picture, scale_places(at, self.box[:2], FINE))
+
+    def _shade(self, above: Array, below: Array, under: float, over: float, narrow: float) -> Array:
+        """The shadow of the lips, (h, w, 3): what is left of the light right under the upper
+        lip, right over the lower one and where they nearly touch."""
+        h = self.height
+        shade = under + (1 - under) * smoothstep(-above / (0.030 * h))
+        shade *= over + (1 - over) * smoothstep(-below / (0.018 * h))
+        shade *= narrow + (1 - narrow) * smoothstep((-above - below) / (0.035 * h))
+        return np.asarray(shade[..., None] ** WARM)
+
+
+def _over(under: Array, layer: Array) -> Array:
+    """A premultiplied layer (h, w, 4) over colours (h, w, 3)."""
+    return under * (1 - layer[..., 3:] / 255) + layer[..., :3]
+
+
+def build(frame: Pixels, face: FaceGeometry, light: Lighting, box: Box) -> Interior:
+    """Paint what lies between the lips of `face`."""
+    x, y = places(box)
+    u, v = face.axes.uv(x, y)
+    down = v - face.middle_line(u)
+    own = teeth.own(frame, face, light, x, y)
+    upper = own if own is not None else teeth.upper_teeth(face, light, u, down)
+    cavity = _cavity(face, light, u, down)
+    return Interior(
+        box=box,
+        cavity=np.dstack([cavity, _grain(x.shape, light)]).astype(np.float32),
+        tongue=_tongue(face, light, u, down),
+        lower=teeth.lower_teeth(face, light, u, down),
+        upper=upper,
+        own_teeth=own is not None,
+        height=face.height,
+        tone=light.toned,
+    )
+
+
+def _cavity(face: FaceGeometry, light: Lighting, u: Array, down: Array) -> Array:
+    """Warm and dark, darker downwards; the cheeks' inner side in the corners."""
+    share = face.across(u)
+    deep = 1 - 0.45 * smoothstep(down / (0.09 * face.height))
+    cheek = smoothstep((np.abs(share) - 0.55) / 0.45)[..., None]
+    colour = CAVITY * deep[..., None] * (1 - cheek) + CHEEK * cheek
+    return np.asarray(255 * light.tint * light.exposure * colour, np.float32)
+
+
+def _tongue(face: FaceGeometry, light: Lighting, u: Array, down: Array) -> Array:
+    """A soft mound in the jaw, lit from the front, with a faint furrow."""
+    h = face.height
+    share = face.across(u) / 0.66
+    top = -0.062 * h * np.sqrt(np.clip(1 - share**2, 0, None)) + 0.020 * h
+    inside = smoothstep((down - top) / (0.014 * h) + 0.5) * smoothstep((1 - np.abs(share)) / 0.25)
+    lit = 0.46 + 0.54 * smoothstep((down - top) / (0.045 * h))
+    lit *= 1 - 0.10 * np.exp(-((share / 0.10) ** 2)) - 0.25 * np.clip(share, -1, 1) ** 2
+    colour = 255 * TONGUE * light.tint * min(1.0, 0.12 + 0.80 * light.exposure) * lit[..., None]
+    return np.dstack([colour * inside[..., None], 255 * inside]).astype(np.float32)
+
+
+def _grain(shape: tuple[int, ...], light: Lighting) -> Array:
+    """Noise like the photo's, less for the shade, at twice its resolution."""
+    import cv2
+
+    noise = np.random.default_rng(7).normal(0, 1, shape).astype(np.float32)
+    noise = cv2.GaussianBlur(noise, (0, 0), 1.0)
+    return np.asarray(0.6 * light.grain / max(1e-6, float(noise.std())) * noise)

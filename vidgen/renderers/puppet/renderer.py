@@ -1,0 +1,119 @@
+"""The puppet: one photo speaks, with no network but the landmarks'. The renderer's front door.
+
+`controls` and `motion` read the voice, `plan` turns them into weights, `figure` holds what is
+worked out once for a speaker, `loop` and `cuda` draw. Another renderer may paint the mouth: the
+puppet then moves the head that wears it.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from vidgen.device.device import usable_cores
+from vidgen.renderers.base import FacePainter, FaceSource
+from vidgen.work import Cutout, Frames, MotionOptions, Speech, Subject
+
+if TYPE_CHECKING:
+    from vidgen.renderers.puppet.poses import Poses
+    from vidgen.renderers.puppet.rig import Rig
+
+MOST_WORKERS: Final = 8
+HANDOVER: Final = 1e-4  # seconds that a thread may keep the interpreter from the others
+FINE: Final = 2  # pixels that a painter gives for one of the frame: turned, they stay sharp
+Draw = Callable[[int, int], Iterator[Frames]]
+
+
+@dataclass(frozen=True, slots=True)
+class PuppetRenderer:
+    """A `Renderer` that warps the photo itself: faster than real time on two cores, no weights.
+
+    `device` is "cpu" (numpy and OpenCV alone) or torch's name of a device ("cuda:0"). With a
+    `face` the lower face is not warped but painted, and laid on the moving head.
+    """
+
+    device: str = "cpu"
+    name: str = "puppet"
+    face: FaceSource | None = None
+
+    @contextmanager
+    def perform(
+        self, subject: Subject, cutout: Cutout, speech: Speech, look: MotionOptions
+    ) -> Iterator["PuppetPerformance"]:
+        """The film of `speech`. Raises nothing of its own: detection has refused bad faces.
+
+        What `face` raises goes through.
+        """
+        from vidgen.renderers.puppet import poses, rig
+        from vidgen.renderers.puppet.motion import motion
+        from vidgen.speech.mouth_curves import mouth_curves
+
+        mouth = mouth_curves(speech, look)
+        head = motion(mouth, look, speech.seconds)
+        made = rig.build(subject, cutout)
+        count = speech.frame_count(look.fps)
+        wanted = poses.poses(made.face, mouth, head, look, count)
+        metadata = {"device": self.device, "seed": look.seed, "blinks": len(head.blinks)}
+        with self._painter(subject, cutout, speech, look) as painter, _workers() as pool:
+            if painter is None:
+                metadata["closures_from"] = mouth.source
+                metadata["own_teeth"] = made.mouth.inside.own_teeth
+            else:
+                wanted = poses.without_mouth(wanted)
+                metadata.update(painter.metadata)
+            yield PuppetPerformance(count, metadata, self._drawing(made, wanted, pool, painter))
+
+    def _painter(
+        self, subject: Subject, cutout: Cutout, speech: Speech, look: MotionOptions
+    ) -> AbstractContextManager[FacePainter | None]:
+        """Who paints the mouth, if not the puppet."""
+        if self.face is None or look.mouth == 0:
+            return nullcontext()
+        return self.face.paint(subject, cutout, speech, look, FINE)
+
+    def _drawing(
+        self, made: "Rig", wanted: "Poses", pool: ThreadPoolExecutor, painter: FacePainter | None
+    ) -> Draw:
+        """How frames are drawn on this device."""
+        from vidgen.renderers.puppet import cpu, cuda
+
+        if self.device == "cpu":
+            return lambda first, last: cpu.cpu_frames(made, wanted, first, last, pool, painter)
+        canvas = cuda.CudaCanvas(made, self.device)
+        return lambda first, last: cuda.frames(canvas, wanted, first, last, pool, painter)
+
+
+@dataclass(frozen=True, slots=True)
+class PuppetPerformance:
+    """A `Performance` of the puppet."""
+
+    frame_count: int
+    metadata: Mapping[str, Any]
+    draw: Draw
+
+    def frames(self, first: int, last: int) -> Iterator[Frames]:
+        """Frames first..last-1 in order, in small batches."""
+        yield from self.draw(first, last)
+
+
+@contextmanager
+def _workers() -> Iterator[ThreadPoolExecutor]:
+    """A thread for each core. OpenCV's own threads would only get in their way meanwhile.
+
+    A frame is some hundred short calls without the interpreter's lock; who wants it back waits
+    5 ms for somebody computing in Python. With HANDOVER two workers draw a fifth more.
+    """
+    import cv2
+
+    threads, interval = cv2.getNumThreads(), sys.getswitchinterval()
+    cv2.setNumThreads(1)
+    sys.setswitchinterval(HANDOVER)
+    count = max(1, min(MOST_WORKERS, usable_cores()))
+    try:
+        with ThreadPoolExecutor(count, thread_name_prefix="puppet") as pool:
+            yield pool
+    finally:
+        sys.setswitchinterval(interval)
+        cv2.setNumThreads(threads)

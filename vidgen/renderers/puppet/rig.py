@@ -1,0 +1,119 @@
+"""Everything about one speaker that is worked out once, and the fields of one frame.
+
+Both ways of drawing, `loop` on the CPU and `cuda` on a device, start from these fields.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from vidgen.renderers.puppet import (
+    blendshapes,
+    eyes,
+    geometry,
+    head,
+    layer,
+    lighting,
+    lip_edges,
+    mouth,
+)
+from vidgen.renderers.puppet.blendshapes import Blendshapes
+from vidgen.renderers.puppet.eyes import EyePatch
+from vidgen.renderers.puppet.geometry import FaceGeometry
+from vidgen.renderers.puppet.grid import Array, Grid, scale_places
+from vidgen.renderers.puppet.head import HeadField
+from vidgen.renderers.puppet.layer import FINE, Layer
+from vidgen.renderers.puppet.lighting import Lighting
+from vidgen.renderers.puppet.mouth import Mouth
+from vidgen.work import Box, Cutout, Subject
+
+CALM: Final = 0.4  # of the brows' motion behind glasses: their frame must not bend
+CELL: Final = 0.018  # Hf: one node of the fields in so much of a face
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """One speaker, ready to move."""
+
+    size: tuple[int, int]  # width, height of the frame
+    face: FaceGeometry
+    light: Lighting
+    layer: Layer
+    grid: Grid  # over layer.box
+    nodes: Array  # (rows, columns, 2) the grid's nodes, frame pixels
+    head: HeadField
+    bases: Blendshapes  # over the face's part of the grid
+    rows: slice  # of that part
+    columns: slice
+    mouth: Mouth
+    eyes: tuple[EyePatch, ...]
+
+    def fields(self, weights: Array, turns: Array) -> "Fields":
+        """Where everything comes from in the frame with these weights (9,) and turns (6,)."""
+        upper, lower = self.bases.fields(weights)
+        turned = self.nodes + self.head.field(turns)
+        whole = turned.copy()
+        near = (self.rows, self.columns)
+        at = scale_places(turned[near], self.nodes[near][0, 0], 1 / self.grid.pitch)
+        whole[near] += blendshapes.sample_field(self.bases.merge(upper, lower), at)
+        return Fields(upper, lower, turned, whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The fields of one frame."""
+
+    upper: Array  # the face's part of the grid: displacement to the source, upper layer
+    lower: Array
+    turned: Array  # (rows, columns, 2): where each node was before the head moved, frame pixels
+    whole: Array  # the same before head and face moved
+
+
+def into(field: Array, box: Box) -> Array:
+    """Frame pixels (…, 2) as pixels of a picture of `box` at FINE times the resolution."""
+    return scale_places(field, box[:2], FINE)
+
+
+def build(subject: Subject, cutout: Cutout) -> Rig:
+    """Prepare `subject`."""
+    face = lip_edges.snap_lips(subject.frame, geometry.measure(subject.landmarks))
+    light = lighting.measure(subject.frame, face)
+    pitch = max(2, round(CELL * face.height))
+    size = subject.frame.shape[1], subject.frame.shape[0]
+    shown = layer.build(subject, cutout, face, pitch, head.reach(face, size))
+    grid = Grid.over(shown.box, pitch)
+    alpha = np.zeros(size[::-1], np.uint8)
+    layer.crop(alpha, shown.box)[:] = shown.fine[::FINE, ::FINE, 3]
+    part, rows, columns = grid.part(_around(face, subject.frame.shape))
+    return Rig(
+        size=size,
+        face=face,
+        light=light,
+        layer=shown,
+        grid=grid,
+        nodes=np.stack(grid.nodes(), -1),
+        head=head.build(face, grid),
+        bases=blendshapes.build(face, part, CALM if light.glasses else 1.0),
+        rows=rows,
+        columns=columns,
+        mouth=mouth.build(subject.frame, face, light, alpha),
+        eyes=eyes.build(subject.frame, face, light),
+    )
+
+
+def _around(face: FaceGeometry, shape: tuple[int, ...]) -> Box:
+    """All that the mouth and the brows move, with room for the head's own motion."""
+    h = face.height
+    x, y = face.outline.T
+    bottom = face.axes.xy(
+        np.array([-0.4, 0.4], np.float32) * h, np.array([face.chin + 0.34 * h] * 2, np.float32)
+    )
+    xs, ys = np.append(x, bottom[0]), np.append(y, bottom[1])
+    margin = 0.16 * h
+    return (
+        max(0, int(xs.min() - margin)),
+        max(0, int(ys.min() - margin)),
+        min(shape[1], int(xs.max() + margin)),
+        min(shape[0], int(ys.max() + margin)),
+    )

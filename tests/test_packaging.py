@@ -1,4 +1,4 @@
-"""What is built of the project works without it: a wheel, and an sdist that makes the same wheel."""
+"""What is built of the project works without it: a wheel, and an sdist that makes the same."""
 
 import os
 import subprocess
@@ -47,7 +47,7 @@ def vidgen(binaries: Path, folder: Path, *arguments: str) -> str:
     left_out = ("PYTHONPATH", "VIDGEN_HOME")
     environ = {name: value for name, value in os.environ.items() if name not in left_out}
     done = subprocess.run(
-        [binaries / "vidgen", *arguments],
+        [str(binaries / "vidgen"), *arguments],
         cwd=folder,
         env=environ | {"VIDGEN_HOME": str(folder / "home"), "COLUMNS": "100"},
         capture_output=True,
@@ -60,7 +60,7 @@ def vidgen(binaries: Path, folder: Path, *arguments: str) -> str:
 
 def test_the_wheel_works_without_the_repository(wheel: Path, tmp_path: Path) -> None:
     binaries = environment(tmp_path / "venv", wheel)
-    python = [binaries / "python", "-I", "-c", "import vidgen; print(vidgen.__file__)"]
+    python = [str(binaries / "python"), "-I", "-c", "import vidgen; print(vidgen.__file__)"]
     where = subprocess.run(python, capture_output=True, text=True, check=True).stdout
     assert Path(where).is_relative_to(tmp_path)
     assert "serve-progress" in vidgen(binaries, tmp_path, "--help")

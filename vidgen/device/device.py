@@ -1,7 +1,7 @@
 """The machine: which device computes, and whether a GPU stands idle.
 
 Imports torch only when somebody asks for more than the CPU. One run at a time on a device is
-`queue`'s business, memory `memory`'s, and loading ahead `ahead`'s; their names are offered here.
+`queue`'s business, memory `memory`'s, and loading ahead `prefetch`'s.
 """
 
 import os
@@ -12,42 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from vidgen.device.memory import (
-    MemoryPeak,
-    device_errors,
-    first_that_fits,
-    free,
-    is_out_of_memory,
-    is_short,
-    measure_peak,
-    out_of_memory,
-)
-from vidgen.device.prefetch import Network, prefetch, release_if_short
-from vidgen.device.queue import device_slot
 from vidgen.errors import DeviceError, InputError, SetupError
-
-__all__ = [
-    "GPU_EXTRA",
-    "MemoryPeak",
-    "Network",
-    "cpu_name",
-    "device_errors",
-    "device_name",
-    "device_slot",
-    "first_that_fits",
-    "free",
-    "gpu_present",
-    "has_gpu_extra",
-    "has_package",
-    "is_out_of_memory",
-    "is_short",
-    "measure_peak",
-    "out_of_memory",
-    "prefetch",
-    "release_if_short",
-    "resolve_device",
-    "usable_cores",
-]
 
 GPU_EXTRA: Final = 'pip install "vidgen[gpu]"'
 

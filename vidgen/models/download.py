@@ -16,9 +16,7 @@ from vidgen.errors import SetupError
 from vidgen.files import size_of
 from vidgen.models import catalog, http, huggingface, wheels
 from vidgen.models.catalog import Catalog, Model, OnProgress
-from vidgen.models.files import check_room, disk_of, install, part_file
-
-__all__ = ["PullResult", "check_space", "ensure", "install", "pull"]
+from vidgen.models.files import check_room, disk_of, part_file
 
 LOOK_SECONDS: Final = 0.2  # how often another process's download is looked at
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.quality.correlation import LoudnessEnvelope, best_lag, correlate, correlation, envelope
+from vidgen.quality.correlation import LoudnessEnvelope, best_lag, envelope
 from vidgen.quality.tracking import Tracking, blinks, hear, track
 
 LEAST_FRAMES: Final = 45  # with a face, or nothing is said about the film
@@ -24,20 +24,6 @@ ENOUGH: Final = 100  # frames; in fewer chance alone misleads once in 70, so onl
 CLEAR: Final = 0.35  # better by this much elsewhere is told
 MOST_LAG: Final = 0.060  # seconds
 ROOM: Final = 0.3  # seconds of sound on both sides of a window, for the lags
-
-__all__ = [
-    "LoudnessEnvelope",
-    "Quality",
-    "Tracking",
-    "blinks",
-    "correlate",
-    "correlation",
-    "envelope",
-    "hear",
-    "judge",
-    "judge_windows",
-    "track",
-]
 
 
 @dataclass(frozen=True, slots=True)

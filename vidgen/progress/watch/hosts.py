@@ -13,9 +13,7 @@ from typing import Any, Final
 
 from vidgen.errors import VidgenError
 from vidgen.events import Envelope
-from vidgen.progress.watch.client import Link, OnLink, RunClient
-
-__all__ = ["HostEvent", "Link", "RunClient", "exit_code", "watch"]
+from vidgen.progress.watch.client import OnLink, RunClient
 
 SAME_SECONDS: Final = 0.5  # an identical snapshot within this is shown once
 _ENDS: Final = frozenset({"complete", "error", "cancelled", "interrupted", "deleted"})

@@ -4,6 +4,7 @@ import pytest
 
 from vidgen.device import device
 from vidgen.doctor import Finding, run_doctor
+from vidgen.installation import install_command
 from vidgen.models import catalog
 from vidgen.paths import Home
 
@@ -19,7 +20,7 @@ def test_half_an_extra_is_told(home: Home, monkeypatch: pytest.MonkeyPatch, miss
     told = findings(home)["gpu extra"]
     if missing:
         assert told.verdict == "note"
-        assert told.advice == 'Install all of it: pip install "vidgen[gpu]"'
+        assert told.advice == f"Install all of it: {install_command('gpu')}"
     else:
         assert (told.verdict, told.advice) == ("ok", "")
 

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from vidgen import __version__, paths
 from vidgen.device import device
 from vidgen.errors import VidgenError
+from vidgen.installation import install_command
 from vidgen.models import catalog, select
 from vidgen.paths import Home
 
@@ -47,7 +48,7 @@ def _device() -> Iterator[Finding]:
     if not device.has_gpu_extra():
         if device.gpu_present():
             text = "there is an NVIDIA GPU, but the GPU extra is not installed"
-            yield Finding("device", "note", text, f"Install it: {device.GPU_EXTRA}")
+            yield Finding("device", "note", text, f"Install it: {install_command('gpu')}")
         else:
             yield Finding("device", "ok", "the CPU (no GPU found, GPU extra not installed)")
         return
@@ -64,7 +65,7 @@ def _extra() -> Finding:
     text = ", ".join(map(_package_version, GPU_PACKAGES))
     if all(map(device.has_package, GPU_PACKAGES)):
         return Finding("gpu extra", "ok", text)
-    return Finding("gpu extra", "note", text, f"Install all of it: {device.GPU_EXTRA}")
+    return Finding("gpu extra", "note", text, f"Install all of it: {install_command('gpu')}")
 
 
 def _package_version(package: str) -> str:

@@ -15,6 +15,7 @@ import pytest
 from vidgen.device import device, memory, prefetch, queue
 from vidgen.device import memory as memory_module
 from vidgen.errors import DeviceError, InputError, SetupError
+from vidgen.installation import install_command
 from vidgen.paths import Home
 
 # A run in a process of its own: says what it hears, holds the device until its input ends.
@@ -92,7 +93,7 @@ def test_without_the_extra_the_pip_line_is_told(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(SetupError) as told:
         device.resolve_device("cuda")
     assert told.value.code == "device.no_extra"
-    assert 'pip install "vidgen[gpu]"' in told.value.hint
+    assert install_command("gpu") in told.value.hint
     assert device.resolve_device("auto") == "cpu"
 
 

@@ -19,6 +19,7 @@ import pytest
 from tests.support.mirror import Mirror, serving
 from vidgen.errors import SetupError
 from vidgen.files import sha256_of
+from vidgen.installation import install_command
 from vidgen.models import catalog, download, files, http, huggingface
 from vidgen.models.catalog import Catalog, Model
 from vidgen.models.http import HttpTiming
@@ -436,7 +437,7 @@ def test_without_the_extra_nothing_is_fetched_at_all(
     hub_row = replace(model, name="other", source=f"hf:owner/name@{REVISION}/other")
     error = refusal_of_all(Catalog(home), [model, hub_row])
     assert error.code == "models.fetch_no_extra"
-    assert error.hint == 'Install it: pip install "vidgen[gpu]"'
+    assert error.hint == f"Install it: {install_command('gpu')}"
     assert mirror.asked == []
 
 

@@ -8,6 +8,7 @@ import pytest
 from vidgen.device import device
 from vidgen.errors import SetupError
 from vidgen.events import Event, Log
+from vidgen.installation import install_command
 from vidgen.models import catalog, select
 from vidgen.models.catalog import Catalog
 from vidgen.models.select import MUSETALK, ModelChoice
@@ -76,12 +77,12 @@ def test_without_the_extra_the_command_has_the_pip_line(machine: Machine) -> Non
     assert machine.chooses() == ModelChoice("cpu")
     (log,) = machine.heard
     assert isinstance(log, Log)
-    assert log.metadata["command"] == 'pip install "vidgen[gpu]" && vidgen models pull full'
+    assert log.metadata["command"] == f"{install_command('gpu')} && vidgen models pull full"
     for wish in ({"models": "full"}, {"renderer": "musetalk"}):
         with pytest.raises(SetupError) as told:
             machine.chooses(**wish)
         assert told.value.code == "models.no_extra"
-        assert 'pip install "vidgen[gpu]"' in told.value.hint
+        assert install_command("gpu") in told.value.hint
 
 
 @pytest.mark.parametrize(

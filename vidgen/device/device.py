@@ -10,11 +10,10 @@ import sys
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from vidgen.errors import DeviceError, InputError, SetupError
-
-GPU_EXTRA: Final = 'pip install "vidgen[gpu]"'
+from vidgen.installation import install_command
 
 
 def has_gpu_extra() -> bool:
@@ -57,7 +56,7 @@ def resolve_device(wanted: str) -> str:
             hint="Install it: {command}",
             code="device.no_extra",
             device=wanted,
-            command=GPU_EXTRA,
+            command=install_command("gpu"),
         )
     return _check(kind, int(number or 0))
 

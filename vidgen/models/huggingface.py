@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from filelock import FileLock
 
-from vidgen.device.device import GPU_EXTRA
 from vidgen.errors import SetupError
 from vidgen.files import size_of
+from vidgen.installation import install_command
 from vidgen.models import http
 from vidgen.models.catalog import Catalog, Model, OnProgress
 from vidgen.models.files import download_error, http_refusal, install, part_file
@@ -51,7 +51,7 @@ def demand_library(model: Model) -> None:
             hint="Install it: {command}",
             code="models.fetch_no_extra",
             name=model.name,
-            command=GPU_EXTRA,
+            command=install_command("gpu"),
         )
 
 

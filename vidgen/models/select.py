@@ -7,6 +7,7 @@ from typing import Any, Final
 from vidgen.device import device
 from vidgen.errors import SetupError
 from vidgen.events import Emit, Log
+from vidgen.installation import install_command
 from vidgen.models import catalog
 from vidgen.models.catalog import Catalog
 from vidgen.settings import Options
@@ -62,7 +63,7 @@ def select_models(shelf: Catalog, options: Options, emit: Emit) -> ModelChoice:
     Raises SetupError when something that was asked for by name is missing.
     """
     if device.gpu_present() and not device.has_gpu_extra():
-        emit(Log("INFO", "device.idle_gpu", {"command": device.GPU_EXTRA}))
+        emit(Log("INFO", "device.idle_gpu", {"command": install_command("gpu")}))
     where = device.resolve_device(options.device)
     talker = "musetalk" if options.renderer == "musetalk" else ""
     if options.renderer == "auto" and options.models != "embedded" and where != "cpu":
@@ -118,7 +119,7 @@ def _renderer(options: Options, talker: str, found: _UsableModels) -> str:
 
 def _better() -> str:
     pull = "vidgen models pull full"
-    return pull if device.has_gpu_extra() else f"{device.GPU_EXTRA} && {pull}"
+    return pull if device.has_gpu_extra() else f"{install_command('gpu')} && {pull}"
 
 
 def _tell_of_wrong_ones(shelf: Catalog, talker: str, emit: Emit) -> None:
@@ -135,7 +136,7 @@ def _demand(there: Mapping[str, bool]) -> None:
             "The full models need the GPU extra, which is not installed.",
             hint="Install it: {command}",
             code="models.no_extra",
-            command=device.GPU_EXTRA,
+            command=install_command("gpu"),
         )
     missing = [name for name, is_there in there.items() if not is_there]
     if missing:

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.device.device import GPU_EXTRA, has_package, usable_cores
+from vidgen.device.device import has_package, usable_cores
 from vidgen.device.memory import first_that_fits, free, is_out_of_memory
 from vidgen.errors import SetupError
 from vidgen.events import Emit, Log
+from vidgen.installation import install_command
 from vidgen.work import Box, Floats, Pixels
 
 SIDE: Final = 1024  # pixels, both sides, of the picture that the network was trained on
@@ -184,7 +185,7 @@ def load_network(weights: Path, params: Mapping[str, Any]) -> Any:
             "Cutting out with BiRefNet needs the GPU extra, which is not installed.",
             hint="Install it: {command}",
             code="matte.no_extra",
-            command=GPU_EXTRA,
+            command=install_command("gpu"),
         )
     from nobg.birefnet.modeling_birefnet import BiRefNet as Network
     from nobg.birefnet.modeling_birefnet import BiRefNetConfig

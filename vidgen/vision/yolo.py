@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from vidgen.device.device import GPU_EXTRA, has_package, usable_cores
+from vidgen.device.device import has_package, usable_cores
 from vidgen.device.memory import free
 from vidgen.errors import SetupError
+from vidgen.installation import install_command
 from vidgen.work import Box, Pixels
 
 PERSON: Final = 0  # COCO's class
@@ -145,7 +146,7 @@ def _library(settings: Path) -> Any:
             "Finding people with YOLO needs the GPU extra, which is not installed.",
             hint="Install it: {command}",
             code="detect.no_extra",
-            command=GPU_EXTRA,
+            command=install_command("gpu"),
         )
     settings.mkdir(parents=True, exist_ok=True)
     os.environ.update(SWITCHES, YOLO_CONFIG_DIR=str(settings))

@@ -12,6 +12,7 @@ import pytest
 
 from vidgen.errors import InputError, SetupError
 from vidgen.events import LOCAL_PLAN, Envelope
+from vidgen.installation import install_command
 from vidgen.messages import say
 from vidgen.paths import Home
 from vidgen.progress.history import stats
@@ -442,7 +443,7 @@ def test_without_matplotlib_the_command_that_installs_it_is_told(
     with pytest.raises(SetupError) as caught:
         report.show_stats(home, plot=tmp_path / "stats.png")
     assert caught.value.code == "stats.plot_missing"
-    assert 'pip install "vidgen[plot]"' in caught.value.hint
+    assert install_command("plot") in caught.value.hint
     assert not (tmp_path / "stats.png").exists()
 
 

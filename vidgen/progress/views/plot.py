@@ -8,6 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from vidgen.errors import InputError, SetupError
+from vidgen.installation import install_command
 from vidgen.progress.forecast.accuracy import MOMENTS
 from vidgen.progress.history.stats import Stats
 from vidgen.progress.views.text import percent, stage_name
@@ -59,8 +60,9 @@ def figure(stats: Stats) -> "Figure":
     except ImportError as error:
         raise SetupError(
             "A picture of the statistics needs matplotlib, which is not installed.",
-            hint='Install it: pip install "vidgen[plot]"',
+            hint="Install it: {command}",
             code="stats.plot_missing",
+            command=install_command("plot"),
         ) from error
     made = Figure(figsize=SIZE, layout="constrained")  # without pyplot: no window, no global state
     made.suptitle(f"vidgen   {_head(stats)}", x=0.01, ha="left", color=INK)

@@ -15,10 +15,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.device.device import GPU_EXTRA, has_package
+from vidgen.device.device import has_package
 from vidgen.device.memory import free
 from vidgen.errors import SetupError
 from vidgen.events import Emit, Log
+from vidgen.installation import install_command
 from vidgen.work import Floats, Pixels
 
 PACKAGES: Final = ("torch", "diffusers", "transformers", "safetensors")
@@ -169,7 +170,7 @@ def _demand_packages() -> None:
             "The renderer musetalk needs the GPU extra, which is not installed.",
             hint="Install it: {command}. Or use --renderer puppet.",
             code="render.no_extra",
-            command=GPU_EXTRA,
+            command=install_command("gpu"),
         )
 
 

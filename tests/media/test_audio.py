@@ -71,13 +71,13 @@ def test_every_format_gives_the_same_voice_at_the_same_time(
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 96000])
-def test_the_rate_is_kept_and_stereo_becomes_the_mean(tmp_path: Path, rate: int) -> None:
+def test_the_rate_is_kept_and_stereo_becomes_its_louder_channel(tmp_path: Path, rate: int) -> None:
     said = tone(1.0, rate).samples
     file = wav(tmp_path / "v.wav", np.stack([said, said * 0.5], 1), rate)
     heard = load_speech(file, max_seconds=60, text="hello")
     assert (heard.rate, heard.text) == (rate, "hello")
     assert heard.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
-    np.testing.assert_allclose(heard.samples, said * 0.75, atol=1e-6)
+    np.testing.assert_array_equal(heard.samples, said)
 
 
 def test_16_bit_samples_are_exact(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_what_is_not_a_voice_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("these are words, not sound\n" * 50)
     (tmp_path / "empty.wav").touch()
     locked = wav(tmp_path / "silent.wav", np.zeros(16000, np.float32))
-    hum = wav(tmp_path / "faint.wav", tone(1.0).samples * 1e-3)
+    hum = wav(tmp_path / "faint.wav", np.sin(np.arange(16000) * 0.1) * 1e-3)
     offset = wav(tmp_path / "offset.wav", np.full(16000, 0.4, np.float32))
     nan = wav(tmp_path / "nan.wav", np.full(16000, np.nan, np.float32))
     blip = wav(tmp_path / "blip.wav", tone(0.25).samples)

@@ -1,8 +1,10 @@
-"""Read a voice out of any sound or video file, at any rate, and say what is wrong with it."""
+"""Read a voice out of any sound or video file, and say what is wrong with it.
+
+Judges what `decoder` and `mixdown` give; changes to the voice are `stages.prosody`'s.
+"""
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,38 +12,38 @@ import numpy as np
 
 from vidgen.errors import InputError
 from vidgen.events import Emit, Log
+from vidgen.media.decoder import Damage, blocks, open_sound, sound_track, stated_seconds
+from vidgen.media.levels import decibels, is_silent, window_levels
+from vidgen.media.loudness import limited
+from vidgen.media.mixdown import Survey, choose_track, mix_weights
 from vidgen.work import Floats, Speech
 
 LEAST_SECONDS: Final = 0.3
-SILENCE: Final = 10 ** (-60 / 20)  # RMS of the loudest 50 ms, full scale 1
-_WINDOW_SECONDS: Final = 0.05
-
-
-# Formats whose stated length can be trusted to tell that the end is missing. Not mp3, aac, amr:
-# there the length is often guessed from the bit rate.
-_KNOW_THEIR_LENGTH: Final = frozenset({"wav", "w64", "aiff", "flac", "mov", "mp4", "m4a"})
+QUIET: Final = -45.0  # dB RMS of the loudest 50 ms: a film that is hardly heard
+_SAID_LOSS: Final = 0.01  # seconds; less is rounding of a clock
 
 
 def load_speech(
     path: Path, *, max_seconds: float, text: str = "", emit: Emit | None = None
 ) -> Speech:
-    """The first sound track of `path`, mixed to mono, at its own rate.
+    """The voice in `path`: its track and channels chosen, mono, at its own rate and level.
 
-    Reads whatever FFmpeg reads, a video too. `emit` hears what is odd but usable (clipping, a
-    missing end, …). Decoding stops at `max_seconds`, so memory is bounded. Raises InputError for
-    what cannot be used, each reason with its own code.
+    Reads whatever FFmpeg reads, a video too, on the file's own clock: pauses and damaged packets
+    are silence. `emit` hears what is odd but usable (clipping, a missing end, …). Decoding stops
+    at `max_seconds`, so memory is bounded. Raises InputError for what cannot be used, each reason
+    with its own code.
     """
     _check_file(path)
     recording = _record(path, max_seconds)
     if _breaks_off(path):
-        recording.broken = recording.broken or "shorter than its header says"
+        recording.damage.broken = recording.damage.broken or "shorter than its header says"
     seconds = len(recording.samples) / recording.rate
     if seconds > max_seconds:
         raise _too_long(path, max_seconds)
-    if seconds < LEAST_SECONDS:
-        raise _too_short(path, seconds, recording.broken)
+    if seconds - recording.damage.lost < LEAST_SECONDS:
+        raise _too_short(path, max(0.0, seconds - recording.damage.lost), recording.damage)
     samples, notices = _repair(recording, path)
-    if _loudest(samples, recording.rate) < SILENCE:
+    if is_silent(decibels(window_levels(samples, recording.rate))):
         raise InputError(
             "The voice {name} is silent.",
             hint="Check that the right track was recorded and that the microphone was on.",
@@ -65,17 +67,21 @@ def flaws(speech: Speech) -> tuple[Log, ...]:
         found.append(Log("INFO", "voice.telephone", {"rate": speech.rate}))
     if _ends_abruptly(speech):
         found.append(Log("INFO", "voice.cut_off"))
+    loudest = float(decibels(window_levels(speech.samples, speech.rate)).max(initial=-120.0))
+    if loudest < QUIET:
+        found.append(Log("WARNING", "voice.quiet", {"level": round(loudest)}))
     return tuple(found)
 
 
 @dataclass(slots=True)
 class _Recording:
-    """What decoding gave: mono samples, and whether the file broke off."""
+    """What decoding gave: mono samples, and what is wrong with them."""
 
     samples: Floats
     rate: int
-    broken: str = ""  # why decoding ended early
+    damage: Damage
     stated_seconds: float = 0.0  # the length the file claims, 0 when it does not say
+    notices: list[Log] = field(default_factory=list)
 
 
 def _check_file(path: Path) -> None:
@@ -123,107 +129,91 @@ def _breaks_off(path: Path) -> bool:
 
 
 def _record(path: Path, max_seconds: float) -> _Recording:
-    """Decode to mono; take the first channel alone where mixing cancels the voice out."""
-    mixed = _decode_audio(path, max_seconds, first_channel=False)
-    if len(mixed.samples) and _loudest(_finite(mixed.samples), mixed.rate) < SILENCE:
-        alone = _decode_audio(path, max_seconds, first_channel=True)
-        return alone if _loudest(_finite(alone.samples), alone.rate) >= SILENCE else mixed
-    return mixed
-
-
-def _decode_audio(path: Path, max_seconds: float, *, first_channel: bool) -> _Recording:
-    import av
-
-    try:
-        container = av.open(str(path), metadata_errors="ignore")
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise InputError(
-            "The voice {name} is not a sound file that can be read.",
-            hint="Use a wav, mp3, m4a, flac, ogg, opus or video file; convert others first.",
-            code="voice.not_sound",
-            name=path.name,
-        ) from error
-    with container:
-        if not container.streams.audio:
-            raise InputError(
-                "The file {name} has no sound track.",
-                hint="Choose a file with a voice in it.",
-                code="voice.no_track",
-                name=path.name,
-            )
-        return _decode_track(container, max_seconds, first_channel=first_channel)
-
-
-def _decode_track(container: Any, max_seconds: float, *, first_channel: bool) -> _Recording:
-    import av
-
-    stream = container.streams.audio[0]
-    stated = 0.0
-    if stream.duration and _KNOW_THEIR_LENGTH & set(container.format.name.split(",")):
-        stated = float(stream.duration * stream.time_base)
-    pcm = bytearray()  # grows in place; a list of blocks to be joined would need twice the memory
-    recording = _Recording(np.zeros(0, np.float32), stream.rate or 1, stated_seconds=stated)
-    try:
-        for samples, rate in _blocks(container, stream, first_channel=first_channel):
-            recording.rate = rate
-            pcm += samples.tobytes()
-            if len(pcm) / 4 > max_seconds * rate:
-                break
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        recording.broken = str(error)
-    recording.samples = np.frombuffer(pcm, np.float32)[: _sound_end(recording, len(pcm) // 4)]
+    """The voice's own track and channels, mixed to mono."""
+    with open_sound(path) as container:
+        asides, defaults = [], []
+        for stream in container.streams.audio:
+            defaults.append(bool(stream.disposition & _flags("default")))
+            asides.append(bool(stream.disposition & _flags("comment", "visual_impaired")))
+    number, notices = 0, []
+    if len(defaults) > 1:
+        surveys = [_survey(path, n, max_seconds) for n in range(len(defaults))]
+        number = choose_track(surveys, defaults, asides)
+        notices.append(Log("INFO", "voice.track", {"number": number + 1, "count": len(defaults)}))
+    recording = _mixed(path, number, max_seconds)
+    recording.notices = notices
     return recording
 
 
-def _sound_end(recording: _Recording, count: int) -> int:
-    """Where the sound ends: AAC fills its last packet, and only the file knows how far."""
-    stated = round(recording.stated_seconds * recording.rate)
-    return stated if 0 < count - stated <= 4096 and stated else count
-
-
-def _blocks(container: Any, stream: Any, *, first_channel: bool) -> Iterator[tuple[Floats, int]]:
-    """Mono blocks (n,) with their rate, which is that of the first frame throughout.
-
-    FFmpeg's decoders cut what encoders put before and behind the sound (priming, padding).
-    """
+def _flags(*names: str) -> Any:
     import av
 
-    layout = None if first_channel else "mono"
-    resampler: Any = None
-    shape, rate = None, 0
-    for frame in container.decode(stream):
-        if not frame.samples:
-            continue
-        rate = rate or frame.sample_rate
-        if shape != (frame.format.name, frame.layout.name, frame.sample_rate):
-            # Some streams change their form on the way (joined radio recordings do).
-            shape = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if resampler is not None:
-                yield from _mono(resampler.resample(None), rate)
-            # Without a largest sum of 1 two equal float channels would come out 3 dB too loud.
-            resampler = av.AudioResampler(
-                format="fltp", layout=layout, rate=rate, options={"rematrix_maxval": "1.0"}
-            )
-        frame.pts = None  # gaps in the clock are not filled: the voice is what was decoded
-        yield from _mono(resampler.resample(frame), rate)
-    if resampler is not None:
-        yield from _mono(resampler.resample(None), rate)
+    kinds = av.stream.Disposition
+    flags = kinds(0)
+    for name in names:
+        flags |= kinds[name]
+    return flags
 
 
-def _mono(frames: list[Any], rate: int) -> Iterator[tuple[Floats, int]]:
-    for frame in frames:
-        yield np.asarray(frame.to_ndarray()[0], np.float32), rate
+def _survey(path: Path, number: int, max_seconds: float) -> Survey:
+    """What each channel of a track does. A track that cannot be decoded does nothing."""
+    survey, seconds = Survey(), 0.0
+    with open_sound(path) as container:
+        stream = sound_track(container, number, path)
+        for block, rate in blocks(container, stream, Damage()):
+            survey.add(block, rate)
+            seconds += block.shape[1] / rate
+            if seconds > max_seconds:
+                break
+        survey.names = tuple(channel.name for channel in stream.codec_context.layout.channels)
+    return survey
+
+
+def _mixed(path: Path, number: int, max_seconds: float) -> _Recording:
+    pcm = bytearray()  # grows in place; a list of blocks to be joined would need twice the memory
+    weights: Floats | None = None
+    damage, rate = Damage(), 1
+    with open_sound(path) as container:
+        stream = sound_track(container, number, path)
+        stated = stated_seconds(container, stream)
+        for block, rate in blocks(container, stream, damage):
+            if weights is None:
+                weights = _weights(path, number, max_seconds, len(block))
+            pcm += (block[0] if len(block) == 1 else weights @ block).tobytes()
+            if len(pcm) / 4 > max_seconds * rate:
+                break
+    count = _stated_end(round(stated * rate), len(pcm) // 4)
+    samples = np.frombuffer(pcm, np.float32)[:count]
+    if weights is not None and np.count_nonzero(weights) > 1:
+        samples = limited(_finite(samples), rate)
+    return _Recording(samples, rate, damage, stated)
+
+
+def _weights(path: Path, number: int, max_seconds: float, channels: int) -> Floats:
+    if channels == 1:
+        return np.ones(1, np.float32)
+    return mix_weights(_survey(path, number, max_seconds))
+
+
+def _stated_end(stated: int, count: int) -> int:
+    """Where the sound ends: AAC fills its last packet, and only the file knows how far."""
+    return stated if 0 < count - stated <= 4096 and stated else count
 
 
 def _repair(recording: _Recording, path: Path) -> tuple[Floats, list[Log]]:
     """The samples finite and in -1..1, and what had to be done for it."""
-    samples, notices = recording.samples, []
-    seconds = len(samples) / recording.rate
+    samples, notices = recording.samples, list(recording.notices)
+    seconds, damage = len(samples) / recording.rate, recording.damage
     missing = recording.stated_seconds - seconds
-    if recording.broken or missing > max(0.25, 0.02 * recording.stated_seconds):
+    if damage.broken or missing > max(0.25, 0.02 * recording.stated_seconds):
         notices.append(
             Log("WARNING", "voice.truncated", {"name": path.name, "seconds": round(seconds, 2)})
         )
+    if damage.lost > _SAID_LOSS:
+        values = {"name": path.name, "seconds": round(damage.lost, 2)}
+        notices.append(Log("WARNING", "voice.lost", values))
+    if damage.paused > _SAID_LOSS:
+        notices.append(Log("INFO", "voice.paused", {"seconds": round(damage.paused, 2)}))
     finite = _finite(samples)
     if finite is not samples:
         notices.append(Log("WARNING", "voice.not_finite", {"name": path.name}))
@@ -248,21 +238,6 @@ def _peak(samples: Floats) -> float:
     return max(float(samples.max()), -float(samples.min())) if len(samples) else 0.0
 
 
-def _levels(samples: Floats, rate: int) -> Floats:
-    """RMS of each whole window of 50 ms, the mean taken out (a recorder's DC is no voice)."""
-    width = max(1, int(rate * _WINDOW_SECONDS))
-    windows = samples[: len(samples) // width * width].reshape(-1, width)
-    mean = windows.mean(1)
-    power = np.einsum("ij,ij->i", windows, windows) / np.float32(width) - mean * mean
-    levels: Floats = np.sqrt(np.maximum(power, 0))
-    return levels
-
-
-def _loudest(samples: Floats, rate: int) -> float:
-    levels = _levels(samples, rate)
-    return float(levels.max()) if len(levels) else 0.0
-
-
 def _clipping_share(samples: Floats) -> float:
     """The share of samples in runs of three or more at one same extreme value."""
     peak = _peak(samples)
@@ -275,7 +250,7 @@ def _clipping_share(samples: Floats) -> float:
 
 def _ends_abruptly(speech: Speech) -> bool:
     """Whether the last 50 ms are about as loud as speech is (within 12 dB of its loud parts)."""
-    levels = _levels(speech.samples[::-1], speech.rate)  # windows counted from the end
+    levels = window_levels(speech.samples[::-1], speech.rate)  # windows counted from the end
     return len(levels) > 4 and bool(levels[0] > 0.25 * np.percentile(levels, 95))
 
 
@@ -289,8 +264,8 @@ def _too_long(path: Path, max_seconds: float) -> InputError:
     )
 
 
-def _too_short(path: Path, seconds: float, broken: str) -> InputError:
-    if broken:
+def _too_short(path: Path, seconds: float, damage: Damage) -> InputError:
+    if damage.broken or damage.lost:
         return InputError(
             "The voice {name} is damaged: only {seconds:.2f} seconds can be read.",
             hint="Copy or record it again.",

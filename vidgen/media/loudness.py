@@ -34,10 +34,19 @@ def measure(samples: Floats, rate: int) -> Levels:
 
 def loudness(samples: Floats, rate: int) -> float:
     """Integrated loudness, LUFS; -inf for silence and for less than a gating block (0.4 s)."""
-    import pyloudnorm
-
     if len(samples) <= 0.4 * rate:
         return -inf
+    lufs = _integrated(samples, rate)
+    peak = float(np.abs(samples).max())
+    if isfinite(lufs) or not peak:
+        return lufs
+    # All of it is under the absolute gate of -70 LUFS, as a voice in a float file may be.
+    return _integrated(samples / np.float32(peak), rate) + _decibels(peak)
+
+
+def _integrated(samples: Floats, rate: int) -> float:
+    import pyloudnorm
+
     with np.errstate(divide="ignore", invalid="ignore"):
         lufs = float(pyloudnorm.Meter(rate).integrated_loudness(samples))
     return lufs if isfinite(lufs) else -inf

@@ -1,0 +1,129 @@
+"""Which track and channels are the voice, and that it keeps its own level."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.support.voices import RATE, level, steady, syllables, write_tracks
+from vidgen.events import Event, Log
+from vidgen.media.audio import load_speech
+from vidgen.media.loudness import loudness, to_loudness, true_peak
+from vidgen.work import Floats
+
+VOICE = syllables(3.0)
+OTHER = syllables(3.0, seed=4)
+QUIET = np.zeros_like(VOICE)
+
+
+def mixed(path: Path, *channels: Floats) -> Floats:
+    soundfile.write(path, np.stack(channels, 1), RATE, "FLOAT")
+    return load_speech(path, max_seconds=60).samples
+
+
+@pytest.mark.parametrize(
+    "channels",
+    [
+        (VOICE, QUIET),
+        (QUIET, VOICE),
+        (VOICE, -VOICE),
+        (VOICE, VOICE),
+        (VOICE, VOICE * 0.5),
+        (VOICE, steady(3.0) * 0.05),  # a hiss in the socket that nobody used
+        (VOICE, np.roll(VOICE, RATE // 200) * 0.9),  # a second microphone, 1.7 m further off
+        (VOICE, -0.7 * VOICE + 0.02 * steady(3.0)),
+        (QUIET, QUIET, VOICE, QUIET),
+    ],
+)
+def test_a_voice_is_as_loud_as_in_its_own_channel(
+    tmp_path: Path, channels: tuple[Floats, ...]
+) -> None:
+    heard = mixed(tmp_path / "v.wav", *channels)
+    assert level(heard) == pytest.approx(level(VOICE), abs=0.3)
+    assert np.corrcoef(heard, VOICE)[0, 1] > 0.99
+
+
+def test_a_hum_louder_than_the_voice_is_not_taken_for_it(tmp_path: Path) -> None:
+    heard = mixed(tmp_path / "v.wav", steady(3.0) * 4, VOICE)
+    np.testing.assert_array_equal(heard, VOICE)
+
+
+def test_both_voices_of_an_interview_are_heard_at_their_own_level(tmp_path: Path) -> None:
+    half = len(VOICE) // 2
+    left, right = VOICE.copy(), OTHER.copy()
+    left[half:], right[:half] = 0, 0
+    heard = mixed(tmp_path / "v.wav", left, right)
+    assert level(heard[:half]) == pytest.approx(level(left[:half]), abs=0.5)
+    assert level(heard[half:]) == pytest.approx(level(right[half:]), abs=0.5)
+
+
+def test_two_who_speak_at_once_stay_under_the_limit(tmp_path: Path) -> None:
+    loud = VOICE / np.abs(VOICE).max()
+    slower = syllables(3.0, seed=4, pause=0.3)
+    other = slower / np.abs(slower).max()
+    heard = mixed(tmp_path / "v.wav", loud, other)
+    assert true_peak(heard, RATE) <= 10 ** (-1 / 20) + 1e-3
+    assert np.corrcoef(heard, loud)[0, 1] > 0.4
+    assert np.corrcoef(heard, other)[0, 1] > 0.4
+
+
+@pytest.mark.parametrize("around", [0.0, 0.3, 2.0])
+def test_the_centre_of_a_film_is_its_speech(tmp_path: Path, around: float) -> None:
+    music = syllables(3.0, seed=7, pause=0.02) * np.float32(around)
+    channels = np.stack([music, music[::-1], VOICE, steady(3.0) * 3, music, music])
+    file = write_tracks(tmp_path / "v.mkv", [channels], "flac", layout="5.1")
+    heard = load_speech(file, max_seconds=60).samples
+    np.testing.assert_allclose(heard, VOICE, atol=1e-4)
+
+
+def chosen(path: Path) -> tuple[Floats, int]:
+    said: list[Event] = []
+    samples = load_speech(path, max_seconds=60, emit=said.append).samples
+    return samples, next(
+        e.metadata["number"] for e in said if isinstance(e, Log) and e.code == "voice.track"
+    )
+
+
+@pytest.mark.parametrize(
+    ("tracks", "default", "number"),
+    [
+        ((QUIET, VOICE), 1, 2),
+        ((QUIET, VOICE), 0, 2),  # the default one is silent
+        ((QUIET, VOICE), None, 2),
+        ((OTHER, VOICE), 1, 2),
+        ((VOICE, OTHER), 0, 1),
+        ((steady(3.0), VOICE), None, 2),
+        ((VOICE, steady(3.0), QUIET), None, 1),
+    ],
+)
+def test_the_track_that_speaks_is_taken(
+    tmp_path: Path, tracks: tuple[Floats, ...], default: int | None, number: int
+) -> None:
+    file = write_tracks(tmp_path / "v.mkv", tracks, default=default)
+    samples, taken = chosen(file)
+    assert taken == number
+    np.testing.assert_allclose(samples, tracks[number - 1], atol=1e-4)
+
+
+# Silence: one measure
+
+
+@pytest.mark.parametrize("decibels", [-40, -55, -65])
+def test_a_quiet_recording_is_a_voice_and_is_told_to_be_quiet(
+    tmp_path: Path, decibels: float
+) -> None:
+    quiet = (syllables(3.1) * 10 ** (decibels / 20)).astype(np.float32)
+    soundfile.write(tmp_path / "v.wav", quiet, RATE, "FLOAT")
+    said: list[Event] = []
+    np.testing.assert_array_equal(
+        load_speech(tmp_path / "v.wav", max_seconds=60, emit=said.append).samples, quiet
+    )
+    assert [event.code for event in said if isinstance(event, Log)] == ["voice.quiet"]
+
+
+@pytest.mark.parametrize("decibels", [-40, -55, -75])
+def test_a_quiet_voice_can_be_brought_up(decibels: float) -> None:
+    quiet = (VOICE * 10 ** (decibels / 20)).astype(np.float32)
+    louder = to_loudness(quiet, RATE, -20)
+    assert loudness(louder, RATE) == pytest.approx(-20, abs=0.6)

@@ -14,7 +14,7 @@ from vidgen.errors import InputError
 from vidgen.events import Emit, Log
 from vidgen.media.decoder import Damage, blocks, open_sound, sound_track, stated_seconds
 from vidgen.media.levels import decibels, is_silent, window_levels
-from vidgen.media.loudness import limited
+from vidgen.media.loudness import limit
 from vidgen.media.mixdown import Survey, choose_track, mix_weights
 from vidgen.work import Floats, Speech
 
@@ -185,7 +185,7 @@ def _mixed(path: Path, number: int, max_seconds: float) -> _Recording:
     count = _stated_end(round(stated * rate), len(pcm) // 4)
     samples = np.frombuffer(pcm, np.float32)[:count]
     if weights is not None and np.count_nonzero(weights) > 1:
-        samples = limited(_finite(samples), rate)
+        samples = limit(_finite(samples), rate)
     return _Recording(samples, rate, damage, stated)
 
 

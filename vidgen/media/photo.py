@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from vidgen.errors import InputError
+from vidgen.media.cicp import Cicp, find_cicp, to_srgb
 from vidgen.work import Photo, Pixels
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ FORMATS: Final = (
     "JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM", "TGA",
 )  # fmt: skip
 # What Pillow's decoders raise for a file that is cut off or damaged
-DAMAGE: Final = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, MemoryError)
+DAMAGE: Final = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, MemoryError, RuntimeError,
+)  # fmt: skip
 
 
 def open_photo(path: Path) -> Photo:
-    """The photo in `path`: turned by its EXIF note, alpha over white, 8 bits, sRGB.
+    """The photo in `path`: turned by its EXIF note, alpha over white, 8 bits, sRGB, no HDR.
 
     Its longer side is at most `LONGEST`. Raises InputError for what cannot be used: missing,
     a folder, not readable, not a photo, damaged, too small or too large.
@@ -50,7 +53,7 @@ def open_photo(path: Path) -> Photo:
                 path=str(path),
                 reason=str(error).rstrip("."),
             ) from error
-        rgb = _pixels(image)
+        rgb = _pixels(image, find_cicp(data))
     return Photo(path, rgb, hashlib.sha256(data).hexdigest())
 
 
@@ -94,17 +97,19 @@ def _open_image(path: Path, data: bytes) -> "Image.Image":
     except DAMAGE as error:
         raise InputError(
             "{path} is not a photo that can be opened.",
-            hint="Use a JPEG, PNG, WebP, AVIF or TIFF file; convert others (HEIC, raw) first.",
+            hint="Use a JPEG, PNG, HEIC, WebP, AVIF or TIFF file; convert others (raw) first.",
             code="photo.not_a_photo",
             path=str(path),
         ) from error
 
 
 def _formats() -> list[str]:
-    """Those of `FORMATS` that this Pillow has; HEIF only comes with a plug-in."""
+    """Those of `FORMATS` that this Pillow has; HEIF (HEIC, the iPhone's) comes by libheif."""
+    import pi_heif
     from PIL import Image
 
     Image.init()
+    pi_heif.register_heif_opener(thumbnails=False)
     return [name for name in FORMATS if name in Image.OPEN]
 
 
@@ -141,15 +146,23 @@ def _within(size: tuple[int, int], longest: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _pixels(image: "Image.Image") -> Pixels:
-    """(H, W, 3) of a decoded picture of any mode, upright and in sRGB."""
+def _pixels(image: "Image.Image", points: Cicp | None) -> Pixels:
+    """(H, W, 3) of a decoded picture of any mode, upright and in sRGB.
+
+    A profile says more than coding points do, but none that we can use says HDR.
+    """
     from PIL import Image, ImageOps
 
     profile = image.info.get("icc_profile")
+    if points is not None and not points.is_srgb and (points.is_hdr or not profile):
+        profile = None
+    else:
+        points = None
     image = _eight_bits(image)
     image = image.resize(_within(image.size, LONGEST), Image.Resampling.LANCZOS)
     image = _to_srgb(_over_white(ImageOps.exif_transpose(image)), profile)
-    return np.array(image, np.uint8)
+    rgb: Pixels = np.array(image, np.uint8)
+    return rgb if points is None else to_srgb(rgb, points)
 
 
 def _eight_bits(image: "Image.Image") -> "Image.Image":

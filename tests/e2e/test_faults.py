@@ -24,6 +24,9 @@ from tests.support.serving import (
     stream,
 )
 from vidgen.paths import Home
+from vidgen.progress.fanout.hub import Hub
+from vidgen.progress.fanout.inotify import Polling
+from vidgen.progress.serve.server import Timing
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
 
@@ -40,9 +43,11 @@ def test_a_huge_head_is_refused(home: Home) -> None:
         assert httpx.get(f"{server.url}/healthz").status_code == 200
 
 
-def test_a_head_that_never_ends_is_cut(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vidgen.progress.serve.protocols.HEAD_SECONDS", 0.3)
-    with served(home) as server, socket.create_connection(("127.0.0.1", server.port), 5) as peer:
+def test_a_head_that_never_ends_is_cut(home: Home) -> None:
+    with (
+        served(home, timing=Timing(head=0.3)) as server,
+        socket.create_connection(("127.0.0.1", server.port), 5) as peer,
+    ):
         peer.sendall(b"GET / HTTP/1.1\r\nHost: loc")
         with contextlib.suppress(ConnectionResetError):
             assert peer.recv(100) == b""
@@ -195,13 +200,9 @@ def test_no_more_than_one_reading_for_many_watchers(home: Home, run: Run) -> Non
         assert server.app.hub.events_read == 52
 
 
-def test_polling_serves_as_well_as_inotify(
-    home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from vidgen.progress.fanout.inotify import Polling
-
-    monkeypatch.setattr("vidgen.progress.fanout.hub.notifier", lambda _, loop: Polling(loop))
-    with served(home) as server, stream(sse(server, run)) as events:
+def test_polling_serves_as_well_as_inotify(home: Home, run: Run) -> None:
+    hub = Hub(home, notify=lambda _, loop: Polling(loop))
+    with served(home, hub=hub) as server, stream(sse(server, run)) as events:
         threading.Timer(0.2, run.write, ["log", "complete"]).start()
         assert events.seqs() == [1, 2]
 

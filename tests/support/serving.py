@@ -16,8 +16,10 @@ from typing import Any
 import httpx
 
 from vidgen.paths import Home, TaskFolder
+from vidgen.progress.fanout.hub import Hub
 from vidgen.progress.serve.app import App
-from vidgen.progress.serve.server import Server, bind
+from vidgen.progress.serve.jobs import Jobs
+from vidgen.progress.serve.server import USUAL, Server, Timing, bind
 from vidgen.progress.serve.settings import ServeSettings
 from vidgen.progress.store.lock import Lock
 from vidgen.progress.watch.sse import SseDecoder
@@ -90,13 +92,22 @@ class Served:
 
 @contextlib.contextmanager
 def served(
-    home: Home, *, tls: tuple[Path | None, Path | None] = (None, None), **rules: Any
+    home: Home,
+    *,
+    tls: tuple[Path | None, Path | None] = (None, None),
+    hub: Hub | None = None,
+    jobs: Jobs | None = None,
+    timing: Timing = USUAL,
+    **rules: Any,
 ) -> Iterator[Served]:
-    """A real uvicorn in a thread, on a free port of loopback. `tls`: a certificate, its key."""
+    """A real uvicorn in a thread, on a free port of loopback. `tls`: a certificate, its key.
+
+    `hub`, `jobs` and `timing` are other ones than a server makes itself, mostly more impatient.
+    """
     listener = bind("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    app = App(home, ServeSettings(port=port, **rules))
-    server = Server(app, *tls)
+    app = App(home, ServeSettings(port=port, **rules), hub, jobs)
+    server = Server(app, *tls, timing)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

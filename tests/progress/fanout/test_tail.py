@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from tests.support.serving import Run
 from vidgen.paths import Home, TaskFolder
-from vidgen.progress.fanout import tail as tail_module
 from vidgen.progress.fanout.inotify import Inotify, Notifier, Polling
 from vidgen.progress.fanout.tail import Change, Tail, epoch_of
 
@@ -115,10 +114,9 @@ def test_a_deleted_task_is_gone(run: Run) -> None:
     assert tail.poll() is Change.GONE
 
 
-def test_a_long_log_is_read_in_pieces(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tail_module, "READ_BYTES", 4096)
+def test_a_long_log_is_read_in_pieces(run: Run) -> None:
     run.write("log", count=100)
-    tail = Tail(run.folder)
+    tail = Tail(run.folder, 4096)
     readings = 1
     while tail.poll() is Change.MORE:
         readings += 1
@@ -126,12 +124,11 @@ def test_a_long_log_is_read_in_pieces(run: Run, monkeypatch: pytest.MonkeyPatch)
     assert readings > 4
 
 
-def test_a_line_without_an_end_is_passed_over(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tail_module, "READ_BYTES", 4096)
+def test_a_line_without_an_end_is_passed_over(run: Run) -> None:
     run.write("log")
     run.raw(b"x" * 10_000 + b"\n")
     run.write("log")
-    tail = Tail(run.folder)
+    tail = Tail(run.folder, 4096)
     while tail.poll() is Change.MORE:
         pass
     assert seqs(tail) == [1, 2]

@@ -332,17 +332,16 @@ def test_a_silent_stage_past_its_time_still_asks_for_a_little_more(clock: Clock)
     assert told.seconds == pytest.approx(1.0)
 
 
-def test_waiting_for_the_logs_is_limited(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_the_logs_is_limited(clock: Clock) -> None:
     import threading
 
-    monkeypatch.setattr("vidgen.progress.forecast.estimator.PATIENCE_SECONDS", 0.01)
     release = threading.Event()
 
     def slow() -> TimeModel:
         release.wait(10)
         return TimeModel([past()])
 
-    made = Estimator(slow, clock)
+    made = Estimator(slow, clock, patience_seconds=0.01)
     assert planned(made) == Eta(None, None, "learning")
     release.set()
     made.wait()

@@ -26,7 +26,8 @@ from tests.support.serving import (
     wait_until,
 )
 from vidgen.paths import Home
-from vidgen.progress.fanout import subscriber as watcher_module
+from vidgen.progress.fanout.hub import Hub
+from vidgen.progress.fanout.limits import Limits
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
 
@@ -201,11 +202,8 @@ def _one_byte_at_a_time(peer: socket.socket, stop: threading.Event) -> None:
             pass
 
 
-def test_a_reader_of_a_byte_at_a_time_is_cut_and_memory_stays(
-    home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watcher_module, "STALL_SECONDS", 0.5)
-    with served(home) as server:
+def test_a_reader_of_a_byte_at_a_time_is_cut_and_memory_stays(home: Home, run: Run) -> None:
+    with served(home, hub=Hub(home, Limits(stall_seconds=0.5))) as server:
         before = resident_mb(os.getpid())
         slow = socket.create_connection(("127.0.0.1", server.port))
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

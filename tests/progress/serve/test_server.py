@@ -15,7 +15,8 @@ import pytest
 
 from tests.support.serving import Run, raw, served, sse, stream, wait_until
 from vidgen.paths import Home
-from vidgen.progress.fanout import subscriber as watcher_module
+from vidgen.progress.fanout.hub import Hub
+from vidgen.progress.fanout.limits import Limits
 from vidgen.progress.fanout.tail import Tail
 from vidgen.progress.serve.sse import TaskStream
 
@@ -110,12 +111,10 @@ def test_a_cursor_of_another_log_gets_a_snapshot(home: Home, run: Run, cursor: s
     assert rest == [4]
 
 
-def test_a_replay_too_large_comes_as_a_snapshot(
-    home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watcher_module, "REPLAY_BYTES", 2000)
+def test_a_replay_too_large_comes_as_a_snapshot(home: Home, run: Run) -> None:
     run.write("log", count=50)
-    with served(home) as server, stream(sse(server, run)) as events:
+    hub = Hub(home, Limits(replay_bytes=2000))
+    with served(home, hub=hub) as server, stream(sse(server, run)) as events:
         assert types(events.take(1)) == ["reset"]
 
 
@@ -167,12 +166,10 @@ def test_a_task_deleted_while_something_else_is_said(run: Run) -> None:
     assert b'"event_type":"deleted"' in b"".join(said)
 
 
-def test_a_killed_run_is_told_and_a_resumed_one_goes_on(
-    home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vidgen.progress.fanout.hub.SILENT_SECONDS", 0.1)
+def test_a_killed_run_is_told_and_a_resumed_one_goes_on(home: Home, run: Run) -> None:
     run.write("stage_update")
-    with served(home) as server, stream(sse(server, run)) as events:
+    hub = Hub(home, Limits(silent_seconds=0.1))
+    with served(home, hub=hub) as server, stream(sse(server, run)) as events:
         events.take(1)
         run.end()
         _, told = events.take(1)[0]
@@ -199,12 +196,10 @@ def test_a_stream_waits_for_a_task_that_has_not_begun(home: Home, run: Run) -> N
         assert events.seqs() == [1, 2]
 
 
-def test_heartbeats_come_without_an_id(
-    home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vidgen.progress.fanout.hub.HEARTBEAT_SECONDS", 1)
+def test_heartbeats_come_without_an_id(home: Home, run: Run) -> None:
     run.write("stage_update")
-    with served(home) as server, stream(sse(server, run)) as events:
+    hub = Hub(home, Limits(heartbeat_seconds=1))
+    with served(home, hub=hub) as server, stream(sse(server, run)) as events:
         events.has_beats = True
         (first_id, _), (beat_id, beat) = events.take(2)
     assert (beat["event_type"], beat["seq"], beat["task_id"]) == ("heartbeat", 1, run.id)

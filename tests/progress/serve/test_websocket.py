@@ -14,6 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.support.serving import Run, Served, served, wait_until
 from vidgen.paths import Home
+from vidgen.progress.serve.server import Timing
 
 NOBODY = str(uuid.UUID(int=1))
 TOKEN = "a-token-of-enough-letters-for-a-test"
@@ -190,15 +191,14 @@ def test_a_message_too_large_ends_the_connection(server: Served) -> None:
             drained(ws)
 
 
-def test_a_peer_without_pong_is_cut(home: Home, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peer_without_pong_is_cut(home: Home, run: Run) -> None:
     """30 and 60 seconds in earnest; here 0.3 and 0.6."""
-    from vidgen.progress.serve import server as server_module
-
-    assert (server_module.PING_SECONDS, server_module.PONG_SECONDS) == (30.0, 30.0)
-    monkeypatch.setattr(server_module, "PING_SECONDS", 0.3)
-    monkeypatch.setattr(server_module, "PONG_SECONDS", 0.3)
+    assert (Timing().ping, Timing().pong) == (30.0, 30.0)
     run.write("log")
-    with served(home) as server, create_connection(("127.0.0.1", server.port), 5) as peer:
+    with (
+        served(home, timing=Timing(ping=0.3, pong=0.3)) as server,
+        create_connection(("127.0.0.1", server.port), 5) as peer,
+    ):
         peer.sendall(
             f"GET /api/ws/progress/{run.id} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"

@@ -89,42 +89,39 @@ def test_one_system_write_per_event(folder: TaskFolder, monkeypatch: pytest.Monk
     ],
 )
 def test_stage_ends_and_endings_are_on_the_disk_before_the_run_goes_on(
-    folder: TaskFolder, monkeypatch: pytest.MonkeyPatch, event_type: str, is_durable: bool
+    folder: TaskFolder, event_type: str, is_durable: bool
 ) -> None:
     synced: list[str] = []
-    monkeypatch.setattr(
-        "vidgen.progress.store.log._sync", lambda _: synced.append(threading.current_thread().name)
-    )
-    with TaskLog(folder) as log:
+
+    def sync(_: int) -> None:
+        synced.append(threading.current_thread().name)
+
+    with TaskLog(folder, sync=sync) as log:
         log(envelope(1, event_type))
         on_event_path = [name for name in synced if name == "MainThread"]
         assert bool(on_event_path) == is_durable
 
 
-def test_other_events_reach_the_disk_within_about_a_second(
-    folder: TaskFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_events_reach_the_disk_within_about_a_second(folder: TaskFolder) -> None:
     synced = threading.Event()
-    monkeypatch.setattr("vidgen.progress.store.log.SYNC_SECONDS", 0.05)
-    monkeypatch.setattr("vidgen.progress.store.log._sync", lambda _: synced.set())
-    with TaskLog(folder) as log:
+    with TaskLog(folder, sync=lambda _: synced.set(), sync_seconds=0.05) as log:
         log(envelope(1))
         assert synced.wait(5)
 
 
-def test_a_sync_that_fails_is_never_taken_for_a_success_later(
-    folder: TaskFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sync_that_fails_is_never_taken_for_a_success_later(folder: TaskFolder) -> None:
     """The kernel may have dropped the pages: a second sync would succeed and mean nothing."""
 
-    def refuse(_: int) -> None:
-        raise OSError(5, "Input/output error")
+    is_broken = [True]
 
-    with TaskLog(folder) as log:
-        monkeypatch.setattr("vidgen.progress.store.log._sync", refuse)
+    def refuse(_: int) -> None:
+        if is_broken[0]:
+            raise OSError(5, "Input/output error")
+
+    with TaskLog(folder, sync=refuse) as log:
         with pytest.raises(SetupError, match="Input/output error"):
             log(envelope(1, "stage_update"))
-        monkeypatch.undo()
+        is_broken[0] = False
         with pytest.raises(SetupError, match="Input/output error"):
             log(envelope(2))
 

@@ -778,10 +778,7 @@ def test_the_thread_draws_by_itself_and_ends(script: Script) -> None:
     assert not live._thread.is_alive()
 
 
-def test_a_terminal_that_blocks_does_not_keep_the_run_from_ending(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("vidgen.progress.views.live.LEAVE_SECONDS", 0.05)
+def test_a_terminal_that_blocks_does_not_keep_the_run_from_ending() -> None:
     unblock = threading.Event()
 
     class Blocked(Window):
@@ -791,7 +788,7 @@ def test_a_terminal_that_blocks_does_not_keep_the_run_from_ending(
             return super().write(s)
 
     window = Blocked()
-    live = Live(window, can=PLAIN, size=window.size)
+    live = Live(window, can=PLAIN, size=window.size, leave_seconds=0.05)
     with live:
         live._wake.set()
         window.wrote.wait(1)

@@ -22,11 +22,13 @@ from tests.support.serving import Run, free_port, served, serving_process
 from vidgen.errors import InputError, SetupError
 from vidgen.events import Envelope
 from vidgen.paths import Home
+from vidgen.progress.fanout.hub import Hub
+from vidgen.progress.fanout.limits import Limits
 from vidgen.progress.serve.server import serve
 from vidgen.progress.serve.settings import ServeSettings
-from vidgen.progress.watch import client as follower_module
-from vidgen.progress.watch.client import Link, RunClient
+from vidgen.progress.watch.client import ConnectionLost, Link, RunClient, _is_event_stream
 from vidgen.progress.watch.hosts import HostEvent, exit_code, watch
+from vidgen.progress.watch.timing import Timing
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
 
@@ -75,14 +77,15 @@ def test_without_a_name_the_run_at_work_is_watched(home: Home, run: Run) -> None
     assert [(t.envelope.task_id, t.envelope.seq) for t in told] == [(run.id, 1), (run.id, 2)]
 
 
-def test_with_no_run_at_work_the_next_one_is_awaited(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(follower_module, "WAITING_SECONDS", 0.05)
+def test_with_no_run_at_work_the_next_one_is_awaited(home: Home) -> None:
     states: list[str] = []
     with served(home) as server:
         later(0.4, lambda: Run(home).write("log", "log"))
-        watching = watch([server.url], on_link=lambda link: states.append(link.state))
+        watching = watch(
+            [server.url],
+            on_link=lambda link: states.append(link.state),
+            timing=Timing(waiting=0.05),
+        )
         assert next(watching).envelope.seq == 1
     assert states[:2] == ["connected", "waiting"]
 
@@ -137,16 +140,19 @@ def silent_line(port: int) -> Iterator[int]:
         gone.set()
 
 
-def test_a_line_that_falls_silent_is_left(
-    home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(follower_module, "SILENCE_SECONDS", 1.0)  # 45 in earnest
+def test_a_line_that_falls_silent_is_left(home: Home, run: Run) -> None:
     run.write("log", count=3)
     links: list[str] = []
     with served(home) as server, silent_line(server.port) as port:
         later(0.8, run.write, "log", "complete")
         url = f"http://127.0.0.1:{port}"
-        follower = RunClient(url, run.id, on_link=lambda k: links.append(k.state), sleep=nap)
+        follower = RunClient(
+            url,
+            run.id,
+            on_link=lambda k: links.append(k.state),
+            timing=Timing(silence=1.0),  # 45 in earnest
+            sleep=nap,
+        )
         assert [e.seq for e in follower.events()] == [1, 2, 3, 4, 5]
     assert links == ["connected", "lost", "connected"]
 
@@ -230,8 +236,6 @@ class Buffering(http.server.BaseHTTPRequestHandler):
 def test_long_polls_take_over_where_streams_do_not_come_through(
     home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follower_module, "POLL_WAIT_SECONDS", 1)
-    monkeypatch.setattr(follower_module, "POLLS_BEFORE_RETURN", 1)
     run.write("log", count=3)
     states: list[str] = []
     with served(home) as server:
@@ -239,7 +243,13 @@ def test_long_polls_take_over_where_streams_do_not_come_through(
         with relaying(Buffering) as port:
             later(1.5, run.write, "log", "complete")
             url = f"http://127.0.0.1:{port}"
-            follower = RunClient(url, run.id, on_link=lambda k: states.append(k.state), sleep=nap)
+            follower = RunClient(
+                url,
+                run.id,
+                on_link=lambda k: states.append(k.state),
+                timing=Timing(poll_wait=1, polls_before_return=1),
+                sleep=nap,
+            )
             assert [e.seq for e in follower.events()] == [1, 2, 3, 4, 5]
     assert states[:3] == ["lost", "lost", "polling"]
     assert states.count("polling") >= 2  # it went back to streams in between
@@ -290,13 +300,10 @@ def test_a_replaced_log_is_told_as_a_whole(home: Home, run: Run) -> None:
         assert [e.seq for e in events] == [1, 2]
 
 
-def test_a_history_too_long_to_replay_is_fetched(
-    home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vidgen.progress.fanout.subscriber.REPLAY_BYTES", 2000)
+def test_a_history_too_long_to_replay_is_fetched(home: Home, run: Run) -> None:
     run.write("log", count=40)
     run.write("complete")
-    with served(home) as server:
+    with served(home, hub=Hub(home, Limits(replay_bytes=2000))) as server:
         assert [t.envelope.seq for t in watch([server.url], run.id)] == list(range(1, 42))
 
 
@@ -396,18 +403,18 @@ def test_what_will_never_work_is_said_at_once(home: Home) -> None:
             list(watch([address]))
 
 
-def test_a_server_that_was_never_there_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follower_module, "FIRST_CONTACT_SECONDS", 0.05)
+def test_a_server_that_was_never_there_is_given_up() -> None:
+    timing = Timing(first_contact=0.05)
     with pytest.raises(SetupError, match="cannot be reached"):
-        list(RunClient(f"127.0.0.1:{free_port()}", "last", sleep=nap).events())
+        list(RunClient(f"127.0.0.1:{free_port()}", "last", timing=timing, sleep=nap).events())
 
 
 def test_back_off_has_full_jitter_and_a_cap() -> None:
     slept: list[float] = []
     follower = RunClient("host", sleep=slept.append, chance=lambda: 0.5)
     for _ in range(8):
-        follower._back_off(follower_module.ConnectionLost("x"), 0.0)
-    follower._back_off(follower_module.ConnectionLost("x", retry_after=60.0), 0.0)
+        follower._back_off(ConnectionLost("x"), 0.0)
+    follower._back_off(ConnectionLost("x", retry_after=60.0), 0.0)
     assert slept == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0, 60.0]
 
 
@@ -449,7 +456,7 @@ def test_how_a_watch_ends() -> None:
     ],
 )
 def test_only_an_event_stream_is_read_as_one(content_type: str, is_taken: bool) -> None:
-    assert follower_module._is_event_stream(content_type) is is_taken
+    assert _is_event_stream(content_type) is is_taken
 
 
 def test_the_title_is_told_and_its_lack_loses_nothing(home: Home) -> None:

@@ -16,7 +16,7 @@ from tests.renderers.musetalk.test_face import landmarks
 from tests.support.tiny_musetalk import tiny_files
 from vidgen.errors import DeviceError, InputError, SetupError
 from vidgen.events import Event, Log
-from vidgen.renderers.musetalk import networks, painter
+from vidgen.renderers.musetalk import networks
 from vidgen.renderers.musetalk.hearing import Hearing
 from vidgen.renderers.musetalk.networks import NetworkFiles, Networks
 from vidgen.renderers.musetalk.painter import Canvas, Painter, pays, warm_up
@@ -395,11 +395,10 @@ def test_compiling_must_pay(seconds_per_frame: float, frames: int, worth: bool) 
     assert pays(seconds_per_frame, frames) is worth
 
 
-def test_compiling_is_decided_by_measuring(painting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiling_is_decided_by_measuring(painting: Any) -> None:
     compiled: list[bool] = []
     assert not warm_up(painting(Numbered(), 20, 8), lambda: compiled.append(True))
-    monkeypatch.setattr(painter, "COMPILE_SECONDS", 0.0)
-    assert warm_up(painting(Numbered(), 20, 8), lambda: compiled.append(True))
+    assert warm_up(painting(Numbered(), 20, 8), lambda: compiled.append(True), compile_seconds=0.0)
     assert compiled == [True]
 
 

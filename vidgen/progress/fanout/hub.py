@@ -1,7 +1,7 @@
 """Bring every new event to every watcher: one reading of each log, shared by all who watch it.
 
 Owns the open logs, the heartbeat and the clean-up. How events look on a connection is the
-watchers' business (`watcher`, `streams`, `ws`).
+watchers' business (`subscriber`, `serve.sse`, `serve.websocket`).
 """
 
 import asyncio
@@ -10,19 +10,19 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from vidgen.paths import Home
 from vidgen.progress.fanout.inotify import Notifier, notifier
+from vidgen.progress.fanout.limits import USUAL, Limits
 from vidgen.progress.fanout.subscriber import SharedBatch, Subscriber
 from vidgen.progress.fanout.tail import Change, Tail
 from vidgen.progress.store.lock import is_held
 
-HEARTBEAT_SECONDS: Final = 15
-SILENT_SECONDS: Final = 3.0  # a living run tells its resources every 2 s
-IDLE_SECONDS: Final = 60.0  # a log that nobody watches is closed after this
 AT_ONCE: Final = 32  # watchers that are written to before anything else has its turn
-OPEN_LOGS: Final = 256  # so is the one longest unused when there are more
+
+NotifierFactory = Callable[[Path, asyncio.AbstractEventLoop], Notifier]
 
 
 class UnknownTask(LookupError):  # noqa: N818  # an answer to a question
@@ -44,14 +44,18 @@ class _Log:
 class Hub:
     """One for a server. Everything runs in its event loop."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(
+        self, home: Home, limits: Limits = USUAL, notify: NotifierFactory = notifier
+    ) -> None:
         self.home = home
+        self.limits = limits
+        self._notify = notify
         self.cuts = 0  # watchers that were too slow; for the metrics, like the next
         self.events_read = 0
         self._logs: dict[str, _Log] = {}
         self._opening: dict[str, asyncio.Task[_Log]] = {}
         self._everything: set[Subscriber] = set()  # those who want each new task too
-        self._beats: list[dict[Subscriber, None]] = [{} for _ in range(HEARTBEAT_SECONDS)]
+        self._beats: list[dict[Subscriber, None]] = [{} for _ in range(limits.heartbeat_seconds)]
         self._names: set[str] = set()
         self._notifier: Notifier
         self._is_closing = False
@@ -61,7 +65,7 @@ class Hub:
         """Watch the store, and let all go at the end."""
         loop = asyncio.get_running_loop()
         self.home.tasks.mkdir(parents=True, exist_ok=True)
-        self._notifier = notifier(self.home.tasks, loop)
+        self._notifier = self._notify(self.home.tasks, loop)
         self._names = set(os.listdir(self.home.tasks))  # noqa: PTH208  # ten times iterdir's speed
         self._notifier.listen(self.home.tasks, self._look_for_tasks)
         ticking = loop.create_task(self._tick())
@@ -260,7 +264,7 @@ class Hub:
             await asyncio.sleep(1.0)
             for watcher in tuple(self._beats[beat]):
                 watcher.beat()
-            beat = (beat + 1) % HEARTBEAT_SECONDS
+            beat = (beat + 1) % self.limits.heartbeat_seconds
             self._tidy(time.monotonic())
 
     def _tidy(self, now: float) -> None:
@@ -269,15 +273,15 @@ class Hub:
             for task_id, log in self._logs.items()
             if not log.watchers and not log.waiting
         )
-        crowd = len(self._logs) - OPEN_LOGS
+        crowd = len(self._logs) - self.limits.open_logs
         for place, (used_at, task_id) in enumerate(unused):
-            if now - used_at > IDLE_SECONDS or place < crowd:
+            if now - used_at > self.limits.idle_seconds or place < crowd:
                 log = self._logs.pop(task_id)
                 log.stop_listening()
                 log.tail.close()
         for task_id, log in tuple(self._logs.items()):
             self._on_change(task_id)  # should a notice have been lost
-            if now - log.grew_at > SILENT_SECONDS:
+            if now - log.grew_at > self.limits.silent_seconds:
                 self._check_writer(log)
 
     async def close(self) -> None:

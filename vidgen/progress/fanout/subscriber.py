@@ -1,6 +1,7 @@
 """One stream of events to one watcher: a cursor into each log, and no queue.
 
-How an event looks on a connection is the business of the kinds of watcher (`streams`, `ws`);
+How an event looks on a connection is the business of the kinds of watcher (`serve.sse`,
+`serve.websocket`);
 when there is something new, the hub says.
 """
 
@@ -9,12 +10,10 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
 from typing import Any, ClassVar, Final, Protocol, cast
 
+from vidgen.progress.fanout.limits import USUAL, Limits
 from vidgen.progress.fanout.tail import Tail
 
 CHUNK_BYTES: Final = 64 * 1024  # handed to the socket at once
-BACKLOG_BYTES: Final = 256 * 1024  # a watcher further behind than this is cut
-STALL_SECONDS: Final = 5.0  # so is one whose socket took nothing for so long
-REPLAY_BYTES: Final = 8 * 1024 * 1024  # more old events than this come as one snapshot
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -46,11 +45,12 @@ class Subscriber:
     `progress_update` and `resource` instead of all of them, and every other event.
     """
 
-    __slots__ = ("_connection", "_gone", "_is_busy", "_is_slow", "_pump", "_send", "_targets",
-                 "_told", "_voided", "is_closed", "positions", "was_cut")  # fmt: skip
+    __slots__ = ("_connection", "_gone", "_is_busy", "_is_slow", "_limits", "_pump", "_send",
+                 "_targets", "_told", "_voided", "is_closed", "positions", "was_cut")  # fmt: skip
     shares: ClassVar = True  # watchers of this kind at the same place get the same bytes
 
-    def __init__(self, send: Send, connection: Connection | None) -> None:
+    def __init__(self, send: Send, connection: Connection | None, limits: Limits = USUAL) -> None:
+        self._limits = limits
         self.positions: dict[Tail, int] = {}
         self.is_closed = False
         self.was_cut = False
@@ -100,7 +100,7 @@ class Subscriber:
         """Watch this log from behind event `after`; None: from a snapshot of now."""
         self.positions[tail] = tail.last_seq if after is None else after
         self._targets = {**self._targets, tail: tail.last_seq}
-        if after is None or tail.size(tail.after(after)) > REPLAY_BYTES:
+        if after is None or tail.size(tail.after(after)) > self._limits.replay_bytes:
             self._voided |= {tail}
 
     def forget(self, tail: Tail) -> None:
@@ -238,7 +238,7 @@ class Subscriber:
         if not self._is_slow:
             return places
         fresh = tail.without_stale(places)
-        if tail.size(fresh) > BACKLOG_BYTES:
+        if tail.size(fresh) > self._limits.backlog_bytes:
             raise ConnectionCut
         return fresh
 
@@ -256,7 +256,7 @@ class Subscriber:
         while True:
             before = self._waiting_bytes()
             try:
-                async with asyncio.timeout(STALL_SECONDS):
+                async with asyncio.timeout(self._limits.stall_seconds):
                     return await act()
             except TimeoutError:
                 if self._waiting_bytes() >= before:

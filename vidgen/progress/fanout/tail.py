@@ -38,7 +38,8 @@ class Tail:
     ones before, is passed over.
     """
 
-    def __init__(self, folder: TaskFolder) -> None:
+    def __init__(self, folder: TaskFolder, read_bytes: int = READ_BYTES) -> None:
+        self._read_bytes = read_bytes
         self.folder = folder
         self.task_id = folder.task_id
         self.epoch = ""
@@ -77,7 +78,7 @@ class Tail:
         return self.snapshot.last_type in TERMINAL
 
     def poll(self) -> Change:
-        """Take in what was written since, at most READ_BYTES of it."""
+        """Take in what was written since, at most `read_bytes` of it."""
         try:
             found = self.folder.events.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -112,13 +113,13 @@ class Tail:
         return not last or _bytes_at(self._fd, len(last), self._starts[-1]) == last
 
     def _take(self) -> Change:
-        block = _bytes_at(self._fd, READ_BYTES, self._offset)
+        block = _bytes_at(self._fd, self._read_bytes, self._offset)
         stop = block.rfind(b"\n") + 1
         before, start = len(self._seqs), self._offset
         for line in block[:stop].split(b"\n"):
             self._add(line, start)
             start += len(line) + 1
-        if len(block) == READ_BYTES:
+        if len(block) == self._read_bytes:
             self._offset += stop or len(block)  # no event is that long: pass over it
             return Change.MORE
         if len(self._seqs) == before:

@@ -76,8 +76,12 @@ class Estimator:
     """
 
     def __init__(
-        self, load: Callable[[], TimeModel], clock: Callable[[], float] = time.monotonic
+        self,
+        load: Callable[[], TimeModel],
+        clock: Callable[[], float] = time.monotonic,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
+        self._patience_seconds = patience_seconds
         self._clock = clock
         self._experience: TimeModel | None = None
         self._request: Request | None = None
@@ -114,7 +118,7 @@ class Estimator:
         """Note what happened; whether it was a stage's beginning or end."""
         match event:
             case StageEnded(stage="initialized"):
-                self._loader.join(PATIENCE_SECONDS)
+                self._loader.join(self._patience_seconds)
                 self._request = event.metadata
             case StageStarted():
                 told = {n: str(event.metadata[n]) for n in TRAITS if event.metadata.get(n)}

@@ -1,6 +1,6 @@
 """What the server answers to plain requests: lists, snapshots, history, files, long polls.
 
-Streams are `streams` and `ws`; who may ask was decided by the application (`server`).
+Streams are `sse` and `websocket`; who may ask was decided by the application (`app`).
 """
 
 import asyncio
@@ -16,7 +16,6 @@ from starlette.types import Receive, Scope, Send
 from vidgen.events import LINE_LIMIT
 from vidgen.progress.fanout.cursor import Cursor
 from vidgen.progress.fanout.hub import Hub, UnknownTask
-from vidgen.progress.fanout.subscriber import REPLAY_BYTES
 from vidgen.progress.fanout.tail import Tail
 from vidgen.progress.serve.errors import ApiError
 from vidgen.progress.serve.index import RunIndex, aggregate
@@ -96,7 +95,7 @@ class Api:
         wait = _number(request, "wait", 0, least=0, most=60)
         tail = await self._tail_of(request)
         place = cursor.place(tail) if cursor else 0
-        if place is None or tail.size(tail.after(place)) > REPLAY_BYTES:
+        if place is None or tail.size(tail.after(place)) > self._hub.limits.replay_bytes:
             return _json(_poll(tail, tail.last_seq, [], reset=tail.snapshot.to_wire()))
         if wait and tail.last_seq <= place:
             address = request.client.host if request.client else ""

@@ -58,14 +58,20 @@ PREFLIGHT: Final = {
 
 
 class App:
-    """An ASGI application over one store."""
+    """An ASGI application over one store. Tests pass a `hub` and `jobs` with other limits."""
 
-    def __init__(self, home: Home, rules: ServeSettings) -> None:
-        self.hub = Hub(home)
+    def __init__(
+        self,
+        home: Home,
+        rules: ServeSettings,
+        hub: Hub | None = None,
+        jobs: Jobs | None = None,
+    ) -> None:
+        self.hub = hub or Hub(home)
         self.listing = RunIndex(home)
         self.places = ConnectionLimit(rules.max_watchers, rules.per_address)
         self.visits = Drain()
-        self.jobs = Jobs(home) if rules.accepts_jobs else None
+        self.jobs = (jobs or Jobs(home)) if rules.accepts_jobs else None
         self._keys = Auth(rules.token, rules.port)
         self._names = AllowedHosts(rules.host, rules.host_names, rules.origins)
         self._api = Api(self.hub, self.listing, self.places, self.visits)
@@ -179,9 +185,9 @@ class App:
         below = _connection(scope)
         watcher: TaskStream
         if is_one:
-            watcher = TaskStream(send, below)
+            watcher = TaskStream(send, below, self.hub.limits)
         elif names:
-            watcher = SeveralStream(send, below)
+            watcher = SeveralStream(send, below, self.hub.limits)
         else:
             watcher = AllStream(send, below, self.hub, cursor.newest if cursor else "")
         origin = self._names.cors_origin(headers)
@@ -229,7 +235,8 @@ class App:
         tail = await self._api.tail(name) if name else None
         self.places.take(_address(scope))
         try:
-            watcher = SocketStream(send, _connection(scope), ends=tail is not None)
+            below, limits = _connection(scope), self.hub.limits
+            watcher = SocketStream(send, below, limits, ends=tail is not None)
             talk = Conversation(watcher, self.hub, self.listing, self._api.tail)
             await serve_websocket(watcher, tail, cursor, talk, send, receive)
         finally:

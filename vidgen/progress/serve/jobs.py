@@ -27,7 +27,7 @@ from vidgen.paths import Home, TaskFolder
 from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.serve.errors import ApiError
 from vidgen.progress.serve.index import RunIndex
-from vidgen.progress.serve.uploads import Order, receive_upload
+from vidgen.progress.serve.uploads import UPLOAD_BYTES, Order, receive_upload
 from vidgen.progress.store.lock import is_held
 from vidgen.progress.store.log import TaskLog
 from vidgen.progress.store.runs import is_task_id
@@ -49,9 +49,18 @@ def run_command(task_id: str, order: Order, output: Path) -> list[str]:
 
 
 class Jobs:
-    """The queue of one server. `command` is a seam for tests."""
+    """The queue of one server. `command` and the limits are seams for tests."""
 
-    def __init__(self, home: Home, command: Command = run_command) -> None:
+    def __init__(
+        self,
+        home: Home,
+        command: Command = run_command,
+        *,
+        most_queued: int = MOST_QUEUED,
+        upload_bytes: int = UPLOAD_BYTES,
+    ) -> None:
+        self._most_queued = most_queued
+        self._upload_bytes = upload_bytes
         self._home = home
         self._command = command
         self._queue: deque[str] = deque()
@@ -81,11 +90,11 @@ class Jobs:
 
     async def generate(self, request: Request) -> Response:
         """Take an order, queue it, and say where to watch it."""
-        if len(self._queue) >= MOST_QUEUED:
+        if len(self._queue) >= self._most_queued:
             raise ApiError(503, "queue_full", "Too many runs are waiting already.", 60)
         task = self._home.task(str(uuid.uuid4()))
         try:
-            order = await receive_upload(request, task.root / UPLOAD)
+            order = await receive_upload(request, task.root / UPLOAD, self._upload_bytes)
             self._record(task, order)
         except BaseException:
             shutil.rmtree(task.root, ignore_errors=True)

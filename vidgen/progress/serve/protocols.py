@@ -1,6 +1,6 @@
 """uvicorn's HTTP and WebSocket protocols with what a server on the open network needs besides.
 
-Heads that never end are cut, and a stream can see and abort its socket (`watcher.Connection`).
+Heads that never end are cut, and a stream can see and abort its socket (`subscriber.Connection`).
 """
 
 import asyncio
@@ -99,6 +99,10 @@ class HttpProtocol(HttpToolsProtocol):
     _header_bytes = 0  # of the headers found in them
     _head_timer: asyncio.TimerHandle | None = None
 
+    def __init__(self, *uvicorns: Any, head_seconds: float = HEAD_SECONDS, **named: Any) -> None:
+        super().__init__(*uvicorns, **named)
+        self._head_seconds = head_seconds
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.access_log = False  # whatever logging is set up around us: addresses are private
@@ -108,7 +112,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+            self._head_timer = self.loop.call_later(self._head_seconds, self.transport.abort)
 
     def _stop_awaiting(self) -> None:
         if self._head_timer is not None:

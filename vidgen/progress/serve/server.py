@@ -12,8 +12,9 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import uvicorn
 
@@ -21,14 +22,24 @@ from vidgen.errors import InputError, SetupError
 from vidgen.paths import Home
 from vidgen.progress.serve.app import App
 from vidgen.progress.serve.auth import check_token, is_loopback, new_token
-from vidgen.progress.serve.protocols import HttpProtocol, WebSocketProtocol
+from vidgen.progress.serve.protocols import HEAD_SECONDS, HttpProtocol, WebSocketProtocol
 from vidgen.progress.serve.settings import ServeSettings
 
 BACKLOG: Final = 2048
 SPARE_FILES: Final = 2048  # beside the watchers: logs, short requests, half-open connections
-PING_SECONDS: Final = 30.0
-PONG_SECONDS: Final = 30.0  # after a ping: a peer is cut 60 s after its last pong
 SOCKET_MESSAGE_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a server waits for the other side, in seconds; tests pass others."""
+
+    head: float = HEAD_SECONDS
+    ping: float = 30.0
+    pong: float = 30.0  # after a ping: a peer is cut 60 s after its last pong
+
+
+USUAL: Final = Timing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +166,19 @@ def bind(host: str, port: int) -> socket.socket:
 class Server(uvicorn.Server):
     """uvicorn with our protocols, silent, and with a farewell to the watchers."""
 
-    def __init__(self, app: App, tls_cert: Path | None = None, tls_key: Path | None = None) -> None:
+    def __init__(
+        self,
+        app: App,
+        tls_cert: Path | None = None,
+        tls_key: Path | None = None,
+        timing: Timing = USUAL,
+    ) -> None:
         self._app = app
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # strangers' garbage is no news
         super().__init__(
             uvicorn.Config(
                 app,
-                http=HttpProtocol,
+                http=cast(type[HttpProtocol], partial(HttpProtocol, head_seconds=timing.head)),
                 ws=WebSocketProtocol,
                 backlog=BACKLOG,
                 log_config=None,  # an access log would hold addresses, and a token given in one
@@ -169,8 +186,8 @@ class Server(uvicorn.Server):
                 server_header=False,
                 timeout_graceful_shutdown=1,
                 timeout_keep_alive=15,
-                ws_ping_interval=PING_SECONDS,
-                ws_ping_timeout=PONG_SECONDS,
+                ws_ping_interval=timing.ping,
+                ws_ping_timeout=timing.pong,
                 ws_max_size=SOCKET_MESSAGE_BYTES,
                 ws_per_message_deflate=False,
                 ssl_certfile=tls_cert,

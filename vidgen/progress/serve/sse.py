@@ -100,7 +100,7 @@ class AllStream(SeveralStream):
     def __init__(
         self, send: Send, connection: Connection | None, hub: Hub, newest: str = ""
     ) -> None:
-        super().__init__(send, connection)
+        super().__init__(send, connection, hub.limits)
         self._hub = hub
         self._newest = newest
 

@@ -58,11 +58,11 @@ class Order:
     options: Mapping[str, str]
 
 
-async def receive_upload(request: Request, folder: Path) -> Order:
-    """Read the form into `folder`. Raises Refusal."""
+async def receive_upload(request: Request, folder: Path, most_bytes: int) -> Order:
+    """Read the form into `folder`. Raises ApiError."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise ApiError(415, "not_multipart", "Send a form with the files `photo` and `voice`.")
-    limited = Request(request.scope, _limit(request.receive, UPLOAD_BYTES))
+    limited = Request(request.scope, _limit(request.receive, most_bytes))
     try:
         form = await limited.form(max_files=2, max_fields=len(FREE), max_part_size=64 * 1024)
     except ApiError:

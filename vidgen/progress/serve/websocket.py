@@ -11,6 +11,7 @@ import orjson
 
 from vidgen.progress.fanout.cursor import Cursor
 from vidgen.progress.fanout.hub import Hub
+from vidgen.progress.fanout.limits import Limits
 from vidgen.progress.fanout.subscriber import (
     Batch,
     Connection,
@@ -35,8 +36,10 @@ class SocketStream(Subscriber):
 
     __slots__ = ("ends",)
 
-    def __init__(self, send: Send, connection: Connection | None, *, ends: bool) -> None:
-        super().__init__(send, connection)
+    def __init__(
+        self, send: Send, connection: Connection | None, limits: Limits, *, ends: bool
+    ) -> None:
+        super().__init__(send, connection, limits)
         self.ends = ends
 
     def messages(self, tail: Tail, lines: Sequence[bytes], seqs: Sequence[int]) -> Batch:  # noqa: ARG002  # Watcher's form

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +32,15 @@ class TaskLog:
     SetupError when the disk is full or refuses.
     """
 
-    def __init__(self, folder: TaskFolder) -> None:
+    def __init__(
+        self,
+        folder: TaskFolder,
+        *,
+        sync: Callable[[int], None] = _sync,
+        sync_seconds: float = SYNC_SECONDS,
+    ) -> None:
+        """`sync` puts a descriptor's bytes on the disk; it and `sync_seconds` are for tests."""
+        self._sync, self._sync_seconds = sync, sync_seconds
         self.folder = folder
         self._last: Envelope | None = None
         self._lock = Lock(folder.lock)
@@ -91,7 +99,7 @@ class TaskLog:
         self._unsynced.set()
         self._syncer.join()
         with contextlib.suppress(OSError):  # what had to be on the disk is there already
-            _sync(self._fd)
+            self._sync(self._fd)
         os.close(self._fd)
         self._lock.__exit__(kind, error, trace)
 
@@ -125,20 +133,20 @@ class TaskLog:
 
     def _sync_now(self) -> None:
         try:
-            _sync(self._fd)
+            self._sync(self._fd)
         except OSError as error:
             # The kernel may have dropped the pages: asking again would only pretend.
             self._broken = error
             raise write_error(self.folder.events, error) from error
 
     def _sync_loop(self) -> None:
-        while not self._closing.wait(SYNC_SECONDS):
+        while not self._closing.wait(self._sync_seconds):
             self._unsynced.wait()
             self._unsynced.clear()
             if self._closing.is_set():
                 return
             try:
-                _sync(self._fd)
+                self._sync(self._fd)
             except OSError as error:
                 self._broken = error
                 return

@@ -36,7 +36,7 @@ class Live:
     """A sink and a context manager; the first picture is there when `with` is entered.
 
     `title` names the inputs. `says_errors` when nobody else tells the run's error (`watch`,
-    `replay`). `preview` is one of inline.CHOICES. `clock` may run fast, for replays. The view never
+    `replay`). `preview` is one of images.CHOICES. `clock` may run fast, for replays. The view never
     raises because of its terminal.
     """
 
@@ -53,7 +53,9 @@ class Live:
         can: Abilities | None = None,
         size: Callable[[], tuple[int, int]] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        leave_seconds: float = LEAVE_SECONDS,
     ) -> None:
+        self._leave_seconds = leave_seconds
         self._terminal = Terminal(stream, size)
         self._can = can or abilities(stream, environ)
         self._cell = self._terminal.cell()
@@ -84,7 +86,7 @@ class Live:
     def __exit__(self, *_: object) -> None:
         self._closing.set()
         self._wake.set()
-        self._thread.join(LEAVE_SECONDS)
+        self._thread.join(self._leave_seconds)
         self._release_suspension()
         if not self._thread.is_alive() and not self._trouble:
             self._last_frame()

@@ -1,6 +1,6 @@
 """Follow one run on one host: server-sent events, long polls where those do not come through.
 
-Every event is answered once, over any number of connections. Several hosts are `client`'s business.
+Every event is answered once, over any number of connections. Several hosts are `hosts`' business.
 """
 
 import contextlib
@@ -19,16 +19,8 @@ import orjson
 from vidgen.errors import InputError, SetupError
 from vidgen.events import Envelope
 from vidgen.progress.watch.sse import ServerEvent, SseDecoder
+from vidgen.progress.watch.timing import USUAL, Timing
 
-SILENCE_SECONDS: Final = 45.0  # three heartbeats missed: the line is dead
-CONNECT_SECONDS: Final = 10.0
-BASE_SECONDS: Final = 1.0
-CAP_SECONDS: Final = 30.0
-FIRST_CONTACT_SECONDS: Final = 10.0  # a server that was never reached is given up after this
-POLL_WAIT_SECONDS: Final = 25
-POLLS_BEFORE_RETURN: Final = 12  # long polls, then server-sent events are tried again
-STREAM_TRIES: Final = 2  # streams without a byte, then long polls are tried
-WAITING_SECONDS: Final = 2.0  # between two looks for a run
 _UNSTORED: Final = frozenset({"heartbeat", "connected", "subscribed"})
 
 
@@ -55,7 +47,7 @@ class ConnectionLost(Exception):  # noqa: N818  # what happened to the line; men
 class RunClient:
     """One run on one host: every event once, in order, over any number of connections.
 
-    `sleep` and `chance` (0–1, for the back-off) are seams for tests.
+    `timing`, `sleep` and `chance` (0–1, for the back-off) are seams for tests.
     """
 
     def __init__(
@@ -66,6 +58,7 @@ class RunClient:
         certificate: Path | None = None,
         on_link: OnLink = lambda _: None,
         *,
+        timing: Timing = USUAL,
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -79,7 +72,8 @@ class RunClient:
         self._sleep = sleep
         self._chance = chance
         self._epoch, self._seq = "", 0
-        self._base_wait = BASE_SECONDS
+        self._timing = timing
+        self._base_wait = timing.first_wait
         self._failures = 0
         self._was_reached = False
         self._silent_streams = 0
@@ -94,7 +88,7 @@ class RunClient:
     def events(self) -> Iterator[Envelope]:
         """Until the run has ended. Raises InputError or SetupError when the host refuses."""
         trust = _trusting(self._certificate)
-        timeout = httpx.Timeout(CONNECT_SECONDS, read=SILENCE_SECONDS)
+        timeout = httpx.Timeout(self._timing.connect, read=self._timing.silence)
         began = time.monotonic()
         while not self._is_over:
             try:
@@ -107,11 +101,11 @@ class RunClient:
     def _once(self, client: httpx.Client) -> Iterator[Envelope]:
         """One connection, or a few polls."""
         task_id = self._find(client)
-        if self._silent_streams < STREAM_TRIES:
+        if self._silent_streams < self._timing.stream_tries:
             yield from self._stream(client, task_id)
         else:
             self._on_link(Link(self.host, "polling"))
-            for _ in range(POLLS_BEFORE_RETURN):
+            for _ in range(self._timing.polls_before_return):
                 if self._is_over:
                     return
                 yield from self._poll(client, task_id)
@@ -133,7 +127,7 @@ class RunClient:
             if self._wanted:
                 raise _unknown(self._wanted, self.host)
             self._on_link(Link(self.host, "waiting"))
-            self._sleep(WAITING_SECONDS)
+            self._sleep(self._timing.waiting)
 
     # Server-sent events
 
@@ -164,7 +158,7 @@ class RunClient:
                     if self._is_over:
                         return
                 if decoder.retry_ms is not None:
-                    self._base_wait = min(decoder.retry_ms / 1000, CAP_SECONDS)
+                    self._base_wait = min(decoder.retry_ms / 1000, self._timing.longest_wait)
         raise ConnectionLost("the stream ended")
 
     def _take(self, client: httpx.Client, task_id: str, event: ServerEvent) -> Iterator[Envelope]:
@@ -201,7 +195,10 @@ class RunClient:
     # Long polls
 
     def _poll(self, client: httpx.Client, task_id: str) -> Iterator[Envelope]:
-        params = {"wait": str(POLL_WAIT_SECONDS), **({"after": self.cursor} if self.cursor else {})}
+        params = {
+            "wait": str(self._timing.poll_wait),
+            **({"after": self.cursor} if self.cursor else {}),
+        }
         said = self._json(client, f"/api/tasks/{task_id}/events", params)
         self._on_success()
         self._ask_title(client, task_id)
@@ -232,7 +229,7 @@ class RunClient:
         return orjson.loads(response.content)
 
     def _check(self, response: httpx.Response) -> None:
-        """Raises Lost for what may pass, VidgenError for what will not."""
+        """Raises ConnectionLost for what may pass, VidgenError for what will not."""
         status = response.status_code
         if status == 200:
             return
@@ -271,7 +268,7 @@ class RunClient:
                 code="page.watch_untrusted",
                 host=self.host,
             ) from error
-        if not self._was_reached and waited > FIRST_CONTACT_SECONDS:
+        if not self._was_reached and waited > self._timing.first_contact:
             raise SetupError(
                 "{host} cannot be reached: {reason}.",
                 hint="Check the address, and that `vidgen serve-progress` runs there.",
@@ -280,7 +277,7 @@ class RunClient:
                 reason=str(error) or type(error).__name__,
             ) from error
         self._on_link(Link(self.host, "lost", str(error) or type(error).__name__))
-        most = min(CAP_SECONDS, self._base_wait * 2 ** min(self._failures, 10))
+        most = min(self._timing.longest_wait, self._base_wait * 2 ** min(self._failures, 10))
         self._failures += 1
         at_least = error.retry_after if isinstance(error, ConnectionLost) else 0.0
         self._sleep(max(at_least, most * self._chance()))

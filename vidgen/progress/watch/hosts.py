@@ -1,6 +1,6 @@
 """Watch runs on other machines: the events of several hosts as one, until they end.
 
-How they come over the network is `follower`'s business, what is drawn of them the views'.
+How they come over the network is `client`'s business, what is drawn of them the views'.
 """
 
 import queue
@@ -14,6 +14,7 @@ from typing import Any, Final
 from vidgen.errors import VidgenError
 from vidgen.events import Envelope
 from vidgen.progress.watch.client import OnLink, RunClient
+from vidgen.progress.watch.timing import USUAL, Timing
 
 SAME_SECONDS: Final = 0.5  # an identical snapshot within this is shown once
 _ENDS: Final = frozenset({"complete", "error", "cancelled", "interrupted", "deleted"})
@@ -37,6 +38,7 @@ def watch(
     until: str = "complete",
     certificate: Path | None = None,
     on_link: OnLink = lambda _: None,
+    timing: Timing = USUAL,
 ) -> Iterator[HostEvent]:
     """The events of a run on each host, until each has ended.
 
@@ -46,7 +48,7 @@ def watch(
     reached.
     """
     stop = _stopper(until)
-    followers = [RunClient(url, task, token, certificate, on_link) for url in urls]
+    followers = [RunClient(url, task, token, certificate, on_link, timing=timing) for url in urls]
     if len(followers) == 1:
         yield from _until(followers[0], stop)
     else:

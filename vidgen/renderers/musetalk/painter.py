@@ -126,14 +126,20 @@ class Painter:
         return patches
 
 
-def pays(seconds_per_frame: float, frame_count: int) -> bool:
+def pays(
+    seconds_per_frame: float, frame_count: int, compile_seconds: float = COMPILE_SECONDS
+) -> bool:
     """Whether `torch.compile` earns more time in so many frames than it costs."""
-    return seconds_per_frame * frame_count * COMPILE_SAVES > COMPILE_SECONDS
+    return seconds_per_frame * frame_count * COMPILE_SAVES > compile_seconds
 
 
-def warm_up(painter: Painter, compile_networks: Callable[[], None]) -> bool:
+def warm_up(
+    painter: Painter,
+    compile_networks: Callable[[], None],
+    compile_seconds: float = COMPILE_SECONDS,
+) -> bool:
     """Measure, and compile when it pays. Answers whether it did."""
-    if not pays(painter.seconds_per_frame(), painter.frame_count):
+    if not pays(painter.seconds_per_frame(), painter.frame_count, compile_seconds):
         return False
     compile_networks()
     return True

@@ -9,147 +9,17 @@ of the runs within the bound.
 """
 
 import argparse
-import random
 import tempfile
-import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 
-from vidgen.events import (
-    Completed,
-    Envelope,
-    Event,
-    StageEnded,
-    StageProgress,
-    StageStarted,
-    seconds_of,
-)
+from tests.support.made_up_runs import USUAL, judge, make_runs
 from vidgen.paths import Home
-from vidgen.progress.broadcast import Broadcast
-from vidgen.progress.forecast.accuracy import MOMENTS, Forecast, accuracy, forecast
-from vidgen.progress.forecast.estimator import Estimator
-from vidgen.progress.forecast.model import TimeModel
-from vidgen.progress.forecast.past_runs import PastRun, past_run
-from vidgen.progress.store.log import TaskLog
-from vidgen.progress.store.reader import iter_events
-from vidgen.progress.store.runs import list_runs
+from vidgen.progress.forecast.accuracy import MOMENTS, Forecast, accuracy
 
 WARM_UP = 5  # runs that the estimator may learn from before it is judged
 RUNS = 30  # of a made-up home
-USUAL = 0.15  # how much slower or faster (standard deviation) a machine is from run to run
 MACHINES = {"calm": 0.05, "usual": USUAL, "busy": 0.40}
-
-
-@dataclass
-class Calendar:
-    """A clock that is set by hand."""
-
-    seconds: float = 1_790_000_000.0
-
-    def clock(self) -> float:
-        return self.seconds
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.seconds, UTC)
-
-
-def relived(log: Path, before: Sequence[PastRun]) -> Forecast | None:
-    """The run of a log, foretold anew from the runs before it."""
-    calendar, found = Calendar(), list[Envelope]()
-    estimator = Estimator(lambda: TimeModel(before), calendar.clock)
-    estimator.wait()
-    emit = Broadcast(
-        log.parent.name, [found.append], estimate=estimator, clock=calendar.clock, now=calendar.now
-    )
-    for envelope in iter_events(log):
-        calendar.seconds = seconds_of(envelope.timestamp)
-        event = event_of(envelope)
-        if event is not None:
-            emit(event)
-    return forecast(found)
-
-
-def event_of(envelope: Envelope) -> Event | None:
-    """What was emitted when this was written; None for what no estimate hangs on."""
-    data = envelope.data
-    stage, told = str(data.get("stage")), data.get("metadata") or {}
-    if envelope.event_type == "complete":
-        return Completed(str(data["video_path"]), float(data["duration_seconds"]))
-    if envelope.event_type == "progress_update":
-        return StageProgress(stage, data["done"], data["total"], str(data["unit"]))
-    if envelope.event_type != "stage_update":
-        return None
-    if data["status"] == "started":
-        return StageStarted(stage, metadata=told)
-    return StageEnded(stage, float(data["duration_seconds"]), data["status"], metadata=told)
-
-
-def made_up(home: Home, count: int, seed: int = 7, spread: float = USUAL) -> None:
-    """Write `count` runs into `home` without waiting for any."""
-    rng, calendar = random.Random(seed), Calendar()
-    for _ in range(count):
-        calendar.seconds += 600
-        folder = home.task(str(uuid.UUID(int=rng.getrandbits(128))))
-        with TaskLog(folder) as log:
-            emit = Broadcast(folder.task_id, log=log, clock=calendar.clock, now=calendar.now)
-            for event, seconds in _a_run(rng, spread):
-                calendar.seconds += seconds
-                emit(event)
-
-
-def _a_run(rng: random.Random, spread: float) -> Iterator[tuple[Event, float]]:
-    """(event, seconds before it)."""
-    voice = min(180.0, max(3.0, rng.lognormvariate(2.7, 0.9)))
-    frames, pace = int(voice * 25), rng.lognormvariate(0, spread)
-    cold = 3.0 if rng.random() < 0.1 else 0.3
-
-    def noisy(seconds: float) -> float:
-        return seconds * pace * rng.lognormvariate(0, 0.12)
-
-    about = {"voice_seconds": voice, "width": 720, "height": 720, "frames": frames}
-    yield StageStarted("initialized"), 0.0
-    yield StageEnded("initialized", 0.3, metadata=about | {"renderer": "puppet"}), 0.3
-    for stage, seconds in (("yolo_detection", 0.8), ("birefnet_removal", 1.4)):
-        took = noisy(seconds)
-        yield StageStarted(stage), 0.02
-        told = {"work": 0.5, "work_unit": "megapixels", "load_seconds": cold}
-        yield StageEnded(stage, took + cold, metadata=told), took + cold
-    yield StageStarted("prosody_adjustment"), 0.02
-    yield StageEnded("prosody_adjustment", 0.01, "skipped"), 0.01
-    yield from _counted("rendering", frames, noisy(1.5), noisy(frames * 0.02), 0.0)
-    yield from _counted("finalizing", frames, 0.02, noisy(frames * 0.002), noisy(1.2))
-    yield Completed("/out.mp4", voice), 0.02
-
-
-def _counted(
-    stage: str, frames: int, ready: float, work: float, closing: float
-) -> Iterator[tuple[Event, float]]:
-    """A stage that gets ready, counts its frames, and goes on for a while (seconds)."""
-    yield StageStarted(stage), 0.02
-    steps = max(5, min(400, frames // 5))
-    for step in range(1, steps + 1):
-        since = work / (steps - 1) if step > 1 else ready
-        yield StageProgress(stage, step * frames / steps, frames, "frames"), since
-    told = {"work": frames, "work_unit": "frames"}
-    yield StageEnded(stage, ready + work + closing, metadata=told), closing
-
-
-def judged(home: Home) -> list[Forecast]:
-    """A forecast per run of a home, oldest first."""
-    logs = [summary.folder.events for summary in reversed(list_runs(home))]
-    known: list[PastRun] = []
-    forecasts = []
-    for log in logs:
-        run = past_run(log)
-        if run is None:
-            continue
-        found = relived(log, known[-50:])
-        if found is not None:
-            forecasts.append(found)
-        known.append(run)
-    return forecasts
 
 
 def row(name: str, forecasts: Sequence[Forecast]) -> str:
@@ -169,8 +39,8 @@ def invented(spread: float, homes: int) -> list[Forecast]:
     forecasts: list[Forecast] = []
     for seed in range(homes):
         with tempfile.TemporaryDirectory() as folder:
-            made_up(Home(Path(folder)), RUNS, seed, spread)
-            forecasts += judged(Home(Path(folder)))[WARM_UP:]
+            make_runs(Home(Path(folder)), RUNS, seed, spread)
+            forecasts += judge(Home(Path(folder)))[WARM_UP:]
     return forecasts
 
 
@@ -186,7 +56,7 @@ def main() -> None:
         about = f"made up, {name} machine (± {_percent(spread)}), from the {WARM_UP + 1}th"
         print(row(about, invented(spread, wanted.seeds)))
     for folder in wanted.homes:
-        forecasts = judged(Home(folder))
+        forecasts = judge(Home(folder))
         print(row(f"{folder.name}, from the 2nd", forecasts[1:]))
         print(row(f"{folder.name}, from the {WARM_UP + 1}th", forecasts[WARM_UP:]))
 

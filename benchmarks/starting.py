@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.voices import voice
+from tests.support.speakers import voice
 from vidgen.events import Completed, StageEnded, StageStarted
 from vidgen.models import catalog, download
 from vidgen.models.catalog import Catalog

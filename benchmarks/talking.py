@@ -23,8 +23,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.articulation import Articulation, judged
 from benchmarks.picture import Picture, looked_at
+from tests.support.articulation import Articulation, judged
 from vidgen.media.photo import open_photo
 from vidgen.models.catalog import Catalog
 from vidgen.paths import Home

@@ -2,8 +2,8 @@
 
     python -m benchmarks.train_closures [--write]
 
-Material: eSpeak voices only (`voices.py`), varied in rate, pitch, vocal-tract length, tilt, noise
-and room. Same numbers on every run; about two minutes. `--write` replaces `closures.json`.
+Material: eSpeak voices only (`tests.support.speakers`), varied in rate, pitch, vocal-tract length,
+tilt, noise and room. Same numbers on every run; about two minutes. `--write` replaces `closures.json`.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.voices import (
+from tests.support.speakers import (
     HELD_OUT,
     TEST_VOICES,
     TRAIN_VOICES,

@@ -23,7 +23,7 @@ from typing import Final
 
 import soundfile
 
-from benchmarks.voices import voice
+from tests.support.speakers import voice
 from vidgen.models import catalog, download
 from vidgen.models.catalog import Catalog
 from vidgen.paths import Home

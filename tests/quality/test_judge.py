@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.articulation import judged as articulated
-from benchmarks.voices import TEXTS, Voice, voice
+from tests.support.articulation import judged as articulated
 from tests.support.puppet import cut, speaker
+from tests.support.speakers import TEXTS, Voice, voice
 from vidgen.media.encoder import FilmWriter
 from vidgen.media.encodings import encoding_for
 from vidgen.media.mux import mux_film

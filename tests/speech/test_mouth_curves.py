@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.articulation import Articulation, judged
-from benchmarks.voices import TEXTS, Voice, voice, with_noise
+from tests.support.articulation import Articulation, judged
+from tests.support.speakers import TEXTS, Voice, voice, with_noise
 from vidgen.quality.correlation import envelope
 from vidgen.speech.closures import lip_press
 from vidgen.speech.espeak import Phone

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from benchmarks.voices import TEXTS, Voice, voice, with_noise, with_reverb
+from tests.support.speakers import TEXTS, Voice, voice, with_noise, with_reverb
 from vidgen.errors import InputError
 from vidgen.speech.align import align
 from vidgen.speech.coarticulation import close_lips, coarticulation

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.made_up_runs import judge, make_runs
 from vidgen.events import Envelope, StageEnded, StageProgress, StageStarted
 from vidgen.paths import Home
 from vidgen.progress.forecast.accuracy import accuracy, forecast
@@ -503,13 +504,11 @@ def test_accuracy_is_the_mean_over_runs() -> None:
 
 def test_thirty_mixed_runs_meet_the_goal(tmp_path: Path) -> None:
     """The benchmark in small: error and coverage after five runs, on made-up runs."""
-    from benchmarks.eta import judged, made_up
-
     forecasts = []
     for seed in (1, 2):
         home = Home(tmp_path / str(seed))
-        made_up(home, 30, seed)
-        forecasts += judged(home)[5:]
+        make_runs(home, 30, seed)
+        forecasts += judge(home)[5:]
     found = accuracy(forecasts)
     assert found.mape[0] is not None
     assert found.mape[0] <= 0.22

@@ -3,7 +3,8 @@
     python -m benchmarks.train_closures [--write]
 
 Material: eSpeak voices only (`tests.support.speakers`), varied in rate, pitch, vocal-tract length,
-tilt, noise and room. Same numbers on every run; about two minutes. `--write` replaces `closures.json`.
+tilt, noise and room. Same numbers on every run; about two minutes. `--write` replaces
+`closures.json`.
 """
 
 import argparse

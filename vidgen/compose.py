@@ -3,7 +3,7 @@
 The only module that names concrete stages and renderers.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -116,11 +116,12 @@ class Job:
             return Selfie(*(models.path(name) for name in select.SELFIE))
         from vidgen.vision.birefnet import BiRefNet, Variant, variants
 
-        def variant(names: Sequence[str]) -> Variant | None:
-            name = next((name for name in names if models.ready([name])), "")
-            return Variant(name, models.path(name), catalog.models()[name].params) if name else None
+        def variant(model: catalog.Model | None) -> Variant | None:
+            return Variant(model.name, models.path(model.name), model.params) if model else None
 
-        found = variants(variant(select.MATTES), variant(select.LIGHT_MATTES), self.plan.device)
+        chosen = catalog.models()[self.plan.matte]
+        lighter = select.lighter_matte(models, chosen) if chosen.gpu_only else None
+        found = variants(variant(chosen), variant(lighter), self.plan.device)
         return BiRefNet(found, self.plan.device, self.emit)
 
     def _render_steps(self, key: str) -> list[Step]:

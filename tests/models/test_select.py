@@ -1,12 +1,13 @@
 """Which models, renderer and device a run gets, and what it is told of the choice."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vidgen.device import device
-from vidgen.errors import SetupError
+from vidgen.errors import InputError, SetupError
 from vidgen.events import Event, Log
 from vidgen.installation import install_command
 from vidgen.models import catalog, select
@@ -154,6 +155,64 @@ def test_a_chosen_variant_comes_first(machine: Machine) -> None:
     machine.has("birefnet_portrait", "birefnet", "yolo26m", "yolo26n", "yolo11n")
     chosen = machine.chooses(device="cuda:0")
     assert (chosen.persons, chosen.matte) == ("yolo26m", "birefnet_portrait")
+
+
+ROW = """
+[models.{name}]
+stage = "{stage}"
+set = "variant"
+source = "https://example.org/{name}.bin"
+sha256 = ""
+bytes = 0
+licence = ""
+homepage = ""
+rank = {rank}
+"""
+
+
+@pytest.mark.parametrize("rank", [5, 35, 45])
+def test_a_new_row_is_chosen_by_its_rank_alone(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    """No line of the program names it."""
+    stages = {"net_of_persons": "yolo_detection", "net_of_mattes": "birefnet_removal"}
+    file = tmp_path / "rows.toml"
+    file.write_text("".join(ROW.format(name=n, stage=s, rank=rank) for n, s in stages.items()))
+    monkeypatch.setenv("VIDGEN_MODELS_FILE", str(file))
+    machine.has(*FULL, *stages)
+    for where, mattes in (("cuda:0", ("birefnet", 20)), ("cpu", ("birefnet_lite", 30))):
+        chosen = machine.chooses(device=where, renderer="puppet")
+        assert chosen.persons == ("net_of_persons" if rank < 30 else "yolo26n")
+        assert chosen.matte == ("net_of_mattes" if rank < mattes[1] else mattes[0])
+
+
+def test_a_row_in_the_place_of_ours_keeps_its_rank(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mirror names its address only."""
+    row = ROW.format(name="yolo26s", stage="yolo_detection", rank="")
+    file = tmp_path / "rows.toml"
+    file.write_text(row.replace("rank = \n", ""))
+    monkeypatch.setenv("VIDGEN_MODELS_FILE", str(file))
+    ranked = [model.name for model in catalog.ranked_models("yolo_detection")]
+    assert ranked == ["yolo26m", "yolo26s", "yolo26n", "yolo11n"]
+
+
+def test_a_rank_is_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "rows.toml"
+    file.write_text(ROW.format(name="net", stage="yolo_detection", rank='"first"'))
+    monkeypatch.setenv("VIDGEN_MODELS_FILE", str(file))
+    with pytest.raises(InputError, match="the rank of net is not a whole number"):
+        catalog.models()
+
+
+def test_what_takes_over_from_a_large_matte_is_lighter(machine: Machine) -> None:
+    machine.has("birefnet", "birefnet_lite")
+    rows = catalog.models()
+    lighter = select.lighter_matte(machine.shelf, rows["birefnet"])
+    assert lighter == rows["birefnet_lite"]
+    machine.has("birefnet_lite", state="missing")
+    assert select.lighter_matte(machine.shelf, rows["birefnet"]) is None
 
 
 @pytest.mark.parametrize("has_extra", [True, False])

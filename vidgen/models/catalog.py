@@ -39,6 +39,8 @@ class Model:
     licence: str
     homepage: str
     about: str = ""
+    rank: int = 0  # of its stage's models the lowest that is here is used; 0: not to choose from
+    gpu_only: bool = False  # too slow for a CPU
     params: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -70,12 +72,12 @@ def models() -> Mapping[str, Model]:
 
 @cache
 def _models(own: str) -> Mapping[str, Model]:
-    rows = dict(_tables()["models"])
+    rows = {name: Model(name, **row) for name, row in _tables()["models"].items()}
     if not own:
-        return {name: Model(name, **row) for name, row in rows.items()}
+        return rows
     try:
-        rows |= tomllib.loads(Path(own).expanduser().read_text("utf-8"))["models"]
-        return {name: Model(name, **row) for name, row in rows.items()}
+        added = tomllib.loads(Path(own).expanduser().read_text("utf-8"))["models"]
+        return rows | {name: _own_row(name, row, rows.get(name)) for name, row in added.items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             "The models named in {file} cannot be used: {reason}.",
@@ -85,6 +87,15 @@ def _models(own: str) -> Mapping[str, Model]:
             reason=str(error),
             variable=OWN_ROWS,
         ) from error
+
+
+def _own_row(name: str, row: Mapping[str, Any], ours: Model | None) -> Model:
+    """A row that takes the place of one of ours has its rank, unless it gives another."""
+    rank: dict[str, Any] = {"rank": ours.rank, "gpu_only": ours.gpu_only} if ours else {}
+    made = Model(name, **{**rank, **row})
+    if not isinstance(made.rank, int):
+        raise ValueError(f"the rank of {name} is not a whole number")
+    return made
 
 
 @cache
@@ -116,6 +127,12 @@ def find_models(what: str) -> list[Model]:
         sets=", ".join(sets),
         models=", ".join(models()),
     )
+
+
+def ranked_models(stage: str) -> list[Model]:
+    """The models of a stage that a run may choose from, best first."""
+    rows = [model for model in models().values() if model.stage == stage and model.rank]
+    return sorted(rows, key=lambda model: model.rank)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Decide which models, which renderer and which device a run uses, and say why."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,18 +8,13 @@ from vidgen.device import device
 from vidgen.errors import SetupError
 from vidgen.events import Emit, Log
 from vidgen.installation import install_command
-from vidgen.models import catalog
-from vidgen.models.catalog import Catalog
+from vidgen.models.catalog import Catalog, Model, models, ranked_models
 from vidgen.settings import Options
 
 # What every run needs, whichever set it uses: the face of the chosen person comes from these.
 FACES: Final = ("centerface", "face_landmark")
 SELFIE: Final = ("selfie_segmentation", "selfie_segmentation_landscape")
 EMBEDDED: Final = FACES + SELFIE
-# The first one that is here is used: who has a variant has fetched it on purpose.
-PERSONS: Final = ("yolo26m", "yolo26s", "yolo26n", "yolo11n")
-MATTES: Final = ("birefnet_portrait", "birefnet")
-LIGHT_MATTES: Final = ("birefnet_lite",)  # what a CPU draws in seconds rather than minutes
 MUSETALK: Final = ("musetalk", "musetalk_config", "sd_vae", "whisper_tiny")
 
 
@@ -57,7 +52,7 @@ class ModelChoice:
         }
 
 
-def select_models(shelf: Catalog, options: Options, emit: Emit) -> ModelChoice:
+def select_models(catalog: Catalog, options: Options, emit: Emit) -> ModelChoice:
     """The full models where their weights are here, else the embedded ones; a log says so.
 
     Raises SetupError when something that was asked for by name is missing.
@@ -68,18 +63,42 @@ def select_models(shelf: Catalog, options: Options, emit: Emit) -> ModelChoice:
     talker = "musetalk" if options.renderer == "musetalk" else ""
     if options.renderer == "auto" and options.models != "embedded" and where != "cpu":
         talker = "musetalk"  # on a CPU it takes minutes for a second of voice: only if asked for
-    found = _usable_models(shelf, options.models, where, talker)
+    found = _usable_models(catalog, options.models, where, talker)
     if options.renderer == "musetalk" or (options.models == "full" and talker):
         _demand({name: name in found.talker for name in MUSETALK})
     if options.models == "embedded":
         return ModelChoice(where, renderer=_renderer(options, talker, found))
     if options.models == "full":
-        mattes = "birefnet_lite" if where == "cpu" else "birefnet or birefnet_lite"
-        _demand({"yolo26n": bool(found.persons), mattes: bool(found.matte)})
+        persons, mattes = (_names_in_full(rows) for rows in (_persons(), _mattes(where)))
+        _demand({persons: bool(found.persons), mattes: bool(found.matte)})
     elif not (found.persons and found.matte and (found.can_talk or not talker)):
         emit(Log("INFO", "models.embedded", {"command": _better()}))
-    _tell_of_wrong_ones(shelf, talker, emit)
+    _tell_of_wrong_ones(catalog, talker, emit)
     return ModelChoice(where, found.persons, found.matte, _renderer(options, talker, found))
+
+
+def _persons() -> list[Model]:
+    return ranked_models("yolo_detection")
+
+
+def _mattes(where: str) -> list[Model]:
+    rows = ranked_models("birefnet_removal")
+    return [model for model in rows if where != "cpu" or not model.gpu_only]
+
+
+def lighter_matte(catalog: Catalog, chosen: Model) -> Model | None:
+    """What takes over when the memory does not do for the chosen one."""
+    rows = [model for model in _mattes("cpu") if model.rank > chosen.rank]
+    return next((model for model in rows if catalog.ready([model.name])), None)
+
+
+def _names(rows: Iterable[Model]) -> tuple[str, ...]:
+    return tuple(model.name for model in rows)
+
+
+def _names_in_full(rows: Sequence[Model]) -> str:
+    """Those of a set that `vidgen models pull full` fetches."""
+    return " or ".join(model.name for model in rows if model.set == "full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +114,20 @@ class _UsableModels:
         return self.talker == MUSETALK
 
 
-def _usable_models(shelf: Catalog, models: str, where: str, talker: str) -> _UsableModels:
+def _usable_models(catalog: Catalog, wanted: str, where: str, talker: str) -> _UsableModels:
     """Looks at no file that is not wanted: the first look at a large one reads it whole."""
-    talkers = tuple(_usable(shelf, MUSETALK, "diffusers", "transformers")) if talker else ()
-    if models == "embedded":
+    talkers = tuple(_usable(catalog, MUSETALK, "diffusers", "transformers")) if talker else ()
+    if wanted == "embedded":
         return _UsableModels("", "", talkers)
-    mattes = LIGHT_MATTES if where == "cpu" else MATTES + LIGHT_MATTES
-    persons, matte = _usable(shelf, PERSONS, "ultralytics"), _usable(shelf, mattes, "nobg")
+    persons = _usable(catalog, _names(_persons()), "ultralytics")
+    matte = _usable(catalog, _names(_mattes(where)), "nobg")
     return _UsableModels(next(persons, ""), next(matte, ""), talkers)
 
 
-def _usable(shelf: Catalog, names: tuple[str, ...], *packages: str) -> Iterator[str]:
+def _usable(catalog: Catalog, names: tuple[str, ...], *packages: str) -> Iterator[str]:
     """Those that are here and right, as long as what loads them is installed."""
     if all(map(device.has_package, ("torch", *packages))):
-        yield from (name for name in names if shelf.ready([name]))
+        yield from (name for name in names if catalog.ready([name]))
 
 
 def _renderer(options: Options, talker: str, found: _UsableModels) -> str:
@@ -122,11 +141,11 @@ def _better() -> str:
     return pull if device.has_gpu_extra() else f"{install_command('gpu')} && {pull}"
 
 
-def _tell_of_wrong_ones(shelf: Catalog, talker: str, emit: Emit) -> None:
+def _tell_of_wrong_ones(catalog: Catalog, talker: str, emit: Emit) -> None:
     """A file that was spoiled is not used; without a word its owner would wonder why."""
-    rows = catalog.models()
-    every = PERSONS + MATTES + LIGHT_MATTES + (MUSETALK if talker else ())
-    if wrong := [name for name in every if shelf.state(rows[name]) == "wrong"]:
+    rows = models()
+    every = (*_names(_persons()), *_names(_mattes("")), *(MUSETALK if talker else ()))
+    if wrong := [name for name in every if catalog.state(rows[name]) == "wrong"]:
         emit(Log("WARNING", "models.left_aside", {"names": ", ".join(wrong)}))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from vidgen import __version__, request, settings
 from vidgen.cache import key_of
-from vidgen.device import device
+from vidgen.device import device, memory
 from vidgen.device.prefetch import Network
 from vidgen.events import Emit, Log
 from vidgen.models import catalog, select
@@ -25,10 +25,15 @@ from vidgen.settings import Options
 if TYPE_CHECKING:  # numpy and more is behind these
     from vidgen.did.auth import Account
     from vidgen.renderers.base import Renderer
+    from vidgen.renderers.workers import Workers
     from vidgen.work import MotionOptions, Photo, Speech, Work
 
 # Raised when a stage makes something else of the same inputs: what is kept of it is made again.
-VERSIONS: Final = {"detect": 1, "matte": 1, "prosody": 1, "render": 1}
+VERSIONS: Final = {"detect": 1, "matte": 1, "prosody": 1, "render": 2}
+# What a worker imports while the photo is being read: half a second of it.
+WORKER_MODULES: Final = ("vidgen.stages.render", "vidgen.renderers.puppet.cpu")
+WORTH_IT: Final = 4  # pieces, from which on workers pay their start
+WORKER_MB: Final = 350  # that a worker takes at 720p
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,24 @@ class Job:
     def catalog(self) -> Catalog:
         return Catalog(self.home)
 
-    def steps(self, photo: "Photo", speech: "Speech") -> list[Step]:
+    def workers(self, speech: "Speech") -> "Workers":
+        """As many processes as have something to draw, a core and the memory; none where the
+        drawing cannot be shared out."""
+        from vidgen.media.segments import spans
+        from vidgen.renderers.workers import Workers
+
+        if self.plan.renderer != "puppet" or self.plan.device != "cpu":
+            return Workers()
+        fps = Fraction(self.options.fps)
+        pieces = len(spans(speech.frame_count(fps * Fraction(1 / self.options.rate)), fps))
+        if self.options.workers:
+            return Workers(min(self.options.workers, pieces), WORKER_MODULES)
+        if pieces < WORTH_IT:
+            return Workers()
+        fit = int(memory.free_mb() / WORKER_MB)
+        return Workers(min(pieces, device.usable_cores(), fit), WORKER_MODULES)
+
+    def steps(self, photo: "Photo", speech: "Speech", workers: "Workers") -> list[Step]:
         """In their order, each with the key of what it makes and the networks it loads."""
         from vidgen.stages.detect import Detect
         from vidgen.stages.finalize import Finalize
@@ -73,7 +95,7 @@ class Job:
             Step(detect, keys.subject, (Subject,), (people,) if people else ()),
             Step(Matte(matter, options), keys.cutout, (Cutout,), (matter,)),
             Step(Prosody(options)),
-            *self._render_steps(keys.film),
+            *self._render_steps(keys.film, workers),
             Step(finalize),
         ]
 
@@ -124,7 +146,7 @@ class Job:
         found = variants(variant(chosen), variant(lighter), self.plan.device)
         return BiRefNet(found, self.plan.device, self.emit)
 
-    def _render_steps(self, key: str) -> list[Step]:
+    def _render_steps(self, key: str, workers: "Workers") -> list[Step]:
         """What draws the film: a local renderer, or D-ID's two stages."""
         if self.plan.renderer == "d-id":
             return self._did_steps()
@@ -137,6 +159,7 @@ class Job:
             format=self.options.format,
             hardware=device.gpu_present(),
             key=key,
+            workers=workers,
         )
         return [Step(render, networks=networks)]
 

@@ -40,6 +40,10 @@ class VidgenError(Exception):
         self.details = details
         super().__init__(self.message)
 
+    def __reduce__(self) -> Any:
+        """As it is, for another process: the sentences are filled in already."""
+        return type(self).__new__, (type(self), self.message), self.__dict__
+
 
 class InputError(VidgenError):
     """The photo, the voice or an option cannot be used as it is."""

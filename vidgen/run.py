@@ -124,12 +124,13 @@ def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit) -> Res
 
     photo, speech = _open_inputs(wanted, emit)
     job = Job(home, task, wanted, _choose_models(home, task, wanted.options, emit), emit)
-    steps = job.steps(photo, speech)
+    workers = job.workers(speech)
+    steps = job.steps(photo, speech, workers)
     metadata = {**_describe(job, photo, speech), "kept": _reusable_stages(job, steps)}
     emit(StageEnded("initialized", time.monotonic() - began, "completed", "run.planned", metadata))
     # While D-ID draws, which takes minutes, another run may have the device.
     here = list(takewhile(lambda step: not step.is_elsewhere, steps))
-    with _device_turn(job):
+    with _device_turn(job), workers:
         work = _run_steps(job, here, Work(photo, speech))
     work = _run_steps(job, steps[len(here) :], work)
     video, took = work.get(Video), time.monotonic() - began

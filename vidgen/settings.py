@@ -159,6 +159,13 @@ class Options:
         "auto", "Which models to use.", panel=RUN, choices=("auto", "embedded", "full")
     )
     device: str = option("auto", "Where to compute.", panel=RUN, metavar="auto|cpu|cuda:N|mps")
+    workers: int = option(
+        0,
+        "Processes that draw; 0 takes what cores and memory allow, 1 is the run's own.",
+        panel=RUN,
+        least=0,
+        most=256,
+    )
     force: bool = option(False, "Replace the output if it exists.", panel=RUN)
     fresh: bool = option(False, "Use nothing that an earlier run has made.", panel=RUN)
 

@@ -319,3 +319,23 @@ def test_any_even_size_is_kept_to_the_last_row(
     assert found.shape == (size[1], size[0], 3)
     assert found[-2:].mean() > 200
     assert found[:-8].mean() < 30
+
+
+@pytest.mark.parametrize("grain", [0.0, 4.0])
+def test_a_still_wall_does_not_jump_where_pieces_meet(tmp_path: Path, grain: float) -> None:
+    random = np.random.default_rng(7)
+    wall = np.tile(np.linspace(90, 150, 320)[None, :, None], (320, 1, 3))
+    wall = (wall + random.normal(0, 1, wall.shape[:2])[..., None] * grain).clip(0, 255)
+    pixels = np.repeat(wall.round().astype(np.uint8)[None], 80, 0)
+    for number, frame in enumerate(pixels):
+        shift = round(12 * np.sin(number / 4))
+        frame[120:280, 40 + shift : 160 + shift] = random.integers(60, 200, 3, np.uint8)
+    shown: list[Pixels] = []
+    for first in (0, 40):
+        path = tmp_path / f"piece-{first}.mp4"
+        encoding = ENCODINGS["mp4", False]
+        with FilmWriter(path, size=(320, 320), fps=Fraction(25), encoding=encoding) as writer:
+            writer.write(Frames(pixels[first : first + 40]))
+        shown += [frame.to_ndarray(format="gray")[:, 224:] for frame in decoded(path)]
+    jumps = np.abs(np.diff(np.stack(shown).astype(int), axis=0)).mean((1, 2))
+    assert jumps[39] <= 0.2  # grey levels: before, 0.5 and more

@@ -1,5 +1,6 @@
 """What the run uses is told regularly, at next to no cost, and never stops a run."""
 
+import subprocess
 import sys
 import threading
 import time
@@ -99,3 +100,18 @@ def test_a_sample_costs_less_than_a_hundredth_of_a_core() -> None:
     for _ in range(20):
         read()
     assert (time.thread_time() - began) / 20 < 0.01 * 2.0
+
+
+def test_what_children_use_is_counted() -> None:
+    read = machine_reader()
+    alone = read().memory_mb
+    child = "x = bytearray(80_000_000); print('ready', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", child], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        together = read().memory_mb
+        process.communicate(b"\n")
+    assert together > alone + 75
+    assert read().memory_mb < together - 60

@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 
 from tests.support.fake_renderer import SIZE, FakeRenderer, number_in, shelf
-from vidgen.errors import Cancelled, InputError, RenderError
+from vidgen.errors import Cancelled, DeviceError, InputError, RenderError
 from vidgen.events import Event, Log, Preview, StageProgress
 from vidgen.media.colour import frame_to_rgb
 from vidgen.media.mux import decode_frames
 from vidgen.media.segments import Segment, spans
+from vidgen.renderers.workers import Workers
 from vidgen.stages.render import Render
 from vidgen.work import Film, Folder, Frames, MotionOptions, Notes, Speech, Subject, Work
 
-SLOW = MotionOptions(fps=Fraction(2))  # two frames a second: pieces of 20 frames, drawn at once
+SLOW = MotionOptions(fps=Fraction(10))  # pieces of 20 frames, drawn at once
 
 
 def render(
@@ -48,15 +49,15 @@ def quiet(event: Event) -> None:
     """An Emit for tests that listen to nothing."""
 
 
-def test_the_film_is_drawn_in_pieces_of_ten_seconds(tmp_path: Path) -> None:
-    renderer, work = FakeRenderer(), shelf(tmp_path, 25.3)
+def test_the_film_is_drawn_in_pieces_of_two_seconds(tmp_path: Path) -> None:
+    renderer, work = FakeRenderer(), shelf(tmp_path, 5.06)
     done = render(renderer).run(work, quiet)
     film = done.get(Film)
     folder = tmp_path / "work" / "render"
     assert film == Film(
-        pieces=tuple(folder / f"piece-000{n}.mp4" for n in range(3)),
+        pieces=tuple(folder / f"piece-{n:04}.mp4" for n in range(3)),
         frame_count=51,
-        fps=Fraction(2),
+        fps=Fraction(10),
         size=SIZE,
         has_alpha=False,
         metadata={
@@ -95,15 +96,24 @@ def test_the_film_covers_the_whole_voice(samples: int, rate: int, fps: int, coun
 
 
 def test_pieces_follow_one_another_without_a_gap() -> None:
-    assert spans(601, Fraction(30)) == (
-        Segment(0, 0, 300),
-        Segment(1, 300, 600),
-        Segment(2, 600, 601),
+    assert spans(121, Fraction(30)) == (
+        Segment(0, 0, 60),
+        Segment(1, 60, 120),
+        Segment(2, 120, 121),
     )
 
 
+@pytest.mark.parametrize(
+    ("seconds", "step"), [(1, 50), (32, 50), (34, 54), (64, 100), (96, 150), (600, 150)]
+)
+def test_a_longer_film_has_longer_pieces(seconds: int, step: int) -> None:
+    found = spans(25 * seconds, Fraction(25))
+    assert {len(span) for span in found[:-1]} <= {step}
+    assert found[-1].last == 25 * seconds
+
+
 def test_a_second_run_draws_nothing(tmp_path: Path) -> None:
-    first, second, work = FakeRenderer(), FakeRenderer(), shelf(tmp_path, 12)
+    first, second, work = FakeRenderer(), FakeRenderer(), shelf(tmp_path, 2.4)
     made = render(first).run(work, quiet)
     again = render(second).run(work, quiet)
     assert (second.drawn, second.performed) == ([], 0)
@@ -116,7 +126,7 @@ def test_a_second_run_draws_nothing(tmp_path: Path) -> None:
 def test_a_broken_run_goes_on_at_the_piece_it_broke_in(
     tmp_path: Path, failure: BaseException
 ) -> None:
-    work = shelf(tmp_path, 28)
+    work = shelf(tmp_path, 5.6)
     with pytest.raises(type(failure)):
         render(FakeRenderer(fails_at=33, failure=failure)).run(work, quiet)
     assert list(files(work)) == ["film.json", "piece-0000.json", "piece-0000.mp4"]
@@ -130,13 +140,13 @@ def test_a_broken_run_goes_on_at_the_piece_it_broke_in(
     assert progress[0] == StageProgress("rendering", 20, 56, "frames")
     assert done.get(Notes).values["reused_frames"] == 20
 
-    whole = render(FakeRenderer()).run(shelf(tmp_path / "other", 28), quiet)
+    whole = render(FakeRenderer()).run(shelf(tmp_path / "other", 5.6), quiet)
     assert files(done) == files(whole)
 
 
 @pytest.mark.parametrize("key", ["another", ""])
 def test_pieces_of_another_film_are_not_taken(tmp_path: Path, key: str) -> None:
-    work = shelf(tmp_path, 12)
+    work = shelf(tmp_path, 2.4)
     render(FakeRenderer(), key="").run(work, quiet)
     renderer = FakeRenderer()
     render(renderer, key=key).run(work, quiet)
@@ -144,8 +154,8 @@ def test_pieces_of_another_film_are_not_taken(tmp_path: Path, key: str) -> None:
 
 
 def test_what_a_shorter_film_does_not_need_is_removed(tmp_path: Path) -> None:
-    render(FakeRenderer()).run(shelf(tmp_path, 25), quiet)
-    work = shelf(tmp_path, 12)
+    render(FakeRenderer()).run(shelf(tmp_path, 5), quiet)
+    work = shelf(tmp_path, 2.4)
     (work.get(Folder).work / "render" / ".piece-0001.mp4.1-ab.part").touch()
     render(FakeRenderer(), key="other").run(work, quiet)
     assert list(files(work)) == [
@@ -159,7 +169,7 @@ def test_what_a_shorter_film_does_not_need_is_removed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["shortened", "changed", "no note", "half a note", "a list"])
 def test_a_damaged_piece_is_drawn_again(tmp_path: Path, damage: str) -> None:
-    work = shelf(tmp_path, 12)
+    work = shelf(tmp_path, 2.4)
     made = render(FakeRenderer()).run(work, quiet)
     before = files(work)
     piece = made.get(Film).pieces[0]
@@ -180,7 +190,7 @@ def test_a_damaged_piece_is_drawn_again(tmp_path: Path, damage: str) -> None:
 
 
 def test_the_note_says_what_the_piece_is(tmp_path: Path) -> None:
-    film = render(FakeRenderer(), key="abc").run(shelf(tmp_path, 12), quiet).get(Film)
+    film = render(FakeRenderer(), key="abc").run(shelf(tmp_path, 2.4), quiet).get(Film)
     content = film.pieces[1].read_bytes()
     assert json.loads(film.pieces[1].with_suffix(".json").read_text()) == {
         "key": "abc/libx264",
@@ -193,7 +203,7 @@ def test_the_note_says_what_the_piece_is(tmp_path: Path) -> None:
 
 def test_progress_counts_frames_up_to_the_last(tmp_path: Path) -> None:
     heard: list[Event] = []
-    render(FakeRenderer()).run(shelf(tmp_path, 11), heard.append)
+    render(FakeRenderer()).run(shelf(tmp_path, 2.2), heard.append)
     progress = [event for event in heard if isinstance(event, StageProgress)]
     done = [event.done for event in progress]
     assert done == [0, 3, 6, 9, 12, 15, 18, 20, 22]
@@ -208,7 +218,7 @@ def test_previews_show_the_film_at_a_quarter_a_half_and_three_quarters(
 ) -> None:
     heard: list[Event] = []
     transparent = layout == "rgba"
-    work = shelf(tmp_path, 20, transparent=transparent)
+    work = shelf(tmp_path, 4, transparent=transparent)
     format = "webm" if transparent else "mp4"
     render(FakeRenderer(layout), format=format).run(work, heard.append)
     previews = [event for event in heard if isinstance(event, Preview)]
@@ -231,7 +241,7 @@ def test_previews_show_the_film_at_a_quarter_a_half_and_three_quarters(
 
 def test_a_large_frame_is_shown_small(tmp_path: Path) -> None:
     large = FakeRenderer(size=(1280, 720))
-    work = shelf(tmp_path, 2)
+    work = shelf(tmp_path, 0.4)
     subject = np.zeros((720, 1280, 3), np.uint8)
     heard: list[Event] = []
     work = work.plus(replace(work.get(Subject), frame=subject))
@@ -243,7 +253,7 @@ def test_a_large_frame_is_shown_small(tmp_path: Path) -> None:
 def test_a_preview_that_cannot_be_saved_costs_only_a_line(tmp_path: Path) -> None:
     (tmp_path / "previews").write_text("a file where the folder should be")
     heard: list[Event] = []
-    film = render(FakeRenderer()).run(shelf(tmp_path, 4), heard.append).get(Film)
+    film = render(FakeRenderer()).run(shelf(tmp_path, 0.8), heard.append).get(Film)
     logs = [event for event in heard if isinstance(event, Log)]
     assert [(log.level, log.code, log.metadata["percent"]) for log in logs] == [
         ("INFO", "render.no_preview", percent) for percent in (25, 50, 75)
@@ -253,7 +263,7 @@ def test_a_preview_that_cannot_be_saved_costs_only_a_line(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("format", ["webm", "mov"])
 def test_a_transparent_film_keeps_its_alpha(tmp_path: Path, format: str) -> None:
-    work = shelf(tmp_path, 11, transparent=True)
+    work = shelf(tmp_path, 2.2, transparent=True)
     film = render(FakeRenderer("rgba"), format=format).run(work, quiet).get(Film)
     assert (film.has_alpha, numbers(film)) == (True, list(range(22)))
     assert [piece.suffix for piece in film.pieces] == [f".{format}"] * 2
@@ -262,13 +272,13 @@ def test_a_transparent_film_keeps_its_alpha(tmp_path: Path, format: str) -> None
 def test_a_transparent_mp4_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
     renderer = FakeRenderer("rgba")
     with pytest.raises(InputError) as caught:
-        render(renderer).run(shelf(tmp_path, 4, transparent=True), quiet)
+        render(renderer).run(shelf(tmp_path, 0.8, transparent=True), quiet)
     assert (caught.value.code, renderer.performed) == ("encode.no_alpha", 0)
 
 
 @pytest.mark.parametrize("short_by", [1, -1])
 def test_a_renderer_that_miscounts_is_found_out(tmp_path: Path, short_by: int) -> None:
-    work = shelf(tmp_path, 4)
+    work = shelf(tmp_path, 0.8)
     with pytest.raises(RenderError) as caught:
         render(FakeRenderer(short_by=short_by)).run(work, quiet)
     assert caught.value.code == "render.wrong_count"
@@ -278,11 +288,74 @@ def test_a_renderer_that_miscounts_is_found_out(tmp_path: Path, short_by: int) -
 def test_without_a_hardware_encoder_the_processor_encodes_and_says_so(tmp_path: Path) -> None:
     heard: list[Event] = []
     stage = Render(FakeRenderer(), SLOW, hardware=True)
-    encoder = stage.run(shelf(tmp_path, 2), heard.append).get(Film).metadata["encoder"]
+    encoder = stage.run(shelf(tmp_path, 0.4), heard.append).get(Film).metadata["encoder"]
     said = [event.code for event in heard if isinstance(event, Log)]
     assert (encoder, said) in [("libx264", ["render.no_hardware_encoder"])] or (
         encoder != "libx264" and said == []
     )
+
+
+def render_with(workers: Workers, renderer: FakeRenderer, key: str = "k") -> Render:
+    return Render(renderer, SLOW, key=key, workers=workers)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_workers_draw_the_same_film_to_the_byte(tmp_path: Path, count: int) -> None:
+    alone = render(FakeRenderer()).run(shelf(tmp_path / "alone", 9.4), quiet)
+    renderer, heard = FakeRenderer(), list[Event]()
+    with Workers(count) as workers:
+        done = render_with(workers, renderer).run(shelf(tmp_path, 9.4), heard.append)
+    assert renderer.drawn == []  # not in this process
+    assert files(done) == files(alone)
+    assert numbers(done.get(Film)) == list(range(94))
+    progress = [event.done for event in heard if isinstance(event, StageProgress)]
+    assert progress == sorted(progress)
+    assert progress[-1] == 94
+    previews = {event.name for event in heard if isinstance(event, Preview)}
+    assert previews == {"rendering-25", "rendering-50", "rendering-75"}
+
+
+def test_a_worker_that_is_killed_costs_one_piece(tmp_path: Path) -> None:
+    renderer, heard = FakeRenderer(dies_at=33, died=tmp_path / "died"), list[Event]()
+    with Workers(2) as workers:
+        done = render_with(workers, renderer).run(shelf(tmp_path, 9.4), heard.append)
+        assert len(workers) == 1
+    assert numbers(done.get(Film)) == list(range(94))
+    logs = [event for event in heard if isinstance(event, Log)]
+    assert logs == [Log("WARNING", "render.worker_lost", {"workers": 1})]
+    progress = [event.done for event in heard if isinstance(event, StageProgress)]
+    assert progress == sorted(progress)
+
+
+def test_a_piece_that_costs_two_workers_is_given_up(tmp_path: Path) -> None:
+    work = shelf(tmp_path, 5.6)
+    with pytest.raises(DeviceError) as caught, Workers(2) as workers:
+        render_with(workers, FakeRenderer(dies_at=33)).run(work, quiet)
+    assert caught.value.code == "render.worker_lost_twice"
+    resumed = FakeRenderer()
+    done = render(resumed).run(work, quiet)
+    assert set(resumed.drawn) >= set(range(20, 40))
+    assert numbers(done.get(Film)) == list(range(56))
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [RuntimeError("torn"), RenderError("Too {little}.", hint="{n}", code="x", little="few", n=3)],
+)
+def test_what_a_worker_raises_is_raised_here(tmp_path: Path, failure: Exception) -> None:
+    renderer = FakeRenderer(fails_at=33, failure=failure)
+    with pytest.raises(type(failure)) as caught, Workers(2) as workers:
+        render_with(workers, renderer).run(shelf(tmp_path, 5.6), quiet)
+    assert str(caught.value) == str(failure)
+    assert getattr(caught.value, "hint", "") == getattr(failure, "hint", "")
+    assert "In a worker" in caught.value.__notes__[0]
+
+
+def test_what_cannot_leave_this_process_is_drawn_here(tmp_path: Path) -> None:
+    renderer = FakeRenderer(is_portable=False)
+    with Workers(2) as workers:
+        render_with(workers, renderer).run(shelf(tmp_path, 5.6), quiet)
+    assert renderer.drawn == list(range(56))
 
 
 def test_frames_know_how_many_they_are() -> None:

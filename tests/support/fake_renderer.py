@@ -1,5 +1,7 @@
 """A renderer that draws numbered gradients: every decoded frame tells which one it is."""
 
+import os
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,17 +50,30 @@ class FakePerformance:
     renderer: "FakeRenderer"
     metadata: Mapping[str, Any] = field(default_factory=lambda: {"device": "cpu", "batch": 3})
 
+    def for_workers(self) -> "FakePerformance | None":
+        return self if self.renderer.is_portable else None
+
     def frames(self, first: int, last: int) -> Iterator[Frames]:
         for start in range(first, last, 3):
             numbers = range(start, min(start + 3, last) - self.renderer.short_by)
             for number in numbers:
                 if number == self.renderer.fails_at:
                     raise self.renderer.failure
+                if number == self.renderer.dies_at:
+                    self._die()
                 self.renderer.drawn.append(number)
             layout = self.renderer.layout
             yield Frames(
                 np.stack([picture(n, layout, self.renderer.size) for n in numbers]), layout
             )
+
+    def _die(self) -> None:
+        """End this process as the kernel does when memory runs out; the first time only, if a
+        file says that there was one."""
+        if self.renderer.died is None or not self.renderer.died.exists():
+            if self.renderer.died is not None:
+                self.renderer.died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 @dataclass
@@ -73,6 +88,9 @@ class FakeRenderer:
     drawn: list[int] = field(default_factory=list)
     performed: int = 0
     name: str = "fake"
+    is_portable: bool = True
+    dies_at: int = -1  # the process that draws this frame is killed
+    died: Path | None = None
 
     @contextmanager
     def perform(

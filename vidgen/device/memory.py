@@ -16,6 +16,7 @@ from vidgen.errors import DeviceError
 T = TypeVar("T")
 Way = TypeVar("Way")
 SHORT_SHARE: Final = 0.25  # less of the memory free than this is short
+CGROUP: Final = Path("/sys/fs/cgroup")  # a container's own
 OUT_OF_MEMORY: Final = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -123,6 +124,17 @@ def is_short(device: str) -> bool:
 
     memory = psutil.virtual_memory()
     return bool(memory.available < SHORT_SHARE * memory.total)
+
+
+def free_mb() -> float:
+    """What this process and its children may still take, a container's limit included."""
+    import psutil
+
+    free = float(psutil.virtual_memory().available)
+    with suppress(OSError, ValueError):  # "max" is no number: no limit
+        limit = int((CGROUP / "memory.max").read_text("ascii"))
+        free = min(free, limit - int((CGROUP / "memory.current").read_text("ascii")))
+    return max(0.0, free / 1e6)
 
 
 def _torch_with_gpu(device: str) -> Any:

@@ -14,7 +14,9 @@ from typing import Any, Final
 
 from vidgen.media.output import atomic_output
 
-PIECE_SECONDS: Final = 10
+PIECES: Final = 16  # of a film of half a minute to a minute and a half: as many cores are busy
+LEAST_SECONDS: Final = 2  # shorter ones cost bytes: each begins with a whole picture
+MOST_SECONDS: Final = 6  # longer ones save none, and a crash costs more
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,10 @@ class Segment:
 
 
 def spans(frame_count: int, fps: Fraction) -> tuple[Segment, ...]:
-    """The film cut into pieces of 10 seconds."""
-    step = ceil(PIECE_SECONDS * fps)
+    """The film cut into pieces of 2 to 6 seconds, by its length alone: on every machine the same,
+    however many draw at once."""
+    seconds = min(max(frame_count / fps / PIECES, Fraction(LEAST_SECONDS)), Fraction(MOST_SECONDS))
+    step = ceil(seconds * fps)
     starts = range(0, frame_count, step)
     return tuple(
         Segment(index, first, min(first + step, frame_count)) for index, first in enumerate(starts)

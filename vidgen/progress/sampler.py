@@ -1,13 +1,13 @@
 """What the run uses of the machine, told every two seconds.
 
-Own process and, where the NVIDIA library is there, its GPU; anything that cannot be read is left
-out. Adds no load worth naming: one sample costs well under a millisecond.
+Own process, its children (workers) and, where the NVIDIA library is there, its GPU; anything that
+cannot be read is left out. Adds no load worth naming: one sample costs well under a millisecond.
 """
 
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from vidgen.errors import VidgenError
@@ -52,16 +52,22 @@ class Sampler:
 
 
 def machine_reader(device: str = "") -> Reader:
-    """A function that answers what this process used since it was last asked."""
+    """A function that answers what this process and its children used since it was last asked."""
     import psutil
 
-    process = psutil.Process()
-    process.cpu_percent()  # the first answer means nothing; this asks for it
+    known = {os.getpid(): psutil.Process()}
+    known[os.getpid()].cpu_percent()  # the first answer means nothing; this asks for it
     gpu = _gpu_reader(int(device.partition(":")[2] or 0))
 
+    def use() -> Iterator[tuple[float, int]]:
+        for process in (known[os.getpid()], *known[os.getpid()].children()):
+            # The same object each time: it remembers when it was last asked.
+            one = known.setdefault(process.pid, process)
+            with contextlib.suppress(psutil.Error), one.oneshot():
+                yield one.cpu_percent(), one.memory_info().rss
+
     def sample() -> Resource:
-        with process.oneshot():
-            cpu, memory = process.cpu_percent(), process.memory_info().rss
+        cpu, memory = (sum(values) for values in zip(*use(), strict=True))
         load, used = gpu()
         return Resource(round(cpu, 1), round(memory / MEGABYTE, 1), load, used)
 

@@ -25,6 +25,11 @@ class Performance(Protocol):
         so that a film can be drawn in pieces and taken up again after a crash."""
         ...
 
+    def for_workers(self) -> "Performance | None":
+        """The same performance for processes with a core each, to be pickled; None when all must
+        be drawn here: on a device, or by somebody else's paint."""
+        ...
+
 
 class Renderer(Protocol):
     """Loads its models once, then performs. `perform` may refuse a subject: raises InputError."""

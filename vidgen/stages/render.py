@@ -1,19 +1,23 @@
 """Draw the silent film with a renderer, piece by piece. Knows no renderer and no codec.
 
-A piece that is on disk and belongs to this very film is never drawn again.
+A piece is drawn and encoded in one go, by a worker process where there are some. One that is on
+disk and belongs to this very film is never drawn again.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
 
 from vidgen.errors import RenderError
-from vidgen.events import Emit, Log, StageProgress
+from vidgen.events import Emit, Event, Log, StageProgress
 from vidgen.media.encoder import FilmWriter
 from vidgen.media.encodings import Encoding, encoding_for
 from vidgen.media.previews import Previews
 from vidgen.media.segments import Segment, Segments, spans
 from vidgen.renderers.base import Performance, Renderer
+from vidgen.renderers.workers import Say, Workers
 from vidgen.work import Cutout, Film, Folder, Frames, MotionOptions, Notes, Speech, Subject, Work
 
 Clock = Callable[[], float]
@@ -32,16 +36,19 @@ class Render:
         format: str = "mp4",
         hardware: bool = False,
         key: str = "",
+        workers: Workers | None = None,
         clock: Clock = time.perf_counter,
     ) -> None:
         """`key` stands for everything the film depends on: with another key, or with none, all
-        is drawn anew. `hardware` asks for a hardware encoder, should one answer.
+        is drawn anew. `hardware` asks for a hardware encoder, should one answer. Without
+        `workers` everything is drawn in this process; the film is the same.
         """
         self.renderer = renderer
         self.look = look
         self.format = format
         self.hardware = hardware
         self.key = key
+        self.workers = workers or Workers()
         self.clock = clock
 
     def run(self, work: Work, emit: Emit) -> Work:
@@ -69,29 +76,21 @@ class Render:
         return _Spans(encoding, pieces, every, pieces.missing(every))
 
     def _draw(self, work: Work, plan: "_Spans", emit: Emit) -> None:
-        subject = work.get(Subject)
-        done = plan.frame_count - plan.frames_to_draw
-        emit(StageProgress(self.name, done, plan.frame_count, "frames"))
-        with (
-            self.renderer.perform(
-                subject, work.get(Cutout), work.get(Speech), self.look
-            ) as performance,
-            Previews(work.get(Folder).previews, plan.frame_count, emit) as previews,
-        ):
+        subject, previews = work.get(Subject), work.get(Folder).previews
+        progress = _Progress(self.name, plan, emit)
+        with self.renderer.perform(
+            subject, work.get(Cutout), work.get(Speech), self.look
+        ) as performance:
             plan.pieces.save_metadata(performance.metadata)
-            for span in plan.missing:
-                with FilmWriter(
-                    plan.pieces.path(span),
-                    size=_size(subject),
-                    fps=self.look.fps,
-                    encoding=plan.encoding,
-                ) as writer:
-                    for frames in _exactly(performance, span):
-                        previews.offer(span.first + writer.frame_count, frames)
-                        writer.write(frames)
-                        done += len(frames)
-                        emit(StageProgress(self.name, done, plan.frame_count, "frames"))
-                plan.pieces.seal(span)
+            tasks = [
+                DrawPiece(plan, span, _size(subject), self.look.fps, previews)
+                for span in plan.missing
+            ]
+            portable = performance.for_workers() if len(tasks) > 1 else None
+            if portable is not None and self.workers.alive:
+                self.workers.run(tasks, portable, progress.hear, progress.tell_loss)
+            else:
+                Workers().run(tasks, performance, progress.hear)
 
     def _film(self, work: Work, plan: "_Spans") -> Film:
         return Film(
@@ -125,6 +124,65 @@ class _Spans:
     @property
     def frames_to_draw(self) -> int:
         return sum(map(len, self.missing))
+
+
+@dataclass(frozen=True, slots=True)
+class DrawPiece:
+    """Draw one piece of the film, encode it and seal it; says how far it is, and events."""
+
+    plan: _Spans
+    span: Segment
+    size: tuple[int, int]
+    fps: Fraction
+    previews: Path
+
+    def __call__(self, performance: Performance, say: Say) -> None:
+        plan, span = self.plan, self.span
+        with (
+            Previews(self.previews, plan.frame_count, say) as previews,
+            FilmWriter(
+                plan.pieces.path(span), size=self.size, fps=self.fps, encoding=plan.encoding
+            ) as writer,
+        ):
+            for frames in _exactly(performance, span):
+                previews.offer(span.first + writer.frame_count, frames)
+                writer.write(frames)
+                say(_Drawn(span.index, writer.frame_count))
+        plan.pieces.seal(span)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """How many frames of a piece are drawn."""
+
+    index: int
+    count: int
+
+
+class _Progress:
+    """The pieces' news, which come from several at once, as events of the stage."""
+
+    def __init__(self, stage: str, plan: _Spans, emit: Emit) -> None:
+        self._stage = stage
+        self._total = plan.frame_count
+        self._reused = plan.frame_count - plan.frames_to_draw
+        self._drawn: dict[int, int] = {}  # by piece; one that is begun anew catches up
+        self._emit = emit
+        self._tell()
+
+    def hear(self, news: _Drawn | Event) -> None:
+        if isinstance(news, _Drawn):
+            self._drawn[news.index] = max(news.count, self._drawn.get(news.index, 0))
+            self._tell()
+        else:
+            self._emit(news)
+
+    def tell_loss(self, left: int) -> None:
+        self._emit(Log("WARNING", "render.worker_lost", {"workers": left}))
+
+    def _tell(self) -> None:
+        done = self._reused + sum(self._drawn.values())
+        self._emit(StageProgress(self._stage, done, self._total, "frames"))
 
 
 def _exactly(performance: Performance, span: Segment) -> Iterator[Frames]:

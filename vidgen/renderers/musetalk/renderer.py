@@ -130,6 +130,9 @@ class StillHead:
     def metadata(self) -> Mapping[str, Any]:
         return self.painter.metadata
 
+    def for_workers(self) -> None:
+        """The networks stay where they are."""
+
     def frames(self, first: int, last: int) -> Iterator[Frames]:
         import numpy as np
 

@@ -1,14 +1,16 @@
-"""The frames of one performance on the CPU: numpy and OpenCV, one frame per worker thread.
+"""The frames of one performance on the CPU: numpy and OpenCV, a few frames per thread.
 
-OpenCV lets go of the interpreter's lock, so two workers keep two cores busy; OpenCV's own
-threads are left out of it. No frame depends on another.
+OpenCV lets go of the interpreter's lock, so two threads keep two cores busy; OpenCV's own
+threads are left out of it. More cores want processes, each drawing a `SingleCorePerformance`. No frame depends on
+another.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -42,6 +44,26 @@ def cpu_frames(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+@dataclass(frozen=True, slots=True)
+class SingleCorePerformance:
+    """A `Performance` in one thread: for a process that has one core, and for pickling."""
+
+    rig: Rig
+    poses: Poses
+    metadata: Mapping[str, Any]
+
+    @property
+    def frame_count(self) -> int:
+        return len(self.poses)
+
+    def frames(self, first: int, last: int) -> Iterator[Frames]:
+        for start in range(first, last, BATCH):
+            yield _batch(self.rig, self.poses, start, [None] * min(BATCH, last - start))
+
+    def for_workers(self) -> "SingleCorePerformance":
+        return self
 
 
 def _batch(figure: Rig, plan: Poses, first: int, painted: list[Patch | None]) -> Frames:

@@ -17,10 +17,12 @@ from vidgen.renderers.base import FacePainter, FaceSource
 from vidgen.work import Cutout, Frames, MotionOptions, Speech, Subject
 
 if TYPE_CHECKING:
+    from vidgen.renderers.puppet.cpu import SingleCorePerformance
     from vidgen.renderers.puppet.poses import Poses
     from vidgen.renderers.puppet.rig import Rig
 
-MOST_WORKERS: Final = 8
+# More only wait for the interpreter's lock: 12.1, 6.6, 5.9, 7.1, 9.5 ms a frame by 1, 2, 4, 8, 16.
+MOST_THREADS: Final = 4
 HANDOVER: Final = 1e-4  # seconds that a thread may keep the interpreter from the others
 FINE: Final = 2  # pixels that a painter gives for one of the frame: turned, they stay sharp
 Draw = Callable[[int, int], Iterator[Frames]]
@@ -46,7 +48,7 @@ class PuppetRenderer:
 
         What `face` raises goes through.
         """
-        from vidgen.renderers.puppet import poses, rig
+        from vidgen.renderers.puppet import cpu, poses, rig
         from vidgen.renderers.puppet.motion import motion
         from vidgen.speech.mouth_curves import mouth_curves
 
@@ -56,14 +58,18 @@ class PuppetRenderer:
         count = speech.frame_count(look.fps)
         wanted = poses.poses(made.face, mouth, head, look, count)
         metadata = {"device": self.device, "seed": look.seed, "blinks": len(head.blinks)}
-        with self._painter(subject, cutout, speech, look) as painter, _workers() as pool:
+        with self._painter(subject, cutout, speech, look) as painter, _threads() as pool:
             if painter is None:
                 metadata["closures_from"] = mouth.source
                 metadata["own_teeth"] = made.mouth.inside.own_teeth
             else:
                 wanted = poses.without_mouth(wanted)
                 metadata.update(painter.metadata)
-            yield PuppetPerformance(count, metadata, self._drawing(made, wanted, pool, painter))
+            draw = self._drawing(made, wanted, pool, painter)
+            portable = None
+            if self.device == "cpu" and painter is None:
+                portable = cpu.SingleCorePerformance(made, wanted, metadata)
+            yield PuppetPerformance(count, metadata, draw, portable)
 
     def _painter(
         self, subject: Subject, cutout: Cutout, speech: Speech, look: MotionOptions
@@ -92,25 +98,29 @@ class PuppetPerformance:
     frame_count: int
     metadata: Mapping[str, Any]
     draw: Draw
+    portable: "SingleCorePerformance | None" = None
 
     def frames(self, first: int, last: int) -> Iterator[Frames]:
         """Frames first..last-1 in order, in small batches."""
         yield from self.draw(first, last)
 
+    def for_workers(self) -> "SingleCorePerformance | None":
+        return self.portable
+
 
 @contextmanager
-def _workers() -> Iterator[ThreadPoolExecutor]:
+def _threads() -> Iterator[ThreadPoolExecutor]:
     """A thread for each core. OpenCV's own threads would only get in their way meanwhile.
 
     A frame is some hundred short calls without the interpreter's lock; who wants it back waits
-    5 ms for somebody computing in Python. With HANDOVER two workers draw a fifth more.
+    5 ms for somebody computing in Python. With HANDOVER two threads draw a fifth more.
     """
     import cv2
 
     threads, interval = cv2.getNumThreads(), sys.getswitchinterval()
     cv2.setNumThreads(1)
     sys.setswitchinterval(HANDOVER)
-    count = max(1, min(MOST_WORKERS, usable_cores()))
+    count = max(1, min(MOST_THREADS, usable_cores()))
     try:
         with ThreadPoolExecutor(count, thread_name_prefix="puppet") as pool:
             yield pool

@@ -1,0 +1,110 @@
+"""Worker processes: started early, fed in order, ended with their parent however it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from vidgen.renderers.workers import Say, Workers
+
+
+@dataclass(frozen=True)
+class Double:
+    """Says twice what is shared, times its own number, and which process says it."""
+
+    number: int
+
+    def __call__(self, shared: Any, say: Say) -> None:
+        say((os.getpid(), 2 * shared * self.number))
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """Leaves its process's number in a file and sleeps."""
+
+    folder: Path
+
+    def __call__(self, shared: Any, say: Say) -> None:
+        (self.folder / str(os.getpid())).touch()
+        time.sleep(60)
+
+
+class Unsendable(Exception):  # noqa: N818
+    """Cannot be made of its own arguments."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(one + two)
+
+
+@dataclass(frozen=True)
+class Fail:
+    """Raises what no pickle can carry."""
+
+    def __call__(self, shared: Any, say: Say) -> None:
+        raise Unsendable(1, 2)
+
+
+def wait_until(is_so: Any) -> None:
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_every_task_is_done_once_and_elsewhere() -> None:
+    heard: list[tuple[int, int]] = []
+    with Workers(2, ["math"]) as workers:
+        workers.run([Double(n) for n in range(9)], 10, heard.append)
+        workers.run([Double(n) for n in range(9)], 1, heard.append)  # something else is shared
+    assert sorted(value for _, value in heard[:9]) == list(range(0, 180, 20))
+    assert sorted(value for _, value in heard[9:]) == list(range(0, 18, 2))
+    assert os.getpid() not in {process for process, _ in heard}
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_one_worker_is_this_process(count: int) -> None:
+    heard: list[tuple[int, int]] = []
+    with Workers(count) as workers:
+        assert len(workers) == 0
+        workers.run([Double(1), Double(2)], 1, heard.append)
+    assert heard == [(os.getpid(), 2), (os.getpid(), 4)]
+
+
+def test_the_end_of_the_block_ends_them_whatever_they_do(tmp_path: Path) -> None:
+    def interrupt(said: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = psutil.Process().children()
+    with Workers(2) as workers:
+        mine = set(psutil.Process().children()) - set(before)
+        assert len(mine) == 2
+        with pytest.raises(KeyboardInterrupt):
+            workers.run([Double(1), Sleep(tmp_path)], 1, interrupt)
+    assert [child for child in mine if child.is_running()] == []
+
+
+def test_an_error_that_cannot_be_sent_is_told_all_the_same() -> None:
+    with pytest.raises(RuntimeError, match="Unsendable: 3"), Workers(2) as workers:
+        workers.run([Fail(), Fail()], None, lambda _: None)
+
+
+def test_the_death_of_the_parent_ends_the_workers(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from tests.renderers.test_workers import Sleep, Workers\n"
+        "with Workers(2) as workers:\n"
+        "    workers.run([Sleep(Path(sys.argv[1]))] * 2, None, print)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    numbers = [int(file.name) for file in tmp_path.iterdir()]
+    wait_until(lambda: not any(map(psutil.pid_exists, numbers)))

@@ -158,3 +158,17 @@ def test_a_signal_cancels_and_leaves_nothing_at_the_outputs_name(
     assert f"Go on with: vidgen resume {task}" in err
     assert events(home)[-1].event_type == "cancelled"
     assert os.listdir(tmp_path) == ["home"]  # noqa: PTH208  # nothing but the home itself
+
+
+def test_workers_that_lose_their_run_make_the_same_film(
+    home_with_models: Home, tmp_path: Path, demo_photo: Path
+) -> None:
+    home, film = home_with_models, tmp_path / "film.mp4"
+    voice = demo.voice(tmp_path / "long.wav", "Mama may buy a map. " * 3)
+    run = ("run", demo_photo, voice, *OPTIONS, "-o")
+    whole = vidgen(home, *run, tmp_path / "whole.mp4", "--workers", 1)
+    assert whole.code == 0, whole.err
+    killed_while_drawing(home, *run, film, "--fresh", "--workers", 2, cwd=tmp_path)
+    resumed = vidgen(home, "resume", "last")
+    assert resumed.code == 0, resumed.err
+    assert pictures(film) == pictures(tmp_path / "whole.mp4")

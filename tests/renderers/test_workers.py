@@ -72,7 +72,7 @@ def test_every_task_is_done_once_and_elsewhere() -> None:
 def test_one_worker_is_this_process(count: int) -> None:
     heard: list[tuple[int, int]] = []
     with Workers(count) as workers:
-        assert len(workers) == 0
+        assert workers.alive == 0
         workers.run([Double(1), Double(2)], 1, heard.append)
     assert heard == [(os.getpid(), 2), (os.getpid(), 4)]
 

@@ -319,7 +319,7 @@ def test_a_worker_that_is_killed_costs_one_piece(tmp_path: Path) -> None:
     renderer, heard = FakeRenderer(dies_at=33, died=tmp_path / "died"), list[Event]()
     with Workers(2) as workers:
         done = render_with(workers, renderer).run(shelf(tmp_path, 9.4), heard.append)
-        assert len(workers) == 1
+        assert workers.alive == 1
     assert numbers(done.get(Film)) == list(range(94))
     logs = [event for event in heard if isinstance(event, Log)]
     assert logs == [Log("WARNING", "render.worker_lost", {"workers": 1})]

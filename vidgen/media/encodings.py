@@ -52,16 +52,16 @@ PCM: Final = Sound("pcm_s16le", "s16", 0)
 # Tuned for grain and without B-frames, a moving face keeps the photo's sharpness: 0.99 of it at
 # 720p (nose and cheeks, Laplacian variance) instead of 0.92 with B-frames and 0.78 untuned, and a
 # grainy wall behind it stays still (0.01 of 255 from frame to frame instead of 0.09). It costs no
-# time; a minute of 720p is 12 MB instead of 4.
-# The zone gives a piece's first picture three times the bytes of its share: what follows has
-# nothing left to refine, so that a still wall does not jump where pieces meet (0.07 of 255 on a
-# grainy wall instead of 1.15; 0.02 instead of 0.31 on a smooth one) nor swim in between.
+# time; a minute of 720p is 13 MB instead of 4.
+# The zone gives a piece's first picture twice the bytes of its share: what follows has
+# nothing left to refine, so that a still wall does not jump where pieces meet (0.09 of 255 on a
+# grainy wall instead of 1.15; 0.03 instead of 0.31 on a smooth one) nor swim in between.
 _H264: Final = {
     "preset": "veryfast",
     "crf": "18",
     "tune": "grain",
     "bf": "0",
-    "x264-params": "zones=0,0,b=3",
+    "x264-params": "zones=0,0,b=2",
 }
 # Realtime 7 keeps VP9 near the renderer's pace; alt-ref frames are invisible packets, which
 # would break "one packet is one frame" when pieces join, and libvpx forbids them with alpha.

@@ -64,8 +64,9 @@ class Workers:
             worker.kill()
         self._living.clear()
 
-    def __len__(self) -> int:
-        """How many processes live."""
+    @property
+    def alive(self) -> int:
+        """How many processes there are now."""
         return len(self._living)
 
     def run(

@@ -336,6 +336,6 @@ def test_a_still_wall_does_not_jump_where_pieces_meet(tmp_path: Path, grain: flo
         encoding = ENCODINGS["mp4", False]
         with FilmWriter(path, size=(320, 320), fps=Fraction(25), encoding=encoding) as writer:
             writer.write(Frames(pixels[first : first + 40]))
-        shown += [frame.to_ndarray(format="gray")[:, 224:] for frame in decoded(path)]
+        shown += [frame.to_ndarray(format="gray")[:, 224:] for frame in decode_frames(path)]
     jumps = np.abs(np.diff(np.stack(shown).astype(int), axis=0)).mean((1, 2))
     assert jumps[39] <= 0.2  # grey levels: before, 0.5 and more

@@ -1,8 +1,8 @@
 """The frames of one performance on the CPU: numpy and OpenCV, a few frames per thread.
 
 OpenCV lets go of the interpreter's lock, so two threads keep two cores busy; OpenCV's own
-threads are left out of it. More cores want processes, each drawing a `SingleCorePerformance`. No frame depends on
-another.
+threads are left out of it. More cores want processes, each with a `SingleCorePerformance`. No
+frame depends on another.
 """
 
 from collections import deque

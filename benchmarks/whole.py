@@ -1,11 +1,12 @@
 """How long a whole run takes against the voice's length, and how much memory.
 
-    python -m benchmarks.whole [--rounds 3] [--long 136]
+    python -m benchmarks.whole [--rounds 3] [--long 136] [--workers 0 1 …]
 
 Every line is `vidgen run` in a process of its own, all made anew, judging included; the median
 of the rounds is told. "Whole job" is what the run itself says it took, "command" is from the
 shell's start to its end, with Python's start and all imports. The photo is the demo's, the voice
-eSpeak's. `--long` seconds of voice show whether memory grows.
+eSpeak's. `--long` seconds of voice show whether memory grows; each number of `--workers` gets
+lines of its own. Processor seconds include the workers'; the megabytes are the largest process's.
 """
 
 import argparse
@@ -45,37 +46,45 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--long", type=float, default=136.0, help="seconds of the long voice")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0], help="0: as a run chooses")
     options = parser.parse_args()
     shelf = Catalog(Home.default())
     download.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
-    print("| film | voice s | whole job s | × voice | goal | command s | processor s | peak MB |")
-    print("|---|---|---|---|---|---|---|---|")
+    names = "film|workers|voice s|whole job s|× voice|goal|command s|processor s|peak MB".split("|")
+    print(f"| {' | '.join(names)} |\n{'|---' * len(names)}|")
     with tempfile.TemporaryDirectory() as folder:
-        usual = spoken(Path(folder) / "usual.wav", 0.0)
-        for height, aspect, goal in SIZES:
-            print(row(shelf, usual, height, aspect, options.rounds, f"{goal:g}"), flush=True)
+        usual, short = Path(folder) / "usual.wav", Path(folder) / "short.wav"
+        speak(usual, 0.0)
+        samples, rate = soundfile.read(usual)
+        soundfile.write(short, samples[: 3 * rate], rate)
+        for workers in options.workers:
+            for height, aspect, goal in SIZES:
+                line = row(shelf, usual, height, aspect, options.rounds, f"{goal:g}", workers)
+                print(line, flush=True)
+            print(row(shelf, short, 720, "16:9", options.rounds, "—", workers), flush=True)
         if options.long:
-            long = spoken(Path(folder) / "long.wav", options.long)
-            print(row(shelf, long, 512, "1:1", 1, "—"), flush=True)
+            speak(Path(folder) / "long.wav", options.long)
+            print(row(shelf, Path(folder) / "long.wav", 512, "1:1", 1, "—"), flush=True)
 
 
-def spoken(file: Path, seconds: float) -> Path:
+def speak(file: Path, seconds: float) -> None:
     """The usual 34 s of voice, or at least `seconds`."""
     made = voice(seconds=seconds)
     soundfile.write(file, made.speech.samples, made.speech.rate)
-    return file
 
 
-def row(shelf: Catalog, voice: Path, height: int, aspect: str, rounds: int, goal: str) -> str:
+def row(
+    shelf: Catalog, voice: Path, height: int, aspect: str, rounds: int, goal: str, workers: int = 0
+) -> str:
     """One line of the table."""
-    wide = ["--height", str(height), "--aspect", aspect]
+    wide = ["--height", str(height), "--aspect", aspect, "--workers", str(workers)]
     runs = [ran(shelf, voice, wide) for _ in range(rounds)]
     seconds = soundfile.info(voice).duration
     job, command, processor, peak = (
         statistics.median(getattr(run, name) for run in runs) for name in Run.__slots__
     )
     return (
-        f"| {height} high, {aspect} | {seconds:.0f} | {job:.1f} | {job / seconds:.2f} | {goal} "
+        f"| {height} high, {aspect} | {workers or 'auto'} | {seconds:.0f} | {job:.1f} | {job / seconds:.2f} | {goal} "
         f"| {command:.1f} | {processor:.1f} | {peak:.0f} |"
     )
 

@@ -164,7 +164,7 @@ def test_workers_that_lose_their_run_make_the_same_film(
     home_with_models: Home, tmp_path: Path, demo_photo: Path
 ) -> None:
     home, film = home_with_models, tmp_path / "film.mp4"
-    voice = demo.voice(tmp_path / "long.wav", "Mama may buy a map. " * 3)
+    voice = demo.demo_voice(tmp_path / "long.wav", "Mama may buy a map. " * 3)
     run = ("run", demo_photo, voice, *OPTIONS, "-o")
     whole = vidgen(home, *run, tmp_path / "whole.mp4", "--workers", 1)
     assert whole.code == 0, whole.err

@@ -31,6 +31,11 @@ from vidgen.paths import Home
 
 SIZES: Final = ((512, "1:1", 0.18), (720, "16:9", 0.35), (1080, "16:9", 0.80))  # with the goals
 
+COLUMNS: Final = (
+    "film", "workers", "voice s", "whole job s", "× voice", "goal", "command s", "processor s",
+    "peak MB",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -50,8 +55,7 @@ def main() -> None:
     options = parser.parse_args()
     shelf = Catalog(Home.default())
     download.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
-    names = "film|workers|voice s|whole job s|× voice|goal|command s|processor s|peak MB".split("|")
-    print(f"| {' | '.join(names)} |\n{'|---' * len(names)}|")
+    print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
     with tempfile.TemporaryDirectory() as folder:
         usual, short = Path(folder) / "usual.wav", Path(folder) / "short.wav"
         speak(usual, 0.0)
@@ -84,7 +88,8 @@ def row(
         statistics.median(getattr(run, name) for run in runs) for name in Run.__slots__
     )
     return (
-        f"| {height} high, {aspect} | {workers or 'auto'} | {seconds:.0f} | {job:.1f} | {job / seconds:.2f} | {goal} "
+        f"| {height} high, {aspect} | {workers or 'auto'} | {seconds:.0f} "
+        f"| {job:.1f} | {job / seconds:.2f} | {goal} "
         f"| {command:.1f} | {processor:.1f} | {peak:.0f} |"
     )
 

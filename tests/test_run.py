@@ -6,11 +6,12 @@ import pytest
 
 from vidgen.errors import InputError
 from vidgen.events import Event, Log
+from vidgen.inputs import input_copy, keep_copy
 from vidgen.models import catalog
 from vidgen.models.catalog import Catalog
 from vidgen.models.select import EMBEDDED, ModelChoice
 from vidgen.paths import Home, TaskFolder
-from vidgen.request import Request, default_settings, input_copy, load_request, record
+from vidgen.request import Request, default_settings, load_request, record
 from vidgen.run import PLAN_FILE, load_plan, restore_request, save_plan
 
 
@@ -20,7 +21,10 @@ def recorded(home: Home, folder: Path) -> TaskFolder:
         (folder / name).write_text(name)
     settings = default_settings(background=str(folder / "beach.png"))
     task = home.task("task")
-    record(task, Request(folder / "ann.jpg", folder / "hello.wav", folder / "a.mp4", settings))
+    request = Request(folder / "ann.jpg", folder / "hello.wav", folder / "a.mp4", settings)
+    record(task, request)
+    for name, path in request.files.items():
+        assert keep_copy(task, name, path)
     return task
 
 

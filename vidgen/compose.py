@@ -9,11 +9,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from vidgen import __version__, request, settings
+from vidgen import __version__, settings
 from vidgen.cache import key_of
 from vidgen.device import device, memory
 from vidgen.device.prefetch import Network
 from vidgen.events import Emit, Log
+from vidgen.inputs import fingerprint
 from vidgen.models import catalog, select
 from vidgen.models.catalog import Catalog
 from vidgen.models.select import ModelChoice
@@ -87,6 +88,7 @@ class Job:
             format=options.format,
             task_id=self.task.task_id,
             force=options.force,
+            reads=self.request.reads,
             judge=self._judge,
         )
         faces, landmarks = self._faces()
@@ -235,7 +237,7 @@ class Keys:
 def _background(options: Options) -> str:
     """The word or colour, or what is in the picture: its name and place do not matter."""
     file = settings.background_file(options)
-    return request.fingerprint(file) if file else options.background
+    return fingerprint(file) if file else options.background
 
 
 def look(options: Options) -> "MotionOptions":
@@ -252,6 +254,15 @@ def look(options: Options) -> "MotionOptions":
         gaze=options.gaze,
         language=options.language,
     )
+
+
+def check_options(options: Options) -> None:
+    """Refuse what only the stages understand, before anything is made. Raises InputError."""
+    from vidgen.speech.languages import praat_language
+    from vidgen.stages.prosody import Prosody
+
+    praat_language(options.language)
+    Prosody(options)
 
 
 def check_did(options: Options, seconds: float) -> None:

@@ -8,6 +8,7 @@ import tomllib
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, fields
+from math import isnan
 from pathlib import Path
 from typing import Any, Final
 
@@ -95,7 +96,10 @@ def keeping(name: str, environ: Mapping[str, str] = os.environ) -> float:
     """
     value = environ.get(environment_name(name), load_config().get(name, KEEPING[name][0]))
     try:
-        return float(value)
+        number = float(value)
+        if isnan(number):
+            raise ValueError
+        return number
     except (TypeError, ValueError) as error:
         raise InputError(
             "The setting {name} is not a number: {value}.",
@@ -143,5 +147,9 @@ def _limits(option: "Field[Any] | None") -> dict[str, Any]:
     """What the hints of WRONG name."""
     about: Mapping[str, Any] = option.metadata if option else {}
     told = {name: about.get(name) for name in ("least", "most")}
-    numbers = {name: "" if value is None else f"{value:g}" for name, value in told.items()}
+    numbers = {name: "" if value is None else _shown(value) for name, value in told.items()}
     return numbers | {"choices": ", ".join(about.get("choices", ()))}
+
+
+def _shown(limit: float) -> str:
+    return str(limit) if isinstance(limit, int) else f"{limit:g}"

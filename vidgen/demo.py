@@ -21,7 +21,7 @@ VOICE: Final = ("English (Great Britain)", "Female1")  # as Praat names them
 
 
 def make_demo(
-    home: Home, output: Path | None, given: Mapping[str, Setting], views: Sequence[Sink]
+    home: Home, output: Path | str | None, given: Mapping[str, Setting], views: Sequence[Sink]
 ) -> Result:
     """Make the demo's video: a run like any other, of inputs that are made ready in it."""
 
@@ -29,7 +29,7 @@ def make_demo(
         picture = demo_photo(Catalog(home), download_progress(emit))
         speech = demo_voice(home.models / "demo_photo" / "voice.wav")
         words = {"text": Setting(TEXT, "default")}
-        return build_request(picture, speech, output or Path("demo.mp4"), {**given, **words})
+        return build_request(picture, speech, output, {**given, **words}, name="demo")
 
     return start(home, ask, views)
 

@@ -3,7 +3,7 @@
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -15,16 +15,23 @@ _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY"
 
 
 @contextmanager
-def atomic_path(target: Path, *, durable: bool = True, owner: str = "") -> Iterator[Path]:
+def atomic_path(
+    target: Path,
+    *,
+    durable: bool = True,
+    owner: str = "",
+    move: Callable[[Path, Path], object] = Path.replace,
+) -> Iterator[Path]:
     """Give a hidden temporary name beside `target`; move it there when the block ends well.
 
     On any way out but a good one the temporary file is removed and `target` is as it was; what
     `kill -9` left of an earlier attempt goes with the next one of the same `owner`, a task's id.
-    `durable` waits until the disk has the content and the name. Raises OSError.
+    `durable` waits until the disk has the content and the name. `move` puts the finished file in
+    its place, `move_new` for example. Raises OSError.
     """
     # Not mkstemp: its files are readable by the owner only, and a video has the usual rights.
     # 40 characters are at most 160 bytes, so the name fits wherever the target's does.
-    stem = f".{target.name[:40]}.{owner[:8] or os.getpid()}-"
+    stem = f".{_encodable(target.name[:40])}.{owner[:8] or os.getpid()}-"
     temporary = target.with_name(f"{stem}{os.urandom(3).hex()}.part")
     try:
         if owner:
@@ -33,11 +40,48 @@ def atomic_path(target: Path, *, durable: bool = True, owner: str = "") -> Itera
         yield temporary
         if durable:
             _sync(temporary)
-        temporary.replace(target)
+        move(temporary, target)
         if durable:
             sync_folder(target.absolute().parent)
     finally:
         _remove(temporary)
+
+
+def _encodable(name: str) -> str:
+    """The name without bytes that are no UTF-8: libraries that write the file cannot say them."""
+    return name.encode("utf-8", "replace").decode("utf-8").replace("?", "_")
+
+
+def move_new(source: Path, target: Path) -> None:
+    """Rename within a folder; raises FileExistsError where `Path.replace` would replace.
+
+    Of several programs that give files one name at once, one succeeds.
+    """
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: take the name first, then fill it
+        os.close(os.open(target, _NEW_FILE, 0o666))
+        source.replace(target)
+    else:
+        source.unlink()
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is one as far as can be seen: not, where looking is forbidden or impossible."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # no permission on the way, a name too long, a NUL in it
+        return False
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two names lead to one file, by links of any kind too; not, when one is missing."""
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 def atomic_write(file: Path, content: bytes) -> None:

@@ -9,7 +9,6 @@ import dataclasses
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import typer
@@ -119,7 +118,7 @@ Task = Annotated[
     str, typer.Argument(help="A run's id; its first characters do, or: last.", metavar="TASK")
 ]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Where the video goes.", metavar="FILE")
+    str | None, typer.Option("--output", "-o", help="Where the video goes.", metavar="FILE")
 ]
 Mode = Annotated[
     Literal["auto", "tty", "plain", "rawjson", "quiet"],

@@ -3,8 +3,44 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import platformdirs
+
+from vidgen.errors import InputError, SetupError
+
+_URI: Final = "file://"
+
+
+def absolute(path: Path | str) -> Path:
+    """From the root on, with `~` filled in. Raises InputError for a user that is not known."""
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise InputError(
+            "{path} begins with the folder of a user who is not known here.",
+            hint="Write the folder's whole path instead of ~.",
+            code="paths.no_user",
+            path=str(path),
+        ) from error
+
+
+def path_text(path: Path | str) -> str:
+    """A path as text that JSON can carry: a file: address where its bytes are not UTF-8."""
+    text = str(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return _URI + quote_from_bytes(os.fsencode(text))
+    return text
+
+
+def text_path(text: str) -> Path:
+    """The path that `path_text` made a text of."""
+    if text.startswith(_URI):
+        return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(_URI))))
+    return Path(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +52,14 @@ class Home:
     @classmethod
     def default(cls) -> "Home":
         named = os.environ.get("VIDGEN_HOME")
-        return cls(Path(named).expanduser() if named else platformdirs.user_data_path("vidgen"))
+        root = absolute(named) if named else platformdirs.user_data_path("vidgen")
+        if not root.is_absolute():  # no HOME, and nobody of this number in the system's list
+            raise SetupError(
+                "This user has no home folder in which vidgen could keep its runs.",
+                hint="Name one: VIDGEN_HOME=/some/folder.",
+                code="paths.no_home",
+            )
+        return cls(root)
 
     @property
     def tasks(self) -> Path:
@@ -68,5 +111,5 @@ def config_path() -> Path:
     """`$VIDGEN_CONFIG`, else config.toml in the platform's folder for user settings."""
     named = os.environ.get("VIDGEN_CONFIG")
     if named:
-        return Path(named).expanduser()
+        return absolute(named)
     return platformdirs.user_config_path("vidgen") / "config.toml"

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -14,21 +13,13 @@ import orjson
 from vidgen import __version__
 from vidgen.errors import InputError
 from vidgen.events import timestamp
-from vidgen.files import NO_SPACE, atomic_write, sha256_of
-from vidgen.paths import TaskFolder
+from vidgen.files import atomic_write, is_folder
+from vidgen.inputs import Input, input_copy, is_piped, look_at, short_name
+from vidgen.paths import TaskFolder, absolute, path_text, text_path
 from vidgen.settings import Options, Setting, background_file, check, words
 
 FORMAT: Final = 1
 FORMATS: Final = ("mp4", "webm", "mov")
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A file that was given: where it was, and what was in it."""
-
-    path: Path
-    sha256: str
-    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +31,19 @@ class Request:
     output: Path  # where the video goes; chosen when nobody named it
     settings: Mapping[str, Setting]
     batch_id: str = ""  # runs of one name are told together
+    is_named: bool = False  # whether somebody named the output
+    reads: tuple[Path, ...] = ()  # files that must never be written over, beside photo and voice
 
     @property
     def options(self) -> Options:
-        return Options(**{name: setting.value for name, setting in self.settings.items()})
+        return options_of(self.settings)
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """name → file of everything that is read: photo, voice, perhaps the picture behind."""
+        files = {"photo": self.photo, "voice": self.voice}
+        behind = background_file(self.options)
+        return files if behind is None else {**files, "background": behind}
 
 
 def default_settings(**values: Any) -> dict[str, Setting]:
@@ -53,30 +53,56 @@ def default_settings(**values: Any) -> dict[str, Setting]:
 
 
 def build_request(
-    photo: Path, voice: Path, output: Path | None, settings: Mapping[str, Setting]
+    photo: Path,
+    voice: Path,
+    output: Path | str | None,
+    settings: Mapping[str, Setting],
+    *,
+    name: str = "",
 ) -> Request:
     """A checked request. Raises InputError for options that cannot be meant.
 
-    The output's ending may choose the format; without an output the video goes into the current
-    folder, named after both inputs.
+    The output's ending may choose the format; a folder gets, like nothing, a default name: `name`,
+    or that of both inputs. The words of the voice are read here, once.
     """
-    settings = _format_of(output, settings)
-    request = Request(photo, voice, output or Path(), settings)
-    check(request.options)
-    name = f"{photo.stem}-{voice.stem}.{request.options.format}"
+    check(options_of(settings))
+    folder, file = _place(output)
+    settings = _format_of(file, settings)
+    check(options_of(settings))
+    kind = settings["format"].value
+    default = f"{name or f'{short_name(photo)}-{short_name(voice)}'}.{kind}"
+    if file is None:
+        path = folder / default
+    else:
+        path = file if file.suffix else file.with_name(f"{file.name}.{kind}")
+    reads = tuple(Path(settings[key].value) for key in ("text_file", "did_key_file")
+                  if settings[key].value is not None)  # fmt: skip
+    return Request(photo, voice, path, _lasting(settings), is_named=file is not None, reads=reads)
+
+
+def options_of(settings: Mapping[str, Setting]) -> Options:
+    return Options(**{name: setting.value for name, setting in settings.items()})
+
+
+def _place(output: Path | str | None) -> tuple[Path, Path | None]:
+    """The folder and, where a file is named, that file."""
     if output is None:
-        output = Path(name)
-    elif output.is_dir():
-        output = output / name
-    elif not output.suffix:
-        output = output.with_name(f"{output.name}.{request.options.format}")
-    return replace(request, output=output)
+        return Path(), None
+    text, path = str(output), Path(output)
+    if text == "-":
+        raise InputError(
+            "The film cannot go to stdout: a film is written to files only.",
+            hint="Name a file with -o, and hand it on when it is finished.",
+            code="output.is_stdout",
+        )
+    ends_as_folder = text.endswith(("/", os.sep))
+    return (path, None) if ends_as_folder or is_folder(path) else (path.parent, path)
 
 
 def _format_of(output: Path | None, settings: Mapping[str, Setting]) -> Mapping[str, Setting]:
     ending = output.suffix.lower().removeprefix(".") if output else ""
     now = settings["format"]
-    if not ending or ending == now.value or (output and output.is_dir()):
+    if not ending or ending == now.value:
         return settings
     if ending not in FORMATS:
         raise InputError(
@@ -97,100 +123,66 @@ def _format_of(output: Path | None, settings: Mapping[str, Setting]) -> Mapping[
     return {**settings, "format": Setting(ending, "flag")}
 
 
-def record(task: TaskFolder, request: Request) -> None:
-    """Write request.json and keep a copy of the inputs, so that a resume needs nothing else and
-    can be asked for from any folder.
+def record(task: TaskFolder, request: Request) -> Request:
+    """Write request.json, with what is in the inputs; answer the request as the run makes it.
 
-    Raises InputError when an input cannot be read.
+    What comes by a pipe is read into the run's folder, and taken from there. Raises InputError
+    when an input cannot be read.
     """
-    inputs = {name: copy_input(task, name, path) for name, path in _files(request).items()}
-    said = {
+    inputs = {name: look_at(task, name, path) for name, path in request.files.items()}
+    data = {
         "v": FORMAT,
         "task_id": task.task_id,
         "created": timestamp(),
         "pid": os.getpid(),
         "batch_id": request.batch_id,
         "inputs": {name: asdict(value) for name, value in inputs.items()},
-        "output": request.output.absolute(),
-        "options": {name: asdict(setting) for name, setting in _lasting(request).items()},
+        "output": path_text(absolute(request.output)),
+        "options": {name: asdict(setting) for name, setting in _plain(request.settings).items()},
         "versions": {
             "vidgen": __version__,
             "python": platform.python_version(),
             "platform": sys.platform,
         },
     }
-    atomic_write(task.request, orjson.dumps(said, default=str, option=orjson.OPT_INDENT_2))
+    atomic_write(task.request, orjson.dumps(data, default=path_text, option=orjson.OPT_INDENT_2))
+    spooled = {
+        name: input_copy(task, name, path) for name, path in request.files.items() if is_piped(path)
+    }
+    return replace(
+        request,
+        photo=spooled.get("photo", request.photo),
+        voice=spooled.get("voice", request.voice),
+        reads=(*request.reads, *request.files.values()),
+    )
 
 
-def _files(request: Request) -> Mapping[str, Path]:
-    """name → file of everything that is read: photo, voice, perhaps the picture behind."""
-    files = {"photo": request.photo, "voice": request.voice}
-    behind = background_file(request.options)
-    return files if behind is None else {**files, "background": behind}
+def _plain(settings: Mapping[str, Setting]) -> Mapping[str, Setting]:
+    """As JSON can carry them: a picture's name may hold any bytes, and so may words."""
+    behind, text = settings["background"], settings["text"]
+    return {
+        **settings,
+        "background": replace(behind, value=path_text(behind.value)),
+        "text": replace(text, value=text.value.encode("utf-8", "replace").decode()),
+    }
 
 
-def _lasting(request: Request) -> dict[str, Setting]:
+def _lasting(settings: Mapping[str, Setting]) -> dict[str, Setting]:
     """The settings as they hold later and elsewhere: whole paths, and words instead of their file.
 
     Raises InputError when that file cannot be read.
     """
-    settings = dict(request.settings)
-    if settings["text_file"].value is not None:
-        said = words(request.options)
-        settings["text"] = replace(settings["text_file"], value=said)
+    settings, options = dict(settings), options_of(settings)
+    if options.text_file is not None:
+        settings["text"] = replace(settings["text_file"], value=words(options))
         settings["text_file"] = Setting(None, "default")
-    key_file, behind = settings["did_key_file"], background_file(request.options)
-    if key_file.value is not None:
-        file = Path(key_file.value).expanduser().absolute()
-        settings["did_key_file"] = replace(key_file, value=file)
+    if options.did_key_file is not None:
+        file = absolute(options.did_key_file)
+        settings["did_key_file"] = replace(settings["did_key_file"], value=file)
+    behind = background_file(options)
     if behind is not None:
-        settings["background"] = replace(settings["background"], value=str(behind.absolute()))
+        settings["background"] = replace(settings["background"], value=str(absolute(behind)))
     return settings
-
-
-def copy_input(task: TaskFolder, name: str, path: Path) -> Input:
-    """Copy an input into the run's folder. Raises InputError when it cannot be read."""
-    kept = input_copy(task, name, path)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        shutil.copyfile(path, kept)
-    except IsADirectoryError as error:
-        raise InputError(
-            "{path} is a folder, not a {name}.",
-            hint="Give the file itself.",
-            code="input.folder",
-            path=str(path),
-            name=name,
-        ) from error
-    except FileNotFoundError as error:
-        raise InputError(
-            "There is no file {path}.",
-            hint="Check the {name}'s path.",
-            code="input.missing",
-            path=str(path),
-            name=name,
-        ) from error
-    except OSError as error:
-        raise _copy_error(error, path, name) from error
-    return Input(path.resolve(), sha256_of(kept), kept.stat().st_size)
-
-
-def _copy_error(error: OSError, path: Path, name: str) -> Exception:
-    if error.errno in NO_SPACE:  # the disk's fault, not the file's
-        return error
-    return InputError(
-        "{path} cannot be read: {reason}.",
-        hint="Check the {name}'s permissions.",
-        code="input.unreadable",
-        path=str(path),
-        name=name,
-        reason=error.strerror or type(error).__name__,
-    )
-
-
-def input_copy(task: TaskFolder, name: str, path: Path) -> Path:
-    """Where the copy of the input `name` is kept; it has the original's ending."""
-    return task.work / "input" / f"{name}{path.suffix.lower()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +199,7 @@ def load_request(task: TaskFolder) -> RecordedRequest:
     try:
         said = orjson.loads(task.request.read_bytes())
         inputs = {
-            name: Input(Path(value["path"]), value["sha256"], value["bytes"])
+            name: Input(text_path(value["path"]), value["sha256"], value["bytes"])
             for name, value in said["inputs"].items()
         }
         settings = default_settings() | {
@@ -216,7 +208,7 @@ def load_request(task: TaskFolder) -> RecordedRequest:
             if name in {field.name for field in fields(Options)}
         }
         request = Request(
-            inputs["photo"].path, inputs["voice"].path, Path(said["output"]), settings
+            inputs["photo"].path, inputs["voice"].path, text_path(said["output"]), settings
         )
         return RecordedRequest(request, inputs, said["versions"]["vidgen"])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -230,13 +222,7 @@ def load_request(task: TaskFolder) -> RecordedRequest:
 
 def _parse_value(name: str, value: Any) -> Any:
     """JSON has no paths."""
+    if name == "background":
+        return str(text_path(value)) if value.startswith("file:") else value
     kind = Options.__dataclass_fields__[name].type
-    return Path(value) if value is not None and "Path" in str(kind) else value
-
-
-def fingerprint(path: Path) -> str:
-    """The sha256 of a file as it is now; "" when it is gone."""
-    try:
-        return sha256_of(path)
-    except OSError:
-        return ""
+    return text_path(value) if value is not None and "Path" in str(kind) else value

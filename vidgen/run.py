@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from vidgen import __version__, compose, pipeline, request, settings
+from vidgen import __version__, compose, inputs, pipeline, request, settings
 from vidgen.cache import StageCache
 from vidgen.compose import Job
 from vidgen.device import device, queue
 from vidgen.errors import InputError, VidgenError
 from vidgen.events import Completed, Emit, Log, Sink, StageEnded, StageProgress, StageStarted
 from vidgen.files import atomic_write
+from vidgen.inputs import Input
 from vidgen.models import catalog, download, select
 from vidgen.models.catalog import Catalog, Model, OnProgress
 from vidgen.models.select import ModelChoice
@@ -69,9 +70,13 @@ def start(home: Home, ask: Ask, views: Sequence[Sink], task_id: str = "") -> Res
     task = home.task(task_id or str(uuid.uuid4()))
     with _run_log(home, task, views) as emit:
         emit(StageStarted("initialized"))
-        wanted = ask(emit)
-        request.record(task, wanted)
-        return _make_film(home, task, wanted, emit)
+        wanted = request.record(task, ask(emit))
+        try:
+            return _make_film(home, task, wanted, emit)
+        except InputError as error:
+            if not error.code.startswith("output."):  # it will be refused again: keep no copies
+                inputs.remove_copies(task, wanted.files)
+            raise
 
 
 def resume(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Result:
@@ -123,6 +128,7 @@ def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit) -> Res
     from vidgen.work import Video, Work
 
     photo, speech = _open_inputs(wanted, emit)
+    _keep_inputs(task, wanted, emit)
     job = Job(home, task, wanted, _choose_models(home, task, wanted.options, emit), emit)
     workers = job.workers(speech)
     steps = job.steps(photo, speech, workers)
@@ -146,12 +152,27 @@ def _open_inputs(wanted: Request, emit: Emit) -> "tuple[Photo, Speech]":
     from vidgen.media.photo import open_photo
 
     options = wanted.options
-    check_output(wanted.output)
-    words = settings.words(options)
+    check_output(
+        wanted.output,
+        may_exist=options.force or not wanted.is_named,
+        may_replace=wanted.is_named,
+        reads=wanted.reads,
+    )
+    compose.check_options(options)
     photo = open_photo(wanted.photo)
-    speech = load_speech(wanted.voice, max_seconds=options.max_seconds, text=words, emit=emit)
+    if file := settings.background_file(options):
+        open_photo(file)
+    voice = wanted.voice
+    speech = load_speech(voice, max_seconds=options.max_seconds, text=options.text, emit=emit)
     compose.check_did(options, speech.seconds)
     return photo, speech
+
+
+def _keep_inputs(task: TaskFolder, wanted: Request, emit: Emit) -> None:
+    """Copies for a resume, now that the inputs are known to be right."""
+    for name, path in wanted.files.items():
+        if inputs.input_copy(task, name, path) != path and not inputs.keep_copy(task, name, path):
+            emit(Log("INFO", "run.input_not_kept", {"name": name, "path": str(path)}))
 
 
 def _choose_models(home: Home, task: TaskFolder, options: Options, emit: Emit) -> ModelChoice:
@@ -261,21 +282,27 @@ def restore_request(task: TaskFolder, recorded: RecordedRequest, emit: Emit) -> 
 
     Raises InputError when a copy is lost or damaged and the original cannot replace it.
     """
-    for name, was in recorded.inputs.items():
-        now = request.fingerprint(was.path)
-        if request.fingerprint(request.input_copy(task, name, was.path)) != was.sha256:
-            if now != was.sha256:
-                raise _lost_input(name, was.path)
-            request.copy_input(task, name, was.path)
-        elif not now:
-            emit(Log("INFO", "run.input_gone", {"name": name, "path": str(was.path)}))
-        elif now != was.sha256:
-            emit(Log("WARNING", "run.input_changed", {"name": name, "path": str(was.path)}))
-    kept = {name: request.input_copy(task, name, was.path) for name, was in recorded.inputs.items()}
+    files = {name: _restore_input(task, name, was, emit) for name, was in recorded.inputs.items()}
     options = dict(recorded.request.settings)
-    if "background" in kept:
-        options["background"] = replace(options["background"], value=str(kept["background"]))
-    return Request(kept["photo"], kept["voice"], recorded.request.output, options)
+    if "background" in files:
+        options["background"] = replace(options["background"], value=str(files["background"]))
+    reads = tuple(was.path for was in recorded.inputs.values())
+    output = recorded.request.output
+    return Request(files["photo"], files["voice"], output, options, reads=reads)
+
+
+def _restore_input(task: TaskFolder, name: str, was: Input, emit: Emit) -> Path:
+    """The run's own copy or, where there is none, the original if it is what it was."""
+    kept, now = inputs.input_copy(task, name, was.path), inputs.fingerprint(was.path)
+    if inputs.fingerprint(kept) != was.sha256:
+        if now != was.sha256:
+            raise _lost_input(name, was.path)
+        return was.path
+    if not now:
+        emit(Log("INFO", "run.input_gone", {"name": name, "path": str(was.path)}))
+    elif now != was.sha256:
+        emit(Log("WARNING", "run.input_changed", {"name": name, "path": str(was.path)}))
+    return kept
 
 
 def _lost_input(name: str, path: Path) -> InputError:

@@ -6,16 +6,21 @@ A flag wins over the environment (`VIDGEN_<NAME>`), that over `config.toml` (`co
 the default.
 """
 
+import errno
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from vidgen.errors import InputError
+from vidgen.paths import absolute
 
 Source = Literal["flag", "environment", "config", "default"]
 ENVIRONMENT_PREFIX: Final = "VIDGEN_"
 LEAST_HEIGHT: Final = 256  # pixels
+MOST_SEED: Final = (1 << 63) - 1  # what JSON's readers hold in one number
+MOST_WORDS: Final = 1_000_000  # characters of a voice; a day's speech is less
 
 
 def option(
@@ -117,7 +122,7 @@ class Options:
         True, "Have D-ID return the whole picture, not a square of the face.", panel=CLOUD
     )
     did_keep: bool = option(False, "Leave photo, voice and video at D-ID.", panel=CLOUD)
-    seed: int = option(0, "Same seed, same film.", panel=MOTION, least=0)
+    seed: int = option(0, "Same seed, same film.", panel=MOTION, least=0, most=MOST_SEED)
     mouth: float = option(1.0, "How far the mouth opens; 0 is off.", panel=MOTION, least=0, most=2)
     head_motion: float = option(
         1.0, "How much the head moves; 0 is off.", panel=MOTION, least=0, most=2
@@ -184,6 +189,17 @@ def environment_name(name: str) -> str:
 
 def check(options: Options) -> None:
     """Refuse what the command line's own checks cannot see. Raises InputError."""
+    for option in fields(options):
+        value = getattr(options, option.name)
+        if isinstance(value, float) and not isfinite(value):
+            raise InputError(
+                "--{name} {value} is no number.",
+                hint="Give a number, for example {example}.",
+                code="option.no_number",
+                name=option.name.replace("_", "-"),
+                value=value,
+                example=option.default,
+            )
     if not re.fullmatch(r"auto|largest|left|right|center|[1-9]\d{0,3}", options.person):
         raise InputError(
             "--person {value} names nobody.",
@@ -199,18 +215,30 @@ def check(options: Options) -> None:
             height=options.height,
             least=LEAST_HEIGHT,
         )
-    if options.background.startswith("#") and colour(options.background) is None:
-        raise InputError(
-            "--background {value} is not a colour.",
-            hint="Write it like #1e90ff.",
-            code="option.colour",
-            value=options.background,
-        )
+    _check_background(options)
     if options.background == "transparent" and options.format == "mp4":
         raise InputError(
             "An mp4 cannot be transparent.",
             hint="Add --format webm for the web, or --format mov for video editors.",
             code="option.transparent_mp4",
+        )
+
+
+def _check_background(options: Options) -> None:
+    wanted = options.background
+    if wanted.startswith("#") and colour(wanted) is None:
+        raise InputError(
+            "--background {value} is not a colour.",
+            hint="Write it like #1e90ff.",
+            code="option.colour",
+            value=wanted,
+        )
+    if background_kind(options) == "image" and background_file(options) is None:
+        raise InputError(
+            "--background {value} is neither a colour nor a picture that is there.",
+            hint="Use keep, blur, transparent, a colour (#20a040, teal), or an image file.",
+            code="option.background",
+            value=wanted,
         )
 
 
@@ -281,7 +309,12 @@ class ServerOptions:
 
 
 def colour(text: str) -> tuple[int, ...] | None:
-    """#rgb or #rrggbb as red, green and blue, 0-255; None for what is no colour."""
+    """#rgb, #rrggbb or one of CSS's names as red, green and blue, 0-255; else None."""
+    if not text.startswith("#"):
+        from PIL import ImageColor  # 0.03 s, so only where a name is given
+
+        named = ImageColor.colormap.get(text.lower(), "")
+        return colour(named) if isinstance(named, str) and named else None
     if not re.fullmatch(r"#([0-9a-fA-F]{3}){1,2}", text):
         return None
     digits = text[1:] if len(text) == 7 else "".join(digit * 2 for digit in text[1:])
@@ -292,13 +325,19 @@ def background_kind(options: Options) -> str:
     """keep, blur, transparent, colour or image: what its cost depends on."""
     if options.background in ("keep", "blur", "transparent"):
         return options.background
-    return "colour" if options.background.startswith("#") else "image"
+    is_colour = options.background.startswith("#") or colour(options.background) is not None
+    return "colour" if is_colour else "image"
 
 
 def background_file(options: Options) -> Path | None:
     """The picture to show behind the speaker, where one is named and there."""
-    file = Path(options.background).expanduser()
-    return file if background_kind(options) == "image" and file.is_file() else None
+    if background_kind(options) != "image":
+        return None
+    try:
+        file = absolute(options.background)
+        return file if file.is_file() else None
+    except (OSError, ValueError):
+        return None
 
 
 def words(options: Options) -> str:
@@ -306,7 +345,11 @@ def words(options: Options) -> str:
     if options.text_file is None:
         return options.text
     try:
-        return Path(options.text_file).read_text("utf-8").strip()
+        with absolute(options.text_file).open(encoding="utf-8-sig") as file:
+            text = file.read(MOST_WORDS + 1)
+        if len(text) > MOST_WORDS:
+            raise OSError(errno.EFBIG, "it is longer than any voice")
+        return text.strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             "The words in {file} cannot be read: {reason}.",

@@ -2,12 +2,13 @@
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from vidgen.errors import InputError, SetupError, VidgenError
-from vidgen.media.output import atomic_output, check_output, disk_errors, free_name, plain_error
+from vidgen.media.output import Output, atomic_output, check_output, disk_errors, plain_error
 
 
 def refusal(path: Path) -> str:
@@ -66,14 +67,97 @@ def test_an_error_nobody_can_mend_stays_what_it_is(tmp_path: Path) -> None:
         raise OSError(errno.EINVAL, "odd")
 
 
+def put(output: Output, content: bytes = b"film") -> str:
+    with output.writing() as temporary:
+        temporary.write_bytes(content)
+    assert output.path.read_bytes() == content
+    return output.path.name
+
+
 def test_names_count_on_from_2(tmp_path: Path) -> None:
-    path = tmp_path / "film.take.mp4"
-    names = []
-    for _ in range(3):
-        free = free_name(path)
-        free.touch()
-        names.append(free.name)
+    names = [put(Output(tmp_path / "film.take.mp4")) for _ in range(3)]
     assert names == ["film.take.mp4", "film.take-2.mp4", "film.take-3.mp4"]
+
+
+def test_two_runs_into_one_name_both_keep_their_films(tmp_path: Path) -> None:
+    first, second = Output(tmp_path / "a.mp4"), Output(tmp_path / "a.mp4")
+    with first.writing() as one, second.writing() as other:
+        one.write_bytes(b"one")
+        other.write_bytes(b"other")
+    assert {first.path.name, second.path.name} == {"a.mp4", "a-2.mp4"}
+    assert {first.path.read_bytes(), second.path.read_bytes()} == {b"one", b"other"}
+
+
+def test_many_runs_into_one_name_all_keep_their_films(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        names = list(pool.map(lambda n: put(Output(tmp_path / "a.mp4"), b"%d" % n), range(24)))
+    assert len(set(names)) == 24
+    assert len(list(tmp_path.iterdir())) == 24
+
+
+def test_a_file_system_without_links_takes_the_name_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    test_two_runs_into_one_name_both_keep_their_films(tmp_path)
+
+
+@pytest.mark.parametrize("way", ["itself", "symbolic link", "hard link", "link to its folder"])
+def test_what_the_run_reads_is_never_replaced(tmp_path: Path, way: str) -> None:
+    voice = tmp_path / "voice.mp4"
+    voice.write_bytes(b"voice")
+    wanted = tmp_path / "out.mp4"
+    if way == "itself":
+        wanted = voice
+    elif way == "symbolic link":
+        wanted.symlink_to(voice)
+    elif way == "hard link":
+        wanted.hardlink_to(voice)
+    else:
+        (tmp_path / "again").symlink_to(tmp_path)
+        wanted = tmp_path / "again" / "voice.mp4"
+    with pytest.raises(InputError) as caught:
+        check_output(wanted, reads=[tmp_path / "photo.jpg", voice])
+    assert caught.value.code == "output.is_input"
+    put(Output(wanted, lambda _: True, [voice]))
+    assert voice.read_bytes() == b"voice"
+
+
+def test_an_output_that_is_there_is_refused_with_both_ways_on(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"old")
+    with pytest.raises(InputError) as caught:
+        check_output(tmp_path / "a.mp4", may_exist=False)
+    assert caught.value.code == "output.exists"
+    assert "--force" in caught.value.hint
+    assert "-o" in caught.value.hint
+    check_output(tmp_path / "a.mp4")
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "film.mp4").write_bytes(b"old")
+    (tmp_path / "a.mp4").symlink_to(tmp_path / "disk" / "film.mp4")
+    (tmp_path / "b.mp4").symlink_to(tmp_path / "disk" / "new.mp4")
+    put(Output(tmp_path / "a.mp4", lambda _: True), b"new")
+    put(Output(tmp_path / "b.mp4"), b"first")
+    assert (tmp_path / "disk" / "film.mp4").read_bytes() == b"new"
+    assert (tmp_path / "disk" / "new.mp4").read_bytes() == b"first"
+    assert (tmp_path / "a.mp4").is_symlink()
+    assert (tmp_path / "b.mp4").is_symlink()
+
+
+def test_devices_and_pipes_are_no_outputs(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for path in (tmp_path / "pipe.mp4", Path("/dev/null"), Path("/dev/zero")):
+        assert refusal(path) == "output.is_device"
+
+
+def test_a_name_that_is_not_utf8_lands(tmp_path: Path) -> None:
+    assert put(Output(tmp_path / "caf\udce9.mp4")) == "caf\udce9.mp4"
+    assert [os.fsencode(file.name) for file in tmp_path.iterdir()] == [b"caf\xe9.mp4"]
 
 
 def test_a_landing_replaces_at_the_end_only(tmp_path: Path) -> None:

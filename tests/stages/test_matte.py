@@ -281,9 +281,9 @@ def test_an_image_behind_covers_the_frame(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("background", "code"),
     [
-        ("green", "matte.background_unknown"),
-        ("#12345", "matte.colour"),
-        ("#gggggg", "matte.colour"),
+        ("beigeish", "matte.background_unknown"),
+        ("#12345", "matte.background_unknown"),
+        ("#gggggg", "matte.background_unknown"),
         ("none.jpg", "photo.missing"),
         (".", "photo.folder"),
     ],

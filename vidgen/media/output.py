@@ -6,32 +6,43 @@ Knows folders and names only; nothing of what is in the files.
 import errno
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import chain, count
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 from vidgen.errors import InputError, SetupError
-from vidgen.files import NO_SPACE, atomic_path
+from vidgen.files import NO_SPACE, atomic_path, is_folder, is_same_file, move_new
 
 NOT_ALLOWED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
-def check_output(path: Path) -> None:
+def check_output(
+    path: Path, *, may_exist: bool = True, may_replace: bool = True, reads: Sequence[Path] = ()
+) -> None:
     """Make sure that a file can be put at `path`, before anything costly begins.
 
-    Raises InputError when its folder is missing or not writable, or `path` is a folder.
+    `reads` are the files that the run reads: no film takes the place of one, whatever is allowed.
+    `may_exist` False refuses a name that is taken; `may_replace` says that it would be replaced.
+    Raises InputError.
     """
     with _plain_errors(path):
-        _try_output(path)
+        _check_kind(path)
+        if may_replace and any(is_same_file(path, file) for file in reads):
+            raise _is_input(path)
+        if not may_exist and path.exists():
+            raise InputError(
+                "The output {path} is there already.",
+                hint="Replace it with --force, or give another name with -o.",
+                code="output.exists",
+                path=str(path),
+            )
+        _try_folder(path)
 
 
-def _try_output(path: Path) -> None:
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise _folder_missing(folder)
-    if path.is_dir():
+def _check_kind(path: Path) -> None:
+    if is_folder(path):
         raise InputError(
             "The output {path} is a folder.",
             hint="Name a file, for example {example}.",
@@ -39,6 +50,19 @@ def _try_output(path: Path) -> None:
             path=str(path),
             example=str(path / "video.mp4"),
         )
+    if path.exists() and not path.is_file():
+        raise InputError(
+            "The output {path} is a device or a pipe: a film is written to files only.",
+            hint="Name a file, and hand it on when it is finished.",
+            code="output.is_device",
+            path=str(path),
+        )
+
+
+def _try_folder(path: Path) -> None:
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise _folder_missing(folder)
     # Asking the system for permission bits lies on network and read-only mounts; a file does not.
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=folder)
@@ -48,14 +72,63 @@ def _try_output(path: Path) -> None:
     Path(name).unlink()
 
 
-def free_name(path: Path, is_own: Callable[[Path], bool] = lambda _: False) -> Path:
-    """`path` if nothing is there, else the first free one of name-2, name-3, …
+class Output:
+    """A finished file for a person: never in the place of something that is theirs.
 
-    What `is_own` says yes to counts as free: it may be replaced.
+    It goes to the wanted name or, where something is, to the first free one of name-2, name-3, …:
+    the name is taken in one step, so that of two runs into one name both keep their films.
+    Replaced is only what `may_replace` says yes to, and never a file that the run reads. A link
+    stays a link: what it leads to is replaced.
     """
-    numbered = (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in count(2))
-    with _plain_errors(path):
-        return next(name for name in chain([path], numbered) if not name.exists() or is_own(name))
+
+    def __init__(
+        self,
+        wanted: Path,
+        may_replace: Callable[[Path], bool] = lambda _: False,
+        reads: Sequence[Path] = (),
+    ) -> None:
+        self.wanted = wanted
+        self.path = wanted  # where the file is, after `writing`
+        self._may_replace = may_replace
+        self._reads = reads
+
+    @contextmanager
+    def writing(self, owner: str = "") -> Iterator[Path]:
+        """A temporary file that lands when the block ends well. Raises as `atomic_output` does."""
+        with _plain_errors(self.wanted):
+            self.path = next(name for name in self._names() if self._is_free(name))
+            target = self.path.resolve() if self.path.is_symlink() else self.path
+        with (
+            _plain_errors(target),
+            atomic_path(target, owner=owner, move=self._move) as temporary,
+        ):
+            yield temporary
+
+    def _names(self) -> Iterator[Path]:
+        wanted = self.wanted
+        yield wanted
+        yield from (wanted.with_name(f"{wanted.stem}-{n}{wanted.suffix}") for n in count(2))
+
+    def _is_free(self, name: Path) -> bool:
+        return not name.exists() or self._is_replaceable(name)
+
+    def _is_replaceable(self, name: Path) -> bool:
+        is_read = any(is_same_file(name, file) for file in self._reads)
+        return name.is_file() and not is_read and self._may_replace(name)
+
+    def _move(self, temporary: Path, target: Path) -> None:
+        if self._is_replaceable(target):
+            temporary.replace(target)
+            return
+        try:
+            move_new(temporary, target)
+        except FileExistsError:  # another run was faster
+            for name in self._names():
+                beside = target.with_name(name.name)
+                with suppress(FileExistsError):
+                    move_new(temporary, beside)
+                    self.path = beside
+                    return
 
 
 @contextmanager
@@ -66,6 +139,15 @@ def atomic_output(target: Path, *, durable: bool = True, owner: str = "") -> Ite
     """
     with _plain_errors(target), atomic_path(target, durable=durable, owner=owner) as temporary:
         yield temporary
+
+
+def _is_input(path: Path) -> InputError:
+    return InputError(
+        "The output {path} is one of the files that this run reads.",
+        hint="Give another name with -o: the film would take its place.",
+        code="output.is_input",
+        path=str(path),
+    )
 
 
 @contextmanager

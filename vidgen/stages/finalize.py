@@ -3,7 +3,7 @@
 Draws nothing and encodes no picture; what a file format needs is `media`'s.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +13,7 @@ from vidgen.errors import RenderError, VidgenError
 from vidgen.events import Emit, Log, StageProgress
 from vidgen.media.encodings import encoding_for
 from vidgen.media.mux import Probe, mux_film, notes_of, probe, write_poster
-from vidgen.media.output import atomic_output, free_name
+from vidgen.media.output import Output
 from vidgen.work import Film, Notes, Speech, Video, Work
 
 # A film and its voice may differ by this much before it is an error; more than a frame is said.
@@ -37,16 +37,19 @@ class Finalize:
         task_id: str = "",
         title: str = "",
         force: bool = False,
+        reads: Sequence[Path] = (),
         judge: Judge | None = None,
     ) -> None:
-        """`force` puts the video in the place of an existing file; `title` is the file's own
-        title, the name of the file if empty; `judge` looks at the file when it is in place.
+        """`force` puts the video in the place of an existing file, but never of one in `reads`,
+        the run's inputs; `title` is the file's own title, the name of the file if empty; `judge`
+        looks at the file when it is in place.
         """
         self.target = target
         self.format = format
         self.task_id = task_id
         self.title = title
         self.force = force
+        self.reads = tuple(reads)
         self.judge = judge
 
     def run(self, work: Work, emit: Emit) -> Work:
@@ -54,18 +57,22 @@ class Finalize:
         InputError when the folder is gone; then nothing is left at the output's name.
         """
         film, speech = work.get(Film), work.get(Speech)
-        target = self._target(emit)
+        output = Output(self.target.absolute(), self._may_replace, self.reads)
         encoding = encoding_for(self.format, transparent=film.has_alpha)
 
         def on_progress(done: int) -> None:
             emit(StageProgress(self.name, done, film.frame_count, "frames"))
 
-        with atomic_output(target, owner=self.task_id) as temporary:
-            tags = _tags(self.title or target.stem, self.task_id)
+        with output.writing(self.task_id) as temporary:
+            tags = _tags(self.title or output.path.stem, self.task_id)
             mux_film(film, speech, temporary, encoding, tags=tags, progress=on_progress)
             found = probe(temporary)
             _check(found, film, emit)
             size = temporary.stat().st_size
+        target = output.path
+        if target != output.wanted:
+            names = {"name": output.wanted.name, "new_name": target.name}
+            emit(Log("INFO", "finalize.renamed", names))
         poster = self._poster(film, target, emit)
         values = _values(found, target, poster, size)
         if self.judge:
@@ -76,12 +83,8 @@ class Finalize:
         work_done = {"work": film.frame_count, "work_unit": "frames"}
         return work.plus(video, Notes({**values, **work_done}, "finalize.done"))
 
-    def _target(self, emit: Emit) -> Path:
-        target = self.target.absolute()
-        free = target if self.force else free_name(target, self._is_own)
-        if free != target:
-            emit(Log("INFO", "finalize.renamed", {"name": target.name, "new_name": free.name}))
-        return free
+    def _may_replace(self, file: Path) -> bool:
+        return self.force or self._is_own(file)
 
     def _is_own(self, file: Path) -> bool:
         """Whether this very run put the file there, and was ended before it could say so."""
@@ -92,15 +95,15 @@ class Finalize:
 
         Not `name.png`: that may well be the photo the video was made from.
         """
-        poster = target.with_name(f"{target.stem}.poster.png")
+        wanted = target.with_name(f"{target.stem}.poster.png")
+        poster = Output(wanted, self._may_replace, self.reads)
         try:
-            poster = poster if self.force else free_name(poster, self._is_own)
-            with atomic_output(poster, owner=self.task_id) as temporary:
+            with poster.writing(self.task_id) as temporary:
                 write_poster(film, temporary, _tags(self.title or target.stem, self.task_id))
         except VidgenError as error:
             emit(Log("WARNING", "finalize.no_poster", {"reason": error.message}))
             return None
-        return poster
+        return poster.path
 
 
 def _tags(title: str, task_id: str) -> Mapping[str, str]:

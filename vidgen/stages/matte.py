@@ -5,7 +5,6 @@ together again is the renderer's business.
 """
 
 import time
-from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
@@ -14,6 +13,7 @@ from vidgen.errors import InputError
 from vidgen.events import Emit, Log, StageProgress
 from vidgen.media.photo import open_photo
 from vidgen.media.previews import tell_cutout
+from vidgen.paths import absolute
 from vidgen.settings import Options, colour
 from vidgen.vision.faces import CHIN, FOREHEAD
 from vidgen.vision.inpaint import inpaint, out_of_focus
@@ -143,10 +143,11 @@ def _background(background: str, shape: tuple[int, ...]) -> "str | Pixels":
     """`--background` as one of `WORDS` or as a picture (H, W, 3) of the frame's shape."""
     if background in WORDS:
         return background
-    if background.startswith("#"):
-        return np.full((*shape, 3), _colour(background), np.uint8)
-    path = Path(background).expanduser()
-    if not path.suffix and not path.exists():
+    rgb = colour(background)
+    if rgb is not None:
+        return np.full((*shape, 3), rgb, np.uint8)
+    path = absolute(background)
+    if background.startswith("#") or (not path.suffix and not path.exists()):
         raise InputError(
             "--background {background} is not known.",
             hint="Use keep, blur, transparent, a colour like #20a040, or an image file.",
@@ -154,18 +155,6 @@ def _background(background: str, shape: tuple[int, ...]) -> "str | Pixels":
             background=background,
         )
     return _covering(open_photo(path).rgb, shape[1], shape[0])
-
-
-def _colour(text: str) -> tuple[int, ...]:
-    found = colour(text)
-    if found is None:
-        raise InputError(
-            "{colour} is not a colour.",
-            hint="Write # and six hexadecimal digits, red, green, blue: #20a040.",
-            code="matte.colour",
-            colour=text,
-        )
-    return found
 
 
 def _covering(rgb: Pixels, width: int, height: int) -> Pixels:

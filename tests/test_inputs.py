@@ -1,0 +1,112 @@
+"""Inputs of every kind: files, pipes, devices; what is kept of them, and what is not."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import vidgen
+from vidgen.errors import InputError
+from vidgen.inputs import (
+    fingerprint,
+    input_copy,
+    is_piped,
+    keep_copy,
+    look_at,
+    remove_copies,
+    short_name,
+)
+from vidgen.paths import Home, TaskFolder
+
+
+@pytest.fixture
+def task(home: Home) -> TaskFolder:
+    return home.task("task")
+
+
+def refusal(task: TaskFolder, path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        look_at(task, "voice", path)
+    assert not list(task.root.rglob("*.*"))
+    return caught.value.code
+
+
+def test_what_is_no_file_is_refused_by_name(task: TaskFolder, tmp_path: Path) -> None:
+    assert {
+        "missing": refusal(task, tmp_path / "none.wav"),
+        "below a file": refusal(task, Path(__file__) / "none.wav"),
+        "folder": refusal(task, tmp_path),
+        "device": refusal(task, Path("/dev/zero")),
+        "null": refusal(task, Path("/dev/null")),
+        "long": refusal(task, tmp_path / ("x" * 300)),
+        "NUL": refusal(task, Path("a\0b")),
+    } == {
+        "missing": "input.missing",
+        "below a file": "input.missing",
+        "folder": "input.folder",
+        "device": "input.device",
+        "null": "input.device",
+        "long": "input.unreadable",
+        "NUL": "input.unreadable",
+    }
+
+
+def test_a_named_pipe_is_read_once_and_kept(task: TaskFolder, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "v.wav")
+    writer = threading.Thread(target=(tmp_path / "v.wav").write_bytes, args=(b"sound" * 99999,))
+    writer.start()
+    found = look_at(task, "voice", tmp_path / "v.wav")
+    writer.join()
+    kept = input_copy(task, "voice", tmp_path / "v.wav")
+    assert kept.read_bytes() == b"sound" * 99999
+    assert (found.bytes, found.sha256) == (5 * 99999, fingerprint(kept))
+    assert fingerprint(tmp_path / "v.wav") == ""  # nobody waits for a pipe
+
+
+def test_a_shells_pipe_and_stdin_are_pipes() -> None:
+    read, write = os.pipe()
+    try:
+        assert is_piped(Path(f"/dev/fd/{read}"))
+    finally:
+        os.close(read)
+        os.close(write)
+    assert is_piped(Path("-"))
+    assert not is_piped(Path("/dev/null"))
+    assert not is_piped(Path("nowhere"))
+
+
+def test_names_of_pipes_are_short() -> None:
+    paths = map(Path, ("-", "/dev/fd/63", "/dev/stdin", "/a/voice.wav", "-x.jpg"))
+    assert [short_name(path) for path in paths] == ["stdin", "pipe", "pipe", "voice", "-x"]
+
+
+def test_a_copy_holds_what_the_original_held(task: TaskFolder, tmp_path: Path) -> None:
+    voice = tmp_path / "v.WAV"
+    voice.write_bytes(b"sound")
+    assert keep_copy(task, "voice", voice)
+    kept = input_copy(task, "voice", voice)
+    voice.write_bytes(b"other")
+    assert (kept.name, kept.read_bytes()) == ("voice.wav", b"sound")
+    remove_copies(task, ["voice"])
+    assert not kept.exists()
+
+
+def test_a_copy_that_fails_leaves_nothing(task: TaskFolder, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        keep_copy(task, "voice", tmp_path / "gone.wav")
+    assert not list((task.work / "input").iterdir())
+
+
+def test_a_file_larger_than_the_disk_is_not_copied(task: TaskFolder, tmp_path: Path) -> None:
+    with (tmp_path / "v.wav").open("wb") as file:
+        file.truncate(1 << 42)  # sparse: it takes no room itself
+    assert not keep_copy(task, "voice", tmp_path / "v.wav")
+    assert not list((task.work / "input").iterdir())
+
+
+def test_a_refused_voice_is_not_kept(home: Home, tmp_path: Path) -> None:
+    photo = Path(__file__).parent / "none.jpg"
+    done = vidgen(home, "run", photo, "/dev/zero", "--progress", "quiet")
+    assert done.code == 2
+    assert not list(home.root.rglob("input/*"))

@@ -1,0 +1,214 @@
+"""The files that a run is given: looked at, read at once when they are pipes, kept for a resume.
+
+Knows names, sizes and hashes; whether a photo or a voice is in them is `media`'s to say.
+"""
+
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from vidgen.errors import InputError
+from vidgen.files import NO_SPACE, sha256_of
+from vidgen.paths import TaskFolder
+
+STDIN: Final = "-"
+MOST_PIPED: Final = 1 << 30  # bytes that are read from a pipe; an hour of WAV is 635 MB
+_MOST_OF_DISK: Final = 0.5  # of the free space; a larger input is not copied
+_BLOCK: Final = 1 << 20
+_CLONE: Final = 0x40049409  # Linux FICLONE: a copy that shares its blocks costs nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file that was given: where it was, and what was in it."""
+
+    path: Path
+    sha256: str
+    bytes: int
+
+
+def look_at(task: TaskFolder, name: str, path: Path) -> Input:
+    """What is in an input; a pipe, or "-" for stdin, is read into the run's folder.
+
+    Raises InputError when it is missing, a folder, a device, or cannot be read; OSError for a
+    full disk.
+    """
+    if is_piped(path):
+        return _read_pipe(task, name, path)
+    try:
+        _check_kind(name, path)
+        return Input(path.resolve(), sha256_of(path), path.stat().st_size)
+    except IsADirectoryError as error:
+        raise _is_folder(name, path) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(
+            "There is no file {path}.",
+            hint="Check the {name}'s path.",
+            code="input.missing",
+            path=str(path),
+            name=name,
+        ) from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(error, name, path) from error
+
+
+def is_piped(path: Path) -> bool:
+    """Whether it can be read once only: stdin's "-", a named pipe, a shell's `<(command)`."""
+    if str(path) == STDIN:
+        return True
+    try:
+        return stat.S_ISFIFO(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _check_kind(name: str, path: Path) -> None:
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise _is_folder(name, path)
+    if not stat.S_ISREG(mode):
+        raise InputError(
+            "{path} is a device, not a {name}.",
+            hint="Give a file, a pipe, or - for what comes in by stdin.",
+            code="input.device",
+            path=str(path),
+            name=name,
+        )
+
+
+def _read_pipe(task: TaskFolder, name: str, path: Path) -> Input:
+    kept = input_copy(task, name, path)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if str(path) == STDIN:
+            _spool(_stdin(name), kept)
+        else:
+            with path.open("rb") as pipe:
+                _spool(pipe, kept)
+    except OSError as error:
+        remove_copies(task, [name])
+        if error.errno in NO_SPACE:  # the disk's fault, not the pipe's
+            raise
+        raise _unreadable(error, name, path) from error
+    except BaseException:
+        remove_copies(task, [name])
+        raise
+    return Input(path, sha256_of(kept), kept.stat().st_size)
+
+
+def _stdin(name: str) -> BinaryIO:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError(
+            "Nothing comes in by stdin for the {name}.",
+            hint="Send it by a pipe, or give the file's name instead of -.",
+            code="input.no_stdin",
+            name=name,
+        )
+    return sys.stdin.buffer
+
+
+def _spool(pipe: BinaryIO, kept: Path) -> None:
+    size = 0
+    with kept.open("wb") as file:
+        while block := pipe.read(_BLOCK):
+            size += len(block)
+            if size > MOST_PIPED:
+                raise InputError(
+                    "More than {most} MB came in by a pipe.",
+                    hint="Save it as a file first, and give that.",
+                    code="input.pipe_too_long",
+                    most=MOST_PIPED >> 20,
+                )
+            file.write(block)
+
+
+def keep_copy(task: TaskFolder, name: str, path: Path) -> bool:
+    """Copy an input into the run's folder, so that a resume needs nothing else.
+
+    False when the disk has no room for it: a resume needs the original then. Shares the blocks
+    where the file system can; never a hard link, by which a change of the original would come
+    into the copy. Raises InputError when it cannot be read, OSError for a full disk; a part of a
+    copy never stays.
+    """
+    kept = input_copy(task, name, path)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if path.stat().st_size > _MOST_OF_DISK * shutil.disk_usage(kept.parent).free:
+            return False
+        if not _cloned(path, kept):
+            shutil.copyfile(path, kept)
+    except BaseException as error:
+        remove_copies(task, [name])
+        if isinstance(error, OSError) and error.errno not in NO_SPACE:
+            raise _unreadable(error, name, path) from error
+        raise
+    return True
+
+
+def _cloned(path: Path, kept: Path) -> bool:
+    if sys.platform != "linux":
+        return False
+    import fcntl
+
+    with path.open("rb") as source, kept.open("wb") as target:
+        try:
+            fcntl.ioctl(target.fileno(), _CLONE, source.fileno())
+        except OSError:
+            return False
+    return True
+
+
+def input_copy(task: TaskFolder, name: str, path: Path) -> Path:
+    """Where the copy of the input `name` is kept; it has the original's ending."""
+    return task.work / "input" / f"{name}{path.suffix.lower()}"
+
+
+def remove_copies(task: TaskFolder, names: Iterable[str]) -> None:
+    """Forget the run's copies of these inputs, half ones too. Best effort."""
+    for name in names:
+        for file in (task.work / "input").glob(f"{name}*"):
+            with suppress(OSError):
+                file.unlink()
+
+
+def fingerprint(path: Path) -> str:
+    """The sha256 of a file as it is now; "" when it is gone, or no file."""
+    try:
+        return sha256_of(path) if path.is_file() else ""
+    except (OSError, ValueError):
+        return ""
+
+
+def short_name(path: Path) -> str:
+    """What a film's default name says of this input."""
+    if str(path) == STDIN:
+        return "stdin"
+    is_descriptor = path.parent in (Path("/dev/fd"), Path(f"/proc/{os.getpid()}/fd"), Path("/dev"))
+    return "pipe" if is_descriptor else path.stem
+
+
+def _is_folder(name: str, path: Path) -> InputError:
+    return InputError(
+        "{path} is a folder, not a {name}.",
+        hint="Give the file itself.",
+        code="input.folder",
+        path=str(path),
+        name=name,
+    )
+
+
+def _unreadable(error: OSError | ValueError, name: str, path: Path) -> InputError:
+    return InputError(
+        "{path} cannot be read: {reason}.",
+        hint="Check the {name}'s permissions.",
+        code="input.unreadable",
+        path=str(path),
+        name=name,
+        reason=getattr(error, "strerror", None) or type(error).__name__,
+    )

@@ -8,6 +8,7 @@ import tomllib
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, fields
+from difflib import get_close_matches
 from math import isnan
 from pathlib import Path
 from typing import Any, Final
@@ -21,14 +22,14 @@ KEEPING: Final[Mapping[str, tuple[Any, str]]] = {
     "keep_history_days": (30, "days that a run's history is kept"),
     "keep_work_hours": (24, "hours that a finished run's work folder is kept"),
 }
-# What is wrong with a value, as an error's code -> what to do
+# What is wrong with a value -> its code in the settings file, its code in a call, what to do
 WRONG: Final = {
-    "config.switch": "Write true or false.",
-    "config.number": "Write a number.",
-    "config.range": "Write a number from {least} to {most}.",
-    "config.least": "Write a number not below {least}.",
-    "config.choice": "Choose one of: {choices}.",
-    "config.text": "Write it in quotes.",
+    "switch": ("config.switch", "option.switch", "Write true or false."),
+    "number": ("config.number", "option.number", "Write a number."),
+    "range": ("config.range", "option.range", "Write a number from {least} to {most}."),
+    "least": ("config.least", "option.least", "Write a number not below {least}."),
+    "choice": ("config.choice", "option.choice", "Choose one of: {choices}."),
+    "text": ("config.text", "option.text", "Write it in quotes."),
 }
 
 
@@ -63,16 +64,44 @@ def load_config(file: Path | None = None) -> Mapping[str, Any]:
             )
         wrong = _wrong(known[name], value) if name in known else _not_positive(value)
         if wrong:
+            code, _, advice = WRONG[wrong]
             raise InputError(
                 "The settings file {file} cannot set {name} to {value}.",
-                hint=WRONG[wrong],
-                code=wrong,
+                hint=advice,
+                code=code,
                 file=str(file),
                 name=name,
                 value=str(value),
                 **_limits(known.get(name)),
             )
     return values
+
+
+def check_option(name: str, value: object) -> None:
+    """Refuse a name that no option of a run has, or a value that its option cannot have.
+
+    Raises InputError.
+    """
+    known = {option.name: option for option in fields(Options)}
+    if name not in known:
+        near = get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        raise InputError(
+            "There is no option {name}.",
+            hint="Did you mean {near}? The names are those of `vidgen run`, with _ for -.",
+            code="option.unknown",
+            name=name,
+            near=near,
+        )
+    if wrong := _wrong(known[name], value):
+        _, code, advice = WRONG[wrong]
+        raise InputError(
+            "The option {name} cannot be {value}.",
+            hint=advice,
+            code=code,
+            name=name,
+            value=str(value),
+            **_limits(known[name]),
+        )
 
 
 def in_force(environ: Mapping[str, str] = os.environ) -> dict[str, Setting]:
@@ -120,27 +149,27 @@ def _wrong(option: "Field[Any]", value: object) -> str:
     """What is wrong with the value for this option, as a key of WRONG; empty when it is right."""
     about, kinds = option.metadata, typing.get_args(option.type) or (option.type,)
     if bool in kinds:
-        return "" if isinstance(value, bool) else "config.switch"
+        return "" if isinstance(value, bool) else "switch"
     if isinstance(value, bool | list | dict):
-        return "config.text" if str in kinds or Path in kinds else "config.number"
+        return "text" if str in kinds or Path in kinds else "number"
     if about["choices"]:
-        return "" if str(value) in about["choices"] else "config.choice"
+        return "" if str(value) in about["choices"] else "choice"
     if str in kinds or Path in kinds:  # a number is text enough: fps = 25
-        return "" if str in kinds or isinstance(value, str) else "config.text"
+        return "" if str in kinds or isinstance(value, str) else "text"
     if not isinstance(value, int if int in kinds else int | float):
-        return "config.number"
+        return "number"
     return _out_of_range(float(typing.cast("float", value)), about["least"], about["most"])
 
 
 def _out_of_range(value: float, least: float | None, most: float | None) -> str:
     if (least is None or value >= least) and (most is None or value <= most):
         return ""
-    return "config.least" if most is None else "config.range"
+    return "least" if most is None else "range"
 
 
 def _not_positive(value: object) -> str:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return "" if is_number else "config.number"
+    return "" if is_number else "number"
 
 
 def _limits(option: "Field[Any] | None") -> dict[str, Any]:

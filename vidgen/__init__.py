@@ -7,6 +7,8 @@ machines, `vidgen.Reporter` lets any program be watched. Importing this imports 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from vidgen.version import __version__
+
 if TYPE_CHECKING:
     from vidgen.errors import VidgenError
     from vidgen.film import Film, make
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from vidgen.progress.watch.hosts import watch
 
 __all__ = ["Film", "Reporter", "VidgenError", "__version__", "make", "watch"]
-__version__ = "0.1.0"
 
 _HOMES: Final = {
     "Film": "vidgen.film",

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from vidgen import __version__, settings
+from vidgen import settings
 from vidgen.cache import key_of
 from vidgen.device import device, memory
 from vidgen.device.prefetch import Network
@@ -22,6 +22,7 @@ from vidgen.paths import Home, TaskFolder
 from vidgen.pipeline import Step
 from vidgen.request import Request
 from vidgen.settings import Options
+from vidgen.version import __version__
 
 if TYPE_CHECKING:  # numpy and more is behind these
     from vidgen.did.auth import Account

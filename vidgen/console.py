@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import typer
 
-from vidgen import __version__
 from vidgen.errors import VidgenError
+from vidgen.version import __version__
 
 if TYPE_CHECKING:
     from rich.console import Console

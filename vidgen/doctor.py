@@ -9,12 +9,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, Literal
 
-from vidgen import __version__, paths
+from vidgen import paths
 from vidgen.device import device
 from vidgen.errors import VidgenError
 from vidgen.installation import install_command
 from vidgen.models import catalog, select
 from vidgen.paths import Home
+from vidgen.version import __version__
 
 Verdict = Literal["ok", "note", "problem"]
 ROOM_BYTES: Final = 1_000_000_000  # less free than this is worth a word

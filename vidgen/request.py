@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import orjson
 
-from vidgen import __version__
 from vidgen.errors import InputError
 from vidgen.events import timestamp
 from vidgen.files import atomic_write, is_folder
 from vidgen.inputs import Input, input_copy, is_piped, look_at, short_name
 from vidgen.paths import TaskFolder, absolute, path_text, text_path
 from vidgen.settings import Options, Setting, background_file, check, words
+from vidgen.version import __version__
 
 FORMAT: Final = 1
 FORMATS: Final = ("mp4", "webm", "mov")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from vidgen import __version__, compose, inputs, pipeline, request, settings
+from vidgen import compose, inputs, pipeline, request, settings
 from vidgen.cache import StageCache
 from vidgen.compose import Job
 from vidgen.device import device, queue
@@ -37,6 +37,7 @@ from vidgen.progress.store.log import TaskLog
 from vidgen.progress.store.runs import summarise
 from vidgen.request import RecordedRequest, Request
 from vidgen.settings import Options
+from vidgen.version import __version__
 
 if TYPE_CHECKING:  # numpy is behind these, and the first event must not wait for it
     from vidgen.work import Photo, Speech, Work

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from tests.support.fake_renderer import SIZE, FakeRenderer, lag_seconds, number_in, picture, shelf
-from vidgen import __version__
 from vidgen.errors import InputError, RenderError
 from vidgen.events import Emit, Event, Log, StageProgress
 from vidgen.media.audio import load_speech
 from vidgen.media.mux import probe
 from vidgen.stages.finalize import Finalize
 from vidgen.stages.render import Render
+from vidgen.version import __version__
 from vidgen.work import Film, MotionOptions, Notes, Speech, Video, Work
 
 SECONDS = 1.43

@@ -8,12 +8,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-from vidgen import __version__
 from vidgen.errors import RenderError, VidgenError
 from vidgen.events import Emit, Log, StageProgress
 from vidgen.media.encodings import encoding_for
 from vidgen.media.mux import Probe, mux_film, notes_of, probe, write_poster
 from vidgen.media.output import Output
+from vidgen.version import __version__
 from vidgen.work import Film, Notes, Speech, Video, Work
 
 # A film and its voice may differ by this much before it is an error; more than a frame is said.

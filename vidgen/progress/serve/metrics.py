@@ -5,9 +5,9 @@ from collections import Counter
 
 import psutil
 
-from vidgen import __version__
 from vidgen.progress.fanout.hub import Hub
 from vidgen.progress.serve.limits import ConnectionLimit
+from vidgen.version import __version__
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from vidgen import __version__
 from vidgen.progress.serve.uploads import FREE
+from vidgen.version import __version__
 
 Access = Literal["open", "token", "jobs"]  # to anybody, with the token, or only if jobs are taken
 Schema = dict[str, Any]

@@ -16,6 +16,7 @@ import typer
 
 from vidgen import console
 from vidgen.errors import Cancelled, InputError, VidgenError
+from vidgen.files import keep_private
 from vidgen.flags import (
     Batch,
     Json,
@@ -53,6 +54,7 @@ app.add_typer(models_app, name="models", rich_help_panel=CARE)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """`vidgen`. Tells a VidgenError once, in two plain lines, and exits with its code."""
+    keep_private()
     try:
         app(args=_fill_bare_serve(sys.argv[1:] if arguments is None else arguments))
     except Cancelled as error:
@@ -271,6 +273,7 @@ def serve_progress(**flags: Any) -> None:
         options.per_ip,
         tuple(options.allow_host or ()),
         tuple(options.allow_origin or ()),
+        options.job_hours * 3600,
     )
     cert, key = options.tls_cert, options.tls_key
     serve(Home.default(), rules, tls_cert=cert, tls_key=key, told=console.print_address)

@@ -8,11 +8,40 @@ history file, `--progress rawjson`, SSE, WebSocket and polling. Imports nothing 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, Final, Literal
 
 import orjson
 
 WIRE_VERSION: Final = 1
+SEQ_LIMIT: Final = 10**15  # what a cursor can say
+DEEPEST: Final = 50  # levels of a value in an event; more is somebody's joke
+_NUMBER: Final = (int, float)
+_NUMBER_OR_NONE: Final = (int, float, type(None))
+# The types of the fields of `data` (DESIGN §3); a field that is not here may be anything.
+_WIRE_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    **dict.fromkeys(
+        ("progress", "stage_progress", "done", "total", "duration_seconds", "width", "height"),
+        _NUMBER,
+    ),
+    **dict.fromkeys(
+        ("rate", "eta_seconds", "eta_upper_seconds", "transfer_eta_seconds", "ready_seconds",
+         "closing_seconds", "cpu_percent", "memory_mb", "gpu_percent", "gpu_memory_mb", "bytes",
+         "retry_count", "max_retries"),
+        _NUMBER_OR_NONE,
+    ),
+    **dict.fromkeys(
+        ("stage", "message", "message_code", "unit", "status", "level", "name", "url", "path",
+         "sha256", "video_path", "video_url", "hint", "error_code", "failed_stage", "trace_id",
+         "cancelled_stage", "resume_command", "interrupted_stage"),
+        (str,),
+    ),
+    "eta_basis": (str, type(None)),
+    "metadata": (dict,),
+    "details": (dict,),
+    "solutions": (list,),
+    "is_retryable": (bool,),
+}  # fmt: skip
 LINE_LIMIT: Final = 64 * 1024  # bytes; one os.write of less is never torn by a kill (DESIGN §4)
 
 # stage id -> (first, last) percent of the whole bar. Fixed, so that a percentage means
@@ -189,7 +218,7 @@ class Envelope:
 
     def to_wire(self) -> bytes:
         """One JSON object, UTF-8, without a line end."""
-        return orjson.dumps(
+        return to_json(
             {
                 "v": WIRE_VERSION,
                 "task_id": self.task_id,
@@ -197,24 +226,66 @@ class Envelope:
                 "event_type": self.event_type,
                 "timestamp": self.timestamp,
                 "data": self.data,
-            },
-            default=str,  # a path or a fraction in the metadata must never cost a run
-            option=orjson.OPT_SERIALIZE_NUMPY,
+            }
         )
 
     @classmethod
     def from_wire(cls, line: bytes | str) -> "Envelope":
-        """The envelope in one JSON line. Raises ValueError for anything else."""
+        """The envelope in one JSON line. Raises ValueError for anything else.
+
+        A field of `data` that is not of the wire's type is left out: whoever reads an event may
+        rely on the types, wherever it came from.
+        """
         try:
             value = orjson.loads(line)
             seq, data = value["seq"], value["data"]
-            if type(seq) is not int or not isinstance(data, dict):
+            if type(seq) is not int or not 0 <= seq < SEQ_LIMIT or not isinstance(data, dict):
                 raise ValueError("seq must be a number and data an object")
+            wrong = [name for name, field in data.items() if not _is_of_wire(name, field)]
+            if wrong:
+                data = {name: field for name, field in data.items() if name not in wrong}
             return cls(
                 str(value["task_id"]), seq, str(value["event_type"]), str(value["timestamp"]), data
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not an event: {error}") from error
+
+
+def to_json(value: object) -> bytes:
+    """JSON of anything: what JSON cannot hold comes as near as it can. Costs no run its event."""
+    option = orjson.OPT_SERIALIZE_NUMPY
+    try:  # a path or a fraction becomes a string
+        return orjson.dumps(value, default=str, option=option)
+    except TypeError:  # half a character of a file name, a number of more than 64 bits
+        return orjson.dumps(_tame(value), default=str, option=option)
+
+
+def _tame(value: object, depth: int = 0) -> object:
+    if depth > DEEPEST:
+        return "…"
+    if isinstance(value, Mapping):
+        return {readable(str(name)): _tame(inner, depth + 1) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_tame(inner, depth + 1) for inner in value]
+    if isinstance(value, bool | float | None):
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else float(value)
+    return readable(str(value))
+
+
+def readable(text: str) -> str:
+    """The text with � for bytes of a file name that are not UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _is_of_wire(name: str, value: object) -> bool:
+    kinds = _WIRE_TYPES.get(name)
+    if kinds is None:  # a field of a later version
+        return True
+    if isinstance(value, float) and not isfinite(value):
+        return False
+    return isinstance(value, kinds) and (type(value) is not bool or bool in kinds)
 
 
 Sink = Callable[[Envelope], None]

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -11,6 +12,14 @@ from typing import Final
 
 # EFBIG is how a file system or a limit says that a file has no more room to grow.
 NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+OTHERS: Final = 0o077  # what a mode allows to a file's group and to everybody
+_READING: Final = (
+    os.O_RDONLY
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+)
+_users_mask: int | None = None  # the umask that `keep_private` found
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
@@ -91,6 +100,57 @@ def atomic_write(file: Path, content: bytes) -> None:
         handle = os.open(temporary, _NEW_FILE, 0o600)  # for its owner's eyes only
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and what is missing above it, for its owner's eyes only, whatever the umask.
+
+    What is there already stays as it is. Raises OSError.
+    """
+    if not folder.parent.exists():
+        make_private(folder.parent)
+    with suppress(FileExistsError):
+        folder.mkdir(0o700)
+        folder.chmod(0o700)  # a strange umask may have taken more away
+
+
+def restrict(path: Path) -> None:
+    """Take away what a file or folder allows to others than its owner; links stay alone.
+
+    Raises OSError when it is somebody else's.
+    """
+    found = path.lstat()
+    mode = stat.S_IMODE(found.st_mode)
+    # A file with a second name is somebody's photo, too.
+    is_ours = stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1)
+    if is_ours and mode & OTHERS:
+        path.chmod(mode & ~OTHERS)
+
+
+def keep_private() -> None:
+    """From now on this program's new files are for its owner's eyes; `share` gives others theirs.
+
+    For the command line: a program that uses vidgen as a library keeps its own umask.
+    """
+    global _users_mask  # noqa: PLW0603  # a umask is the whole program's
+    if _users_mask is None:
+        _users_mask = os.umask(OTHERS)
+
+
+def share(file: Path) -> None:
+    """Give a finished file the rights that the user's own umask gives. Raises OSError."""
+    if _users_mask is not None:
+        file.chmod(0o666 & ~_users_mask)
+
+
+def open_regular(path: Path | str) -> int:
+    """A descriptor to read a file with. Raises OSError, for a pipe or a folder too: those would
+    hold up whoever opens or reads them."""
+    fd = os.open(path, _READING)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def sync_folder(folder: Path) -> None:

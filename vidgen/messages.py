@@ -42,13 +42,13 @@ def say(
 ) -> str:
     """The sentence for `code` in `language`, else in English, else `otherwise`, else the code."""
     template = message_catalogue(language).get(code)
+    if template is None and not otherwise:
+        template = message_catalogue("en").get(code)
     if template is None:
-        template = otherwise or message_catalogue("en").get(code, code)
-        if template == otherwise:
-            return otherwise
+        return otherwise or code  # words from outside: never a template
     try:
         return template.format_map(_SafeValues(values or {}))
-    except (ValueError, TypeError, AttributeError, IndexError):
+    except Exception:
         return template  # a value of an unexpected kind must never cost a run its message
 
 

@@ -43,6 +43,10 @@ def text_path(text: str) -> Path:
     return Path(text)
 
 
+JOB_FILE: Final = "job.json"  # in a task's folder: an order that waits for its run
+UPLOAD_FOLDER: Final = "upload"  # beside it: what was sent with the order
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """`$VIDGEN_HOME`, else the platform's folder for user data (DESIGN §4)."""
@@ -97,6 +101,11 @@ class TaskFolder:
     @property
     def lock(self) -> Path:
         return self.root / "writer.lock"
+
+    @property
+    def cancellable(self) -> Path:
+        """There while the run listens for a request to end; taking it away is the request."""
+        return self.root / "cancellable"
 
     @property
     def work(self) -> Path:

@@ -33,7 +33,9 @@ from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.forecast.estimator import Estimator
 from vidgen.progress.forecast.model import TimeModel
 from vidgen.progress.forecast.past_runs import past_runs
+from vidgen.progress.store.cancel import CancelWatch
 from vidgen.progress.store.log import TaskLog
+from vidgen.progress.store.privacy import secure_store
 from vidgen.progress.store.runs import summarise
 from vidgen.request import RecordedRequest, Request
 from vidgen.settings import Options
@@ -113,10 +115,12 @@ def _run_log(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Iterator[Em
     from vidgen.media.output import disk_errors
 
     estimate = Estimator(lambda: TimeModel(past_runs(home, skip=task.task_id)))
+    secure_store(home)
     with TaskLog(task) as log:
         emit = Broadcast(task.task_id, views, log=log, floor=log.progress, estimate=estimate)
         # Full disks are met in many places: copies, kept values, pieces, locks.
-        with pipeline.run_outcome(emit, lambda: _resume_command(task)), disk_errors(task.work):
+        ends = pipeline.run_outcome(emit, lambda: _resume_command(task))
+        with ends, disk_errors(task.work), CancelWatch(task):
             yield emit
 
 

@@ -18,6 +18,7 @@ from vidgen.paths import absolute
 
 Source = Literal["flag", "environment", "config", "default"]
 ENVIRONMENT_PREFIX: Final = "VIDGEN_"
+FREE_RENDERERS: Final = ("auto", "puppet", "musetalk")  # they send nobody a bill
 LEAST_HEIGHT: Final = 256  # pixels
 MOST_SEED: Final = (1 << 63) - 1  # what JSON's readers hold in one number
 MOST_WORDS: Final = 1_000_000  # characters of a voice; a day's speech is less
@@ -216,6 +217,7 @@ def check(options: Options) -> None:
             least=LEAST_HEIGHT,
         )
     _check_background(options)
+    target_lufs(options.loudness)
     if options.background == "transparent" and options.format == "mp4":
         raise InputError(
             "An mp4 cannot be transparent.",
@@ -240,6 +242,24 @@ def _check_background(options: Options) -> None:
             code="option.background",
             value=wanted,
         )
+
+
+def target_lufs(loudness: str) -> float | None:
+    """The loudness to reach, LUFS; None to keep the voice's own. Raises InputError."""
+    if loudness == "keep":
+        return None
+    try:
+        lufs = float(loudness)
+    except ValueError:
+        lufs = float("nan")
+    if not isfinite(lufs):
+        raise InputError(
+            "The loudness {value} is neither keep nor a number of LUFS.",
+            hint="Use --loudness keep, or for example --loudness=-16.",
+            code="prosody.loudness",
+            value=loudness,
+        )
+    return lufs
 
 
 def check_language(name: str) -> None:
@@ -292,6 +312,9 @@ class ServerOptions:
     )
     token: str = option("", "The server's token.", metavar="TOKEN", environment="shown")
     accept_jobs: bool = option(False, "Take orders for runs, with the token.", environment="none")
+    job_hours: float = option(
+        6.0, "Longest time for one ordered run; 0: any.", least=0, environment="none"
+    )
     max_watchers: int = option(
         2000, "Open streams in all; 0: any.", least=0, metavar=None, environment="none"
     )

@@ -1,5 +1,6 @@
 """Ctrl-C, SIGTERM and a closed terminal end a run in order; a second time they end it at once."""
 
+import _thread
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ _END_FRAME: Final = "\x1b[?2026l"
 
 _parting = ""
 _has_come = False
+_heard: tuple[int, ...] = ()  # the signals that end a run in order, as long as `orderly` lasts
 
 
 def has_signal() -> bool:
@@ -28,6 +30,21 @@ def parting_words(codes: str) -> None:
     """What gives the terminal back when the program is left at once; empty when nothing must."""
     global _parting  # noqa: PLW0603  # there is one terminal, and a signal handler has no arguments
     _parting = codes
+
+
+def can_be_asked() -> bool:
+    """Whether `interrupt` would end this program in order."""
+    return bool(_heard)
+
+
+def interrupt() -> None:
+    """What a first Ctrl-C does, from any thread."""
+    if not _heard or has_signal():
+        return
+    if hasattr(signal, "pthread_kill"):  # wakes a main thread that waits for the system, too
+        signal.pthread_kill(threading.main_thread().ident or 0, _heard[0])
+    else:
+        _thread.interrupt_main(signal.Signals(_heard[0]))
 
 
 @contextmanager
@@ -51,11 +68,18 @@ def graceful_interrupts() -> Iterator[None]:
     before: dict[int, Any] = {number: signal.signal(number, handle) for number in SIGNALS}
     if hasattr(signal, "SIGQUIT"):
         before[signal.SIGQUIT] = signal.signal(signal.SIGQUIT, _quit)
+    _listen(SIGNALS)
     try:
         yield
     finally:
+        _listen(())
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _listen(signals: tuple[int, ...]) -> None:
+    global _heard  # noqa: PLW0603  # handlers are the whole program's
+    _heard = signals
 
 
 def _mark(has_come: bool) -> None:

@@ -30,7 +30,7 @@ from vidgen.events import (
     StageStarted,
     Status,
 )
-from vidgen.files import atomic_write
+from vidgen.files import atomic_write, make_private
 from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.snapshot import Snapshot
@@ -71,7 +71,7 @@ class Reporter:
         self._emit: Broadcast
 
     def __enter__(self) -> "Reporter":
-        self._folder.previews.mkdir(parents=True, exist_ok=True)
+        make_private(self._folder.previews)
         said = {
             "task_id": self.task_id,
             "title": self._title,

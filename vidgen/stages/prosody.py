@@ -9,10 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.errors import InputError
 from vidgen.events import Emit, Log, StageProgress
 from vidgen.media import loudness
-from vidgen.settings import Options
+from vidgen.settings import Options, target_lufs
 from vidgen.work import Floats, Notes, Speech, Work
 
 # Limits beyond which resynthesis stops sounding like a person.
@@ -174,20 +173,8 @@ def _within(value: float, limits: tuple[float, float]) -> float:
 
 
 def _target(wanted: str) -> float | None:
-    if wanted == "keep":
-        return None
-    try:
-        lufs = float(wanted)
-    except ValueError:
-        lufs = float("nan")
-    if not isfinite(lufs):
-        raise InputError(
-            "The loudness {value} is neither keep nor a number of LUFS.",
-            hint="Use --loudness keep, or for example --loudness=-16.",
-            code="prosody.loudness",
-            value=wanted,
-        )
-    return _within(lufs, LOUDNESS)
+    lufs = target_lufs(wanted)
+    return None if lufs is None else _within(lufs, LOUDNESS)
 
 
 def _round_decibels(decibels: float) -> float | None:

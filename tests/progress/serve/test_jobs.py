@@ -1,9 +1,11 @@
 """Runs that are asked for over the network: checked, queued, run one by one, cancelled."""
 
+import errno
 import json
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ import pytest
 
 from tests.support.serving import Run, Served, served, wait_until
 from vidgen.paths import Home
-from vidgen.progress.serve.jobs import Jobs, run_command
+from vidgen.progress.serve import jobs as jobs_module
+from vidgen.progress.serve.jobs import MOST_QUEUED, Jobs, run_command
 from vidgen.progress.serve.uploads import Order
+from vidgen.progress.store.cleanup import clean
 from vidgen.progress.store.lock import is_held
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
@@ -48,7 +52,7 @@ def seconds() -> list[float]:
     return [0.1]
 
 
-def quick_jobs(home: Home, seconds: list[float], **limits: int) -> Jobs:
+def quick_jobs(home: Home, seconds: list[float], **limits: Any) -> Jobs:
     """A queue whose runs are stand-ins that take so long."""
 
     def command(task_id: str, order: Order, output: Path) -> list[str]:
@@ -115,7 +119,7 @@ def test_the_command_line_is_that_of_a_run(tmp_path: Path) -> None:
     command = run_command("id", order, Path("v.mp4"))
     assert command == [
         sys.executable, "-m", "vidgen", "run", "a.jpg", "b.wav", "--output=v.mp4", "--task-id=id",
-        "--progress=quiet", "--conf-threshold=0.4",
+        "--progress=quiet", "--renderer=auto", "--conf-threshold=0.4",
     ]  # fmt: skip
 
 
@@ -254,3 +258,212 @@ def test_the_server_ends_while_a_run_goes_on(home: Home, seconds: list[float]) -
     assert (task.root / "upload").exists()
     with served(home, token=TOKEN, accepts_jobs=True, jobs=quick_jobs(home, seconds)):
         assert not (task.root / "upload").exists()  # the next server tidies up
+
+
+# What a stranger's order can and cannot do
+
+
+def flags(command: list[str]) -> dict[str, str]:
+    return dict(word[2:].split("=", 1) for word in command if word.startswith("--") and "=" in word)
+
+
+@pytest.mark.parametrize("named", ["d-id", "puppet", "auto", "no such"])
+@pytest.mark.parametrize("where", ["environment", "config"])
+def test_a_paid_renderer_is_never_inherited(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str, named: str
+) -> None:
+    if where == "config":
+        config = tmp_path / "config.toml"
+        config.write_text(f'renderer = "{named}"\n')
+        monkeypatch.setenv("VIDGEN_CONFIG", str(config))
+    else:
+        monkeypatch.setenv("VIDGEN_RENDERER", named)
+    order = Order(Path("a.jpg"), Path("b.wav"), {})
+    found = flags(run_command("id", order, Path("v.mp4")))
+    assert found["renderer"] == {"puppet": "puppet"}.get(named, "auto")
+
+
+def test_a_job_knows_no_account_and_no_token(
+    home: Home, server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DID_API_KEY", "somebody:pays")
+    monkeypatch.setenv("VIDGEN_TOKEN", TOKEN)
+    assert server.app.jobs is not None
+    told = home.root / "told.json"
+    say = f"import json, os; open({str(told)!r}, 'w').write(json.dumps(dict(os.environ)))"
+    monkeypatch.setattr(server.app.jobs, "_command", lambda *_: [sys.executable, "-c", say])
+    ended(server, asked(server).json()["task_id"])
+    environment = json.loads(told.read_text())
+    assert environment["VIDGEN_HOME"] == str(home.root)
+    assert not {"DID_API_KEY", "VIDGEN_TOKEN", "VIDGEN_RENDERER"} & set(environment)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seed": "1.5"},
+        {"seed": "-1"},
+        {"height": "2160.0"},
+        {"height": "100"},
+        {"person": "99999"},
+        {"background": "transparent"},
+        {"background": "transparent", "format": "mp4"},
+        {"pitch": "1e400"},
+        {"pitch": "0x1"},
+        {"rate": "1_0"},
+        {"loudness": "loud"},
+        {"loudness": "inf"},
+        {"text": "a\0b"},
+    ],
+)
+def test_what_the_command_line_refuses_is_refused_before_the_queue(
+    home: Home, server: Served, options: dict[str, str]
+) -> None:
+    answer = asked(server, JPEG, WAV, **options)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_option"), answer.text
+    assert list(home.tasks.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"seed": "7"}, {"pitch": "-.5"}, {"background": "transparent", "format": "webm"}],
+)
+def test_what_the_command_line_takes_is_taken(server: Served, options: dict[str, str]) -> None:
+    task_id = asked(server, JPEG, WAV, **options).json()["task_id"]
+    assert ended(server, task_id)["state"] == "complete"
+
+
+# The queue
+
+
+def test_the_queue_outlives_a_shortage_and_an_accident(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = server.app.jobs
+    assert jobs is not None
+    failures: list[Exception] = [
+        OSError(errno.EMFILE, "Too many open files"),
+        BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"),
+        RuntimeError("somebody's mistake"),
+    ]
+    start, waits = jobs._start, []
+
+    def starting(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop(0)
+        return start(*arguments)
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(jobs, "_start", starting)
+    monkeypatch.setattr(jobs, "_sleep", sleep)
+    first, second = asked(server).json()["task_id"], asked(server).json()["task_id"]
+    assert ended(server, second)["state"] == "complete"
+    assert ended(server, first)["end"]["details"] == {"reason": "RuntimeError"}
+    assert waits == [0.5, 1.0]
+
+
+def test_a_job_that_cannot_even_be_said_to_have_failed_is_tried_again(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = server.app.jobs
+    assert jobs is not None
+    failures = [OSError(errno.ENOSPC, "No space left on device")]
+    begin = jobs._begin
+
+    async def beginning(task: Any) -> Any:
+        if failures:
+            raise failures[0]
+        return await begin(task)
+
+    def concluding(*_: Any) -> None:
+        raise failures.pop()
+
+    async def sleep(_: float) -> None:
+        return
+
+    monkeypatch.setattr(jobs, "_begin", beginning)
+    monkeypatch.setattr(jobs, "_conclude", concluding)
+    monkeypatch.setattr(jobs, "_sleep", sleep)
+    assert ended(server, asked(server).json()["task_id"])["state"] == "complete"
+
+
+def test_a_job_that_takes_too_long_is_ended_and_the_next_one_runs(
+    home: Home, seconds: list[float]
+) -> None:
+    seconds[0] = 60.0
+    jobs = quick_jobs(home, seconds, most_seconds=2.0)
+    with served(home, token=TOKEN, accepts_jobs=True, jobs=jobs) as server:
+        long = asked(server).json()["task_id"]
+        wait_until(lambda: state(server, long)["state"] == "running")
+        seconds[0] = 0.1
+        short = asked(server).json()["task_id"]
+        assert ended(server, long)["end"]["error_code"] == "page.job_too_long"
+        assert ended(server, short)["state"] == "complete"
+        wait_until(lambda: not jobs._started)
+
+
+def test_many_at_once_do_not_pass_the_limit(server: Served, seconds: list[float]) -> None:
+    seconds[0] = 30.0
+    first = asked(server).json()["task_id"]
+    wait_until(lambda: state(server, first)["state"] == "running")
+    with ThreadPoolExecutor(60) as pool:
+        answers = list(pool.map(lambda _: asked(server), range(60)))
+    codes = [answer.status_code for answer in answers]
+    assert (codes.count(202), codes.count(503)) == (MOST_QUEUED, 40)
+    for answer in answers:
+        if answer.status_code == 202:
+            httpx.post(server.url + answer.json()["cancel_url"], headers=KEY)
+    httpx.post(f"{server.url}/api/tasks/{first}/cancel", headers=KEY)
+    ended(server, first)
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_clean_leaves_what_waits_in_the_queue(
+    home: Home, server: Served, seconds: list[float], everything: bool
+) -> None:
+    seconds[0] = 30.0
+    first, second = asked(server).json()["task_id"], asked(server).json()["task_id"]
+    wait_until(lambda: state(server, first)["state"] == "running")
+    waiting = home.task(second)
+    arriving = home.task("550e8400-e29b-41d4-a716-446655440000")
+    (arriving.root / "upload").mkdir(parents=True)
+    (arriving.root / "upload" / "photo.jpg").write_bytes(JPEG)
+    before = sorted(waiting.root.rglob("*"))
+    in_a_year = time.time() + 365 * 86400
+    clean(home, 30, 24, keep_resumable=not everything, now=lambda: in_a_year)
+    clean(home, 30, 24, keep_resumable=not everything)
+    assert sorted(waiting.root.rglob("*")) == before
+    assert (arriving.root / "upload" / "photo.jpg").exists() is False  # of a year ago: nobody's
+    seconds[0] = 0.1
+    httpx.post(f"{server.url}/api/tasks/{first}/cancel", headers=KEY)
+    assert ended(server, second)["state"] == "complete"
+
+
+def test_what_waited_when_the_server_ended_survives_clean_and_is_run(
+    home: Home, seconds: list[float]
+) -> None:
+    waiting = home.task("550e8400-e29b-41d4-a716-446655440000")
+    (waiting.root / "upload").mkdir(parents=True)
+    order: dict[str, Any] = {"options": {}}
+    for name, content in (("photo.jpg", JPEG), ("voice.wav", WAV)):
+        file = waiting.root / "upload" / name
+        file.write_bytes(content)
+        order[name.partition(".")[0]] = str(file)
+    (waiting.root / "job.json").write_text(json.dumps(order))
+    clean(home, 30, 24, now=lambda: time.time() + 7200)
+    waiting.lock.touch()  # as an older `clean` left it
+    jobs = quick_jobs(home, seconds)
+    with served(home, token=TOKEN, accepts_jobs=True, jobs=jobs) as server:
+        assert ended(server, waiting.task_id)["state"] == "complete"
+        wait_until(lambda: not jobs._started)
+
+
+def test_a_full_disk_is_said_as_one(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(jobs_module, "atomic_write", full)
+    answer = asked(server)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (507, "disk_full")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from vidgen.files import make_private
 from vidgen.paths import Home
 from vidgen.progress.fanout.inotify import Notifier, notifier
 from vidgen.progress.fanout.limits import USUAL, Limits
@@ -64,7 +65,7 @@ class Hub:
     async def running(self) -> AsyncIterator[None]:
         """Watch the store, and let all go at the end."""
         loop = asyncio.get_running_loop()
-        self.home.tasks.mkdir(parents=True, exist_ok=True)
+        make_private(self.home.tasks)
         self._notifier = self._notify(self.home.tasks, loop)
         self._names = set(os.listdir(self.home.tasks))  # noqa: PTH208  # ten times iterdir's speed
         self._notifier.listen(self.home.tasks, self._look_for_tasks)

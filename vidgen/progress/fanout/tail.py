@@ -12,6 +12,7 @@ from enum import Enum, auto
 from typing import Final
 
 from vidgen.events import TERMINAL, Envelope
+from vidgen.files import open_regular
 from vidgen.paths import TaskFolder
 from vidgen.progress.snapshot import Snapshot
 
@@ -93,7 +94,7 @@ class Tail:
         return self._take() if found.st_size != self._offset else Change.NOTHING
 
     def _open(self) -> None:
-        self._fd = os.open(self.folder.events, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self._fd = open_regular(self.folder.events)
 
     def _on_missing(self) -> Change:
         had_log = self._fd >= 0

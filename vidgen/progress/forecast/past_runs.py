@@ -12,6 +12,7 @@ from typing import Any, Final
 from vidgen.events import END_STATES, State, is_start, seconds_of
 from vidgen.paths import Home
 from vidgen.progress.store.reader import skip_snapshots
+from vidgen.progress.store.runs import task_names
 
 TAIL: Final = "complete"  # as a stage: from the last one's end to the run's
 TRAITS: Final = ("backend", "model", "device", "precision")
@@ -62,12 +63,8 @@ def past_runs(home: Home, limit: int = 50, skip: str = "") -> list[PastRun]:
 
 
 def _logs(home: Home) -> Iterator[tuple[int, Path]]:
-    try:
-        entries = list(os.scandir(home.tasks))
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for entry in entries:
-        log = f"{entry.path}/events.jsonl"
+    for name in task_names(home):
+        log = f"{home.tasks}/{name}/events.jsonl"
         try:
             yield os.stat(log).st_mtime_ns, Path(log)  # noqa: PTH116  # of 10,000 tasks
         except OSError:

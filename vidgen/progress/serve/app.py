@@ -71,7 +71,8 @@ class App:
         self.listing = RunIndex(home)
         self.places = ConnectionLimit(rules.max_watchers, rules.per_address)
         self.visits = Drain()
-        self.jobs = (jobs or Jobs(home)) if rules.accepts_jobs else None
+        ordered = jobs or Jobs(home, most_seconds=rules.job_seconds)
+        self.jobs = ordered if rules.accepts_jobs else None
         self._keys = Auth(rules.token, rules.port)
         self._names = AllowedHosts(rules.host, rules.host_names, rules.origins)
         self._api = Api(self.hub, self.listing, self.places, self.visits)

@@ -1,5 +1,11 @@
 """Why somebody gets nothing: the one error that becomes an HTTP answer."""
 
+from typing import Final
+
+from vidgen.files import NO_SPACE
+
+RETRY_AFTER: Final = 5  # seconds, told to those who find no place
+
 
 class ApiError(Exception):  # an answer, told to the client
     """Why somebody gets nothing: an HTTP status, a code for programs, a sentence for people."""
@@ -10,3 +16,12 @@ class ApiError(Exception):  # an answer, told to the client
         self.code = code
         self.message = message
         self.retry_after = retry_after
+
+
+def storage_refusal(error: OSError) -> ApiError:
+    """The answer when this machine's disk does not take what was sent."""
+    if error.errno in NO_SPACE:
+        return ApiError(507, "disk_full", "The disk of this server is full.", RETRY_AFTER)
+    reason = error.strerror or type(error).__name__
+    message = f"The store of this server cannot be used: {reason}."
+    return ApiError(503, "store", message, RETRY_AFTER)

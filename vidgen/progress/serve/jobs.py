@@ -6,6 +6,8 @@ the store by the next server. What may be uploaded is `uploads`' business.
 
 import asyncio
 import contextlib
+import errno
+import logging
 import os
 import shutil
 import signal
@@ -13,7 +15,7 @@ import subprocess
 import sys
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,31 +23,53 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from vidgen.config import in_force
+from vidgen.errors import InputError
 from vidgen.events import Event, Failed, RunCancelled, StageStarted
-from vidgen.files import atomic_write
-from vidgen.paths import Home, TaskFolder
+from vidgen.files import atomic_write, size_of
+from vidgen.paths import JOB_FILE, UPLOAD_FOLDER, Home, TaskFolder
 from vidgen.progress.broadcast import Broadcast
-from vidgen.progress.serve.errors import ApiError
+from vidgen.progress.serve.errors import ApiError, storage_refusal
 from vidgen.progress.serve.index import RunIndex
 from vidgen.progress.serve.uploads import UPLOAD_BYTES, Order, receive_upload
+from vidgen.progress.store.cancel import request_cancel
 from vidgen.progress.store.lock import is_held
 from vidgen.progress.store.log import TaskLog
-from vidgen.progress.store.runs import is_task_id
+from vidgen.progress.store.runs import is_task_id, summarise
+from vidgen.settings import FREE_RENDERERS
 
 MOST_QUEUED: Final = 20
-LOOK_BACK: Final = 200  # tasks searched for jobs that an earlier server left
+MOST_ARRIVING: Final = 4  # uploads that are received at the same time; the others wait
 POLL_SECONDS: Final = 0.2
-JOB: Final = "job.json"
-UPLOAD: Final = "upload"
+JOB: Final = JOB_FILE
+UPLOAD: Final = UPLOAD_FOLDER
+# What the machine lacks for a moment only: descriptors, memory, processes.
+SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+WAITS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds before a start is tried again
+# Nothing of these reaches a job: who pays, whose account, the token of this server.
+PRIVATE: Final = frozenset(
+    {"DID_API_KEY", "VIDGEN_DID_KEY_FILE", "VIDGEN_RENDERER", "VIDGEN_TOKEN", "VIDGEN_SERVE"}
+)
 
 Command = Callable[[str, Order, Path], Sequence[str]]
+Sleep = Callable[[float], Awaitable[None]]
 
 
 def run_command(task_id: str, order: Order, output: Path) -> list[str]:
-    """The command line of one run."""
+    """The command line of one run; its renderer is never one that costs money."""
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in order.options.items()]
     return [sys.executable, "-m", "vidgen", "run", str(order.photo), str(order.voice),
-            f"--output={output}", f"--task-id={task_id}", "--progress=quiet", *flags]  # fmt: skip
+            f"--output={output}", f"--task-id={task_id}", "--progress=quiet",
+            f"--renderer={_free_renderer()}", *flags]  # fmt: skip
+
+
+def _free_renderer() -> str:
+    """The one that this machine's settings name, unless it would send somebody a bill."""
+    try:
+        named = str(in_force()["renderer"].value)
+    except InputError:  # the run itself says what is wrong with the settings
+        return "auto"
+    return named if named in FREE_RENDERERS else "auto"
 
 
 class Jobs:
@@ -58,11 +82,18 @@ class Jobs:
         *,
         most_queued: int = MOST_QUEUED,
         upload_bytes: int = UPLOAD_BYTES,
+        most_seconds: float = 0,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
+        """`most_seconds` is the longest that a job may take, 0 for any time."""
         self._most_queued = most_queued
         self._upload_bytes = upload_bytes
         self._home = home
         self._command = command
+        self._most_seconds = most_seconds
+        self._sleep = sleep
+        self._arriving = 0
+        self._gate = asyncio.Semaphore(MOST_ARRIVING)
         self._queue: deque[str] = deque()
         self._wanted = asyncio.Event()
         self._started: dict[str, subprocess.Popen[bytes]] = {}
@@ -80,28 +111,45 @@ class Jobs:
 
     def _pending(self) -> list[str]:
         """Jobs that nobody has begun; those that ended while no server was here are tidied."""
-        newest = [self._home.task(name) for _, name in RunIndex(self._home).newest()[:LOOK_BACK]]
-        jobs = [task for task in reversed(newest) if (task.root / JOB).is_file()]
-        begun = [task for task in jobs if task.lock.exists()]
-        for task in begun:
-            if not is_held(task.lock):
+        tasks = [self._home.task(name) for _, name in reversed(RunIndex(self._home).newest())]
+        jobs = [task for task in tasks if (task.root / JOB).is_file()]
+        for task in jobs:
+            if _has_begun(task) and not is_held(task.lock):
                 _clear(task)
-        return [task.task_id for task in jobs if task not in begun]
+        return [task.task_id for task in jobs if not _has_begun(task) and not is_held(task.lock)]
 
     async def generate(self, request: Request) -> Response:
         """Take an order, queue it, and say where to watch it."""
-        if len(self._queue) >= self._most_queued:
+        with self._place():
+            async with self._gate:
+                task = await self._receive(request)
+            self._queue.append(task.task_id)
+        self._wanted.set()
+        return Response(orjson.dumps(_job_links(task.task_id)), 202, media_type="application/json")
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        """A place in the queue, taken before the first byte is read: many may come at once."""
+        if len(self._queue) + self._arriving >= self._most_queued:
             raise ApiError(503, "queue_full", "Too many runs are waiting already.", 60)
+        self._arriving += 1
+        try:
+            yield
+        finally:
+            self._arriving -= 1
+
+    async def _receive(self, request: Request) -> TaskFolder:
+        """Keep what was uploaded. Raises ApiError; nothing is left then."""
         task = self._home.task(str(uuid.uuid4()))
         try:
             order = await receive_upload(request, task.root / UPLOAD, self._upload_bytes)
             self._record(task, order)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(task.root, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise storage_refusal(error) from error
             raise
-        self._queue.append(task.task_id)
-        self._wanted.set()
-        return Response(orjson.dumps(_job_links(task.task_id)), 202, media_type="application/json")
+        return task
 
     def _record(self, task: TaskFolder, order: Order) -> None:
         said = {"photo": str(order.photo), "voice": str(order.voice), "options": order.options}
@@ -118,41 +166,94 @@ class Jobs:
         if task_id in self._queue:
             self._queue.remove(task_id)
             await asyncio.to_thread(self._conclude, task, RunCancelled())
-        elif is_held(task.lock):
-            _signal(task)
-        elif task_id in self._started:
-            self._cancelled.add(task_id)
-            self._started[task_id].terminate()
-        else:
-            raise ApiError(409, "not_running", "That run is not running.")
+        elif not await asyncio.to_thread(request_cancel, task):
+            self._end_own(task)
         said = {"task_id": task_id, "status": "cancelling"}
         return Response(orjson.dumps(said), 202, media_type="application/json")
+
+    def _end_own(self, task: TaskFolder) -> None:
+        """End a job that does not listen yet: our own child. Any other process is a stranger."""
+        child = self._started.get(task.task_id)
+        if child is not None:
+            if task.task_id not in self._cancelled:  # a second signal would cut its last words
+                self._cancelled.add(task.task_id)
+                child.terminate()
+            return
+        if is_held(task.lock):
+            raise ApiError(409, "not_cancellable", "That run belongs to a program of its own.")
+        raise ApiError(409, "not_running", "That run is not running.")
 
     async def _work(self) -> None:
         while True:
             while self._queue:
-                await self._run(self._home.task(self._queue.popleft()))
+                await self._run_next(self._home.task(self._queue.popleft()))
             self._wanted.clear()
             await self._wanted.wait()
 
+    async def _run_next(self, task: TaskFolder) -> None:
+        """One job, whatever becomes of it: the queue goes on."""
+        try:
+            await self._run(task)
+        except Exception as error:
+            logging.getLogger("vidgen").error("job %s: %r", task.task_id, error)
+            if (task.root / JOB).is_file() and not _has_begun(task):
+                self._queue.append(task.task_id)
+                await self._sleep(WAITS[-1])
+        self._cancelled.discard(task.task_id)
+
     async def _run(self, task: TaskFolder) -> None:
         try:
-            order = _load_order(task)
-            child = self._start(task, order)
-        except (OSError, ValueError, KeyError) as error:
+            child = await self._begin(task)
+        except Exception as error:
             await asyncio.to_thread(self._conclude, task, _start_failure(type(error).__name__))
+            return
+        if child is None:
             return
         self._started[task.task_id] = child
         try:
-            while (code := child.poll()) is None:  # a waiting thread would hold up our own end
-                await asyncio.sleep(POLL_SECONDS)
+            code = await self._await_end(child)
         finally:
             del self._started[task.task_id]
-        if not task.events.exists():  # it died before it could say anything itself
+        await asyncio.to_thread(self._close, task, code)
+
+    async def _begin(self, task: TaskFolder) -> "subprocess.Popen[bytes] | None":
+        """Start the job, as soon as the machine has room for it; None when it was cancelled."""
+        for wait in (*WAITS, None):
+            try:
+                return self._start(task, _load_order(task))
+            except OSError as error:
+                if error.errno not in SHORTAGES or wait is None:
+                    raise
+            self._queue.appendleft(task.task_id)  # meanwhile it waits, and can be cancelled
+            await self._sleep(wait)
+            if task.task_id not in self._queue:
+                return None
+            self._queue.remove(task.task_id)
+        return None
+
+    async def _await_end(self, child: "subprocess.Popen[bytes]") -> int | None:
+        """The exit code; None when the job was ended because it took too long."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        while (code := child.poll()) is None:  # a waiting thread would hold up our own end
+            if self._most_seconds and clock() - began > self._most_seconds:
+                _kill(child)
+                return None
+            await asyncio.sleep(POLL_SECONDS)
+        return code
+
+    def _close(self, task: TaskFolder, code: int | None) -> None:
+        """Say what the job could not say itself, and let its upload go."""
+        if is_held(task.lock):  # another process works on it
+            return
+        if code is None:
+            if not _has_ended(task):
+                self._conclude(task, _too_long(self._most_seconds))
+        elif not _has_begun(task):  # it died before it could say anything itself
             was_cancelled = task.task_id in self._cancelled
-            event = RunCancelled() if was_cancelled else _start_failure(f"exit code {code}")
-            await asyncio.to_thread(self._conclude, task, event)
-        self._cancelled.discard(task.task_id)
+            self._conclude(
+                task, RunCancelled() if was_cancelled else _start_failure(f"exit code {code}")
+            )
         _clear(task)
 
     def _start(self, task: TaskFolder, order: Order) -> subprocess.Popen[bytes]:
@@ -162,7 +263,7 @@ class Jobs:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "VIDGEN_HOME": str(self._home.root)},
+            env=_environment(self._home),
             start_new_session=True,  # the run outlives this server
         )
 
@@ -207,11 +308,35 @@ def _clear(task: TaskFolder) -> None:
     (task.root / JOB).unlink(missing_ok=True)
 
 
-def _signal(task: TaskFolder) -> None:
-    """Ask the process that holds the lock to end; it wrote its number there."""
-    with contextlib.suppress(OSError, ValueError):
-        pid = int(task.lock.read_text("ascii"))
-        if pid > 1:
-            os.kill(pid, signal.SIGTERM)
-            return
-    raise ApiError(409, "not_running", "That run cannot be reached.")
+def _environment(home: Home) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in PRIVATE}
+    return kept | {"VIDGEN_HOME": str(home.root)}
+
+
+def _has_begun(task: TaskFolder) -> bool:
+    """Whether the run has said anything; a lock file alone says nothing."""
+    return size_of(task.events) > 0
+
+
+def _has_ended(task: TaskFolder) -> bool:
+    summary = summarise(task)
+    return summary is not None and summary.last.is_terminal
+
+
+def _kill(child: "subprocess.Popen[bytes]") -> None:
+    """A job and what it started; we have not let go of its number yet, so it is nobody else's."""
+    if sys.platform == "win32":
+        child.kill()
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _too_long(seconds: float) -> Failed:
+    return Failed(
+        message=f"The run took longer than {seconds / 3600:g} hours and was ended.",
+        error_code="page.job_too_long",
+        hint="Take it up with `vidgen resume` on that machine, or serve with a larger --job-hours.",
+        details={"hours": round(seconds / 3600, 3)},
+    )

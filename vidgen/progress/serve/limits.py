@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from vidgen.progress.serve.errors import ApiError
-
-RETRY_AFTER: Final = 5  # seconds, told to those who find no place
+from vidgen.progress.serve.errors import RETRY_AFTER, ApiError
 
 
 class ConnectionLimit:

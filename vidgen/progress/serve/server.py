@@ -6,6 +6,7 @@ Binds, runs uvicorn, ends within two seconds. What is answered is `app`'s busine
 import contextlib
 import gc
 import logging
+import os
 import socket
 import ssl
 import sys
@@ -24,6 +25,7 @@ from vidgen.progress.serve.app import App
 from vidgen.progress.serve.auth import check_token, is_loopback, new_token
 from vidgen.progress.serve.protocols import HEAD_SECONDS, HttpProtocol, WebSocketProtocol
 from vidgen.progress.serve.settings import ServeSettings
+from vidgen.progress.store.privacy import secure_store
 
 BACKLOG: Final = 2048
 SPARE_FILES: Final = 2048  # beside the watchers: logs, short requests, half-open connections
@@ -71,6 +73,7 @@ def serve(
     """
     given = rules.token
     rules = _secure(rules)
+    _secure_store(home)
     _allow_files(rules.max_watchers + SPARE_FILES)
     with bind(rules.host, rules.port) as listener:
         rules = replace(rules, port=listener.getsockname()[1])
@@ -86,6 +89,15 @@ def serve(
         gc.freeze()  # what is here now stays: no collection need look at it again
         with contextlib.suppress(KeyboardInterrupt):  # how a person ends a server
             server.run(sockets=[listener])
+
+
+def _secure_store(home: Home) -> None:
+    """A store that may only be read is served as well."""
+    try:
+        secure_store(home)
+    except SetupError:
+        if not os.access(home.tasks, os.R_OK | os.X_OK):
+            raise
 
 
 def _end_after(until: Until, app: App, server: "Server") -> None:

@@ -20,3 +20,4 @@ class ServeSettings:
     per_address: int = 200
     host_names: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    job_seconds: float = 6 * 3600.0  # the longest that an ordered run may take

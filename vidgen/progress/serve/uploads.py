@@ -4,14 +4,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
-from vidgen.progress.serve.errors import ApiError
-from vidgen.settings import Options
+from vidgen.errors import InputError
+from vidgen.files import make_private
+from vidgen.progress.serve.errors import ApiError, storage_refusal
+from vidgen.settings import Options, check
 
 UPLOAD_BYTES: Final = 256 * 1024 * 1024  # of a whole request
 PIECE_BYTES: Final = 1024 * 1024
@@ -25,6 +27,8 @@ FREE: Final = frozenset(
     }
 )
 _BACKGROUND: Final = re.compile(r"keep|blur|transparent|#[0-9a-fA-F]{6}")
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,15}")
+_DECIMAL: Final = re.compile(r"[+-]?([0-9]{1,15}(\.[0-9]{0,15})?|\.[0-9]{1,15})")
 _PHOTOS: Final = (
     (b"\xff\xd8\xff", 0, ".jpg"),
     (b"\x89PNG\r\n\x1a\n", 0, ".png"),
@@ -67,6 +71,8 @@ async def receive_upload(request: Request, folder: Path, most_bytes: int) -> Ord
         form = await limited.form(max_files=2, max_fields=len(FREE), max_part_size=64 * 1024)
     except ApiError:
         raise
+    except OSError as error:
+        raise storage_refusal(error) from error
     except Exception as error:  # the parser's own errors, and Starlette's around them
         raise ApiError(400, "bad_form", "The form cannot be read.") from error
     try:
@@ -82,12 +88,22 @@ async def _order(form: FormData, folder: Path) -> Order:
             files[name] = value
         else:
             options[name] = _check_option(name, value)
+    _check_together(options)
     if set(files) != {"photo", "voice"}:
         raise ApiError(400, "bad_form", "Send exactly the files `photo` and `voice`.")
-    folder.mkdir(parents=True)
+    make_private(folder)
     photo = await _store_file(files["photo"], folder, "photo", _PHOTOS)
     voice = await _store_file(files["voice"], folder, "voice", _VOICES)
     return Order(photo, voice, options)
+
+
+def _check_together(options: Mapping[str, str]) -> None:
+    """Refuse now what the run would refuse when its turn has come."""
+    kinds = get_type_hints(Options)
+    try:
+        check(Options(**{name: kinds[name](text) for name, text in options.items()}))
+    except InputError as error:
+        raise ApiError(400, "bad_option", f"{error.message} {error.hint}") from error
 
 
 def _limit(receive: Receive, most: int) -> Receive:
@@ -110,25 +126,26 @@ def _check_option(name: str, text: str) -> str:
     if option is None or name not in FREE:
         raise ApiError(400, "bad_option", f"There is no option {name[:40]!r} here.")
     about: Mapping[str, Any] = option.metadata
+    if "\0" in text:
+        raise ApiError(400, "bad_option", f"`{name}` has a character that no text has.")
     if about["choices"] and text not in about["choices"]:
         raise ApiError(400, "bad_option", f"`{name}` is one of {', '.join(about['choices'])}.")
     if name == "background" and not _BACKGROUND.fullmatch(text):
         raise ApiError(400, "bad_option", "`background` is keep, blur, transparent or #rrggbb.")
-    if about["least"] is not None or about["most"] is not None:
-        _check_number(name, text, about)
+    kind = get_type_hints(Options)[name]
+    if kind in (int, float):
+        _check_number(name, text, kind, about)
     return text
 
 
-def _check_number(name: str, text: str, about: Mapping[str, Any]) -> None:
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    least, most = about["least"], about["most"]
+def _check_number(name: str, text: str, kind: type, about: Mapping[str, Any]) -> None:
+    form = _WHOLE if kind is int else _DECIMAL
+    if not form.fullmatch(text):
+        wanted = "a whole number" if kind is int else "a number"
+        raise ApiError(400, "bad_option", f"`{name}` is {wanted}.")
+    number, least, most = float(text), about["least"], about["most"]
     if not (least is None or number >= least) or not (most is None or number <= most):
         raise ApiError(400, "bad_option", f"`{name}` is a number from {least} to {most}.")
-    if number != number:
-        raise ApiError(400, "bad_option", f"`{name}` is a number.")
 
 
 async def _store_file(

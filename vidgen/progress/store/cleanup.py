@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from vidgen.events import RESUMABLE, seconds_of
-from vidgen.files import folder_size
-from vidgen.paths import Home, TaskFolder
+from vidgen.files import folder_size, size_of
+from vidgen.paths import JOB_FILE, UPLOAD_FOLDER, Home, TaskFolder
 from vidgen.progress.store.lock import Lock, LockHeld
-from vidgen.progress.store.runs import summarise
+from vidgen.progress.store.runs import summarise, task_names
 
 HOUR, DAY = 3600.0, 86400.0
 EMPTY_SECONDS: Final = HOUR  # a folder without events this old was never begun
@@ -48,13 +48,13 @@ def clean(
     now: Callable[[], float] = time.time,
 ) -> Cleanup:
     """Remove runs older than `keep_history_days` and the work of runs that ended more than
-    `keep_work_hours` ago. Runs that are being written are never touched, nor, unless told
-    otherwise, the work that a resume would need."""
+    `keep_work_hours` ago. Runs that are being written are never touched, nor orders that wait for
+    theirs, nor, unless told otherwise, the work that a resume would need."""
     total = Cleanup()
-    if not home.tasks.is_dir():
-        return total
-    for root in sorted(home.tasks.iterdir()):
-        folder = TaskFolder(root)
+    for name in sorted(task_names(home)):
+        folder = home.task(name)
+        if _is_waiting(folder, now()):
+            continue
         with ExitStack() as stack:
             try:
                 # Held while we remove: a resume that starts now is told to wait.
@@ -85,6 +85,24 @@ def _clean_one(
     return Cleanup()
 
 
+def _is_waiting(folder: TaskFolder, now: float) -> bool:
+    """Whether an order waits here for its run, or is just arriving: it has no event yet."""
+    if size_of(folder.events):
+        return False
+    if (folder.root / JOB_FILE).exists():
+        return True
+    upload = folder.root / UPLOAD_FOLDER
+    return any(now - _mtime(file) < EMPTY_SECONDS for file in (upload, *upload.glob("*")))
+
+
+def _mtime(file: Path) -> float:
+    """When it was last written, seconds since 1970; 0 when it is not there."""
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def _remove_run(folder: TaskFolder) -> Cleanup:
     return Cleanup(freed_bytes=_remove_tree(folder.root), runs=1)
 
@@ -92,8 +110,8 @@ def _remove_run(folder: TaskFolder) -> Cleanup:
 def _end_time(folder: TaskFolder) -> float:
     """When it last did something, seconds since 1970."""
     summary = summarise(folder)
-    if summary is not None:
-        return seconds_of(summary.last.timestamp)
+    if summary is not None:  # a clock may have been wrong: the file's own time counts as well
+        return max(seconds_of(summary.last.timestamp), folder.events.stat().st_mtime)
     return folder.root.stat().st_mtime
 
 

@@ -3,6 +3,7 @@
 flock on Unix, msvcrt on Windows. Says who holds it; what it guards is others' business.
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -12,6 +13,8 @@ from typing import Final
 
 # A reader that asks "does anybody hold it?" holds it itself for some microseconds.
 PATIENCE_SECONDS: Final = 0.25
+# Not into child processes; and a pipe that was put in the place must not hold up who opens it.
+_SAFELY: Final = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 _FAR: Final = 1 << 30  # Windows locks bytes; these lie behind the holder's name
 
 
@@ -31,7 +34,7 @@ class Lock:
         self._fd = -1
 
     def __enter__(self) -> "Lock":
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | _SAFELY, 0o600)
         patient_until = time.monotonic() + PATIENCE_SECONDS
         while not _take(fd):
             if time.monotonic() > patient_until:
@@ -50,17 +53,23 @@ class Lock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        with contextlib.suppress(OSError):  # a number that stays behind may be a stranger's later
+            os.ftruncate(self._fd, 0)
         os.close(self._fd)  # closing gives the lock back
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process holds the lock. A missing or unreadable file is held by nobody."""
+    """Whether a living process holds the lock. A missing or unreadable file is held by nobody.
+
+    Asks for a share, so that those who ask at the same time never take each other for the holder,
+    and needs no right to write: a server may read a store that is not its own.
+    """
     try:
-        fd = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+        fd = os.open(path, os.O_RDONLY | _SAFELY)
     except OSError:
         return False
     try:
-        return not _take(fd)
+        return not _take_share(fd)
     finally:
         os.close(fd)
 
@@ -83,12 +92,20 @@ if sys.platform == "win32":
         finally:
             os.lseek(fd, 0, os.SEEK_SET)
         return True
+
+    _take_share = _take
 else:
     import fcntl
 
     def _take(fd: int) -> bool:
+        return _flock(fd, fcntl.LOCK_EX)
+
+    def _take_share(fd: int) -> bool:
+        return _flock(fd, fcntl.LOCK_SH)
+
+    def _flock(fd: int, kind: int) -> bool:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
         except OSError:
             return False
         return True

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import BinaryIO, Final
 
 import orjson
 
 from vidgen.errors import InputError, SetupError, VidgenError
 from vidgen.events import DURABLE, LINE_LIMIT, Envelope
-from vidgen.files import NO_SPACE, sync_folder
+from vidgen.files import NO_SPACE, make_private, open_regular, sync_folder
 from vidgen.paths import TaskFolder
 from vidgen.progress.store.lock import Lock, LockHeld
 from vidgen.progress.store.reader import bytes_between, iter_events, last_whole, percent
@@ -69,7 +69,7 @@ class TaskLog:
 
     def __enter__(self) -> "TaskLog":
         try:
-            self.folder.root.mkdir(parents=True, exist_ok=True)
+            make_private(self.folder.root)
             self._lock.__enter__()
         except LockHeld as held:
             raise InputError(
@@ -82,6 +82,7 @@ class TaskLog:
         except OSError as error:
             raise write_error(self.folder.root, error) from error
         try:
+            self.folder.cancellable.unlink(missing_ok=True)  # of a writer that was killed
             self._open()
         except OSError as error:
             self._lock.__exit__(None, None, None)
@@ -153,9 +154,11 @@ class TaskLog:
 
     def _open(self) -> None:
         is_new = not self.folder.events.exists()
+        if not is_new:
+            os.close(open_regular(self.folder.events))  # a pipe would hold us up for ever
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
         flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-        self._fd = os.open(self.folder.events, flags, 0o644)
+        self._fd = os.open(self.folder.events, flags, 0o600)
         if is_new:
             sync_folder(self.folder.root)
         self._settle()
@@ -166,10 +169,14 @@ class TaskLog:
         torn = bytes_between(self._fd, size, os.fstat(self._fd).st_size)
         if torn:
             # On a full disk the torn half is not worth keeping.
-            with contextlib.suppress(OSError), (self.folder.root / "events.torn").open("ab") as f:
-                f.write(torn + b"\n")
+            with contextlib.suppress(OSError), self._torn_file() as file:
+                file.write(torn + b"\n")
             os.ftruncate(self._fd, size)
         self._settled = True
+
+    def _torn_file(self) -> BinaryIO:
+        path = self.folder.root / "events.torn"
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 def write_error(path: Path, error: OSError) -> VidgenError:

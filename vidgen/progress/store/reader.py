@@ -8,6 +8,7 @@ from typing import Final
 
 from vidgen.errors import InputError
 from vidgen.events import LINE_LIMIT, Envelope, seconds_of
+from vidgen.files import open_regular
 from vidgen.paths import TaskFolder
 from vidgen.progress.store.lock import is_held
 
@@ -17,10 +18,10 @@ POLL_SECONDS: Final = 0.05
 def iter_events(path: Path, after: int = 0) -> Iterator[Envelope]:
     """The stored events with `seq` > `after`, in order. A torn or broken line is passed over."""
     try:
-        file = path.open("rb")
-    except FileNotFoundError:
+        fd = open_regular(path)
+    except OSError:
         return
-    with file:
+    with os.fdopen(fd, "rb") as file:
         for line in file:
             event = parse_line(line)
             if event and event.seq > after:
@@ -33,7 +34,7 @@ def follow(
     """The stored events with `seq` > `after`, then each new one as it is written, until the run
     ends or its writer is gone."""
     rest, last = b"", None
-    with folder.events.open("rb") as file:
+    with os.fdopen(open_regular(folder.events), "rb") as file:
         while True:
             is_live = is_running(folder)  # asked before reading: nothing is written after a no
             *lines, rest = (rest + file.read()).split(b"\n")
@@ -105,10 +106,10 @@ _HEAD: Final = 200  # bytes in which a line's event_type stands
 def skip_snapshots(log: Path) -> Iterator[Envelope]:
     """The events of a log but for its snapshots, which are most of it."""
     try:
-        file = log.open("rb")
+        fd = open_regular(log)
     except OSError:
         return
-    with file:
+    with os.fdopen(fd, "rb") as file:
         for line in file:
             head = line[:_HEAD]
             if _SKIPPED[0] in head or _SKIPPED[1] in head or not line.endswith(b"\n"):

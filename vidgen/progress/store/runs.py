@@ -14,12 +14,13 @@ import orjson
 
 from vidgen.errors import InputError
 from vidgen.events import END_STATES, Envelope, State
+from vidgen.files import open_regular
 from vidgen.paths import Home, TaskFolder
+from vidgen.progress.store.privacy import not_ours
 from vidgen.progress.store.reader import is_running, last_whole, percent
 
 TAIL_BYTES: Final = 4096  # holds nearly every last event; a longer one costs a second read
 HEAD_BYTES: Final = 512  # holds the first event's time
-_READING: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ class Summary:
     def request(self) -> Mapping[str, Any]:
         """What was asked (request.json); {} when it cannot be read."""
         try:
-            value = orjson.loads(self.folder.request.read_bytes())
+            with os.fdopen(open_regular(self.folder.request), "rb") as file:
+                value = orjson.loads(file.read())
         except (OSError, ValueError):
             return {}
         return value if isinstance(value, dict) else {}
@@ -61,7 +63,7 @@ class Summary:
 def list_runs(home: Home) -> list[Summary]:
     """Every run that has at least one event, newest first."""
     tasks = str(home.tasks)
-    found = (_summary(f"{tasks}{os.sep}{name}") for name in _names(home))
+    found = (_summary(f"{tasks}{os.sep}{name}") for name in task_names(home))
     return sorted((s for s in found if s), key=lambda s: (s.began, s.root), reverse=True)
 
 
@@ -74,7 +76,7 @@ def find_run(home: Home, prefix: str) -> TaskFolder:
         newest = list_runs(home)
         names = [newest[0].task_id] if newest else []
     else:
-        names = sorted(name for name in _names(home) if prefix and name.startswith(prefix))
+        names = sorted(name for name in task_names(home) if prefix and name.startswith(prefix))
     if prefix in names:
         names = [prefix]
     if not names:
@@ -104,7 +106,7 @@ def summarise(folder: TaskFolder) -> Summary | None:
 
 def _summary(root: str) -> Summary | None:
     try:
-        fd = os.open(f"{root}{os.sep}events.jsonl", _READING)
+        fd = open_regular(f"{root}{os.sep}events.jsonl")
     except OSError:
         return None
     try:
@@ -120,11 +122,14 @@ def _summary(root: str) -> Summary | None:
     return Summary(root, state, _time_in(head) or last.timestamp, last)
 
 
-def _names(home: Home) -> list[str]:
+def task_names(home: Home) -> list[str]:
+    """The folders of the store; none when there is no store. Raises SetupError for another's."""
     try:
         return os.listdir(home.tasks)  # noqa: PTH208  # iterdir makes 10,000 Paths for it
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise not_ours(home, error) from error
 
 
 def _time_in(head: bytes) -> str:

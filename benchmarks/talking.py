@@ -140,11 +140,11 @@ def lip_numbers(
     found = judged(seen.opening, seen.times, loud, phones)
     numbers = {entry.name: getattr(found, entry.name) for entry in fields(Articulation)}
     numbers["r_gain"] = found.r - found.r_reversed
-    numbers["round_width"] = _round_width(seen, phones)
+    numbers["round_width"] = round_width(seen, phones)
     return {name: value for name, value in numbers.items() if name in LINES}
 
 
-def _round_width(seen: Tracking, phones: Sequence[Phone]) -> float:
+def round_width(seen: Tracking, phones: Sequence[Phone]) -> float:
     """Mean width of the mouth in u, o, ʊ over that in i, ɪ, e."""
     rounded, close = [], []
     for phone in phones:

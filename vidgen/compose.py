@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # numpy and more is behind these
     from vidgen.did.auth import Account
     from vidgen.renderers.base import Renderer
     from vidgen.renderers.workers import Workers
+    from vidgen.speech.hearing import Hearing
     from vidgen.work import MotionOptions, Photo, Speech, Work
 
 # Raised when a stage makes something else of the same inputs: what is kept of it is made again.
@@ -178,12 +179,18 @@ class Job:
         )
         return [Step(stage, is_elsewhere=True) for stage in stages]
 
+    def _hearing(self) -> "Hearing | None":
+        """What finds the phones of the voice, when its weights are here."""
+        from vidgen.speech.hearing import Hearing
+
+        return Hearing(self.catalog.path(self.plan.ears)) if self.plan.ears else None
+
     def _renderer(self) -> tuple["Renderer", tuple[Network, ...]]:
         """What draws the frames, and the networks it loads."""
         from vidgen.renderers.puppet.renderer import PuppetRenderer
 
         if self.plan.renderer == "puppet":
-            return PuppetRenderer(self.plan.device), ()
+            return PuppetRenderer(self.plan.device, hearing=self._hearing()), ()
         from vidgen.renderers.musetalk.networks import NetworkFiles
         from vidgen.renderers.musetalk.renderer import MuseTalkRenderer
 

@@ -96,7 +96,8 @@ def _models(home: Home) -> Iterator[Finding]:
         members = [
             model
             for model in catalog.models().values()
-            if model.set == name and (name == "full" or model.name in select.EMBEDDED)
+            if model.set == name
+            and (name == "full" or model.name in (*select.EMBEDDED, select.HEARING))
         ]
         if not members:
             continue

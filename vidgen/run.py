@@ -20,7 +20,7 @@ from vidgen import compose, inputs, pipeline, request, settings
 from vidgen.cache import StageCache
 from vidgen.compose import Job
 from vidgen.device import device, queue
-from vidgen.errors import InputError, VidgenError
+from vidgen.errors import InputError, SetupError, VidgenError
 from vidgen.events import Completed, Emit, Log, Sink, StageEnded, StageProgress, StageStarted
 from vidgen.files import atomic_write
 from vidgen.inputs import Input
@@ -184,13 +184,25 @@ def _choose_models(home: Home, task: TaskFolder, options: Options, emit: Emit) -
     """Choose the models and make the embedded ones ready; a resumed run keeps what it had."""
     here = Catalog(home)
     embedded = [catalog.models()[name] for name in select.EMBEDDED]
-    fetched = download.ensure(here, embedded, download_progress(emit))
+    fetched = [*download.ensure(here, embedded, download_progress(emit))]
+    fetched += _fetch_ears(here, options, emit)
     if fetched:
         names = ", ".join(model.name for model in fetched)
         emit(Log("INFO", "models.fetched", {"names": names}))
     chosen = load_plan(task, here, emit) or select.select_models(here, options, emit)
     save_plan(task, chosen)
     return chosen
+
+
+def _fetch_ears(here: Catalog, options: Options, emit: Emit) -> Sequence[Model]:
+    """The model that hears phones, if it can be had: lips move without it, less truly."""
+    if options.renderer not in ("auto", "puppet"):
+        return ()
+    try:
+        return download.ensure(here, [catalog.models()[select.HEARING]], download_progress(emit))
+    except SetupError as error:
+        emit(Log("WARNING", "models.no_ears", {"reason": str(error)}))
+        return ()
 
 
 def download_progress(emit: Emit) -> OnProgress:

@@ -16,7 +16,7 @@ from tests.support.speakers import TEXTS, Voice, voice, with_noise
 from vidgen.quality.correlation import envelope
 from vidgen.speech.closures import lip_press
 from vidgen.speech.espeak import Phone
-from vidgen.speech.features import SpeechFeatures, at_16k, listen
+from vidgen.speech.features import at_16k, listen
 from vidgen.speech.mouth_curves import CURVES, MOUTH, MouthCurves, mouth_curves, sample_curves
 from vidgen.speech.phonemes import TimedPhones
 from vidgen.speech.visemes import kind
@@ -155,11 +155,12 @@ def test_other_words_are_left_aside_with_a_note() -> None:
 def test_a_recogniser_is_asked_when_there_are_no_words() -> None:
     heard = known("en-gb", "Female1", SHORT)
 
-    def recogniser(sound: SpeechFeatures) -> TimedPhones:
-        return TimedPhones(heard.phones)
+    def recogniser(*_: object) -> TimedPhones:
+        return TimedPhones(heard.phones, source="recogniser")
 
     assert mouth_curves(heard.speech, MotionOptions(), recogniser).source == "recogniser"
-    assert mouth_curves(heard.speech, MotionOptions(), lambda _: TimedPhones(())).source == "sound"
+    nothing = mouth_curves(heard.speech, MotionOptions(), lambda *_: TimedPhones(()))
+    assert nothing.source == "sound"
 
 
 def test_same_voice_same_curves() -> None:
@@ -302,7 +303,7 @@ def test_sound_is_kept_when_it_comes_at_another_rate() -> None:
 def test_phones_at_the_very_ends_stay_inside() -> None:
     phones = (Phone(0.0, 0.1, "m"), Phone(0.1, 0.5, "a"), Phone(0.5, 0.6, "p"))
     sent = speech(tone(150, 0.6) + tone(700, 0.6))
-    made = mouth_curves(sent, MotionOptions(), lambda _: TimedPhones(phones))
+    made = mouth_curves(sent, MotionOptions(), lambda *_: TimedPhones(phones))
     assert made.press[3] == 1.0
     assert made.press[57] == 1.0
     assert made.press[30] == 0.0

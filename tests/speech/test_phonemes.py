@@ -171,7 +171,7 @@ def test_visemes_of_simple_and_compound_phonemes() -> None:
 
 def test_neighbours_give_way_but_closures_are_whole() -> None:
     phones = [Phone(0.2, 0.4, "a"), Phone(0.4, 0.47, "m"), Phone(0.47, 0.7, "uː")]
-    mouth = coarticulation(phones, 100)
+    mouth = coarticulation(phones, np.ones(100))
     assert mouth["jaw"][30] > 0.85
     assert mouth["jaw"][43] < 0.01
     assert mouth["press"][43] == 1.0

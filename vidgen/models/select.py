@@ -1,7 +1,7 @@
 """Decide which models, which renderer and which device a run uses, and say why."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from vidgen.device import device
@@ -15,6 +15,7 @@ from vidgen.settings import Options
 FACES: Final = ("centerface", "face_landmark")
 SELFIE: Final = ("selfie_segmentation", "selfie_segmentation_landscape")
 EMBEDDED: Final = FACES + SELFIE
+HEARING: Final = "phone_recognizer"  # what a run can do without, if it must
 MUSETALK: Final = ("musetalk", "musetalk_config", "sd_vae", "whisper_tiny")
 
 
@@ -26,6 +27,7 @@ class ModelChoice:
     persons: str = ""  # a YOLO model
     matte: str = ""  # a BiRefNet model
     renderer: str = "puppet"
+    ears: str = ""  # the model that hears phones; without it the loudness leads the lips
 
     # The models whose bytes each result depends on:
 
@@ -39,7 +41,9 @@ class ModelChoice:
 
     @property
     def render_models(self) -> tuple[str, ...]:
-        return MUSETALK if self.renderer == "musetalk" else ()
+        if self.renderer == "musetalk":
+            return MUSETALK
+        return (self.ears,) if self.ears else ()
 
     def metadata(self) -> Mapping[str, Any]:
         """For the event that ends `initialized`."""
@@ -57,6 +61,12 @@ def select_models(catalog: Catalog, options: Options, emit: Emit) -> ModelChoice
 
     Raises SetupError when something that was asked for by name is missing.
     """
+    chosen = _choose(shelf, options, emit)
+    hears = chosen.renderer == "puppet" and shelf.ready([HEARING])
+    return replace(chosen, ears=HEARING) if hears else chosen
+
+
+def _choose(shelf: Catalog, options: Options, emit: Emit) -> ModelChoice:
     if device.gpu_present() and not device.has_gpu_extra():
         emit(Log("INFO", "device.idle_gpu", {"command": install_command("gpu")}))
     where = device.resolve_device(options.device)

@@ -62,15 +62,22 @@ def track(
     `face` is the box (left, top, right, bottom, pixels) to begin at; without it likely places are
     tried. Frames in which no face is found are marked, not skipped.
     """
-    rows: list[tuple[float, ...]] = []
+    rows: list[tuple[float, Landmarks | None]] = []
     previous: Landmarks | None = None
     for time, rgb in pictures(video, start, frames):
         found = net.track(rgb, previous) if previous else None
         if found is None and (previous is not None or len(rows) % 10 == 0):
             found = first_face(rgb, net, face)  # a lost face is not searched in every frame
         previous = found
-        rows.append((time, *(_measure(found) if found else (0.0, 0.0, 0.0, 0.0))))
-    table = np.array(rows, dtype=np.float64).reshape(-1, 5)
+        rows.append((time, found))
+    return track_faces(rows)
+
+
+def track_faces(rows: Sequence[tuple[float, Landmarks | None]]) -> Tracking:
+    """What faces found at some times (seconds, the frames' centres) tell; None: it was lost."""
+    nothing = (0.0, 0.0, 0.0, 0.0)
+    measured = [(time, *(_measure(face) if face else nothing)) for time, face in rows]
+    table = np.array(measured, dtype=np.float64).reshape(-1, 5)
     times, opening, width, eyes, ratio = table.T
     scale = float(np.median(ratio[ratio > 0])) if (ratio > 0).any() else 1.0
     return Tracking(times, opening * scale, width * scale, eyes, ratio > 0)

@@ -1,7 +1,9 @@
-"""From phonemes in time to curves of the mouth: each viseme pulls, neighbours give way.
+"""From phonemes in time to curves of the mouth: each viseme pulls, and what moves has inertia.
 
-Dominance functions after Cohen and Massaro (1993); a bilabial's closure is put on top, because it
-is the one thing that must be seen. Times are seconds, curves are at 100 Hz.
+For every movement the curve is found that comes nearest to what the visemes want, each as strongly
+as it dominates (after Cohen and Massaro, 1993), with the least acceleration: it looks ahead and
+back, and a short sound between two others is passed by, not jumped to. Closures are put on top:
+lips shut a jaw that stays where its neighbours want it. Times are seconds, curves are at 100 Hz.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,19 +12,26 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.speech.curves import RATE, Array, ease, smooth
+from vidgen.speech.curves import RATE, Array, ease
 from vidgen.speech.espeak import Phone
 from vidgen.speech.visemes import Viseme, visemes
 
 PULLS: Final = ("jaw", "round", "spread", "fricative", "tongue")
-BEFORE: Final = {"jaw": 0.045, "round": 0.075, "spread": 0.055, "fricative": 0.03, "tongue": 0.04}
-AFTER: Final = {"jaw": 0.040, "round": 0.060, "spread": 0.045, "fricative": 0.03, "tongue": 0.04}
-CLOSING, OPENING = 0.055, 0.045  # seconds the lips take to meet and to part
-INSIDE: Final = 0.012  # of these seconds lie within the closure
-HOLD: Final = 0.070  # seconds a closure lasts at least
+# How slowly each follows: a viseme of weight 1 is reached in about so many samples of 10 ms
+INERTIA: Final = {"jaw": 2.4, "round": 3.2, "spread": 2.8, "fricative": 1.8, "tongue": 2.0}
+EDGE: Final = 0.3  # of its weight that a phoneme has at its ends, which belong to both
+CLOSING, OPENING = 0.030, 0.030  # seconds the lips take to meet and to part, if they are quick
+MEET, PART = 0.004, 0.016  # seconds within the closure at which they have met, begin to part
+HOLD: Final = 0.070  # seconds a closure lasts at least: a frame of 25 per second sees it
+AT_REST: Final = 0.3  # weight of the shut mouth where no phoneme is
+GIVES_WAY: Final = 0.1  # weight of a viseme for what it does not care about
+UNDER_LIPS: Final = (0.2, 0.5)  # where the jaw goes behind shut lips, and how strongly
 INDIFFERENT: Final = ("bilabial", "labiodental", "tongue", "back")
-GIVES_WAY: Final = 0.25  # consonants take the rounding of the vowels around them
-LEAST: Final = 1e-3  # pull of the resting mouth, so that the weights never vanish
+LONG_PAUSE: Final = 0.2  # seconds: in shorter ones the mouth need not shut
+SHORT_PAUSE: Final = Viseme("silence", jaw=0.10, weight=0.3)
+BREATH: Final = (0.32, 0.10, 0.10)  # seconds before a phrase, seconds it lasts, how far it parts
+BREATHING: Final = 0.45  # seconds: shorter pauses have no breath in them
+QUIET, LOUD = 0.75, 1.1  # how far the jaw goes for the softest and the loudest vowels
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,9 @@ class Pull:
 def pulls(phones: Sequence[Phone]) -> Iterator[Pull]:
     """The visemes of `phones` in time, in order."""
     for phone in phones:
+        if not phone.ipa and phone.end - phone.start < LONG_PAUSE:
+            yield Pull(phone.start, phone.end, SHORT_PAUSE)
+            continue
         start = phone.start
         for viseme, share in visemes(phone.ipa):
             end = start + share * (phone.end - phone.start)
@@ -44,44 +56,98 @@ def pulls(phones: Sequence[Phone]) -> Iterator[Pull]:
             start = end
 
 
-def coarticulation(phones: Sequence[Phone], count: int) -> dict[str, Array]:
-    """The curves of PULLS and "press", each (count,), for phones in time."""
-    total = {name: np.full(count, LEAST) for name in PULLS}
-    curves = {name: np.zeros(count) for name in PULLS}
-    press = np.zeros(count)
-    for pull in pulls(phones):
-        for name in PULLS:
-            _add(total[name], curves[name], pull, name)
+def coarticulation(phones: Sequence[Phone], loud: Array) -> dict[str, Array]:
+    """The curves of PULLS, "chin" and "press", each (N,), for phones in time.
+
+    `loud` (N,), 0..1, is the voice's loudness: what is stressed is opened wider. "jaw" is the
+    opening of the lips, "chin" how far the jaw hangs behind them.
+    """
+    wanted = list(pulls(phones))
+    mouth = {name: _follow(wanted, name, loud) for name in PULLS}
+    press = np.zeros(len(loud))
+    for pull in wanted:
         if pull.viseme.press > 0:
             close_lips(press, pull.start, pull.end)
-    mouth = {name: smooth(curves[name] / total[name], 1.0) for name in PULLS}
-    mouth["jaw"] *= 1 - press
-    mouth["fricative"] *= 1 - press
-    return mouth | {"press": press}
+    chin = np.clip(mouth["jaw"], 0, 1)
+    return mouth | {
+        "chin": chin,
+        "jaw": chin * (1 - press),
+        "fricative": mouth["fricative"] * (1 - press),
+        "press": press,
+    }
 
 
-def _add(total: Array, curve: Array, pull: Pull, name: str) -> None:
-    """Add one viseme's pull on one curve where it is felt: within 4 time constants."""
-    before, after = BEFORE[name], AFTER[name]
-    first = max(0, int((pull.start - 4 * before) * RATE))
-    last = min(len(curve), int((pull.end + 4 * after) * RATE) + 2)
-    time = np.arange(first, last) / RATE
-    middle = 0.25 * (pull.end - pull.start)  # the ends of a phoneme already belong to both
-    early = np.clip(pull.start + middle - time, 0, None) / before
-    late = np.clip(time - pull.end + middle, 0, None) / after
-    target = getattr(pull.viseme, name)
-    weight = pull.viseme.weight * np.exp(-early - late)
-    if name in ("round", "spread") and target == 0 and pull.viseme.kind in INDIFFERENT:
-        weight *= GIVES_WAY
-    total[first:last] += weight
-    curve[first:last] += weight * target
+def _follow(wanted: Sequence[Pull], name: str, loud: Array) -> Array:
+    """The curve of least acceleration near what the visemes want of one movement: (N,).
+
+    Minimizes sum w (x - target)² + inertia⁴ sum (x'')², a banded system of equations.
+    """
+    from scipy.linalg import solveh_banded
+
+    count = len(loud)
+    weight, target = np.full(count, AT_REST), np.zeros(count)
+    for pull in wanted:
+        first, last = round(pull.start * RATE), round(pull.end * RATE)
+        first, last = max(0, first), min(count, max(last, first + 1))
+        if last > first:
+            weight[first:last] = _strength(pull.viseme, name) * _shape(last - first)
+            target[first:last] = _target(pull, name, loud[first:last])
+    if name == "jaw":
+        _breathe(wanted, target)
+    if count < 3:
+        return target
+    stiff = INERTIA[name] ** 4
+    bands = np.zeros((3, count))  # upper form: second, first and main diagonal
+    bands[0, 2:] = 1
+    bands[1, 1:] = -4
+    bands[1, 1] = bands[1, -1] = -2
+    bands[2] = 6
+    bands[2, [0, -1]] = 1
+    bands[2, [1, -2]] = 5 if count > 3 else 4
+    bands *= stiff
+    bands[2] += weight
+    return np.asarray(np.clip(solveh_banded(bands, weight * target), 0, 1.2))
+
+
+def _shape(length: int) -> Array:
+    """(length,): 1 in the middle of a phoneme, EDGE at its ends."""
+    share = (np.arange(length) + 0.5) / length
+    return np.asarray(EDGE + (1 - EDGE) * np.clip(4 * np.minimum(share, 1 - share), 0, 1))
+
+
+def _strength(viseme: Viseme, name: str) -> float:
+    """How much a viseme insists on one movement."""
+    if name == "jaw" and viseme.kind == "bilabial":
+        return UNDER_LIPS[1]
+    if name in ("round", "spread") and viseme.kind in INDIFFERENT and not getattr(viseme, name):
+        return GIVES_WAY
+    return viseme.weight
+
+
+def _target(pull: Pull, name: str, loud: Array) -> float:
+    """Where a viseme wants one movement to be."""
+    if name == "jaw" and pull.viseme.kind == "bilabial":
+        return UNDER_LIPS[0]
+    wanted = float(getattr(pull.viseme, name))
+    if name == "jaw" and pull.viseme.kind == "vowel" and len(loud):
+        return wanted * (QUIET + (LOUD - QUIET) * float(loud.max()))
+    return wanted
+
+
+def _breathe(wanted: Sequence[Pull], target: Array) -> None:
+    """Lips part a little before a phrase that follows a long pause."""
+    before, length, far = BREATH
+    for pull in wanted:
+        if pull.viseme.kind == "silence" and pull.end - pull.start > BREATHING:
+            first = max(0, round((pull.end - before) * RATE))
+            target[first : first + round(length * RATE)] = far
 
 
 def close_lips(press: Array, start: float, end: float, strength: float = 1.0) -> None:
     """Lips pressed from `start` to `end` seconds, longer if that is too short to be seen: put
     into `press`, with the movements before and after."""
     short = max(0.0, HOLD - (end - start)) / 2
-    met, parts = start - short + INSIDE, end + short - INSIDE
+    met, parts = start - short + MEET, end + short - PART
     first = max(0, int((met - CLOSING) * RATE))
     last = min(len(press), int((parts + OPENING) * RATE) + 2)
     time = np.arange(first, last) / RATE

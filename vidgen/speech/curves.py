@@ -36,3 +36,15 @@ def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """First and one past the last index of each run of True, in order."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
+
+
+def limit_speed(curve: Array, speed: float) -> Array:
+    """The highest curve below `curve` (N,) that never moves faster than `speed` a second.
+
+    Closures stay closed; what is too short to be opened wide is opened less, and begun in time.
+    """
+    step = speed / RATE
+    ramp = np.arange(len(curve)) * step
+    rising = ramp + np.minimum.accumulate(curve - ramp)
+    falling = np.minimum.accumulate((curve + ramp)[::-1])[::-1] - ramp
+    return np.asarray(np.minimum(rising, falling))

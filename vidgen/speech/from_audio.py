@@ -27,9 +27,10 @@ def mouth_from_audio(sound: SpeechFeatures) -> dict[str, Array]:
     low2, middle2, high2 = _percentiles(f2, sure, (8, 45, 92))
     rounded = np.clip((middle2 - f2) / (middle2 - low2 + 1), 0, 1)
     spread = np.clip((f2 - middle2) / (high2 - middle2 + 1), 0, 1)
-    press = _closures(sound)
+    press, opened = _closures(sound), opening(sound)
     return {
-        "jaw": opening(sound) * (1 - press),
+        "jaw": opened * (1 - press),
+        "chin": opened,
         "round": smooth(rounded * voiced, 3.0),
         "spread": smooth(spread * voiced, 3.0),
         "press": press,

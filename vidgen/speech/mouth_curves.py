@@ -7,20 +7,18 @@ rest of the head.
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from vidgen.speech import from_audio
 from vidgen.speech.coarticulation import coarticulation
 from vidgen.speech.curves import RATE, Array, resample_curve, smooth
-from vidgen.speech.features import SpeechFeatures, listen
-from vidgen.speech.phonemes import PhonemeSource, TimedPhones, from_words
+from vidgen.speech.features import SpeechFeatures, at_16k, listen
+from vidgen.speech.phonemes import PhonemeSource, Source, TimedPhones, from_words
 from vidgen.work import Floats, MotionOptions, Speech
 
-Source = Literal["sound", "text", "recogniser"]
-MOUTH: Final = ("jaw", "round", "spread", "press", "fricative", "tongue")
-HEARD: Final = 0.5  # how much of the opening that is heard is added to the one that is said
+MOUTH: Final = ("jaw", "chin", "round", "spread", "press", "fricative", "tongue")
 CURVES: Final = (*MOUTH, "loud", "voiced", "f0")
 
 
@@ -33,6 +31,7 @@ class MouthCurves:
     """
 
     jaw: Floats  # 0 closed – 1 as wide as this speaker opens
+    chin: Floats  # how far the jaw hangs, behind lips that may be shut over it
     round: Floats  # lips rounded, as in "o"
     spread: Floats  # lips spread, as in "ee"
     press: Floats  # lips pressed shut: p, b, m
@@ -47,20 +46,29 @@ class MouthCurves:
 
 
 def mouth_curves(
-    speech: Speech, look: MotionOptions, recogniser: PhonemeSource | None = None
+    speech: Speech, look: MotionOptions, hearing: PhonemeSource | None = None
 ) -> MouthCurves:
     """The mouth for `speech`; `look.mouth` scales how far it moves (0: it stays shut).
 
-    Words in `speech.text` go before a `recogniser`, both before the sound alone. Raises
+    By the phones that `hearing` finds, or by the sound alone when it finds none. Raises
     InputError when the words' language is one that nobody here speaks.
     """
     sound = listen(speech.samples, speech.rate)
-    words, source = _words(sound, speech.text, look.language, recogniser)
-    if words.phones:
-        made = _assemble(_from_words(words, sound), sound, source, "")
+    if hearing is not None:
+        voice = at_16k(speech.samples, speech.rate)
+        words = hearing(voice, sound, speech.text, look.language)
+    elif speech.text.strip():
+        words = from_words(sound, speech.text, look.language)
     else:
-        made = _assemble(from_audio.mouth_from_audio(sound), sound, "sound", words.note)
+        words = TimedPhones(())
+    made = _assemble(_mouth(words, sound), sound, words)
     return made if look.mouth == 1.0 else _scale(made, look.mouth)
+
+
+def _mouth(words: TimedPhones, sound: SpeechFeatures) -> dict[str, Array]:
+    if words.phones:
+        return coarticulation(words.phones, smooth(sound.loud, 3.0))
+    return from_audio.mouth_from_audio(sound)
 
 
 def sample_curves(controls: MouthCurves, fps: Fraction, first: int, last: int) -> dict[str, Floats]:
@@ -75,44 +83,15 @@ def sample_curves(controls: MouthCurves, fps: Fraction, first: int, last: int) -
     }
 
 
-def _words(
-    sound: SpeechFeatures, text: str, language: str, recogniser: PhonemeSource | None
-) -> tuple[TimedPhones, Source]:
-    """The phones and who knows them; no phones when nobody does."""
-    words = from_words(sound, text, language) if text.strip() else TimedPhones(())
-    if not words.phones and recogniser is not None:
-        recognised = recogniser(sound)
-        if recognised.phones:
-            return replace(recognised, note=words.note), "recogniser"
-    return words, "text"
-
-
-def _from_words(words: TimedPhones, sound: SpeechFeatures) -> dict[str, Array]:
-    """The mouth by what is said, wider where it is said louder, shut where nothing is heard."""
-    mouth = coarticulation(words.phones, len(sound.loud))
-    energy = smooth(sound.loud, 3.0)
-    said = mouth["jaw"] * (0.25 + 0.85 * energy) * np.clip(energy * 6, 0, 1)
-    opened = _to_top(said) + HEARD * from_audio.opening(sound) * (1 - mouth["press"])
-    return mouth | {"jaw": _to_top(opened)}
-
-
-def _to_top(curve: Array) -> Array:
-    """`curve` over its 95th percentile, or as it is when nothing moves."""
-    top = float(np.percentile(curve, 95)) if len(curve) else 0.0
-    return curve / top if top > 0.02 else curve
-
-
-def _assemble(
-    mouth: dict[str, Array], sound: SpeechFeatures, source: Source, note: str
-) -> MouthCurves:
+def _assemble(mouth: dict[str, Array], sound: SpeechFeatures, words: TimedPhones) -> MouthCurves:
     return MouthCurves(
         **{name: _curve(mouth[name]) for name in MOUTH},
         loud=_curve(smooth(sound.loud, 3.0)),
         voiced=_curve(smooth(sound.voicing, 1.0)),
         f0=_semitones(sound.f0),
         pauses=sound.pauses,
-        source=source,
-        note=note,
+        source=words.source if words.phones else "sound",
+        note=words.note,
     )
 
 

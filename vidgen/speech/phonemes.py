@@ -4,8 +4,9 @@ Answers None with the reason when the words and the voice do not belong together
 finds phonemes without words would stand beside `from_words` as another `PhonemeSource`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from vidgen.speech.curves import RATE
 from vidgen.speech.espeak import EspeakSpeech, Phone, speak_in_subprocess
 from vidgen.speech.features import SAMPLE_RATE, SpeechFeatures, listen
 from vidgen.speech.languages import praat_language
+from vidgen.work import Floats
 
 MOST_PER_SECOND: Final = 45  # characters; more cannot be said
 WORST_COST: Final = 0.865  # of Alignment.cost: measured right words .12–.84, other words .88–.94
@@ -23,23 +25,27 @@ LIKE: Final = 0.10  # difference of the durations from which on eSpeak speaks ag
 FEMALE: Final = 165.0  # Hz: speakers above are laid beside eSpeak's female voice
 
 
+Source = Literal["sound", "text", "recogniser"]
+
+
 @dataclass(frozen=True, slots=True)
 class TimedPhones:
-    """The phones in the real voice's time, or none of them and `note`, the reason as a code."""
+    """The phones in the real voice's time, and who knew them. `note` is the code of a sentence
+    that a person should read, or "": why the words were not used."""
 
     phones: tuple[Phone, ...]
     cost: float = 1.0
     note: str = ""
+    source: Source = "text"
 
 
-class PhonemeSource(Protocol):
-    """Anything that finds the phones of a voice: by its words here, by a recogniser elsewhere."""
-
-    def __call__(self, sound: SpeechFeatures) -> TimedPhones: ...
+# Finds the phones of a voice, by its words or without: from the voice (mono, 16 kHz), what is heard
+# in it, its words (may be ""), and their language. Raises InputError for a language unknown here.
+PhonemeSource = Callable[[Floats, SpeechFeatures, str, str], TimedPhones]
 
 
 def from_words(sound: SpeechFeatures, text: str, language: str) -> TimedPhones:
-    """The phones of `text` where `sound` says them. Raises InputError for an unknown language."""
+    """The phones of `text` where `sound` says them, by a voice that says them too."""
     praat_language(language)  # an unknown language is the person's mistake, whatever else is wrong
     said = _talk(sound)
     if said < 0.15 or len(text) > MOST_PER_SECOND * sound.seconds + 20:

@@ -7,6 +7,7 @@ a hiss, lengths and tones ignored. Time and blending are `coarticulation`'s busi
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final, Literal
+from unicodedata import normalize
 
 Kind = Literal["bilabial", "labiodental", "hiss", "tongue", "back", "glide", "vowel", "silence"]
 FIRST_HALF: Final = 0.6  # of a diphthong belongs to its first vowel
@@ -60,9 +61,9 @@ def _consonants() -> dict[str, Viseme]:
     table: dict[str, Viseme] = {}
     groups = {
         "pbmɓʙ": Viseme("bilabial", press=1.0, weight=2.0),
-        "fvɱʋⱱɸβ": Viseme("labiodental", jaw=0.14, fricative=1.0, weight=1.6),
-        "szɕʑ": Viseme("hiss", jaw=0.22, spread=0.35, fricative=0.8, tongue=0.5, weight=1.3),
-        "ʃʒʂʐɧ": Viseme("hiss", jaw=0.24, round=0.5, fricative=0.8, tongue=0.4, weight=1.3),
+        "fvɱʋⱱɸβ": Viseme("labiodental", jaw=0.08, fricative=0.5, weight=2.0),
+        "szɕʑ": Viseme("hiss", jaw=0.10, spread=0.35, fricative=0.55, tongue=0.5, weight=1.8),
+        "ʃʒʂʐɧ": Viseme("hiss", jaw=0.12, round=0.6, fricative=0.6, tongue=0.4, weight=1.8),
         "θð": Viseme("tongue", jaw=0.30, fricative=0.4, tongue=1.0, weight=1.0),
         "tdʈɖɗ": Viseme("tongue", jaw=0.32, tongue=1.0, weight=0.7),
         "nɳɲ": Viseme("tongue", jaw=0.38, tongue=1.0, weight=0.6),
@@ -95,7 +96,7 @@ def visemes(ipa: str) -> tuple[tuple[Viseme, float], ...]:
     if not ipa:
         return ((SILENCE, 1.0),)
     found: list[Viseme] = []
-    for sign in ipa:
+    for sign in normalize("NFD", ipa):
         if sign in TABLE:
             found.append(TABLE[sign])
         elif found and sign == "ʷ":
@@ -109,6 +110,11 @@ def _shares(found: list[Viseme]) -> tuple[tuple[Viseme, float], ...]:
     if len(found) == 2:
         return ((found[0], FIRST_HALF), (found[1], 1 - FIRST_HALF))
     return tuple((viseme, 1 / len(found)) for viseme in found)
+
+
+def has_viseme(ipa: str) -> bool:
+    """Whether the phoneme has any sign of the table: tones, lengths and marks have none."""
+    return any(sign in TABLE for sign in normalize("NFD", ipa))
 
 
 def kind(ipa: str) -> Kind:

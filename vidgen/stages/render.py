@@ -82,6 +82,8 @@ class Render:
             subject, work.get(Cutout), work.get(Speech), self.look
         ) as performance:
             plan.pieces.save_metadata(performance.metadata)
+            if note := performance.metadata.get("note"):
+                emit(Log("WARNING", str(note)))
             tasks = [
                 DrawPiece(plan, span, _size(subject), self.look.fps, previews)
                 for span in plan.missing

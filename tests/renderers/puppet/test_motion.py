@@ -26,6 +26,7 @@ def talk(seconds: float = SECONDS) -> MouthCurves:
     pauses = tuple((2.6 * n + 2.0, 2.6 * n + 2.6) for n in range(int(seconds / 2.6)))
     return MouthCurves(
         jaw=loud.astype(np.float32),
+        chin=loud.astype(np.float32),
         round=nothing,
         spread=nothing,
         press=nothing,

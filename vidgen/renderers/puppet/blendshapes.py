@@ -23,8 +23,10 @@ WEIGHTS: Final = (
     "press",
     "apart",
     "relax",
+    "jaw",
     "brows",
 )
+JAW: Final = WEIGHTS.index("jaw")  # the bone alone: lips may shut over a jaw that hangs
 WIDEST: Final = 0.082  # Hf: how far the jaw drops at 1 (.115 was a cartoon's laugh)
 CARRIED: Final = 0.86  # share of the drop that the lower lip takes; the upper one rises by .14
 STEPS: Final = 3  # of the inversion; the last moves lips by less than a tenth of a pixel
@@ -35,12 +37,12 @@ class Blendshapes:
     """Forward displacements in frame pixels for each of `WEIGHTS`, on `grid`."""
 
     grid: Grid
-    upper: Array  # (9, rows, columns, 2)
+    upper: Array  # (10, rows, columns, 2)
     lower: Array
     is_lower: Array  # (rows, columns, 1) bool: nodes that belong to the lower layer
 
     def fields(self, weights: Array) -> tuple[Array, Array]:
-        """For weights (9,): where each node's colour comes from, upper and lower layer.
+        """For weights (10,): where each node's colour comes from, upper and lower layer.
 
         Both are (rows, columns, 2): displacements from the node to its source, frame pixels.
         """
@@ -104,8 +106,9 @@ class _Shape:
     near: Array  # E: 1 at the mouth, 0 far from it
     whole: Array  # profiles over the mouth's width
     centre: Array
-    jaw: Array  # J for the whole profile
-    jaw_centre: Array
+    lip: Array  # what the lower lip alone does, over the whole profile
+    lip_centre: Array
+    bone: Array  # what the jaw does to chin and cheeks
 
     @classmethod
     def at(cls, face: FaceGeometry, u: Array, v: Array) -> "_Shape":
@@ -129,8 +132,9 @@ class _Shape:
             near.astype(np.float32),
             whole,
             centre,
-            (whole * (1 - down) + bone) * below,
-            (centre * (1 - down) + bone) * below,
+            whole * (1 - down) * below,
+            centre * (1 - down) * below,
+            bone * below,
         )
 
     def above(self, reach: float) -> Array:
@@ -149,8 +153,9 @@ def _lower(face: FaceGeometry, at: _Shape) -> Moves:
     h = face.height
     drop = CARRIED * WIDEST * h
     return {
-        "wide": (-0.10 * at.u * at.near, drop * at.jaw),
-        "narrow": (-0.04 * at.u * at.near, drop * at.jaw_centre),
+        "wide": (-0.10 * at.u * at.near, drop * at.lip),
+        "narrow": (-0.04 * at.u * at.near, drop * at.lip_centre),
+        "jaw": (0.0, drop * at.bone),
         "close": (0.0, -(at.lower - at.middle) * at.beneath(0.20 * h)),
         **_common(face, at),
         "press": (0.0, -0.008 * h * at.whole * at.beneath(0.06 * h)),

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet import lips, mouth_interior
-from vidgen.renderers.puppet.blendshapes import CARRIED, WIDEST, sample_field
+from vidgen.renderers.puppet.blendshapes import CARRIED, JAW, WIDEST, sample_field
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import (
     Array,
@@ -46,7 +46,7 @@ class Mouth:
     down: tuple[float, float]  # unit vector down the face
 
     def draw(self, view: "View", weights: Array, tongue: float) -> tuple[Pixels, Array]:
-        """The pixels of `view` (h, w, 3) for a frame's weights (9,), and their cover (h, w)."""
+        """The pixels of `view` (h, w, 3) for a frame's weights (10,), and their cover (h, w)."""
         import cv2
 
         above, between, cover = self._distances(view.upper, self.lips.above)
@@ -163,8 +163,8 @@ def move_box(box: Box, grid: Grid, field: Array, size: tuple[int, int], margin: 
 
 
 def drop(weights: Array, height: float) -> float:
-    """How far the jaw hangs, frame pixels; the weights begin with `wide` and `narrow`."""
-    return float(weights[0] + weights[1]) * CARRIED * WIDEST * height
+    """How far the jaw hangs, frame pixels."""
+    return float(weights[JAW]) * CARRIED * WIDEST * height
 
 
 def build(frame: Pixels, face: FaceGeometry, light: Lighting, alpha: Pixels) -> Mouth:

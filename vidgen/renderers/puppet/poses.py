@@ -5,17 +5,20 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet.blendshapes import WEIGHTS
+from vidgen.renderers.puppet.blendshapes import CARRIED, WEIGHTS, WIDEST
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array
 from vidgen.renderers.puppet.head import MOVES
 from vidgen.renderers.puppet.motion import Motion
-from vidgen.speech.mouth_curves import MouthCurves
-from vidgen.speech.mouth_curves import sample_curves as sampled_controls
+from vidgen.speech.curves import limit_speed, smooth
+from vidgen.speech.mouth_curves import MouthCurves, sample_curves
 from vidgen.work import MotionOptions
 
 HISS: Final = 0.10  # how far the jaw opens for f, s, sh at least
 LOOK: Final = 0.005  # of a half eye, less than a tenth of a pixel at 512
+LIPS, BONE = 180.0, 140.0  # mm/s: people's lips and jaws reach 200 and 150 in fluent speech
+APART: Final = 63.0  # mm between the pupils of a usual face
+LEAST_APART: Final = 0.30  # Hf: eyes that stand nearer are a turned face's
 SMILE: Final = 0.030  # Hf: a photo whose lips are farther apart is smiling or speaking
 
 
@@ -23,7 +26,7 @@ SMILE: Final = 0.030  # Hf: a photo whose lips are farther apart is smiling or s
 class Poses:
     """One row for each frame."""
 
-    weights: Array  # (N, 9), order of bases.WEIGHTS
+    weights: Array  # (N, 10), order of bases.WEIGHTS
     turns: Array  # (N, 6), order of head.MOVES
     lids: Array  # (N,) 0 as in the photo – 1 shut
     gaze: Array  # (N, 2) of the eye's half width and half height
@@ -37,7 +40,7 @@ def poses(
     face: FaceGeometry, controls: MouthCurves, motion: Motion, look: MotionOptions, count: int
 ) -> Poses:
     """The first `count` frames."""
-    mouth = sampled_controls(controls, look.fps, 0, count)
+    mouth = sample_curves(_limit_speeds(controls, face), look.fps, 0, count)
     head = motion.sample(look.fps, 0, count)
     return Poses(
         weights=_weights(face, mouth, head["brows"], look.mouth),
@@ -46,6 +49,28 @@ def poses(
         gaze=_in_steps(np.stack([head["gaze_x"], head["gaze_y"]], 1)),
         tongue=mouth["tongue"],
     )
+
+
+def _limit_speeds(controls: MouthCurves, face: FaceGeometry) -> MouthCurves:
+    """`controls` no faster than this face's lips and jaw could move.
+
+    What is too short to be opened wide is opened less; a closure stays one.
+    """
+    one, other = (eye.axes for eye in face.eyes)
+    apart = max(float(np.hypot(one.x - other.x, one.y - other.y)), LEAST_APART * face.height)
+    widest = WIDEST * face.height * APART / apart  # mm
+    lips = np.maximum(controls.jaw, HISS * controls.fricative) * (1 - controls.press)
+    return replace(
+        controls,
+        jaw=_at_most(lips, LIPS / widest),
+        chin=_at_most(controls.chin, BONE / (CARRIED * widest)),
+    )
+
+
+def _at_most(curve: Array, speed: float) -> Array:
+    """`curve` at so much a second, without the corners that limits leave."""
+    slow = smooth(limit_speed(curve.astype(np.float64), speed), 0.8)
+    return np.asarray(slow, np.float32)
 
 
 def without_mouth(plan: Poses) -> Poses:
@@ -61,7 +86,6 @@ def _in_steps(gaze: Array) -> Array:
 
 def _weights(face: FaceGeometry, mouth: dict[str, Array], brows: Array, amount: float) -> Array:
     jaw = mouth["jaw"] * (1 - 0.25 * mouth["round"])
-    jaw = np.maximum(jaw, HISS * mouth["fricative"]) * (1 - mouth["press"])
     wide = jaw * np.minimum(1, jaw / 0.65)  # small openings are narrow ones
     speaks = np.full_like(jaw, 1.0 if amount > 0 else 0.0)
     smiles = 1.0 if face.gap > SMILE * face.height else 0.0
@@ -75,5 +99,6 @@ def _weights(face: FaceGeometry, mouth: dict[str, Array], brows: Array, amount: 
         "apart": mouth["fricative"] * (1 - mouth["press"]),
         "relax": smiles * speaks,
         "brows": brows,
+        "jaw": np.maximum(mouth["chin"], jaw),
     }
     return np.stack([columns[name] for name in WEIGHTS], 1).astype(np.float32)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vidgen.renderers.puppet.cpu import SingleCorePerformance
     from vidgen.renderers.puppet.poses import Poses
     from vidgen.renderers.puppet.rig import Rig
+    from vidgen.speech.phonemes import PhonemeSource
 
 # More only wait for the interpreter's lock: 12.1, 6.6, 5.9, 7.1, 9.5 ms a frame by 1, 2, 4, 8, 16.
 MOST_THREADS: Final = 4
@@ -33,12 +34,14 @@ class PuppetRenderer:
     """A `Renderer` that warps the photo itself: faster than real time on two cores, no weights.
 
     `device` is "cpu" (numpy and OpenCV alone) or torch's name of a device ("cuda:0"). With a
-    `face` the lower face is not warped but painted, and laid on the moving head.
+    `face` the lower face is not warped but painted, and laid on the moving head. `hearing` finds
+    the phones of a voice; without it closures are heard, and openings guessed.
     """
 
     device: str = "cpu"
     name: str = "puppet"
     face: FaceSource | None = None
+    hearing: "PhonemeSource | None" = None
 
     @contextmanager
     def perform(
@@ -52,7 +55,7 @@ class PuppetRenderer:
         from vidgen.renderers.puppet.motion import motion
         from vidgen.speech.mouth_curves import mouth_curves
 
-        mouth = mouth_curves(speech, look)
+        mouth = mouth_curves(speech, look, self.hearing)
         head = motion(mouth, look, speech.seconds)
         made = rig.build(subject, cutout)
         count = speech.frame_count(look.fps)
@@ -61,6 +64,7 @@ class PuppetRenderer:
         with self._painter(subject, cutout, speech, look) as painter, _threads() as pool:
             if painter is None:
                 metadata["closures_from"] = mouth.source
+                metadata |= {"note": mouth.note} if mouth.note else {}
                 metadata["own_teeth"] = made.mouth.inside.own_teeth
             else:
                 wanted = poses.without_mouth(wanted)

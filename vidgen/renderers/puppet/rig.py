@@ -50,7 +50,7 @@ class Rig:
     eyes: tuple[EyePatch, ...]
 
     def fields(self, weights: Array, turns: Array) -> "Fields":
-        """Where everything comes from in the frame with these weights (9,) and turns (6,)."""
+        """Where everything comes from in the frame with these weights (10,) and turns (6,)."""
         upper, lower = self.bases.fields(weights)
         turned = self.nodes + self.head.field(turns)
         whole = turned.copy()

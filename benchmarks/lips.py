@@ -1,0 +1,294 @@
+"""Do the lips say what the voice says? The table of docs/performance.md, from decoded films.
+
+    python -m benchmarks.lips [FOLDER] [--voices NAMES] [--ways sound,words,true,loudness]
+        [--photo FILE] [--noise DB] [--controls]
+
+Each voice of benchmarks/natural.JUDGED is drawn by the puppet, encoded, decoded and looked at by
+the landmarks' network; the voice's true sounds say what should be seen when. A way is who knows the
+sounds: `sound` hears them, `words` has the text, `true` is told them, `loudness` is the renderer as
+it was without a recogniser. With `--controls` the films' own lips late, early, reversed, as a sine,
+frozen and as loudness alone are judged too: each must miss a goal, or the goals say nothing.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import natural, talking
+from benchmarks.articulation import judged
+from benchmarks.voices import with_noise
+from vidgen.media.encoder import FilmWriter
+from vidgen.media.encodings import encoding_for
+from vidgen.media.photo import open_photo
+from vidgen.models import catalog, download
+from vidgen.models.catalog import Catalog
+from vidgen.paths import Home
+from vidgen.quality.correlation import envelope
+from vidgen.quality.tracking import Tracking, first_face, pictures, track_faces
+from vidgen.renderers.puppet.renderer import PuppetRenderer
+from vidgen.settings import Options
+from vidgen.speech.espeak import Phone
+from vidgen.speech.hearing import Hearing
+from vidgen.speech.phonemes import PhonemeSource, TimedPhones
+from vidgen.speech.visemes import kind
+from vidgen.stages.detect import Detect
+from vidgen.stages.matte import Matte
+from vidgen.vision.faces import FaceDetector, LandmarkNet, Landmarks
+from vidgen.vision.selfie import Selfie
+from vidgen.work import Cutout, MotionOptions, Pixels, Speech, Subject, Work
+
+Array = NDArray[np.float64]
+FPS: Final = 25
+PUPILS: Final = ((33, 133), (362, 263))  # corners of either eye
+APART: Final = 63.0  # mm between the pupils
+FASTEST: Final = 200.0  # mm/s that lips move
+TEETH: Final = 0.25  # of what is seen between the lips: teeth show
+SLIT: Final = (0.06, 0.75)  # of the 95th percentile: lips that are nearly shut, not shut
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One column of the table: what it is called and the least and the most it may be."""
+
+    what: str
+    least: float = -np.inf
+    most: float = np.inf
+
+    def fits(self, value: float) -> bool:
+        return bool(np.isnan(value)) or self.least <= value <= self.most
+
+
+# Goals by way; dense texts have three p, b, m a second
+LINES: Final = {
+    "auc": ("AUC", {"sound": 0.90, "words": 0.94, "true": 0.97}, 1),
+    "ratio": ("(open − pause) / (p, b, m − pause)", {"sound": 3.0, "words": 4.0, "true": 5.0}, 1),
+    "closed": ("p, b, m closed", {"sound": 0.90, "words": 0.95, "true": 0.97}, 1),
+    "drowned": ("open vowels closed", {"sound": 0.12, "words": 0.10, "true": 0.06}, -1),
+    "width": ("width, round / close vowels", {"sound": 0.94, "words": 0.92, "true": 0.90}, -1),
+    "teeth": ("f, v, s, z: teeth in a slit", {"sound": 0.8, "words": 0.9, "true": 0.9}, 1),
+    "lag_ms": ("lag, ms", {"sound": 20.0, "words": 20.0, "true": 20.0}, 0),
+    "r": ("r with loudness", {"sound": 0.45, "words": 0.45, "true": 0.35}, 1),
+    "fast": ("frames over 200 mm/s", {"sound": 0.0, "words": 0.0, "true": 0.0}, -1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The lips of one film, frame by frame."""
+
+    watched: Tracking
+    teeth: Array  # (N,) share of what is seen between the lips that looks like teeth
+    millimetres: float  # in one face height
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--voices", default=",".join(natural.JUDGED))
+    parser.add_argument("--ways", default="sound,words,true")
+    parser.add_argument("--photo", type=Path)
+    parser.add_argument("--noise", type=float, help="dB of white noise below the voice")
+    parser.add_argument("--controls", action="store_true")
+    asked = parser.parse_args()
+    folder = asked.folder or Path(tempfile.mkdtemp(prefix="lips-"))
+    shelf = Catalog(Home.default())
+    download.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
+    stage = _stage(shelf, asked.photo or shelf.path("demo_photo"))
+    print("| film | " + " | ".join(name for name, _, _ in LINES.values()) + " | misses |")
+    print("|---" * (len(LINES) + 2) + "|")
+    for name in asked.voices.split(","):
+        voice = _voice(folder, name)
+        if asked.noise is not None:
+            noisy = with_noise(voice.samples, asked.noise)
+            voice = replace(voice, name=f"{name}, {asked.noise:g} dB", samples=noisy)
+        for way in asked.ways.split(","):
+            seen = _film(stage, shelf, folder, voice, way)
+            numbers = measure(seen, voice)
+            _print(f"{voice.name}, {way}", way, numbers)
+            if asked.controls:
+                _print_controls(seen, voice, way)
+
+
+def _voice(folder: Path, name: str) -> natural.Voice:
+    """The voice NAME in `folder`, made there if it is not."""
+    import soundfile
+
+    file = folder / f"{name}.wav"
+    if not file.is_file():
+        (natural.joe(name.removesuffix("-joe")) if name.endswith("-joe") else
+         natural.hibari(name)).write(folder)  # fmt: skip
+    samples, rate = soundfile.read(file, dtype="float32")
+    phones = json.loads(file.with_suffix(".json").read_text("utf-8"))
+    text = file.with_suffix(".txt").read_text("utf-8")
+    return natural.Voice(name, samples, rate, tuple(Phone(*entry) for entry in phones), text)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One speaker, ready to be drawn."""
+
+    subject: Subject
+    cutout: Cutout
+
+
+def _stage(shelf: Catalog, photo: Path) -> Stage:
+    options = Options(height=512, aspect="1:1")
+    faces, net = FaceDetector(shelf.path("centerface")), LandmarkNet(shelf.path("face_landmark"))
+    work = Detect(faces, net, options).run(Work(open_photo(photo)), lambda _: None)
+    names = ("selfie_segmentation", "selfie_segmentation_landscape")
+    matter = Selfie(*(shelf.path(name) for name in names))
+    work = Matte(matter, options).run(work, lambda _: None)
+    return Stage(work.get(Subject), work.get(Cutout))
+
+
+def _film(stage: Stage, shelf: Catalog, folder: Path, voice: natural.Voice, way: str) -> Seen:
+    """Drawn, encoded, decoded and looked at."""
+    file = folder / f"{voice.name.replace(', ', '-').replace(' ', '')}-{way}.mp4"
+    text = voice.text if way == "words" else ""
+    speech = Speech(voice.samples, voice.rate, "", text)
+    puppet = PuppetRenderer(hearing=_hearing(shelf, voice, way))
+    height, width = stage.subject.frame.shape[:2]
+    with (
+        puppet.perform(
+            stage.subject, stage.cutout, speech, MotionOptions(fps=Fraction(FPS))
+        ) as act,
+        FilmWriter(
+            file, size=(width, height), fps=Fraction(FPS), encoding=encoding_for("mp4")
+        ) as writer,
+    ):
+        for frames in act.frames(0, act.frame_count):
+            writer.write(frames)
+    return look(file, _net(shelf))
+
+
+@cache
+def _net(shelf: Catalog) -> LandmarkNet:
+    return LandmarkNet(shelf.path("face_landmark"))
+
+
+def _hearing(shelf: Catalog, voice: natural.Voice, way: str) -> PhonemeSource | None:
+    """Who knows the sounds."""
+    if way == "true":
+        return lambda *_: TimedPhones(voice.phones)
+    return Hearing(shelf.path("phone_recognizer")) if way in ("sound", "words") else None
+
+
+# --- looking --------------------------------------------------------------------------------------
+
+
+def look(film: Path, net: LandmarkNet) -> Seen:
+    """Every frame of `film`."""
+    rows, teeth, scales = [], [], []
+    face: Landmarks | None = None
+    for time, rgb in pictures(film, 0.0, None):
+        face = (net.track(rgb, face) if face else None) or first_face(rgb, net)
+        assert face is not None
+        rows.append((time, face))
+        teeth.append(_teeth(rgb, face))
+        scales.append(APART / _between_pupils(face) * face.height)
+    return Seen(track_faces(rows), np.array(teeth), float(np.median(scales)))
+
+
+def _between_pupils(face: Landmarks) -> float:
+    one, other = (face.points[list(corners), :2].mean(0) for corners in PUPILS)
+    return float(np.linalg.norm(one - other))
+
+
+def _teeth(rgb: Pixels, face: Landmarks) -> float:
+    """The share of tooth-coloured pixels in the middle of what is seen between the lips."""
+    import cv2
+
+    points = face.points[:, :2]
+    top, bottom = points[13], points[14]
+    aside = (points[308] - points[78]) * 0.2
+    rows = np.linspace(-0.1, 1.1, 12)[:, None, None]
+    columns = np.linspace(-1, 1, 9)[None, :, None]
+    at = (top + (bottom - top) * rows + aside * columns).astype(np.float32)
+    seen = cv2.remap(rgb, at[..., 0], at[..., 1], cv2.INTER_LINEAR).reshape(-1, 3).astype(float)
+    cheek = _patch(rgb, points[[50, 280]])
+    lip = _patch(rgb, np.stack([(points[14] + points[17]) / 2, (points[0] + points[13]) / 2]))
+    pale = _redness(seen) < 0.5 * (_redness(lip) + min(_redness(cheek), _redness(lip)) * 0.6)
+    return float((pale & (seen.mean(1) > 0.5 * cheek.mean())).mean())
+
+
+def _patch(rgb: Pixels, centres: NDArray[np.floating]) -> Array:
+    """Mean colour round some points, (1, 3)."""
+    parts = [
+        rgb[int(y) - 2 : int(y) + 3, int(x) - 2 : int(x) + 3].reshape(-1, 3) for x, y in centres
+    ]
+    return np.asarray(np.concatenate(parts).mean(0, keepdims=True), np.float64)
+
+
+def _redness(colours: Array) -> Array:
+    """How much stronger red is than green, of red."""
+    return np.asarray((colours[:, 0] - colours[:, 1]) / np.maximum(1, colours[:, 0]))
+
+
+# --- judging --------------------------------------------------------------------------------------
+
+
+def measure(seen: Seen, voice: natural.Voice) -> dict[str, float]:
+    """Every number of LINES."""
+    watched = seen.watched
+    found = judged(
+        watched.opening, watched.times, envelope(voice.samples, voice.rate), voice.phones
+    )
+    step = np.abs(np.diff(watched.opening)) * seen.millimetres * FPS  # mm/s
+    return {
+        "auc": found.auc,
+        "ratio": found.ratio,
+        "closed": found.bilabials_closed,
+        "drowned": found.vowels_closed,
+        "width": talking.round_width(watched, voice.phones),
+        "teeth": _shown(seen, voice.phones),
+        "lag_ms": found.lag_ms,
+        "r": found.r,
+        "fast": float((step > FASTEST).mean()),
+    }
+
+
+def _shown(seen: Seen, phones: Sequence[Phone]) -> float:
+    """The share of f, v, s and z whose middle shows teeth between lips that are nearly shut."""
+    opening = seen.watched.opening / np.percentile(seen.watched.opening, 95)
+    hits = []
+    for phone in phones:
+        if kind(phone.ipa) == "labiodental" or phone.ipa in ("s", "z"):
+            at = int(np.abs(seen.watched.times - (phone.start + phone.end) / 2).argmin())
+            hits.append(SLIT[0] < opening[at] < SLIT[1] and seen.teeth[at] > TEETH)
+    return float(np.mean(hits)) if hits else float("nan")
+
+
+def line(key: str, way: str) -> Line:
+    what, goals, sign = LINES[key]
+    goal = goals.get(way, goals["sound"])
+    if sign == 0:
+        return Line(what, -goal, goal)
+    return Line(what, least=goal) if sign > 0 else Line(what, most=goal)
+
+
+def _print(name: str, way: str, numbers: dict[str, float]) -> None:
+    missed = [key for key, value in numbers.items() if not line(key, way).fits(value)]
+    cells = " | ".join(
+        f"**{value:.2f}**" if key in missed else f"{value:.2f}" for key, value in numbers.items()
+    )
+    print(f"| {name} | {cells} | {', '.join(missed) or 'none'} |", flush=True)
+
+
+def _print_controls(seen: Seen, voice: natural.Voice, way: str) -> None:
+    loud = envelope(voice.samples, voice.rate)
+    for name, opening in talking.controls(seen.watched, loud):
+        other = replace(seen, watched=replace(seen.watched, opening=opening))
+        _print(f"{voice.name}, {way}, {name}", way, measure(other, voice))
+
+
+if __name__ == "__main__":
+    main()

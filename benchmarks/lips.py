@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import natural, talking
-from benchmarks.articulation import judged
-from benchmarks.voices import with_noise
+from tests.support.articulation import judged
+from tests.support.speakers import with_noise
 from vidgen.media.encoder import FilmWriter
 from vidgen.media.encodings import encoding_for
 from vidgen.media.photo import open_photo

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.voices import Voice, voice, with_noise
+from tests.support.speakers import Voice, voice, with_noise
 from vidgen.errors import SetupError
 from vidgen.speech import recognizer
 from vidgen.speech.espeak import Phone

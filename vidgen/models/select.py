@@ -61,12 +61,12 @@ def select_models(catalog: Catalog, options: Options, emit: Emit) -> ModelChoice
 
     Raises SetupError when something that was asked for by name is missing.
     """
-    chosen = _choose(shelf, options, emit)
-    hears = chosen.renderer == "puppet" and shelf.ready([HEARING])
+    chosen = _choose(catalog, options, emit)
+    hears = chosen.renderer == "puppet" and catalog.ready([HEARING])
     return replace(chosen, ears=HEARING) if hears else chosen
 
 
-def _choose(shelf: Catalog, options: Options, emit: Emit) -> ModelChoice:
+def _choose(catalog: Catalog, options: Options, emit: Emit) -> ModelChoice:
     if device.gpu_present() and not device.has_gpu_extra():
         emit(Log("INFO", "device.idle_gpu", {"command": install_command("gpu")}))
     where = device.resolve_device(options.device)

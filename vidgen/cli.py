@@ -6,15 +6,14 @@ this file: `--help` and `history` must answer at once.
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from vidgen import console
+from vidgen import batch_cli, console
 from vidgen.errors import Cancelled, InputError, VidgenError
 from vidgen.files import keep_private
 from vidgen.flags import (
@@ -32,7 +31,7 @@ from vidgen.flags import (
     with_flags,
 )
 from vidgen.paths import Home
-from vidgen.settings import Options, ServerOptions, ViewOptions, check_language
+from vidgen.settings import BatchOptions, Options, ServerOptions, ViewOptions, check_language
 
 if TYPE_CHECKING:
     from vidgen.events import Sink
@@ -104,7 +103,7 @@ def root(
     if lang:
         check_language(lang)
         os.environ["VIDGEN_LANG"] = lang  # for the views and the children, too
-    if context.invoked_subcommand in ("run", "demo", "resume"):
+    if context.invoked_subcommand in ("run", "demo", "batch", "resume"):
         context.default_map = {context.invoked_subcommand: dict(load_config())}
 
 
@@ -149,6 +148,11 @@ def demo(context: typer.Context, output: Output = None, **flags: Any) -> None:
     _show_run(make, showing)
 
 
+app.command("batch", rich_help_panel=MAKE)(
+    with_flags(BatchOptions, Options, ViewOptions)(batch_cli.batch)
+)
+
+
 @app.command(rich_help_panel=MAKE)
 @with_flags(ViewOptions)
 def resume(task: Task, **flags: Any) -> None:
@@ -169,12 +173,14 @@ def resume(task: Task, **flags: Any) -> None:
 
 def _show_run(make: Make, showing: ViewOptions, title: str = "") -> None:
     """Show a run while it is made, then print what was made."""
+    from vidgen.progress.serve.subprocess import serve_meanwhile
     from vidgen.progress.views.choose import open_views
     from vidgen.signals import graceful_interrupts
 
     home, how = Home.default(), showing.progress
+    serving = serve_meanwhile(home, showing.serve, console.print_address)
     view = open_views(how, title=title, notify=showing.notify, preview=showing.preview)
-    with graceful_interrupts(), _progress_server(home, showing.serve), view as views:
+    with graceful_interrupts(), serving, view as views:
         result = make(home, views)
     if showing.json:
         console.print_json(result)
@@ -185,19 +191,6 @@ def _show_run(make: Make, showing: ViewOptions, title: str = "") -> None:
 def _is_on_screen(how: str) -> bool:
     """Whether the live view has just shown the path on the screen that stdout goes to."""
     return how in ("auto", "tty") and sys.stderr.isatty() and sys.stdout.isatty()
-
-
-@contextmanager
-def _progress_server(home: Home, address: str | None) -> Iterator[None]:
-    """Serve this home's runs meanwhile, when asked to; say where."""
-    if address is None:
-        yield
-        return
-    from vidgen.progress.serve.subprocess import start_subprocess
-
-    with start_subprocess(home, address) as child:
-        console.print_address(child)
-        yield
 
 
 @app.command(rich_help_panel=WATCH)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from rich.progress import Task
     from rich.text import Text
 
+    from vidgen.batch import BatchResult, PlannedFilm
     from vidgen.doctor import Finding
+    from vidgen.jobs import Mistake
     from vidgen.models.catalog import CatalogEntry, Model, OnProgress, Removal
     from vidgen.models.download import PullResult
     from vidgen.progress.store.cleanup import Cleanup
@@ -80,6 +82,74 @@ def print_error(error: VidgenError) -> None:
     for text, lead in ((message, "vidgen: "), (hint, " " * 8)):
         if text:
             typer.echo(_paragraph(text, lead), err=True)
+
+
+def print_mistakes(source: str, mistakes: "Sequence[Mistake]") -> None:
+    """A line each on stderr: where, what is wrong, what to do."""
+    from vidgen.messages import user_language
+
+    for mistake in mistakes:
+        error = mistake.error
+        text, hint = error.message, error.hint
+        if user_language() != "en":
+            text = _sentence(error.code, error.details, text)
+            hint = _sentence(f"{error.code}_hint", error.details, hint)
+        where = f"{source}:{mistake.line}: " if mistake.line else ""
+        typer.echo(f"{where}{text} {hint}", err=True)
+
+
+def print_batch_plan(
+    films: "Sequence[PlannedFilm]", seconds: "Mapping[str, float | None]", total: float | None
+) -> None:
+    """A line for each film: what is to be done, and how long it will take."""
+    from rich.table import Table
+
+    from vidgen.progress.views.text import duration, harmless
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for film in films:
+        told = seconds.get(film.task_id)
+        table.add_row(
+            str(film.job.line),
+            _sentence(f"batch.to_{film.action}", {}),
+            harmless(str(film.video or film.job.request.output)),
+            f"[dim]{duration(told)}[/]" if told else "",
+        )
+    out = _table_console()
+    out.print(table)
+    left = sum(film.action != "skip" for film in films)
+    values = {"total": len(films), "there": len(films) - left, "left": left}
+    time = duration(total) if total else _sentence("batch.unknown_time", {})
+    typer.echo(f"{_sentence('batch.opening', values)}: {time}", err=True)
+
+
+def print_batch(result: "BatchResult") -> None:
+    """A table on a terminal; elsewhere the films' paths, a line each."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from vidgen.progress.views.text import duration, harmless
+
+    out = _table_console()
+    if not out.is_terminal:
+        for film in result.films:
+            if film.video:
+                typer.echo(film.video)
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for film in result.films:
+        sign = "[green]✓[/]" if film.video else "[red]✗[/]"
+        text = Text(harmless(film.video or film.message))
+        took = duration(film.took_seconds) if film.took_seconds else film.state
+        table.add_row(sign, str(film.line), text, f"[dim]{took}[/]")
+    out.print(table)
+
+
+def _table_console() -> "Console":
+    from rich.console import Console
+
+    out = Console(highlight=False)
+    return out if out.is_terminal else Console(highlight=False, width=PIPED)
 
 
 def _paragraph(text: str, lead: str) -> str:

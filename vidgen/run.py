@@ -60,29 +60,34 @@ class Result:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-def create(home: Home, wanted: Request, views: Sequence[Sink], task_id: str = "") -> Result:
+def create(
+    home: Home, wanted: Request, views: Sequence[Sink], task_id: str = "", *, slot: str = ""
+) -> Result:
     """Make one video from the beginning. Raises VidgenError; the log has heard of it then.
 
-    `task_id` is given by a server that has promised it to somebody.
+    `task_id` is given by a server that has promised it to somebody, `slot` by a batch whose films
+    share a device: the run waits for its slot's turn instead of the whole device's.
     """
-    return start(home, lambda _: wanted, views, task_id)
+    return start(home, lambda _: wanted, views, task_id, slot=slot)
 
 
-def start(home: Home, ask: Ask, views: Sequence[Sink], task_id: str = "") -> Result:
+def start(
+    home: Home, ask: Ask, views: Sequence[Sink], task_id: str = "", *, slot: str = ""
+) -> Result:
     """The same, where `ask` makes the request while the run is already watched."""
     task = home.task(task_id or str(uuid.uuid4()))
     with _run_log(home, task, views) as emit:
         emit(StageStarted("initialized"))
         wanted = request.record(task, ask(emit))
         try:
-            return _make_film(home, task, wanted, emit)
+            return _make_film(home, task, wanted, emit, slot)
         except InputError as error:
             if not error.code.startswith("output."):  # it will be refused again: keep no copies
                 inputs.remove_copies(task, wanted.files)
             raise
 
 
-def resume(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Result:
+def resume(home: Home, task: TaskFolder, views: Sequence[Sink], *, slot: str = "") -> Result:
     """Take a run up where it ended. What was made is not made again.
 
     Raises InputError when the run is complete, is being made, or too little of it is left.
@@ -95,7 +100,7 @@ def resume(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Result:
         if recorded.version != __version__:
             versions = {"was": recorded.version, "now": __version__}
             emit(Log("WARNING", "run.version_changed", versions))
-        return _make_film(home, task, restore_request(task, recorded, emit), emit)
+        return _make_film(home, task, restore_request(task, recorded, emit), emit, slot)
 
 
 def _check_incomplete(task: TaskFolder) -> None:
@@ -128,7 +133,7 @@ def _resume_command(task: TaskFolder) -> str:
     return f"vidgen resume {task.task_id[:8]}" if task.request.is_file() else ""
 
 
-def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit) -> Result:
+def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit, slot: str) -> Result:
     began = time.monotonic()
     from vidgen.work import Video, Work
 
@@ -141,7 +146,7 @@ def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit) -> Res
     emit(StageEnded("initialized", time.monotonic() - began, "completed", "run.planned", metadata))
     # While D-ID draws, which takes minutes, another run may have the device.
     here = list(takewhile(lambda step: not step.is_elsewhere, steps))
-    with _device_turn(job), workers:
+    with _device_turn(job, slot), workers:
         work = _run_steps(job, here, Work(photo, speech))
     work = _run_steps(job, steps[len(here) :], work)
     video, took = work.get(Video), time.monotonic() - began
@@ -241,7 +246,7 @@ def _cache(job: Job) -> StageCache:
 
 
 @contextmanager
-def _device_turn(job: Job) -> Iterator[None]:
+def _device_turn(job: Job, slot: str) -> Iterator[None]:
     """Hold the device; say behind whom the run waits, and for how long it did."""
     waiting_since: list[float] = []
 
@@ -252,7 +257,8 @@ def _device_turn(job: Job) -> Iterator[None]:
     def on_position(position: int) -> None:
         job.emit(Log("INFO", "run.position", {"position": position}))
 
-    with queue.device_slot(job.home, job.plan.device, job.task.task_id, on_queue, on_position):
+    where = slot or job.plan.device
+    with queue.device_slot(job.home, where, job.task.task_id, on_queue, on_position):
         if waiting_since:
             job.emit(StageEnded("queued", time.monotonic() - waiting_since[0]))
         yield

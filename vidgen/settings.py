@@ -302,6 +302,75 @@ class ViewOptions:
     json: bool = option(False, "Print the result as one JSON object on stdout.", panel=SHOWN)
 
 
+FILMS, WORKERS = "Which films", "How they are made"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """What `vidgen batch` makes of its arguments, and how."""
+
+    photo: Path | None = option(
+        None, "One face for all voices that are named.", panel=FILMS, environment="none"
+    )
+    photos: Path | None = option(
+        None,
+        "A folder of photos: anna.jpg goes with anna.wav of --voices.",
+        panel=FILMS,
+        metavar="FOLDER",
+        environment="none",
+    )
+    voices: Path | None = option(
+        None, "The folder of voices.", panel=FILMS, metavar="FOLDER", environment="none"
+    )
+    output_dir: Path | None = option(
+        None, "Where the films go.", panel=FILMS, metavar="FOLDER", environment="none"
+    )
+    name: str = option(
+        "{photo}-{voice}",
+        "How films are named that no line names; {line} is its number.",
+        panel=FILMS,
+        metavar="PATTERN",
+        environment="none",
+    )
+    part: str = option(
+        "", "Only the I-th of N parts, for array jobs.", panel=FILMS, metavar="I/N",
+        environment="none",
+    )  # fmt: skip
+    dry_run: bool = option(
+        False, "Check all, say what would be made, make nothing.", panel=FILMS, environment="none"
+    )
+    fail_fast: bool = option(
+        False,
+        "End all when one fails, or make the others all the same.",
+        panel=WORKERS,
+        flag="--fail-fast/--keep-going",
+        environment="none",
+    )
+    retry: int = option(
+        1,
+        "Times to try again what may go better then.",
+        panel=WORKERS,
+        least=0,
+        most=20,
+        environment="none",
+    )
+    jobs: int = option(
+        1,
+        "Films at once on the processor, each with its share of the cores.",
+        panel=WORKERS,
+        least=1,
+        most=256,
+        environment="none",
+    )
+    devices: str = option(
+        "",
+        "A worker for each of these GPUs.",
+        panel=WORKERS,
+        metavar="cuda:0,cuda:1|all",
+        environment="none",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
     """How `vidgen serve-progress` serves."""

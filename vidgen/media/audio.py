@@ -57,6 +57,34 @@ def load_speech(
     return speech
 
 
+def identify_voice(path: Path, max_seconds: float) -> tuple[str, float]:
+    """The file's sha256, and its seconds by its head: a quick look before the work.
+
+    Raises InputError as `load_speech` does, but for what only decoding shows.
+    """
+    _check_file(path)
+    seconds = _stated_seconds(path)
+    if seconds > max_seconds:
+        raise _too_long(path, max_seconds)
+    if 0 < seconds < LEAST_SECONDS:
+        raise _too_short(path, seconds, "")
+    return _hash(path), seconds
+
+
+def _stated_seconds(path: Path) -> float:
+    """By the head of the file; 0 when it does not say."""
+    import soundfile
+
+    try:  # twenty times as fast as FFmpeg, where it knows the format
+        return float(soundfile.info(str(path)).duration)
+    except (RuntimeError, OSError):
+        with open_sound(path) as container:
+            stream = container.streams.audio[0]
+            if stream.duration:
+                return float(stream.duration * stream.time_base)
+            return float(container.duration or 0) / 1_000_000
+
+
 def flaws(speech: Speech) -> tuple[Log, ...]:
     """What will make the film worse though the voice can be used."""
     found = []

@@ -57,6 +57,17 @@ def open_photo(path: Path) -> Photo:
     return Photo(path, rgb, hashlib.sha256(data).hexdigest())
 
 
+def identify_photo(path: Path) -> tuple[str, tuple[int, int]]:
+    """The file's sha256, and its width and height by its head: a quick look before the work.
+
+    Raises InputError as `open_photo` does, but for what only decoding shows.
+    """
+    data = _load_bytes(path)
+    with _open_image(path, data) as image:
+        _check_size(path, image.size)
+        return hashlib.sha256(data).hexdigest(), image.size
+
+
 def _load_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()

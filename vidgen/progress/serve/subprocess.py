@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,6 +55,19 @@ def start_subprocess(home: Home, address: str = "", token: str = "") -> Iterator
         yield _introduce(process, wanted)
     finally:
         _end(process)
+
+
+@contextlib.contextmanager
+def serve_meanwhile(
+    home: Home, address: str | None, on_address: Callable[[Subprocess], None]
+) -> Iterator[None]:
+    """Serve this home when an address is given; `on_address` hears where it can be reached."""
+    if address is None:
+        yield
+        return
+    with start_subprocess(home, address) as child:
+        on_address(child)
+        yield
 
 
 def parse_address(address: str) -> tuple[str, int]:

@@ -20,7 +20,7 @@ import orjson
 from vidgen.cache import key_of
 from vidgen.engines.base import Began, Ended, Engine, Lost, Order, Outcome, Told
 from vidgen.errors import Cancelled
-from vidgen.jobs import FilmJob
+from vidgen.jobs.checker import FilmJob
 from vidgen.paths import Home
 from vidgen.progress.batch import BatchProgress, BatchView, Film
 from vidgen.progress.forecast.batch import BatchForecast, FilmSize

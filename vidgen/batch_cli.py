@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vidgen.batch import PlannedFilm
-    from vidgen.jobs import FilmJob, Mistake, Row
+    from vidgen.jobs.checker import FilmJob
+    from vidgen.jobs.rows import Mistake, Row
     from vidgen.settings import Setting
 
 
@@ -55,21 +56,31 @@ class _Inputs:
 
 def _inputs(wish: BatchOptions, what: list[Path], name: str) -> _Inputs:
     """Raises InputError when it is not said which films are wanted."""
-    from vidgen import jobs
+    from vidgen.jobs import rows as read
 
     here = Path()
     out = wish.output_dir or here
     if wish.photo and what and not (wish.photos or wish.voices):
         name = name or wish.photo.stem
-        rows = jobs.pair_voices(wish.photo, what)
-        return _Inputs(name, "voice", here, out, rows, (), out / f"{name}.results.jsonl")
+        rows = read.pair_voices(wish.photo, what)
+        return _Inputs(
+            name, "voice", here, out, rows, (), out / f"{name}{_part_suffix(wish)}.results.jsonl"
+        )
     if wish.photos and wish.voices and not (wish.photo or what):
         name = name or wish.voices.absolute().name
-        rows, mistakes = jobs.pair_folders(wish.photos, wish.voices)
-        return _Inputs(name, "film", here, out, rows, mistakes, out / f"{name}.results.jsonl")
+        rows, mistakes = read.pair_folders(wish.photos, wish.voices)
+        return _Inputs(
+            name,
+            "film",
+            here,
+            out,
+            rows,
+            mistakes,
+            out / f"{name}{_part_suffix(wish)}.results.jsonl",
+        )
     if len(what) == 1 and not (wish.photo or wish.photos or wish.voices):
         file = what[0]
-        rows, mistakes = jobs.read_rows(file)
+        rows, mistakes = read.read_rows(file)
         return _Inputs(
             name or file.stem,
             file.name,
@@ -77,13 +88,18 @@ def _inputs(wish: BatchOptions, what: list[Path], name: str) -> _Inputs:
             wish.output_dir or file.parent,
             rows,
             mistakes,
-            file.with_suffix(".results.jsonl"),
+            file.with_suffix(f"{_part_suffix(wish)}.results.jsonl"),
         )
     raise InputError(
         "It is not clear which films are wanted.",
         hint="Give a job file; or --photo FACE and voices; or --photos FACES --voices VOICES.",
         code="batch.which",
     )
+
+
+def _part_suffix(wish: BatchOptions) -> str:
+    """Parts are made side by side: each has its own results."""
+    return f".{wish.part.replace('/', '-of-')}" if wish.part else ""
 
 
 def _plan(
@@ -99,7 +115,7 @@ def _check(
     inputs: _Inputs, wish: BatchOptions, settings: "Mapping[str, Setting]"
 ) -> "list[FilmJob]":
     """The jobs. Raises InputError, after all mistakes are told, when there are any."""
-    from vidgen.jobs import Checker
+    from vidgen.jobs.checker import Checker
 
     checker = Checker(inputs.folder, settings, inputs.output_dir, inputs.name, wish.name)
     checker.mistakes.extend(inputs.mistakes)
@@ -177,7 +193,8 @@ def _make(
 
     home = Home.default()
     places = find_places(wish.devices, wish.jobs)
-    engine = LocalEngine(places[: len(films)], log=_log_file(home))
+    wanted = sum(film.action != "skip" for film in films)
+    engine = LocalEngine(places[:wanted], log=_log_file(home))
     forecast = batch.forecast_films(home, films, len(places))
     rules = batch.Rules(wish.retry, wish.fail_fast)
     with (

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from vidgen.batch import BatchResult, PlannedFilm
     from vidgen.doctor import Finding
-    from vidgen.jobs import Mistake
+    from vidgen.jobs.rows import Mistake
     from vidgen.models.catalog import CatalogEntry, Model, OnProgress, Removal
     from vidgen.models.download import PullResult
     from vidgen.progress.store.cleanup import Cleanup

@@ -141,8 +141,8 @@ class _Worker:
         if errors:
             errors.close()
         self._send(place)
-        thread = threading.Thread(target=self._hear, args=(heard,), daemon=True)
-        thread.start()
+        self._thread = threading.Thread(target=self._hear, args=(heard,), daemon=True)
+        self._thread.start()
 
     @property
     def pid(self) -> int:
@@ -160,12 +160,13 @@ class _Worker:
 
     def _hear(self, heard: "queue.SimpleQueue[Any]") -> None:
         assert self._process.stdout is not None
-        try:
-            while True:
-                kind, value = pickle.load(self._process.stdout)  # noqa: S301  # our own child's
-                heard.put((self, kind, value))
-        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
-            heard.put((self, "lost", None))
+        with self._process.stdout as answers:
+            try:
+                while True:
+                    kind, value = pickle.load(answers)  # noqa: S301  # our own child's
+                    heard.put((self, kind, value))
+            except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+                heard.put((self, "lost", None))
 
     def dismiss(self) -> None:
         """Ask it to end: what it is at is cancelled."""
@@ -184,6 +185,8 @@ class _Worker:
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
+        self.dismiss()
+        self._thread.join(LEAVE_SECONDS)  # a grandchild may hold the other end a little longer
 
 
 def _environment(place: Place) -> dict[str, str]:

@@ -67,7 +67,7 @@ def identify_voice(path: Path, max_seconds: float) -> tuple[str, float]:
     if seconds > max_seconds:
         raise _too_long(path, max_seconds)
     if 0 < seconds < LEAST_SECONDS:
-        raise _too_short(path, seconds, "")
+        raise _too_short(path, seconds, Damage())
     return _hash(path), seconds
 
 

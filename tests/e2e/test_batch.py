@@ -1,0 +1,90 @@
+"""`vidgen batch` as a user types it, with the real models."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from tests.support.cli import command, environment, vidgen
+from vidgen.paths import Home
+from vidgen.progress.store.runs import list_runs
+
+pytestmark = pytest.mark.models
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, demo_photo: Path) -> Path:
+    """A folder with a face, a wall without one, and two voices."""
+    shutil.copy(demo_photo, tmp_path / "face.png")
+    Image.new("RGB", (300, 300), "grey").save(tmp_path / "wall.png")
+    clock = np.arange(8000) / 16000
+    for name, pitch in (("low", 120), ("high", 220)):
+        wave = 0.3 * np.sin(2 * np.pi * pitch * clock) * np.sin(9 * clock)
+        soundfile.write(tmp_path / f"{name}.wav", wave, 16000)
+    (tmp_path / "jobs.csv").write_text(
+        "photo,voice,output,height\nface.png,low.wav,,256\nwall.png,low.wav,w.mp4,256\n"
+        "face.png,high.wav,films/h.webm,256\n"
+    )
+    (tmp_path / "films").mkdir()
+    return tmp_path
+
+
+def test_a_job_file_becomes_films(home_with_models: Home, inputs: Path) -> None:
+    dry = vidgen(home_with_models, "batch", "jobs.csv", "--dry-run", "--json", cwd=inputs)
+    assert [film["action"] for film in dry.json["films"]] == ["make"] * 3
+    assert list_runs(home_with_models) == []
+
+    ran = vidgen(home_with_models, "batch", "jobs.csv", "--json", cwd=inputs)
+    assert ran.code == 6, ran.err
+    assert [film["state"] for film in ran.json["films"]] == ["complete", "failed", "complete"]
+    assert ran.json["films"][1]["error_code"] == "detect.no_face"
+    assert (inputs / "face-low.mp4").is_file()
+    assert (inputs / "films" / "h.webm").is_file()
+    rows = (inputs / "jobs.results.jsonl").read_text().splitlines()
+    assert sorted(json.loads(row)["line"] for row in rows) == [2, 3, 4]
+    assert {run.request()["batch_id"] for run in list_runs(home_with_models)} == {"jobs"}
+
+    again = vidgen(home_with_models, "batch", "jobs.csv", "--progress", "plain", cwd=inputs)
+    assert again.code == 6
+    assert again.out.split() == [str(inputs / "face-low.mp4"), str(inputs / "films" / "h.webm")]
+    assert "3 films, 2 there already, 1 to make" in again.err
+    assert len(list_runs(home_with_models)) == 3
+
+
+def test_mistakes_are_told_before_anything_is_made(home_with_models: Home, inputs: Path) -> None:
+    (inputs / "bad.jsonl").write_text('{"photo": "face.png"}\n{"photo": "x.png", "voice": "y"}\n')
+    ran = vidgen(home_with_models, "batch", "bad.jsonl", cwd=inputs)
+    assert ran.code == 2
+    assert ran.err.count("bad.jsonl:1: ") == 1
+    assert ran.err.count("bad.jsonl:2: ") == 2
+    assert list_runs(home_with_models) == []
+
+
+def test_ctrl_c_leaves_a_batch_that_goes_on(home_with_models: Home, inputs: Path) -> None:
+    with subprocess.Popen(
+        command("batch", "jobs.csv", "--progress", "plain"),
+        cwd=inputs,
+        env=environment(home_with_models),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        heard = ""
+        while "face-low.mp4: started" not in heard:
+            heard += process.stderr.readline()
+        while not list_runs(home_with_models):  # its run has begun
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        heard += process.stderr.read()
+        assert process.wait(60) == 130
+    assert "Go on with: vidgen batch jobs.csv" in heard
+    ran = vidgen(home_with_models, "batch", "jobs.csv", "--json", cwd=inputs)
+    assert [film["state"] for film in ran.json["films"]] == ["complete", "failed", "complete"]
+    assert len(list_runs(home_with_models)) == 3

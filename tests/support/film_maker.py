@@ -1,0 +1,63 @@
+"""A maker of films for engines: no face, no network, but a true log and a file at the end.
+
+The words of a request tell what is to happen: `sleep X`, `die N` (the first N workers over it are
+killed), `fail`, `retry N` (fails N times in a way that may go better), `wait` (until cancelled).
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from vidgen.engines.base import Order, Outcome
+from vidgen.engines.local import Place
+from vidgen.errors import InputError, RenderError
+from vidgen.events import Completed, Sink, StageEnded, StageStarted
+from vidgen.paths import Home, TaskFolder
+from vidgen.pipeline import run_outcome
+from vidgen.progress.broadcast import Broadcast
+from vidgen.progress.store.log import TaskLog
+
+STEPS = 10
+
+
+def make(order: Order, place: Place, tell: Sink) -> Outcome:
+    home = Home.default()
+    task, wanted = home.task(order.task_id), order.request
+    began = time.monotonic()
+    with TaskLog(task) as log:
+        emit = Broadcast(task.task_id, [tell], log=log, floor=log.progress)
+        with run_outcome(emit, lambda: "vidgen resume"):
+            emit(StageStarted("initialized"))
+            _note(wanted.output, place)
+            _act(wanted.options.text, task)
+            emit(StageEnded("initialized", 0.0, "completed", "run.planned", {"fps": 25}))
+            wanted.output.write_text(order.task_id)
+            took = time.monotonic() - began
+            emit(Completed(str(wanted.output), took))
+    return Outcome("complete", wanted.output, 1.0, took)
+
+
+def _note(output: Path, place: Place) -> None:
+    """A line for each begin: which place, which process, what it sees."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "-")
+    with output.with_suffix(".begun").open("a") as file:
+        file.write(f"{place.name} {os.getpid()} {seen} {place.slot or '-'}\n")
+
+
+def _act(words: str, task: TaskFolder) -> None:
+    act, _, value = words.partition(" ")
+    times = len((task.root / "begun").read_text()) if (task.root / "begun").is_file() else 0
+    with (task.root / "begun").open("a") as file:
+        file.write("x")
+    if act == "sleep":
+        time.sleep(float(value))
+    elif act == "die" and times < int(value):
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif act == "fail":
+        raise InputError("No face was found.", hint="Use another photo.", code="detect.no_face")
+    elif act == "retry" and times < int(value):
+        raise RenderError("The line broke.", code="did.offline", is_retryable=True)
+    elif act == "wait":
+        while True:
+            time.sleep(0.05)

@@ -62,7 +62,7 @@ def load_config(file: Path | None = None) -> Mapping[str, Any]:
                 file=str(file),
                 name=name,
             )
-        wrong = find_fault(known[name], value) if name in known else _not_positive(value)
+        wrong = _wrong(known[name], value) if name in known else _not_positive(value)
         if wrong:
             code, _, advice = WRONG[wrong]
             raise InputError(
@@ -72,7 +72,7 @@ def load_config(file: Path | None = None) -> Mapping[str, Any]:
                 file=str(file),
                 name=name,
                 value=str(value),
-                **limits_of(known.get(name)),
+                **_limits(known.get(name)),
             )
     return values
 
@@ -145,7 +145,7 @@ def _options() -> Iterator["Field[Any]"]:
     yield from (option for option in fields(ViewOptions) if option.name != "json")
 
 
-def find_fault(option: "Field[Any]", value: object) -> str:
+def _wrong(option: "Field[Any]", value: object) -> str:
     """What is wrong with the value for this option, as a key of WRONG; empty when it is right."""
     about, kinds = option.metadata, typing.get_args(option.type) or (option.type,)
     if bool in kinds:
@@ -172,7 +172,7 @@ def _not_positive(value: object) -> str:
     return "" if is_number else "number"
 
 
-def limits_of(option: "Field[Any] | None") -> dict[str, Any]:
+def _limits(option: "Field[Any] | None") -> dict[str, Any]:
     """What the hints of WRONG name."""
     about: Mapping[str, Any] = option.metadata if option else {}
     told = {name: about.get(name) for name in ("least", "most")}

@@ -88,8 +88,8 @@ def test_all_mistakes_are_told_at_once_with_their_lines(inputs: Path) -> None:
     jobs, mistakes = check_file(inputs / "j.csv", text)
     assert [job.line for job in jobs] == [5]
     assert told(mistakes) == [
-        (2, "batch.unknown_column"),
-        (3, "batch.value"),
+        (2, "option.unknown"),
+        (3, "option.number"),
         (3, "photo.missing"),
         (3, "voice.missing"),
         (4, "batch.no_input"),
@@ -97,7 +97,7 @@ def test_all_mistakes_are_told_at_once_with_their_lines(inputs: Path) -> None:
         (6, "batch.same_output"),
         (7, "voice.no_track"),
     ]
-    assert mistakes[0].error.hint.endswith("mouth")
+    assert mistakes[0].error.details["near"] == "mouth"
 
 
 def test_an_option_that_contradicts_is_a_mistake_of_its_line(inputs: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from vidgen import settings
-from vidgen.config import WRONG, find_fault, limits_of
+from vidgen.config import check_option
 from vidgen.errors import InputError, VidgenError
 from vidgen.files import sha256_of
 from vidgen.jobs.rows import Mistake, Row
@@ -156,12 +156,11 @@ class Checker:
         for name, value in values.items():
             if name in OWN_COLUMNS:
                 continue
-            if name not in OPTIONS:
-                self._complain(line, _unknown(name))
-                continue
-            typed = _typed(OPTIONS[name], value)
-            if fault := find_fault(OPTIONS[name], typed):
-                self._complain(line, _wrong_value(name, value, fault))
+            typed = _typed(name, value)
+            try:
+                check_option(name, typed)
+            except InputError as error:
+                self._complain(line, error)
             else:
                 yield name, Setting(self._placed(OPTIONS[name], typed), "flag")
 
@@ -182,9 +181,9 @@ def _kinds(option: "Field[Any]") -> tuple[Any, ...]:
     return typing.get_args(option.type) or (option.type,)
 
 
-def _typed(option: "Field[Any]", value: Any) -> Any:
+def _typed(name: str, value: Any) -> Any:
     """A CSV's text as the option's own kind; what cannot be one stays text."""
-    kinds = _kinds(option)
+    kinds = _kinds(OPTIONS[name]) if name in OPTIONS else (str,)
     if not isinstance(value, str) or str in kinds or Path in kinds:
         return value
     if bool in kinds:
@@ -193,34 +192,6 @@ def _typed(option: "Field[Any]", value: Any) -> Any:
         return int(value) if int in kinds else float(value)
     except ValueError:
         return value
-
-
-def _unknown(name: str) -> InputError:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, [*OWN_COLUMNS, *OPTIONS], 1)
-    return InputError(
-        "There is no column {name}.",
-        hint="Columns are photo, voice, output and the options of `vidgen run`. Perhaps: {near}",
-        code="batch.unknown_column",
-        name=name,
-        near=near[0] if near else "?",
-    )
-
-
-def _wrong_value(name: str, value: Any, fault: str) -> InputError:
-    from vidgen.messages import say, user_language
-
-    limits = limits_of(OPTIONS[name])
-    advice = say(f"{fault}_hint", limits, user_language(), WRONG[fault].format_map(limits))
-    return InputError(
-        "{name} cannot be {value}.",
-        hint="{advice}",
-        code="batch.value",
-        name=name,
-        value=str(value),
-        advice=advice,
-    )
 
 
 def _same_output(output: Path, twin: int) -> InputError:

@@ -430,6 +430,37 @@ def test_an_estimate_stands_in_stage_and_progress_events_only(
     ]
 
 
+def time_progress(
+    world: World, left: list[float | None], *, floor: float = 0.0, step: float = 10.0
+) -> list[float]:
+    """What the bar of a run shows that tells these remaining times, `step` seconds apart."""
+    seen: list[Envelope] = []
+    told = iter(left)
+    emit = Broadcast(
+        TASK,
+        [seen.append],
+        floor=floor,
+        estimate=lambda _: Eta(next(told), None, "history"),
+        clock=world.clock,
+    )
+    for _ in left:
+        world.seconds += step
+        emit(StageEnded("prosody_adjustment", 1.0))
+    return [event.data["time_progress"] for event in seen]
+
+
+def test_the_bar_follows_the_time_and_not_the_stages(world: World) -> None:
+    assert time_progress(world, [30.0, 20.0, 10.0, 0.0]) == [24.75, 49.5, 74.25, 99.0]
+
+
+def test_the_bar_stands_while_nobody_knows_the_rest_and_never_falls(world: World) -> None:
+    assert time_progress(world, [None, 20.0, 90.0, None, 10.0]) == [0, 49.5, 49.5, 49.5, 82.5]
+
+
+def test_the_bar_of_a_run_taken_up_begins_where_it_was(world: World) -> None:
+    assert time_progress(world, [30.0, 20.0, 0.0], floor=59.0) == [69.0, 79.0, 99.0]
+
+
 def test_values_that_json_does_not_know_are_written_as_text(
     emit: Emit, seen: list[Envelope]
 ) -> None:

@@ -26,6 +26,7 @@ _CURRENT: Final = (
     "eta_seconds",
     "eta_upper_seconds",
     "eta_basis",
+    "time_progress",
 )
 _USED: Final = ("cpu_percent", "memory_mb", "gpu_percent", "gpu_memory_mb")
 Mark = Literal[
@@ -61,6 +62,7 @@ class Snapshot:
         self.stages: dict[str, Stage] = {}  # in the order in which they were first heard of
         self.request: Mapping[str, Any] = {}  # what the run said of itself when it got ready
         self.most = 0.0  # percent that the run had ever reached
+        self.most_time = 0.0  # percent of its time that is over, as far as it told
         self.position = 0  # in the queue for the device; 0 is unknown
         self.preview: Mapping[str, Any] = {}  # the newest
         self._now: Mapping[str, Any] = {"stage": "queued", "progress": 0.0, "message": ""}
@@ -104,6 +106,8 @@ class Snapshot:
         self._end = {} if self.state == "running" else data
         if (percent := number(data.get("progress"))) is not None and percent > self.most:
             self.most = percent
+        if (percent := number(data.get("time_progress"))) is not None:
+            self.most_time = max(self.most_time, percent)
         match event.event_type:
             case "progress_update":
                 self._now = data
@@ -205,6 +209,7 @@ class Snapshot:
             "message": str(self._now.get("message", "")),
             "message_code": str(self._now.get("message_code", "")),
             "eta_seconds": self._now.get("eta_seconds"),
+            "time_progress": self.most_time or None,
             "began": self.began,
             "updated": self.updated,
             "last_seq": self.last_seq,

@@ -25,6 +25,7 @@ from vidgen.messages import say
 Data = dict[str, Any]
 RATE_WINDOW_SECONDS: Final = 3.0
 RATE_LEAST_SECONDS: Final = 0.2  # a rate over less than this is noise
+MOST_TIME: Final = 99.0  # percent, before the end has come
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Wire:
         self._progress = max(0.0, floor)
         self._peaks: dict[str, float] = {}
         self._rate = _Rate(clock)
+        self._time_share = _TimeShare(self._progress, clock)
 
     def form(self, event: Event) -> tuple[str, Data]:
         match event:
@@ -80,7 +82,7 @@ class Wire:
             case Log():
                 return "log", self._sentence(event.code, event.metadata) | {"level": event.level}
             case Resource():
-                return "resource", self._resource(event)
+                return "resource", self._resource(event) | self._remaining(event)
             case Preview():
                 return "preview", self._preview(event)
             case Failed():
@@ -119,6 +121,7 @@ class Wire:
             "eta_seconds": _tenths(known.seconds),
             "eta_upper_seconds": _tenths(known.upper_seconds),
             "eta_basis": known.basis,
+            "time_progress": self._time_share(known.seconds),
         }
 
     def _snapshot(self, event: StageProgress) -> Data:
@@ -201,6 +204,28 @@ class Wire:
             "cancelled_stage": stopped_in,
             "resume_command": event.resume_command,
         }
+
+
+class _TimeShare:
+    """How much of a run's time is over, in percent: a bar that follows it ends when the run does.
+
+    Never falls, and stands while nobody knows how long the rest takes. A run that was taken up
+    begins with the percentage that it had reached.
+    """
+
+    def __init__(self, floor: float, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._floor = self._most = floor
+
+    def __call__(self, seconds: float | None) -> float:
+        """With `seconds` left."""
+        if seconds is not None:
+            elapsed = self._clock() - self._began
+            share = elapsed / (elapsed + seconds) if elapsed + seconds > 0 else 0.0
+            now = self._floor + (MOST_TIME - self._floor) * share
+            self._most = max(self._most, round(now, 2))
+        return self._most
 
 
 class _Rate:

@@ -95,6 +95,21 @@ def a_picture(width: int = 8, height: int = 6) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
+def test_the_bar_of_a_run_follows_its_time(page: Any, server: Served, run: Run) -> None:
+    run.write("stage_update", status="started", stage="rendering", progress=60.0)
+    page.goto(server.url)
+    is_text(page, "#percent", "60 %")  # of a run that does not tell its time
+    run.write("progress_update", progress=72.4, time_progress=81.2)
+    is_text(page, "#percent", "81 %")
+    run.write("stage_update", status="completed", stage="rendering", progress=99.0)
+    run.write("progress_update", progress=99.0, time_progress=84.0)
+    is_text(page, "#percent", "84 %")
+    page.reload()
+    is_text(page, "#percent", "84 %")
+    run.write("complete", progress=100.0)
+    is_text(page, "#percent", "100 %")
+
+
 def test_a_run_is_followed_live(page: Any, server: Served, run: Run) -> None:
     run.write("stage_update", status="started", stage="rendering", message="Drawing the frames")
     page.goto(server.url)

@@ -123,6 +123,20 @@ def state_of(events: Iterator[Envelope], clock: Clock) -> RunState:
     return state
 
 
+def test_the_bar_shows_how_much_of_the_time_is_over(script: Script, clock: Clock) -> None:
+    state = state_of(script.until_drawing(), clock)
+    assert state.percent == 69.0  # of a run that does not tell its time
+    shown = []
+    for told in (81.5, 80.0, 84.0):
+        state.take(script(8.0, "progress_update", progress=72.0, time_progress=told))
+        shown.append(state.percent)
+    assert shown == [81.5, 81.5, 84.0]
+    state.take(script(9.0, "cancelled", progress=99.0))
+    assert state.percent == 84.0
+    state.take(script(9.0, "complete", progress=100.0))
+    assert state.percent == 100.0
+
+
 def text(lines: Any) -> list[str]:
     return ["".join(span.text for span in line) for line in lines]
 

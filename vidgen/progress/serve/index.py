@@ -85,7 +85,8 @@ class RunIndex:
         summary = self._summary(task_id, written)
         if summary is None:
             return {"task_id": task_id, "state": "queued", "stage": "queued", "progress": 0.0,
-                    "message": "", "message_code": "", "eta_seconds": None, "began": "",
+                    "message": "", "message_code": "", "eta_seconds": None,
+                    "time_progress": None, "began": "",
                     "updated": _moment(written), "last_seq": 0, "title": ""}  # fmt: skip
         data = summary.last.data
         return {
@@ -96,6 +97,7 @@ class RunIndex:
             "message": str(data.get("message", "")),
             "message_code": str(data.get("message_code", "")),
             "eta_seconds": data.get("eta_seconds"),
+            "time_progress": data.get("time_progress"),
             "began": summary.began,
             "updated": summary.last.timestamp,
             "last_seq": summary.last.seq,

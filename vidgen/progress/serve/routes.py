@@ -134,6 +134,7 @@ BRIEF: Final[dict[str, Schema]] = {
     "message": TEXT,
     "message_code": TEXT,
     "eta_seconds": _or_null(NUMBER),
+    "time_progress": _or_null(NUMBER),
     "began": TEXT,
     "updated": TEXT,
     "last_seq": COUNT,

@@ -56,7 +56,9 @@ class RunState:
 
     @property
     def percent(self) -> float:
-        return self._run.most
+        """What the bar shows: how much of the time is over, or else how much of the stages."""
+        is_complete = self.end is not None and self.end.event_type == "complete"
+        return self._run.most if is_complete else self._run.most_time or self._run.most
 
     @property
     def resource(self) -> Mapping[str, Any]:

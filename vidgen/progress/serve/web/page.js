@@ -74,7 +74,7 @@ function draw({ total, tasks }) {
 }
 
 function entry(task, isChosen) {
-  const under = task.state === "running" ? `${number(Math.max(0, task.progress))} % · ${stageName(task.stage)}` : say(`page.is_${task.state}`);
+  const under = task.state === "running" ? `${number(Math.max(0, task.time_progress ?? task.progress))} % · ${stageName(task.stage)}` : say(`page.is_${task.state}`);
   const title = task.title || task.task_id.slice(0, 8);
   const anchor = element(
     "a", { href: `#${task.task_id}`, title },
@@ -183,7 +183,8 @@ function reset(snapshot) {
   Object.assign(run, {
     title: snapshot.title ?? run.title ?? "",
     state: snapshot.state, began: snapshot.began, updated: snapshot.updated, now: snapshot,
-    percent: Math.max(0, snapshot.progress), end: snapshot.end,
+    percent: Math.max(0, snapshot.time_progress ?? snapshot.progress), end: snapshot.end,
+    tellsTime: typeof snapshot.time_progress === "number",
     stages: new Map(snapshot.stages.map((stage) => [stage.stage, { ...stage, share: null }])),
     trace: [...snapshot.resources], rates: snapshot.rate ? [snapshot.rate] : [], previews: new Map(snapshot.previews.map((p) => [p.name, p])),
   });
@@ -228,7 +229,10 @@ function move({ event_type: type, timestamp, data }) {
   run.state = ENDED[type] ?? "running";
   run.end = ENDED[type] ? data : null;
   if (type === "complete" && data.video_path) hold(run);
-  run.percent = Math.max(run.percent, data.progress ?? 0);
+  // How much of the time is over; of programs that do not tell it, how much of their stages.
+  run.tellsTime ||= data.time_progress !== undefined;
+  const reached = (run.tellsTime ? data.time_progress : data.progress) ?? 0;
+  run.percent = type === "complete" ? 100 : Math.max(run.percent, reached);
   if (type === "stage_update") {
     const stage = run.stages.get(data.stage) ?? { stage: data.stage, began: timestamp };
     run.stages.set(data.stage, { ...stage, ...data });

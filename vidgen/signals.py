@@ -8,7 +8,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 EXIT_CODE: Final = 130
 SIGNALS: Final = tuple(
@@ -80,6 +83,18 @@ def graceful_interrupts() -> Iterator[None]:
 def _listen(signals: tuple[int, ...]) -> None:
     global _heard  # noqa: PLW0603  # handlers are the whole program's
     _heard = signals
+
+
+@contextmanager
+def thread_pool(count: int, name: str) -> "Iterator[ThreadPoolExecutor]":
+    """Threads that are waited for at the end; not so after a signal, when the program leaves."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(count, thread_name_prefix=name)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=not has_signal(), cancel_futures=True)
 
 
 def _mark(has_come: bool) -> None:

@@ -1,5 +1,6 @@
 """Devices: which there is, one run at a time on each, memory, and loading ahead."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from vidgen.device import memory as memory_module
 from vidgen.errors import DeviceError, InputError, SetupError
 from vidgen.installation import install_command
 from vidgen.paths import Home
+from vidgen.signals import graceful_interrupts
 
 # A run in a process of its own: says what it hears, holds the device until its input ends.
 RUN = """
@@ -325,6 +327,25 @@ def test_an_early_end_stops_the_reading(monkeypatch: pytest.MonkeyPatch) -> None
     with prefetch.prefetch(networks, "cpu"):
         assert networks[0].loaded.wait(5)
     assert not networks[-1].loaded.is_set()
+
+
+def test_after_a_signal_nobody_waits_for_a_network_that_is_being_read() -> None:
+    class Endless(Slow):
+        def load(self) -> None:
+            self.loaded.set()
+            may_end.wait()
+
+    may_end, network = threading.Event(), Endless()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        graceful_interrupts(),
+        prefetch.prefetch([network], "cpu"),
+    ):
+        assert network.loaded.wait(5)
+        os.kill(os.getpid(), signal.SIGINT)
+    may_end.set()  # reached only because nobody waited
+    with graceful_interrupts():  # the next test has no signal behind it
+        pass
 
 
 @pytest.mark.parametrize("short", [True, False])

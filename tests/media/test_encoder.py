@@ -1,9 +1,6 @@
 """Pieces of film: right pictures, right colours, whole or not there; and joined without a seam."""
 
-import resource
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from tests.support.disk import files_no_larger_than
 from tests.support.fake_renderer import SIZE, lag_seconds, number_in, picture, tone
 from vidgen.errors import InputError, RenderError, SetupError
 from vidgen.media.audio import load_speech
@@ -273,17 +271,6 @@ def test_a_renderer_that_is_faster_has_to_wait(tmp_path: Path) -> None:
             most = max(most, sum(reference() is not None for reference in alive.values()))
             del batch
     assert QUEUED_BATCHES <= most <= QUEUED_BATCHES + 2
-
-
-@contextmanager
-def files_no_larger_than(size: int) -> Iterator[None]:
-    """A stand-in for a full disk: writing beyond `size` bytes fails."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("kind", EVERY)

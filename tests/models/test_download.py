@@ -372,6 +372,27 @@ def test_pull_tells_what_was_here_already(
     assert download.pull(shelf, "tiny") == (download.PullResult(row, False, file),)
 
 
+def test_one_that_cannot_be_had_does_not_keep_the_others_away(
+    home: Home, model: Model, mirror: Mirror, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.toml"
+    row = (
+        '[models.{name}]\nstage = ""\nset = "toys"\nsource = "{source}"\n'
+        f'sha256 = "{model.sha256}"\nbytes = 0\nlicence = "MIT"\nhomepage = "x"\n'
+    )
+    gone = row.format(name="gone", source=f"{mirror.url}/not/there")
+    rows.write_text(gone + row.format(name="tiny", source=model.source), "utf-8")
+    monkeypatch.setenv("VIDGEN_MODELS_FILE", str(rows))
+    shelf = Catalog(home)
+    with pytest.raises(SetupError) as told:
+        download.pull(shelf, "toys")
+    assert (told.value.code, told.value.details["names"]) == ("models.some_missing", "gone")
+    assert shelf.ready(["tiny"])
+    with pytest.raises(SetupError) as alone:
+        download.pull(shelf, "gone")
+    assert alone.value.code != "models.some_missing"
+
+
 # --- hf -------------------------------------------------------------------------------------------
 
 REVISION = "0" * 40

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from vidgen.device.memory import is_short
+from vidgen.signals import has_signal
 
 
 class Network(Protocol):
@@ -24,7 +25,8 @@ def prefetch(networks: Sequence[Network], device: str) -> Iterator[None]:
     """Read the networks in the order of their use, in a thread, while the body runs.
 
     Stops reading ahead while memory is short. What fails here is told by the stage itself,
-    when it loads its network and fails the same way.
+    when it loads its network and fails the same way. After a signal nobody waits for the network
+    that is just being read, which may take seconds: the program leaves.
     """
     ended = threading.Event()
 
@@ -41,7 +43,8 @@ def prefetch(networks: Sequence[Network], device: str) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        thread.join()
+        if not has_signal():
+            thread.join()
 
 
 def release_if_short(network: Network, device: str) -> bool:

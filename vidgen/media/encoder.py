@@ -15,7 +15,7 @@ from typing import Any, Final
 from vidgen.media.colour import video_frame
 from vidgen.media.encodings import Encoding
 from vidgen.media.output import atomic_output
-from vidgen.work import Frames
+from vidgen.work import Frames, Pixels
 
 QUEUED_BATCHES: Final = 4  # enough to bridge the encoder's look-ahead, little enough for memory
 BT709: Final = 1  # ITU-T H.273: the same number for primaries, transfer and matrix
@@ -95,8 +95,9 @@ class FilmWriter:
         try:
             with _encoder(temporary, self.size, self.fps, self.encoding) as encode:
                 for frames in batches:
-                    if not self._abandoned.is_set():
-                        encode(frames)
+                    for pixels in frames.pixels:
+                        if not self._abandoned.is_set():
+                            encode(pixels, frames.layout)
         except BaseException as error:
             self._failure = error
             # Keep emptying the queue: the renderer must come to its next write, not wait for ever.
@@ -107,23 +108,22 @@ class FilmWriter:
 @contextmanager
 def _encoder(
     path: Path, size: tuple[int, int], fps: Fraction, encoding: Encoding
-) -> Iterator[Callable[[Frames], None]]:
-    """Open the file, give a function that encodes frames into it, and write the rest at the end."""
+) -> Iterator[Callable[[Pixels, str], None]]:
+    """Open the file, give a function that encodes a frame into it, and write the rest at the end."""
     import av
 
     with av.open(str(path), "w", format=encoding.container) as container:
         stream = _video_stream(container, size, fps, encoding)
         number = 0
 
-        def encode(frames: Frames) -> None:
+        def encode(pixels: Pixels, layout: str) -> None:
             nonlocal number
-            for pixels in frames.pixels:
-                frame = _tag(video_frame(pixels, frames.layout, encoding.pixels))
-                if (frame.width, frame.height) != size:
-                    raise ValueError(f"a frame of {frame.width}x{frame.height} in a film of {size}")
-                frame.pts, frame.time_base = number, 1 / fps
-                number += 1
-                container.mux(stream.encode(frame))
+            frame = _tag(video_frame(pixels, layout, encoding.pixels))
+            if (frame.width, frame.height) != size:
+                raise ValueError(f"a frame of {frame.width}x{frame.height} in a film of {size}")
+            frame.pts, frame.time_base = number, 1 / fps
+            number += 1
+            container.mux(stream.encode(frame))
 
         yield encode
         container.mux(stream.encode(None))

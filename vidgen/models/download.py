@@ -39,10 +39,36 @@ class PullResult:
 
 
 def pull(shelf: Catalog, what: str, told: OnProgress = lambda *_: None) -> tuple[PullResult, ...]:
-    """Make a model, a set or all ready. Raises InputError for neither, SetupError as `ensure`."""
+    """Make a model, a set or all ready. One that cannot be had does not keep the others away.
+
+    Raises InputError for neither; at the end SetupError as `ensure`, or for those that are missing.
+    """
     wanted = catalog.find_models(what)
-    fetched = ensure(shelf, wanted, told)
+    check_space(shelf, [model for model in wanted if shelf.state(model) != "ready"])
+    fetched: list[Model] = []
+    failures: dict[str, SetupError] = {}  # by the names of what one download would have brought
+    for group in _by_download(wanted).values():
+        try:
+            fetched += ensure(shelf, group, told)
+        except SetupError as error:
+            failures[", ".join(model.name for model in group)] = error
+    if failures:
+        raise _missing(failures, len(_by_download(wanted)))
     return tuple(PullResult(model, model in fetched, shelf.file(model)) for model in wanted)
+
+
+def _missing(failures: Mapping[str, SetupError], downloads: int) -> SetupError:
+    first = next(iter(failures.values()))
+    if downloads == 1:
+        return first
+    return SetupError(
+        "These could not be had: {names}. The first one: {reason}",
+        hint="What was fetched stays. Mend it and run the same command again.",
+        code="models.some_missing",
+        is_retryable=True,
+        names=", ".join(failures),
+        reason=first.message,
+    )
 
 
 def ensure(

@@ -5,7 +5,6 @@ renderer. `benchmarks/talking.py` judges whole films with the same tools.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ import numpy as np
 
 from vidgen.quality.correlation import LoudnessEnvelope, best_lag, envelope
 from vidgen.quality.tracking import Tracking, blinks, hear, track
+from vidgen.signals import thread_pool
 
 LEAST_FRAMES: Final = 45  # with a face, or nothing is said about the film
 NO_SPREAD: Final = 1e-6  # dB: what rounding leaves of silence
@@ -63,7 +63,7 @@ def judge(
         net = LandmarkNet(landmark_model)  # one for each thread
         return track(video, net, start=start, frames=count, face=face).only_seen()
 
-    with ThreadPoolExecutor(2, thread_name_prefix="judge") as pool:
+    with thread_pool(2, "judge") as pool:
         parts = [part for part in pool.map(track_window, _windows(video, frames)) if len(part)]
     return judge_windows(parts, [_voice_envelope(video, part) for part in parts])
 

@@ -19,7 +19,9 @@ def landmarks(
     turn = np.linspace(np.pi, 0, len(face.JAW))
     points[list(face.JAW), 0] = (left + right) / 2 + (right - left) / 2 * np.cos(turn)
     points[list(face.JAW), 1] = middle + (chin - middle) * np.sin(turn)
-    points[face.BRIDGE, :2] = (left + right) / 2, middle
+    low, high = face.BRIDGE
+    points[low, :2] = (left + right) / 2, middle - 2
+    points[high, :2] = (left + right) / 2, middle + 2
     return points
 
 
@@ -71,6 +73,21 @@ def test_the_mask_is_the_lower_face_and_nothing_at_the_boxs_edge() -> None:
     assert np.abs(np.diff(mask, axis=0)).max() < 0.2  # no hard edge
     assert mask.min() >= 0
     assert mask.max() <= 1
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_the_mask_ends_below_the_chin_and_leaves_the_nose(scale: int) -> None:
+    points = landmarks() * scale
+    turn = np.linspace(0, 2 * np.pi, len(face.NOSE), endpoint=False)
+    middle = 150 * scale, 205 * scale
+    points[list(face.NOSE), :2] = np.stack([np.cos(turn), np.sin(turn)], 1) * 12 * scale + middle
+    box = face.face_box(points, HEIGHT * scale, WIDTH * scale)
+    mask = face.jaw_mask(points, box, np.ones((HEIGHT * scale, WIDTH * scale), np.float32))
+    chin, across = 300 * scale - box[1], 150 * scale - box[0]
+    assert mask[chin, across] > 0.5
+    assert mask[chin - 4 * scale, across] > 0.8
+    assert mask[205 * scale - box[1], across] < 0.1  # the nose
+    assert mask[240 * scale - box[1], across] > 0.99  # the mouth under it
 
 
 def test_the_mask_keeps_off_what_is_not_the_speaker() -> None:

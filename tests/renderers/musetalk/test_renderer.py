@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.renderers.musetalk.test_face import landmarks
+from tests.support.disk import files_no_larger_than
 from tests.support.tiny_musetalk import tiny_files
 from vidgen.errors import DeviceError, InputError, SetupError
 from vidgen.events import Event, Log
@@ -105,14 +106,15 @@ def test_the_copy_serves_alone(own_files: NetworkFiles) -> None:
     assert networks.unet(replace(own_files, unet=copy)).config.in_channels == 8
 
 
-def test_a_folder_that_cannot_be_written_costs_only_time(
-    own_files: NetworkFiles, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise PermissionError("read-only")
+def test_the_copy_has_the_rights_of_its_source(own_files: NetworkFiles) -> None:
+    own_files.unet.chmod(0o640)
+    networks.unet(own_files)
+    assert own_files.unet.with_name("unet.fp16.safetensors").stat().st_mode & 0o777 == 0o640
 
-    monkeypatch.setattr("safetensors.torch.save_file", refuse)
-    assert networks.unet(own_files).config.out_channels == 4
+
+def test_a_full_disk_costs_only_time(own_files: NetworkFiles) -> None:
+    with files_no_larger_than(1000):
+        assert networks.unet(own_files).config.out_channels == 4
     assert sorted(file.name for file in own_files.unet.parent.iterdir() if "unet" in file.name) == [
         "unet.pth"
     ]

@@ -13,7 +13,9 @@ from vidgen.work import Box, Floats, Pixels
 SIDE: Final = 256  # pixels, both sides, of the network's picture
 # Ear to ear round the chin: points 0–16 of the 68.
 JAW: Final = (162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389)
-BRIDGE: Final = 5  # point 29 of the 68, low on the bridge of the nose: the middle of the box
+BRIDGE: Final = (195, 5)  # point 29 of the 68 lies between them: the middle of the box
+# Round the nose from its tip's sides to its base: it is the photo's own, whatever the mouth does.
+NOSE: Final = (4, 45, 275, 51, 281, 48, 278, 64, 294, 98, 327, 97, 326, 2)
 CHIN_ROOM: Final = 10  # pixels below the chin, for a mouth that opens (version 1.5)
 FEATHER: Final = 0.04  # softness of the mask's edge, share of the box's width
 LEAST: Final = 32  # pixels; a smaller face has no lips to draw
@@ -25,7 +27,7 @@ def face_box(landmarks: Floats, height: int, width: int) -> Box:
     Raises InputError for a face that is too small or hardly in the frame.
     """
     jaw = landmarks[list(JAW), :2]
-    chin, middle = float(jaw[:, 1].max()), float(landmarks[BRIDGE, 1])
+    chin, middle = float(jaw[:, 1].max()), float(landmarks[list(BRIDGE), 1].mean())
     left, right = float(jaw[:, 0].min()), float(jaw[:, 0].max())
     box = (
         max(0, int(left)),
@@ -66,7 +68,8 @@ def blank_mouth(square: Pixels) -> Pixels:
 def jaw_mask(landmarks: Floats, box: Box, matte: Floats) -> Floats:
     """(h, w) over the box, 0–1: where the network's face takes the photo's place.
 
-    The lower half inside the jaw line, soft, nothing on the box's edge nor off the speaker.
+    The lower half inside the jaw line down to below the chin, without the nose, soft, nothing on
+    the box's edge nor off the speaker.
     """
     import cv2
 
@@ -74,11 +77,14 @@ def jaw_mask(landmarks: Floats, box: Box, matte: Floats) -> Floats:
     width, height = right - left, bottom - top
     soft = max(1.0, FEATHER * width)
     jaw = landmarks[list(JAW), :2] - np.array([left, top], np.float32)
-    jaw[:, 1] += 0.4 * CHIN_ROOM * np.clip(2 * jaw[:, 1] / height - 1, 0, 1)  # a dropped jaw's room
+    jaw[:, 1] += CHIN_ROOM * np.clip(2 * jaw[:, 1] / height - 1, 0, 1)  # a dropped jaw's room
     inside = np.zeros((height, width), np.float32)
     cv2.fillPoly(inside, [jaw.round().astype(np.int32)], (1.0,))
     inside[: round(height / 2 + soft)] = 0  # above is the photo's own
-    inside = cv2.erode(inside, np.ones((3, 3), np.uint8), iterations=max(1, round(soft / 2)))
+    # The softness takes from the sides only: below, the chin must be the network's own.
+    inside = cv2.erode(inside, np.ones((1, 3), np.uint8), iterations=max(1, round(soft / 2)))
+    nose = landmarks[list(NOSE), :2] - np.array([left, top], np.float32)
+    cv2.fillConvexPoly(inside, cv2.convexHull(nose.round().astype(np.int32)), (0.0,))
     mask = cv2.GaussianBlur(inside, (0, 0), soft / 2)
     mask *= _within(height, width, soft)
     made: Floats = mask * matte[top:bottom, left:right].astype(np.float32)
@@ -88,6 +94,6 @@ def jaw_mask(landmarks: Floats, box: Box, matte: Floats) -> Floats:
 def _within(height: int, width: int, soft: float) -> Floats:
     """(h, w) rising from 0 at the left, right and lower edge to 1."""
     across = np.minimum(np.arange(width), np.arange(width)[::-1]) / soft
-    up = np.arange(height)[::-1] / soft
+    up = np.arange(height)[::-1] / min(soft, CHIN_ROOM)
     rise = np.minimum(np.clip(across, 0, 1)[None], np.clip(up, 0, 1)[:, None])
     return rise.astype(np.float32)

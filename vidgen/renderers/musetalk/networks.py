@@ -6,6 +6,7 @@ shape. A pickle is read with `weights_only`, and kept once more as half-precisio
 
 import json
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -293,8 +294,8 @@ def _not_loadable(file: Path, reason: str) -> SetupError:
 
 
 def _stamp(source: Path) -> str:
-    stat = source.stat()
-    return f"{stat.st_size} {stat.st_mtime_ns}"
+    found = source.stat()
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def _is_of(copy: Path, source: Path) -> bool:
@@ -310,11 +311,14 @@ def _is_of(copy: Path, source: Path) -> bool:
 
 def _keep(state: Mapping[str, Any], copy: Path, source: Path) -> None:
     """Half the size, and no pickle. A folder that cannot be written costs the time again."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     whole = {name: value.contiguous() for name, value in state.items()}
-    with suppress(OSError), _aside(copy) as part:
+    # safetensors raises its own error for a disk that is full or cannot be written.
+    with suppress(OSError, SafetensorError), _aside(copy) as part:
         save_file(whole, part, metadata={"made_of": _stamp(source)})
+        part.chmod(stat.S_IMODE(source.stat().st_mode))  # it comes readable by its owner only
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from vidgen.work import Box, Floats, Pixels
 
 COMPILE_SECONDS: Final = 90.0  # what `torch.compile` of the two networks costs, about
 COMPILE_SAVES: Final = 0.25  # of the time of each batch, about
+PLACES: Final = (0, 0, 1, 1, 2, 2, 3, 3)  # red, green, blue, alpha: from, to
 LAID: Final = 4  # patches handed out together: a group's at once would be hundreds of megabytes
 
 
@@ -120,9 +121,10 @@ class Painter:
 
         height, width = self.canvas.mask.shape
         patches = np.empty((len(faces), height, width, 4), np.uint8)
-        patches[..., 3] = (self.canvas.mask * 255).round().astype(np.uint8)
+        alpha = (self.canvas.mask * 255).round().astype(np.uint8)
         for face, patch in zip(faces, patches, strict=True):
-            patch[..., :3] = cv2.resize(face, (width, height), interpolation=cv2.INTER_CUBIC)
+            large = cv2.resize(face, (width, height), interpolation=cv2.INTER_CUBIC)
+            cv2.mixChannels([large, alpha], [patch], PLACES)  # numpy's strided copy takes 2 ms
         return patches
 
 

@@ -7,12 +7,12 @@ as its `FaceSource`, the mouth is laid on a head that lives.
 
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from vidgen.events import Emit, Log
+from vidgen.signals import thread_pool
 from vidgen.work import Cutout, Frames, MotionOptions, Pixels, Speech, Subject
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class MuseTalkRenderer:
             "seed": look.seed,
         }
         count = speech.frame_count(look.fps)
-        with ThreadPoolExecutor(1, thread_name_prefix="musetalk") as worker:
+        with thread_pool(1, "musetalk") as worker:
             hearing = Hearing(speech, self.networks.hear)
             painter = Painter(
                 self.networks, hearing, canvas, look.fps, count, self.batch, self.emit, worker

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vidgen.device.device import usable_cores
 from vidgen.renderers.base import FacePainter, FaceSource
+from vidgen.signals import thread_pool
 from vidgen.work import Cutout, Frames, MotionOptions, Speech, Subject
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
     sys.setswitchinterval(HANDOVER)
     count = max(1, min(MOST_THREADS, usable_cores()))
     try:
-        with ThreadPoolExecutor(count, thread_name_prefix="puppet") as pool:
+        with thread_pool(count, "puppet") as pool:
             yield pool
     finally:
         sys.setswitchinterval(interval)

@@ -336,13 +336,14 @@ def test_after_a_signal_nobody_waits_for_a_network_that_is_being_read() -> None:
             may_end.wait()
 
     may_end, network = threading.Event(), Endless()
-    with (
-        pytest.raises(KeyboardInterrupt),
-        graceful_interrupts(),
-        prefetch.prefetch([network], "cpu"),
-    ):
-        assert network.loaded.wait(5)
-        os.kill(os.getpid(), signal.SIGINT)
+
+    def run() -> None:
+        with graceful_interrupts(), prefetch.prefetch([network], "cpu"):
+            assert network.loaded.wait(5)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
     may_end.set()  # reached only because nobody waited
     with graceful_interrupts():  # the next test has no signal behind it
         pass

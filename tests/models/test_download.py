@@ -340,8 +340,8 @@ def test_two_processes_download_once(home: Home, model: Model, mirror: Mirror) -
         "utf-8",
     )
     program = (
-        "from vidgen import catalog, fetch; from vidgen.paths import Home;"
-        "print(fetch.pull(catalog.Catalog(Home.default()), 'tiny')[0].fetched)"
+        "from vidgen.models import catalog, download; from vidgen.paths import Home;"
+        "print(download.pull(catalog.Catalog(Home.default()), 'tiny')[0].fetched)"
     )
     environment = os.environ | {"VIDGEN_MODELS_FILE": str(rows), "VIDGEN_HOME": str(home.root)}
     runs = [
@@ -607,7 +607,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     toy = catalog.Wheel("toy==1.0", ("any",), "3.11", 2 * len(BYTES))
-    monkeypatch.setattr(catalog, "wheel", lambda _: toy)
+    monkeypatch.setattr(catalog, "find_wheel", lambda _: toy)
     return folder
 
 

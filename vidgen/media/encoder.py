@@ -109,7 +109,7 @@ class FilmWriter:
 def _encoder(
     path: Path, size: tuple[int, int], fps: Fraction, encoding: Encoding
 ) -> Iterator[Callable[[Pixels, str], None]]:
-    """Open the file, give a function that encodes a frame into it, and write the rest at the end."""
+    """Open the file, give a function that encodes a frame into it, write the rest at the end."""
     import av
 
     with av.open(str(path), "w", format=encoding.container) as container:

@@ -80,7 +80,7 @@ def jaw_mask(landmarks: Floats, box: Box, matte: Floats) -> Floats:
     jaw[:, 1] += CHIN_ROOM * np.clip(2 * jaw[:, 1] / height - 1, 0, 1)  # a dropped jaw's room
     inside = np.zeros((height, width), np.float32)
     cv2.fillPoly(inside, [jaw.round().astype(np.int32)], (1.0,))
-    inside[: round(height / 2 + soft)] = 0  # above is the photo's own
+    inside[: round(height / 2 + 1.5 * soft)] = 0  # above is the photo's own
     # The softness takes from the sides only: below, the chin must be the network's own.
     inside = cv2.erode(inside, np.ones((1, 3), np.uint8), iterations=max(1, round(soft / 2)))
     nose = landmarks[list(NOSE), :2] - np.array([left, top], np.float32)

@@ -15,9 +15,9 @@ import orjson
 from vidgen.files import atomic_write
 from vidgen.paths import Home
 from vidgen.pipeline import Step
-from vidgen.work import Cutout, Person, Subject, Work
+from vidgen.work import Cutout, EyeView, Person, Subject, Work
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 def key_of(*parts: object) -> str:
@@ -115,10 +115,12 @@ Parts = tuple[Mapping[str, Any], Mapping[str, Any]]  # arrays, the rest
 
 def _subject_parts(value: Subject) -> Parts:
     people = [{"box": p.box, "face": p.face, "score": p.score} for p in value.people]
-    return (
-        {"frame": value.frame, "landmarks": value.landmarks},
-        {"face": value.face, "person": value.person, "people": people, "chosen": value.chosen},
-    )
+    eyes = [
+        {name: getattr(eye, name) for name in ("upper", "lower", "centre", "radius", "problem")}
+        for eye in value.eyes
+    ]
+    plain = {"face": value.face, "person": value.person, "people": people, "chosen": value.chosen}
+    return {"frame": value.frame, "landmarks": value.landmarks}, plain | {"eyes": eyes}
 
 
 def _subject(arrays: Mapping[str, Any], plain: Mapping[str, Any]) -> Subject:
@@ -133,7 +135,17 @@ def _subject(arrays: Mapping[str, Any], plain: Mapping[str, Any]) -> Subject:
         tuple(plain["person"]),
         people,
         plain["chosen"],
+        tuple(_eye(eye) for eye in plain["eyes"]),
     )
+
+
+def _eye(plain: Mapping[str, Any]) -> EyeView:
+    import numpy as np
+
+    upper, lower, centre = (
+        np.array(plain[name], np.float32) for name in ("upper", "lower", "centre")
+    )
+    return EyeView(upper, lower, centre, plain["radius"], plain["problem"])
 
 
 def _cutout_parts(value: Cutout) -> Parts:

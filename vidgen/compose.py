@@ -6,6 +6,7 @@ The only module that names concrete stages and renderers.
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -93,13 +94,13 @@ class Job:
             reads=self.request.reads,
             judge=self._judge,
         )
-        faces, landmarks = self._faces()
-        detect = Detect(faces, landmarks, options, people)
+        faces, landmarks, irises = self._faces()
+        detect = Detect(faces, landmarks, options, people, irises)
         return [
             Step(detect, keys.subject, (Subject,), (people,) if people else ()),
             Step(Matte(matter, options), keys.cutout, (Cutout,), (matter,)),
             Step(Prosody(options)),
-            *self._render_steps(keys.film, workers),
+            *self._render_steps(keys.film, workers, seed_of(options, photo.sha256, speech.sha256)),
             Step(finalize),
         ]
 
@@ -121,9 +122,14 @@ class Job:
 
     def _faces(self) -> Any:
         from vidgen.vision.faces import FaceDetector, LandmarkNet
+        from vidgen.vision.iris import IrisNet
 
-        models = self.catalog
-        return FaceDetector(models.path("centerface")), LandmarkNet(models.path("face_landmark"))
+        path = self.catalog.path
+        return (
+            FaceDetector(path("centerface")),
+            LandmarkNet(path("face_landmark")),
+            IrisNet(path("iris_landmark")),
+        )
 
     def _people(self) -> Any:
         """Whole persons by YOLO, or None: grown from the faces."""
@@ -150,7 +156,7 @@ class Job:
         found = variants(variant(chosen), variant(lighter), self.plan.device)
         return BiRefNet(found, self.plan.device, self.emit)
 
-    def _render_steps(self, key: str, workers: "Workers") -> list[Step]:
+    def _render_steps(self, key: str, workers: "Workers", seed: int) -> list[Step]:
         """What draws the film: a local renderer, or D-ID's two stages."""
         if self.plan.renderer == "d-id":
             return self._did_steps()
@@ -159,7 +165,7 @@ class Job:
         renderer, networks = self._renderer()
         render = Render(
             renderer,
-            look(self.options),
+            look(self.options, seed),
             format=self.options.format,
             hardware=device.gpu_present(),
             key=key,
@@ -248,13 +254,20 @@ def _background(options: Options) -> str:
     return fingerprint(file) if file else options.background
 
 
-def look(options: Options) -> "MotionOptions":
+def seed_of(options: Options, *inputs: str) -> int:
+    """The seed asked for, or one of the inputs' own (their hashes): no two films perform alike."""
+    if options.seed >= 0:
+        return options.seed
+    return int.from_bytes(sha256("".join(inputs).encode()).digest()[:4])
+
+
+def look(options: Options, seed: int) -> "MotionOptions":
     """How the speaker should move."""
     from vidgen.work import MotionOptions
 
     return MotionOptions(
         fps=Fraction(options.fps),
-        seed=options.seed,
+        seed=seed,
         mouth=options.mouth,
         head_motion=options.head_motion,
         blink=options.blink,

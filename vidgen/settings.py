@@ -123,7 +123,13 @@ class Options:
         True, "Have D-ID return the whole picture, not a square of the face.", panel=CLOUD
     )
     did_keep: bool = option(False, "Leave photo, voice and video at D-ID.", panel=CLOUD)
-    seed: int = option(0, "Same seed, same film.", panel=MOTION, least=0, most=MOST_SEED)
+    seed: int = option(
+        -1,
+        "Same seed, same film; -1 takes one from photo and voice.",
+        panel=MOTION,
+        least=-1,
+        most=MOST_SEED,
+    )
     mouth: float = option(1.0, "How far the mouth opens; 0 is off.", panel=MOTION, least=0, most=2)
     head_motion: float = option(
         1.0, "How much the head moves; 0 is off.", panel=MOTION, least=0, most=2

@@ -70,6 +70,17 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class EyeView:
+    """One eye of the speaker, seen closely, in frame pixels."""
+
+    upper: Floats  # (9, 2) the upper lid's edge from the left corner to the right
+    lower: Floats  # (9, 2) the lower one
+    centre: Floats  # (2,) of the iris
+    radius: float  # of the iris
+    problem: str = ""  # why it must stay as it is: "small", "shut", "large", "unsure", "unseen"
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """The speaker, framed: the picture that everything after detection works on."""
 
@@ -79,6 +90,7 @@ class Subject:
     person: Box  # frame pixels
     people: tuple[Person, ...] = ()  # everybody found, photo pixels, best first
     chosen: int = 0  # index into people
+    eyes: tuple[EyeView, ...] = ()  # the picture's left and right; () when nobody looked
 
 
 @dataclass(frozen=True, slots=True)

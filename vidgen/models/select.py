@@ -12,7 +12,7 @@ from vidgen.models.catalog import Catalog, Model, models, ranked_models
 from vidgen.settings import Options
 
 # What every run needs, whichever set it uses: the face of the chosen person comes from these.
-FACES: Final = ("centerface", "face_landmark")
+FACES: Final = ("centerface", "face_landmark", "iris_landmark")
 SELFIE: Final = ("selfie_segmentation", "selfie_segmentation_landscape")
 EMBEDDED: Final = FACES + SELFIE
 HEARING: Final = "phone_recognizer"  # what a run can do without, if it must

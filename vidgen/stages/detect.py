@@ -28,7 +28,9 @@ from vidgen.stages.people import (
     weight,
 )
 from vidgen.vision.faces import FaceDetector, LandmarkNet, Landmarks, head_pose
-from vidgen.work import Box, Floats, Notes, Photo, Pixels, Subject, Work
+from vidgen.vision.iris import IrisNet
+from vidgen.vision.sight import views
+from vidgen.work import Box, EyeView, Floats, Notes, Photo, Pixels, Subject, Work
 
 NAME: Final = "yolo_detection"
 COVERED: Final = 0.017  # `LandmarkNet.doubt` of a mouth that cannot be seen
@@ -72,11 +74,13 @@ class Detect:
         landmarks: LandmarkNet,
         options: Options,
         people: PersonFinder | None = None,
+        irises: IrisNet | None = None,
     ) -> None:
         self.faces = faces
         self.landmarks = landmarks
         self.options = options
         self.people = people
+        self.irises = irises
 
     def run(self, work: Work, emit: Emit) -> Work:
         """Raises InputError when nobody is found, chosen or readable."""
@@ -202,15 +206,28 @@ class Detect:
         size = crop.size(self.options.height, self.options.aspect)
         _warn_of_size(crop, size, emit)
         points = _move_points(speaker.landmarks.points, crop, size)
+        frame = crop_frame(photo.rgb, crop, size)
         subject = Subject(
-            crop_frame(photo.rgb, crop, size),
+            frame,
             points,
             _box_of(points, size),
             _move_box(speaker.person.box, crop, size),
             tuple(one.person for one in candidates),
             chosen,
+            self._eyes(frame, points, emit),
         )
         return subject, crop
+
+    def _eyes(self, frame: Pixels, points: Floats, emit: Emit) -> tuple[EyeView, ...]:
+        """Both eyes; what keeps one from moving is told once."""
+        if self.irises is None:
+            return ()
+        eyes = views(frame, points, self.irises)
+        reasons = {eye.problem for eye in eyes if eye.problem}
+        if reasons:
+            count = sum(bool(eye.problem) for eye in eyes)
+            emit(Log("INFO", "detect.eyes_still", {"count": count, "why": sorted(reasons)}))
+        return eyes
 
     def _warn_of_mouth(self, rgb: Pixels, face: Landmarks, emit: Emit) -> None:
         """Raises InputError for a covered mouth; a doubtful one is only told."""

@@ -58,14 +58,17 @@ def test_same_seed_same_curves_other_seed_others() -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_head_moves_visibly_but_neither_far_nor_fast(seed: int) -> None:
     made = moved(seed)
-    assert 1 <= span(made.yaw) <= 7
-    assert 1 <= span(made.pitch) <= 6
-    assert 0.5 <= span(made.roll) <= 4.5
-    assert np.abs(np.diff(made.yaw)).max() * 100 <= 10
-    assert np.abs(np.diff(made.pitch)).max() * 100 <= 10
-    assert np.abs(np.diff(made.roll)).max() * 100 <= 10
-    assert np.abs(made.tx).max() <= 0.012
-    assert np.abs(made.ty).max() <= 0.012
+    assert 1.4 <= made.yaw.std() <= 2.8
+    assert 1.0 <= made.pitch.std() <= 2.2
+    assert 0.6 <= made.roll.std() <= 1.4
+    assert span(made.yaw) <= 12
+    assert span(made.pitch) <= 9
+    assert span(made.roll) <= 6
+    assert np.abs(np.diff(made.yaw)).max() * 100 <= 12
+    assert np.abs(np.diff(made.pitch)).max() * 100 <= 12
+    assert np.abs(np.diff(made.roll)).max() * 100 <= 12
+    assert np.abs(made.tx).max() <= 0.016
+    assert np.abs(made.ty).max() <= 0.016
 
 
 def test_twice_the_motion_stays_within_what_a_photo_bears() -> None:
@@ -73,7 +76,7 @@ def test_twice_the_motion_stays_within_what_a_photo_bears() -> None:
     assert np.abs(made.yaw).max() <= LIMITS["yaw"]
     assert np.abs(made.pitch).max() <= LIMITS["pitch"]
     assert np.abs(made.roll).max() <= LIMITS["roll"]
-    assert np.abs(np.diff(made.pitch)).max() * 100 <= 10
+    assert np.abs(np.diff(made.pitch)).max() * 100 <= 12
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -132,8 +135,21 @@ def test_a_blink_shuts_faster_than_it_opens_and_is_seen_at_every_rate() -> None:
     assert len(lids) - 1 - shut[-1] >= 14
     for rate in (24, 25, 30, 50, 60):
         frames = made.sample(Fraction(rate), 0, int(SECONDS * rate))["lids"]
-        seen = np.flatnonzero(np.diff((frames > 0.9).astype(int)) == 1)
+        seen = np.flatnonzero(np.diff((frames > 0.6).astype(int)) == 1)
         assert len(seen) == len(made.blinks)
+
+
+def test_some_blinks_only_nearly_shut_and_one_eye_lags_the_other() -> None:
+    depths = [
+        made.lids[round(start * 100) : round((start + LENGTH) * 100)].max()
+        for made in map(moved, range(12))
+        for start in made.blinks
+    ]
+    partial = [depth for depth in depths if depth < 0.95]
+    assert 0.05 <= len(partial) / len(depths) <= 0.30
+    assert min(partial) > 0.65
+    made = moved(3)
+    assert 0 < np.abs(made.lids - made.lids_right).max() < 0.3
 
 
 def test_eyes_rest_on_the_viewer_and_jump_quickly() -> None:

@@ -1,27 +1,36 @@
-"""Eyelids that close: the skin above the eye slides down over it, its lashes with it.
+"""Eyelids that close: skin in the face's own colour comes down over the eye, lashes at its edge.
 
-Where the skin would be drawn out into streaks it is replaced by its own smooth colour and the
-grain of the cheek below. Works in an eye's patch; lays nothing into the frame.
+A shut lid is hardly ever in the photo, so its colour is worked out: a plane through the skin below
+and beside the eye, with what the skin above differs from it. Nothing outside the eye and its lashes
+is touched, neither brow nor the rim of glasses. Works in an eye's patch.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from vidgen.renderers.puppet.geometry import Eye
-from vidgen.renderers.puppet.grid import Array, indices, look_up, smoothstep, to_bytes
+from vidgen.renderers.puppet.geometry import Curve, Eye
+from vidgen.renderers.puppet.grid import Array, smoothstep, to_bytes
 from vidgen.renderers.puppet.lighting import LUMA, Lighting
 from vidgen.work import Pixels
 
-UPPER: Final = 0.90  # share of the opening that the upper lid crosses
-LOWER: Final = 0.20  # and the lower one
-LASHES: Final = 0.035  # of the eye's width: how far below its edge the upper lid's lashes reach
-BEYOND: Final = (1.42, 1.0)  # half widths from the middle: the lid's motion fades to the sides
-LEAST: Final = 0.03  # of the eye's width: the motion there
-DIM: Final = 0.84  # of the light on the skin below the eye: a lid under a low brow gets so much
-DARK: Final = (0.66, 0.45)  # of that light: from here down `smooth` is more and more the brow's
-BEND: Final = 1.25  # above 1 the skin under the brow is drawn out less than that at the edge
+# Lengths are shares of the eye's width unless they say otherwise.
+COLUMNS: Final = 49  # of the tables over the eye's width
+BESIDE: Final = 1.36  # half widths: nothing is drawn farther out
+UP, DOWN = 0.20, 0.12  # how far lashes and paint are looked for above and below the opening
+FADE: Final = 0.10  # over which the lid's skin gives way to the skin above it
+STRANGE: Final = 26.0  # of 255: colours farther from the skin's are eye, lash or paint
+LEAST_SKIN: Final = 40  # pixels that a plane can be trusted on
+DARKEST: Final = 0.05  # share of its luma that the skin above may take from the lid's
+BRIGHTEST: Final = 0.14
+BULGE: Final = 0.09  # how much brighter a lid's middle is than the skin round the hollow of the eye
+GRAIN: Final = 5.0  # of 255: livelier skin (wrinkles, brush strokes) is calmed to so much
+SHADE: Final = 0.09  # a lid bulges: it darkens so much towards its edge
+CREASE: Final = 0.05
+LASHES: Final = (0.25, 0.66)  # least and most cover of the line of the lashes
+THICK: Final = (0.026, 0.042)  # its reach above the edge and below it
+FIRST: Final = 0.14  # of the way down: until there the photo's lashes become the moving ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,66 +38,26 @@ class Eyelids:
     """One eye's patch, ready to be shut. Arrays are (h, w) over the patch."""
 
     still: Pixels  # (h, w, 3) the patch as in the photo
-    bare: Pixels  # (h, w, 3) without the lashes that stand up from the open lid
-    smooth: Pixels  # (h, w, 3) the lid's skin without detail
-    detail: Array  # (h, w, 3) skin texture, round 0
-    column: Array  # patch pixels
-    row: Array
+    skin: Array  # (h, w, 3) the shut lid
+    cover: Array  # 0–1: where it may be seen
     v: Array  # down the eye, frame pixels
-    upper: Array  # v of the lids' edges at this pixel's u
-    lower: Array
-    anchor: Array  # v down to which the skin above stays where it is
-    travel: Array  # frame pixels that the lids must close
-    share: Array  # distance from the eye's middle, half widths
-    lashes: Array  # 1 on the lid and on what is dark below its edge
-    band: float  # frame pixels above the edge that are not drawn out
+    start: Array  # v of the upper lid's edge, open and shut, at this pixel's u
+    end: Array
+    lashes: Array  # 0–1: cover of the line of the lashes at this u
+    colour: Array  # (3,) of the lashes
     width: float  # of the eye, frame pixels
     soft: float  # width of edges, frame pixels
-    down: tuple[float, float]  # patch pixels for one frame pixel down the eye
 
     def draw(self, ball: Pixels, shut: float) -> Pixels:
         """The patch over `ball` (h, w, 3) with the lids `shut`, 0–1."""
-        with_lower = self._lower(ball, LOWER * shut * self.travel)
-        return self._upper(with_lower, UPPER * shut * self.travel, shut)
-
-    def _lower(self, under: Pixels, rise: Array) -> Pixels:
-        edge = self.lower - rise
-        below = np.maximum(0, self.v - edge)
-        back = rise * (1 - smoothstep(below / (0.45 * self.width)))
-        cover = np.clip((self.v - edge) / self.soft + 0.5, 0, 1)
-        return _mix(under, self._at(self.still, back), cover)
-
-    def _upper(self, under: Pixels, fall: Array, shut: float) -> Pixels:
-        edge = self.upper + fall
-        room = np.maximum(1.0, edge - self.band - self.anchor)
-        way = np.clip((self.v - self.anchor) / room, 0, 1)
-        shift = fall * way**BEND
-        drawn_out = fall * BEND * way ** (BEND - 1) / room * (way < 1)
-        loose = smoothstep((drawn_out - 0.25) / 0.30)[..., None]
-        lid = self._at(self.still, -shift).astype(np.float32)
-        lid += smoothstep(np.array((shut - 0.3) / 0.5)) * (self._at(self.bare, -shift) - lid)
-        if loose.max() > 0.01:
-            plain = self._at(self.smooth, -shift) + self.detail
-            lid += loose * (plain - lid)
-        lid *= self._shade(edge, shut)[..., None]
-        reach = edge + LASHES * self.width
-        cover = np.clip((reach - self.v) / self.soft + 0.5, 0, 1)
-        cover *= self._at(self.lashes, -shift) * smoothstep(fall / (0.02 * self.width))
-        return to_bytes(under + cover[..., None] * (lid - under))
-
-    def _shade(self, edge: Array, shut: float) -> Array:
-        """A lid bulges: it darkens towards its edge, which ends in the line of the lashes."""
-        off = (edge - self.v) / self.width
-        inner = np.clip(1 - self.share**4, 0, 1)
-        shade = 1 - 0.10 * shut * np.exp(-((off / 0.08) ** 2))
-        shade *= 1 - 0.42 * shut**2 * inner * np.exp(-((off / 0.022) ** 2))
-        return np.asarray(shade)
-
-    def _at(self, picture: Pixels, by: Array) -> Pixels:
-        """`picture` looked up `by` frame pixels further down the eye."""
-        dx, dy = self.down
-        at = (self.column + dx * by).astype(np.float32), (self.row + dy * by).astype(np.float32)
-        return look_up(picture, *at)
+        begun = float(smoothstep(np.asarray(shut / FIRST)))
+        below = (self.v - self.start - shut * (self.end - self.start)) / self.width
+        cover = np.clip(0.5 - below * (self.width / self.soft), 0, 1) * self.cover * begun
+        shade = 1 - SHADE * shut * np.exp(-((below / 0.09) ** 2))
+        drawn = ball + cover[..., None] * (self.skin * shade[..., None] - ball)
+        reach = np.where(below < 0, *(max(thick, 0.6 * self.soft / self.width) for thick in THICK))
+        line = self.lashes * begun * np.exp(-((below / reach) ** 2))
+        return to_bytes(drawn + line[..., None] * (self.colour - drawn))
 
 
 def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Lighting) -> Eyelids:
@@ -97,156 +66,217 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     `scale` is patch pixels per frame pixel.
     """
     width = 2 * eye.half
-    upper, lower = eye.upper(u), eye.lower(u)
+    plain = _skin(still, eye, u, v, scale, light)
+    top, bottom, ends = _reach(still, plain, eye, u, v)
     share = np.abs(u) / eye.half
-    fade = smoothstep((BEYOND[0] - share) / (BEYOND[0] - BEYOND[1]))
-    travel = np.maximum(lower - upper, LEAST * width) * fade
-    anchor = _anchor(still, eye, u, v, upper, light.glasses)
-    column, row = indices(u.shape)
-    skin = (v > anchor + 0.02 * width) & (v < upper - 0.07 * width) & (share < 1.3)
-    skin &= _is_bright(still, skin)
-    below = (
-        light.skin if light.glasses else _below(still, (v - lower) / width, share, width * scale)
-    )
-    near = smoothstep((v - anchor) / np.maximum(1.0, 0.6 * (upper - anchor)))
-    near *= smoothstep((1.35 - share) / 0.4)
-    smooth = _lit(_skin(still, skin, 0.05 * width * scale / 2), below, near)
-    detail = _texture(still, eye, u, v, lower, scale)
-    if light.glasses:  # what lies below the eye is their rim
-        detail = np.zeros_like(detail)
-    reach = 2 * max(1, round(0.03 * width * scale)) + 1
+    beyond = np.where(u < 0, ends[0], ends[1]) + 0.10 - share
+    beside = smoothstep(beyond / 0.16)
+    inside = smoothstep((v - top(u) + FADE * width) / (FADE * width))
+    lashes, colour = _lashes(still, plain, eye, u, v)
+    crease = np.exp(-(((v - top(u) - 0.04 * width) / (0.03 * width)) ** 2))
+    round_ = np.clip(1 - share**2, 0, 1)
+    middle = (v - (0.4 * top(u) + 0.6 * bottom(u))) / (0.45 * (bottom(u) - top(u)) + 1)
+    light_ = (1 + BULGE * round_ * np.exp(-(middle**2))) * (1 - CREASE * crease * round_)
+    lid = np.clip(plain * light_[..., None], 0, 255)
     return Eyelids(
         still=still,
-        bare=_bare(still, smooth, detail, (v - upper) / width, share, reach),
-        smooth=smooth,
-        detail=detail,
-        column=column,
-        row=row,
+        skin=(lid + _grain(still, plain, eye, u, v)[..., None]).astype(np.float32),
+        cover=(inside * beside).astype(np.float32),
         v=v,
-        upper=upper,
-        lower=lower,
-        anchor=anchor,
-        travel=travel,
+        start=np.minimum(eye.upper(u), bottom(u)),
+        end=bottom(u),
+        lashes=(lashes(u) * smoothstep(beyond / 0.45)).astype(np.float32),
+        colour=colour,
         width=width,
-        share=share,
-        lashes=_lashes(still, v - upper, smooth, width),
-        band=0.07 * width,
         soft=max(0.7, 1.5 * light.blur),
-        down=(-scale * eye.axes.sin, scale * eye.axes.cos),
     )
 
 
-def _is_bright(still: Pixels, skin: Array) -> Array:
-    """What of `skin` is no lash, crease or paint."""
-    luma = still.astype(np.float32) @ LUMA
-    usual = float(np.percentile(luma[skin], 55)) if skin.any() else 0.0
-    return np.asarray(luma > 0.8 * usual)
+# The skin of a shut lid
 
 
-def _anchor(still: Pixels, eye: Eye, u: Array, v: Array, upper: Array, glasses: bool) -> Array:
-    """Where the moving skin begins: under the brow, or under a glasses' frame below it."""
-    width = 2 * eye.half
-    brow = np.minimum(eye.brow(u), upper - 0.16 * width)
-    luma = still.astype(np.float32) @ LUMA
-    between = (v > brow) & (v < upper - 0.12 * width)
-    if not glasses or between.sum() < 20:
-        return brow
-    usual = float(np.median(luma[between]))
-    hard = between & (luma < 0.6 * usual)
-    bins = np.linspace(-1.4, 1.4, 29) * eye.half
-    at = np.digitize(u, bins)
-    lowest = np.array(
-        [
-            (v - brow)[chosen].max() if (chosen := hard & (at == index)).sum() > 2 else 0.0
-            for index in range(len(bins) + 1)
-        ]
-    )
-    lowest = np.convolve(np.pad(lowest, 3, mode="edge"), np.hanning(9)[1:-1] / 4, "valid")
-    middles = np.concatenate([bins - (bins[1] - bins[0]) / 2, bins[-1:] * 1.04])
-    found: Array = (brow + np.interp(u, middles, lowest)).astype(np.float32)
-    return np.minimum(found, upper - 0.12 * width)
-
-
-def _skin(still: Pixels, skin: Array, sigma: float) -> Pixels:
-    """The colours of `skin` pixels, blurred among themselves and continued everywhere.
-
-    Worked out at half the patch's resolution; `sigma` is in pixels of that.
-    """
+def _skin(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Lighting) -> Array:
+    """Its colour (h, w, 3), without detail."""
     import cv2
 
-    if not skin[::2, ::2].any():
-        return still
-    weight = skin[::2, ::2].astype(np.float32)
-    picture = still[::2, ::2] * weight[..., None]
-    total, known = np.zeros_like(picture), np.zeros_like(weight)
-    for wider in range(3):  # farther pixels only count where there is nothing near
-        share, size = 10.0 ** (-3 * wider), max(0.8, sigma * 3**wider)
-        total += share * cv2.GaussianBlur(picture, (0, 0), size)
-        known += share * cv2.GaussianBlur(weight, (0, 0), size)
-    mean = to_bytes(total / np.maximum(known, 1e-9)[..., None])
+    few = still[::2, ::2].astype(np.float32)
+    across, down = (place[::2, ::2] / (2 * eye.half) for place in (u, v))
+    weight = _samples(eye, across, down, light.glasses)
+    plane, kept = _plane(few, across, down, weight, light)
+    rest = few - plane
+    luma, own = plane @ LUMA, rest @ LUMA
+    # darker is a brow's shade or paint, brighter a gleam: the lid comes out of both
+    held = np.clip(own, -DARKEST * luma, BRIGHTEST * luma)
+    rest *= np.where(np.abs(own) > 1, held / np.where(np.abs(own) > 1, own, 1), 1)[..., None]
+    sigma = 0.10 * eye.half * scale  # half the patch's resolution
+    like = smoothstep(2 - np.abs(few - plane).max(-1) / (STRANGE + 14))
+    like *= (weight > 0) | (kept > 0)
+    known = cv2.GaussianBlur(like, (0, 0), sigma) + 0.04
+    near = cv2.GaussianBlur(rest * like[..., None], (0, 0), sigma) / known[..., None]
+    made = plane + near
     size = still.shape[1], still.shape[0]
-    return np.asarray(cv2.resize(mean, size, interpolation=cv2.INTER_LINEAR))
+    return np.asarray(cv2.resize(made, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _below(still: Pixels, depth: Array, share: Array, width: float) -> Pixels:
-    """The colour of the skin under the eye, continued upwards: it has the same light on it."""
-    skin = (depth > 0.16) & (depth < 0.48) & (share < 1.3)
-    skin &= _is_bright(still, skin)
-    return _skin(still, skin, 0.06 * width)
+def _samples(eye: Eye, across: Array, down: Array, glasses: bool) -> Array:
+    """How much each pixel's skin counts: below the eye, beside it, a third above it.
 
-
-def _lit(smooth: Pixels, usual: Array, near: Array) -> Pixels:
-    """A lid comes out of the shade of its brow as it shuts: not much darker than `usual` skin.
-
-    `near` (h, w) is 0 under the brow and beside the eye, 1 at the lid's edge. Where hardly any
-    skin lies between brow and lid, `smooth` is the brow's colour.
+    Places are in eye widths.
     """
-    colours, around = smooth.astype(np.float32), usual.astype(np.float32)
-    share = colours @ LUMA / np.maximum(1.0, around @ LUMA)
-    lift = near * smoothstep((DARK[0] - share) / (DARK[0] - DARK[1]))
-    return to_bytes(colours + lift[..., None] * (DIM * around - colours))
+    width = 2 * eye.half
+    u = across * width
+    upper, lower, brow = (curve(u) / width for curve in (eye.upper, eye.lower, eye.brow))
+    reach = 0.30 if glasses else 0.46  # farther down is the rim
+    share = np.abs(across) * 2
+    under = (down > lower + 0.13) & (down < lower + reach) & (share < 1.3)
+    beside = (share > 1.28) & (np.abs(down - (upper + lower) / 2) < 0.28)
+    over = (down < upper - 0.09) & (down > brow + 0.06) & (share < 1.2)
+    weight = np.zeros(across.shape, np.float32)
+    for part, mass in ((under, 1.0), (beside, 0.35), (over, 0.5)):
+        weight[part] = mass / max(1, int(part.sum()))
+    return weight * across.size
 
 
-def _lashes(still: Pixels, depth: Array, smooth: Pixels, width: float) -> Array:
-    """What moves with the upper lid: all above its edge, below it only what is dark as lashes."""
-    luma, usual = still.astype(np.float32) @ LUMA, smooth.astype(np.float32) @ LUMA
-    dark = smoothstep((0.80 * usual - luma) / np.maximum(1.0, 0.30 * usual))
-    above = np.clip(0.5 - depth / (0.02 * width), 0, 1)
-    found: Array = np.maximum(above, dark).astype(np.float32)
-    return found
+def _plane(
+    colours: Array, across: Array, down: Array, weight: Array, light: Lighting
+) -> tuple[Array, Array]:
+    """A plane through the skin's colours, (h, w, 3), and which pixels it was laid through, 0–1.
+
+    Pixels off it are left out and it is laid again: lashes, hair, rims and gleams are no skin.
+    """
+    places = np.stack([np.ones_like(across), across, down], -1)
+    kept = weight.copy()
+    plane = np.broadcast_to(light.skin, colours.shape).astype(np.float32)
+    if (kept > 0).sum() < LEAST_SKIN:
+        return plane, np.zeros_like(kept)
+    luma = colours @ LUMA
+    usual = float(np.percentile(luma[kept > 0], 60))
+    kept[np.abs(luma - usual) > 0.45 * usual] = 0
+    for _ in range(5):
+        chosen = kept > 0
+        if chosen.sum() < LEAST_SKIN:
+            break
+        root = np.sqrt(kept[chosen])[:, None]
+        found, *_rest = np.linalg.lstsq(root * places[chosen], root * colours[chosen], rcond=None)
+        plane = np.clip(places @ found, 0, 255).astype(np.float32)
+        off = np.abs(colours - plane).max(-1)
+        spread = max(5.0, 1.5 * float(np.median(off[chosen])))
+        kept = weight * (off < 2.2 * spread)
+    return plane, (kept > 0).astype(np.float32)
 
 
-def _bare(
-    still: Pixels, smooth: Pixels, detail: Array, depth: Array, share: Array, reach: int
-) -> Pixels:
-    """Dark pixels close above the lid's edge give way to its skin: shut eyes' lashes hang down."""
+def _grain(still: Pixels, plain: Array, eye: Eye, u: Array, v: Array) -> Array:
+    """(h, w) of luma: what is finer than shading on the skin below, upside down and calmed."""
     import cv2
 
-    luma, usual = still.astype(np.float32) @ LUMA, smooth.astype(np.float32) @ LUMA
-    dark = smoothstep((0.90 * usual - luma) / np.maximum(1.0, 0.22 * usual))
-    dark *= smoothstep((depth + 0.32) / 0.10) * (depth < 0.04)
-    dark *= smoothstep((1.45 - share) / 0.2)
-    # a little wider than the lashes, or their outline stays
-    dark = cv2.dilate(dark.astype(np.float32), np.ones((reach, reach), np.uint8))
-    dark = cv2.GaussianBlur(dark, (0, 0), reach / 3)
-    return _mix(still, np.clip(smooth + detail, 0, 255), dark)
+    width = 2 * eye.half
+    luma = still.astype(np.float32) @ LUMA
+    scale = still.shape[0] / max(1.0, float(np.ptp(v)))
+    fine = luma - cv2.GaussianBlur(luma, (0, 0), max(1.0, 0.05 * width * scale))
+    depth = (v - eye.lower(u)) / width
+    below = (depth > 0.14) & (depth < 0.40) & (np.abs(u) < 1.1 * eye.half)
+    below &= np.abs(luma - plain @ LUMA) < STRANGE
+    if below.sum() < LEAST_SKIN:
+        return np.zeros_like(luma)
+    row, column = np.indices(luma.shape, np.float32)
+    by = 2 * (eye.lower(u) + 0.20 * width - v) * scale
+    x = (column - eye.axes.sin * by).astype(np.float32)
+    y = (row + eye.axes.cos * by).astype(np.float32)
+    fine[~below] = 0
+    taken = cv2.remap(fine, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    calm = min(1.0, GRAIN / max(1e-3, 2 * float(fine[below].std())))
+    return np.asarray(np.clip(calm * taken, -2 * GRAIN, 2 * GRAIN))
 
 
-def _texture(still: Pixels, eye: Eye, u: Array, v: Array, lower: Array, scale: float) -> Array:
-    """What is finer than a lid's shading, taken from the skin below the eye, upside down."""
-    import cv2
-
-    fine = still.astype(np.float32)
-    fine -= cv2.GaussianBlur(fine, (0, 0), max(1.0, 0.04 * 2 * eye.half * scale))
-    column, row = indices(u.shape)
-    by = 2 * (lower + 0.24 * 2 * eye.half - v)
-    at = (
-        (column - scale * eye.axes.sin * by).astype(np.float32),
-        (row + scale * eye.axes.cos * by).astype(np.float32),
-    )
-    taken = cv2.remap(fine, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    return np.asarray(np.clip(taken, -12, 12))
+# Where the lid goes, and its lashes
 
 
-def _mix(under: Pixels, above: Array, cover: Array) -> Pixels:
-    return to_bytes(under + cover[..., None] * (above.astype(np.float32) - under))
+def _reach(
+    still: Pixels, plain: Array, eye: Eye, u: Array, v: Array
+) -> tuple[Curve, Curve, tuple[float, float]]:
+    """v over u where the lid's skin must begin, and where its edge comes to lie; half widths to
+    the eye's left and right end.
+
+    Out from the opening as far as colours go on that are not the skin's: lashes, paint, and the
+    rest of eyes larger than the net knows.
+    """
+    width = 2 * eye.half
+    strange = np.abs(still - plain).max(-1) > STRANGE
+    dark = (plain - still) @ LUMA > 0.6 * STRANGE
+    at = np.linspace(-BESIDE, BESIDE, COLUMNS).astype(np.float32) * eye.half
+    column = np.digitize(u, (at[1:] + at[:-1]) / 2)
+    upper, lower = eye.upper(u), eye.lower(u)
+    step = 0.02 * width
+    over = _run(strange | dark, column, (upper - v) / step, round(UP * width / step))
+    under = _run(strange, column, (v - lower) / step, round(DOWN * width / step))
+    ends = _ends(strange | dark, eye, u, v)
+    share = np.where(at < 0, -at / ends[0], at / ends[1]) / eye.half
+    middle = np.abs(share) < 0.6
+    round_ = np.clip(1 - share**2, 0, None) ** 0.7  # an eye's shape, also in its corners
+    level = np.interp(at, at[[0, -1]], eye.upper(at[[0, -1]]))
+    more = step * max(0.0, float(np.median(under[middle])) - 0.5)
+    deep = float((eye.lower(at) - level)[middle].max()) + more
+    bottom = np.maximum(eye.lower(at) + more * round_, level + 0.95 * deep * round_)
+    high = float((level - eye.upper(at))[middle].max())
+    top = np.minimum(_calm(eye.upper(at) - step * (over + 1.5)), level - high * round_)
+    bottom = np.maximum(bottom, top)
+    return Curve(at, top.astype(np.float32)), Curve(at, bottom.astype(np.float32)), ends
+
+
+def _ends(strange: Array, eye: Eye, u: Array, v: Array) -> tuple[float, float]:
+    """How far the eye goes on beside the net's corners, half widths from its middle."""
+    level = (eye.upper(u) + eye.lower(u)) / 2
+    near = np.abs(v - level) < 0.16 * eye.half
+    found = []
+    for side in (-1, 1):
+        share = side * u / eye.half
+        end = 1.04
+        while end < BESIDE - 0.08:
+            here = near & (share >= end) & (share < end + 0.04)
+            if not here.any() or strange[here].mean() < 0.35:
+                break
+            end += 0.04
+        found.append(end)
+    return found[0], found[1]
+
+
+def _run(strange: Array, column: Array, steps: Array, most: int) -> Array:
+    """For each column, how many steps out the strange pixels go on without a break."""
+    runs = np.zeros(COLUMNS)
+    going = np.ones(COLUMNS, bool)
+    for step in range(most):
+        here = (steps >= step) & (steps < step + 1)
+        total = np.bincount(column[here], minlength=COLUMNS)[:COLUMNS]
+        hits = np.bincount(column[here & strange], minlength=COLUMNS)[:COLUMNS]
+        going &= hits >= 0.4 * np.maximum(total, 1)
+        runs += going
+    return runs
+
+
+def _calm(values: Array) -> Array:
+    kernel = np.hanning(9)
+    padded = np.pad(values, 4, mode="edge")
+    return np.convolve(padded, kernel / kernel.sum(), "valid").astype(np.float32)
+
+
+def _lashes(still: Pixels, plain: Array, eye: Eye, u: Array, v: Array) -> tuple[Curve, Any]:
+    """How dark the photo's own lashes are along the lid, as a cover over u, and their colour."""
+    width = 2 * eye.half
+    luma, usual = still.astype(np.float32) @ LUMA, np.maximum(1.0, plain @ LUMA)
+    off = (v - eye.upper(u)) / width
+    band = (off > -0.10) & (off < 0.02) & (np.abs(u) < eye.half)
+    at = np.linspace(-1, 1, 15).astype(np.float32) * eye.half
+    if band.sum() < 15:
+        return Curve(at, np.full(15, LASHES[0], np.float32)), 0.3 * plain.mean((0, 1))
+    dark = band & (luma <= np.percentile(luma[band], 12))
+    colour = np.median(still[dark].astype(np.float32), 0)
+    bins = np.digitize(u, (at[1:] + at[:-1]) / 2)
+    ratio = luma / usual
+    least = [
+        float(np.percentile(ratio[chosen], 15)) if (chosen := band & (bins == index)).any() else 1.0
+        for index in range(15)
+    ]
+    cover = np.clip(1.15 - np.array(least), *LASHES)
+    cover = np.convolve(np.pad(cover, 2, mode="edge"), np.ones(5) / 5, "valid")
+    # what shines through makes them warmer than their darkest pixels
+    return Curve(at, cover.astype(np.float32)), 0.65 * colour + 0.22 * plain.mean((0, 1))

@@ -28,6 +28,7 @@ class EyePatch:
     opening: Box  # inside it: what `ball` covers
     ball: GazeBall
     lids: Eyelids
+    side: int  # 0 the picture's left, 1 its right
 
     def draw(self, x: float, y: float, shut: float) -> tuple[Pixels, Box]:
         """(h, w, 3) looking (x, y), its lids `shut`, and the box that it covers."""
@@ -44,21 +45,23 @@ class EyePatch:
 def build(frame: Pixels, face: FaceGeometry, light: Lighting) -> tuple[EyePatch, ...]:
     """The eyes that are in the frame and large enough to be seen moving."""
     patches = []
-    for eye in face.eyes:
+    for side, eye in enumerate(face.eyes):
+        if eye.problem:
+            continue
         box = _lid_box(eye, frame.shape)
         opening = _inside(_ball_box(eye, frame.shape), box)
         if min(opening[2] - opening[0], opening[3] - opening[1]) >= LEAST:
-            patches.append(_patch(frame, eye, box, opening, light))
+            patches.append(_patch(frame, eye, side, box, opening, light))
     return tuple(patches)
 
 
-def _patch(frame: Pixels, eye: Eye, box: Box, opening: Box, light: Lighting) -> EyePatch:
+def _patch(frame: Pixels, eye: Eye, side: int, box: Box, opening: Box, light: Lighting) -> EyePatch:
     parts = []
     for place, part in ((box, eyelids), (opening, gaze)):
         still = double(np.ascontiguousarray(crop(frame, place)))
         u, v = eye.axes.uv(*places(place))
         parts.append(part.build(still, eye, u, v, FINE, light))
-    return EyePatch(box, opening, parts[1], parts[0])
+    return EyePatch(box, opening, parts[1], parts[0], side)
 
 
 def _lid_box(eye: Eye, shape: tuple[int, ...]) -> Box:

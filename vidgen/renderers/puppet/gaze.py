@@ -31,6 +31,7 @@ class GazeBall:
     column: Array
     row: Array
     iris: tuple[float, float]  # u, v of its middle
+    radius: float  # of the iris
     half: float  # half the eye's width
     height: float  # of its opening
     along: tuple[float, float]  # patch pixels for one frame pixel along the eye
@@ -61,7 +62,7 @@ class GazeBall:
     def _hold(self, right: float) -> Array:
         """1 on the iris where it is now, 0 in the corners."""
         middle = self.iris[0] + right
-        firm = 1.12 * IRIS * self.half
+        firm = 1.12 * self.radius
         room_left = max(2.0, middle + 0.97 * self.half - firm)
         room_right = max(2.0, 0.97 * self.half - middle - firm)
         off = self.u - middle
@@ -85,7 +86,8 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
         v=v,
         column=column,
         row=row,
-        iris=_iris(still[::2, ::2], eye, u[::2, ::2], v[::2, ::2]),
+        iris=(eye.iris or _iris(still[::2, ::2], eye, u[::2, ::2], v[::2, ::2]))[:2],
+        radius=eye.iris[2] if eye.iris else IRIS * eye.half,
         half=eye.half,
         height=max(1.0, eye.opening),
         along=(scale * eye.axes.cos, scale * eye.axes.sin),

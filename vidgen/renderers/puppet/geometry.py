@@ -4,12 +4,14 @@ Everything here is in pixels of the framed photo; `u` runs along the eyes, `v` d
 both from the middle of the mouth, so a tilted head needs no case of its own. Moves nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from vidgen.renderers.puppet.grid import Array
+from vidgen.work import EyeView
 
 FOREHEAD: Final = 10
 CHIN: Final = 152
@@ -79,6 +81,8 @@ class Eye:
     upper: Curve  # the lids' edges
     lower: Curve
     brow: Curve  # lower edge of the brow
+    iris: tuple[float, float, float] | None = None  # u, v, radius; None when nobody looked
+    problem: str = ""  # why it stays as it is, see `work.EyeView`
 
     @property
     def opening(self) -> float:
@@ -105,6 +109,7 @@ class FaceGeometry:
     outline: Array  # (36, 2) frame pixels
     eyes: tuple[Eye, Eye]  # image left, right
     brows: tuple[Curve, Curve]
+    depth: Array | None = None  # (468, 3) x, y and how far before the head's middle, pixels
 
     @property
     def is_shut(self) -> bool:
@@ -123,8 +128,9 @@ class FaceGeometry:
         return (self.upper(u) + self.lower(u)) / 2
 
 
-def measure(points: Array) -> FaceGeometry:
-    """The measures of the face with these landmarks, (468, 2 or 3) in frame pixels."""
+def measure(points: Array, views: Sequence[EyeView] = ()) -> FaceGeometry:
+    """The measures of the face with these landmarks, (468, 2 or 3) in frame pixels; with `views`,
+    (left, right), its eyes are theirs."""
     flat = np.asarray(points[:, :2], np.float64)
     axes = _axes(flat)
     uv = np.stack(axes.uv(flat[:, 0], flat[:, 1]), 1)
@@ -146,9 +152,17 @@ def measure(points: Array) -> FaceGeometry:
         jaw=float((wide[1] - wide[0]) / 2),
         middle=(float(uv[[FOREHEAD, CHIN], 0].mean()), float(uv[[FOREHEAD, CHIN], 1].mean())),
         outline=flat[list(OUTLINE)].astype(np.float32),
-        eyes=(_eye(flat, 0), _eye(flat, 1)),
+        eyes=(_eye(flat, 0, views), _eye(flat, 1, views)),
         brows=(_brow(uv, 0), _brow(uv, 1)),
+        depth=_depth(points),
     )
+
+
+def _depth(points: Array) -> Array | None:
+    """x, y and depth of landmarks that have one."""
+    if points.shape[1] < 3 or not np.any(points[:, 2]):
+        return None
+    return np.concatenate([points[:, :2], -points[:, 2:3]], 1).astype(np.float32)
 
 
 def _axes(points: Array) -> Axes:
@@ -193,8 +207,10 @@ def _lips(uv: Array, left: float, right: float) -> tuple[Curve, Curve]:
     )
 
 
-def _eye(points: Array, side: int) -> Eye:
+def _eye(points: Array, side: int, views: Sequence[EyeView]) -> Eye:
     above, below = points[list(UPPER_LIDS[side])], points[list(LOWER_LIDS[side])]
+    if views:
+        above, below = views[side].upper.astype(np.float64), views[side].lower.astype(np.float64)
     across = above[-1] - above[0]
     length = max(2.0, float(np.hypot(*across)))
     x, y = (above[0] + above[-1]) / 2
@@ -205,7 +221,12 @@ def _eye(points: Array, side: int) -> Eye:
 
     upper, lower = curve(above), curve(below)
     lid = Curve(lower.u, np.maximum(lower.v, upper(lower.u)).astype(np.float32))
-    return Eye(axes, length / 2, upper, lid, curve(points[list(BROWS_BELOW[side])]))
+    brow = curve(points[list(BROWS_BELOW[side])])
+    if not views:
+        return Eye(axes, length / 2, upper, lid, brow)
+    u, v = axes.uv(*views[side].centre.astype(np.float64))
+    iris = float(u), float(v), views[side].radius
+    return Eye(axes, length / 2, upper, lid, brow, iris, views[side].problem)
 
 
 def _brow(uv: Array, side: int) -> Curve:

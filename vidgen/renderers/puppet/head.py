@@ -1,7 +1,8 @@
 """How the whole head and the shoulders move, as a field over the speaker's box.
 
-The head turns as a shell: its middle shifts, its outline stays, so nothing tears. Knows
-nothing of the mouth.
+The head turns as a body with depth, the landmarks' on the face and an ellipsoid's for hair and
+ears, about an axis in the neck: the outline goes along, a little. Shoulders follow by a third.
+Knows nothing of the mouth.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,13 @@ from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, Grid, enlarge, smoothstep
 
 MOVES: Final = ("yaw", "pitch", "roll", "tx", "ty", "breath")  # the order of a frame's turns
-LIMITS: Final = (3.5, 3.0, 2.2, 0.012, 0.012, 1.0)  # no film asks for more
+
+
+LIMITS: Final = (6.0, 4.5, 3.0, 0.016, 0.016, 1.0)  # no film asks for more
+NECK: Final = 0.20  # Hf: how far behind the head's widest outline it turns
+SHOULDERS: Final = 0.3  # share of the head's shift that they go along with
+SMOOTH: Final = 0.055  # Hf: how finely the landmarks' depth is taken
+SKULL: Final = (0.60, 0.80, 0.55)  # Hf: half axes of hair and all, across, down, deep
 SKIN: Final = 0.02  # Hf: what the face's own movements may add at the outline
 
 
@@ -36,7 +43,9 @@ def build(face: FaceGeometry, grid: Grid) -> HeadField:
     x, y = grid.nodes()
     u, v = face.axes.uv(x, y)
     rigid = _rigid(face, u, v)
-    bulge = np.radians(1) * _shell(face, u, v)
+    bulge = np.radians(1) * (_depth(face, x, y, u, v) + NECK * face.height * rigid)
+    body = SHOULDERS + (1 - SHOULDERS) * rigid
+    body *= _aside(face, u)
     pivot_u, pivot_v = face.middle[0], face.chin + 0.22 * face.height
     turn = np.radians(1) * rigid
     lift = smoothstep((v - face.chin - 0.05 * face.height) / (0.5 * face.height))
@@ -46,8 +55,8 @@ def build(face: FaceGeometry, grid: Grid) -> HeadField:
         "yaw": face.axes.turn(bulge, still),
         "pitch": face.axes.turn(still, bulge),
         "roll": face.axes.turn(-(v - pivot_v) * turn, (u - pivot_u) * turn),
-        "tx": (h * rigid, still),
-        "ty": (still, h * rigid),
+        "tx": (h * body, still),
+        "ty": (still, h * body),
         "breath": (still, -0.006 * h * lift),
     }
     basis = -np.stack([np.stack(moves[name], -1) for name in MOVES])
@@ -70,13 +79,38 @@ def _rigid(face: FaceGeometry, u: Array, v: Array) -> Array:
     """1 on the head, 0 from the chest down and far to the sides."""
     h = face.height
     down = 1 - smoothstep((v - face.chin - 0.02 * h) / (0.55 * h))
-    aside = 1 - smoothstep((np.abs(u - face.middle[0]) - 1.0 * h) / (0.8 * h))
-    return np.asarray(down * aside)
+    return np.asarray(down * _aside(face, u))
 
 
-def _shell(face: FaceGeometry, u: Array, v: Array) -> Array:
-    """Depth of the face's surface over its outline, pixels: an ellipse of .62 × .82 Hf."""
+def _aside(face: FaceGeometry, u: Array) -> Array:
+    """1 on the head, 0 far to the sides of it."""
     h = face.height
-    across = (u - face.middle[0]) / (0.62 * h)
-    down = (v - face.middle[1] + 0.12 * h) / (0.82 * h)
-    return 0.55 * h * np.clip(1 - across**2 - down**2, 0, None) ** 1.3
+    return 1 - smoothstep((np.abs(u - face.middle[0]) - 1.0 * h) / (0.8 * h))
+
+
+def _depth(face: FaceGeometry, x: Array, y: Array, u: Array, v: Array) -> Array:
+    """How far the surface stands before the head's widest outline, pixels (rows, columns)."""
+    h = face.height
+    wide, tall, deep = (axis * h for axis in SKULL)
+    across = (u - face.middle[0]) / wide
+    down = (v - face.middle[1] + 0.12 * h) / tall
+    skull = deep * np.clip(1 - across**2 - down**2, 0, None) ** 0.9
+    if face.depth is None:
+        return np.asarray(skull)
+    found, sure = _landmark_depth(face.depth, x, y, SMOOTH * h)
+    if not sure.any():
+        return np.asarray(skull)
+    rim = (sure > 0.05) & (sure < 0.6)
+    level = float(np.median((skull - found)[rim])) if rim.any() else 0.0
+    share = smoothstep(sure)
+    return np.asarray(skull + share * (np.clip(found + level, 0, 0.95 * h) - skull))
+
+
+def _landmark_depth(points: Array, x: Array, y: Array, sigma: float) -> tuple[Array, Array]:
+    """The landmarks' depth at each node, and how surely there are landmarks near it, 0–1."""
+    total, known = np.zeros(x.shape), np.zeros(x.shape)
+    for px, py, depth in points:
+        near = np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * sigma**2))
+        total += near * depth
+        known += near
+    return total / np.maximum(known, 1e-9), np.clip(known / 1.2, 0, 1)

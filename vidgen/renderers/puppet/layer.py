@@ -22,7 +22,7 @@ _LOBES: Final = np.sinc(np.arange(-3.5, 4)) * np.sinc(np.arange(-3.5, 4) / 4)
 _SHARPER: Final = np.convolve(_LOBES, (-0.06, 1.12, -0.06))[1:-1]
 HALF: Final = _SHARPER / _SHARPER.sum()
 TALL: Final = 128  # pixels of a strip: lower ones mean more calls, higher ones leave the cache
-REACH: Final = 0.10  # Hf: nothing moves farther than this in a film
+REACH: Final = 0.16  # Hf: nothing moves farther than this in a film
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """How the head, the lids, the brows and the eyes move while somebody speaks: curves from a seed.
 
-Same voice, same options, same curves. Knows the voice only through `Controls`, and no pixels.
+Same voice, same options, same curves. Knows the voice only through `MouthCurves`, and no pixels.
 Numbers: PUPPET (b)11; blinks after Bentivoglio 1997 (log-normal, about 26 a minute while talking)
 and what follows there; glances: mostly at the viewer, with quick small moves away and back.
 """
@@ -75,9 +75,10 @@ def gaze_curves(plan: Sequence[Glance], count: int) -> tuple[Array, Array]:
 CLOSE, SHUT, OPEN = 0.08, 0.08, 0.18  # seconds; 50 ms shut is missed by 25 frames a second
 LENGTH: Final = CLOSE + SHUT + OPEN
 FIRST: Final = 0.4  # no blink before: the film should begin with open eyes
-MEDIAN, SIGMA, SHORTEST, LONGEST = 2.3, 0.45, 0.9, 8.0  # seconds between blinks, log-normal
+MEDIAN, SIGMA, SHORTEST, LONGEST = 2.7, 0.45, 0.9, 8.0  # seconds between blinks, log-normal
+PARTIAL: Final = (0.14, 0.72, 0.92)  # share of blinks that do not shut, and how far they go
 DOUBLES, DOUBLE_GAP = 0.12, 0.38
-TO_PAUSE, PAUSE_REACH = 0.4, 0.35  # share moved to a pause, and from how far (seconds)
+TO_PAUSE, PAUSE_REACH = 0.6, 0.45  # share moved to a pause, and from how far (seconds)
 
 
 def blink_times(
@@ -132,14 +133,17 @@ def _space_out(wanted: list[float], seconds: float) -> tuple[float, ...]:
     return tuple(kept)
 
 
-def lid_curve(blinks: Sequence[float], count: int, gaze_y: Array) -> Array:
-    """Lids 0..1 at 100 Hz; between blinks they follow a lowered gaze a little."""
+def lid_curve(blinks: Sequence[float], count: int, gaze_y: Array, seed: int) -> Array:
+    """Lids 0..1 at 100 Hz, some blinks only nearly shut; between blinks they follow a lowered
+    gaze a little."""
     lids = np.clip(0.25 * gaze_y, 0, 0.12)
+    rng = np.random.default_rng([seed, 6])
     for start in blinks:
+        depth = rng.uniform(*PARTIAL[1:]) if rng.random() < PARTIAL[0] else 1.0
         low = max(0, int(start * RATE))
         high = min(count, int((start + LENGTH) * RATE) + 2)
         time = np.arange(low, high) / RATE - start
-        lids[low:high] = np.maximum(lids[low:high], _blink(time))
+        lids[low:high] = np.maximum(lids[low:high], depth * _blink(time))
     return lids
 
 
@@ -158,16 +162,22 @@ CURVES: Final = (
     "ty",
     "breath",
     "lids",
+    "lids_right",
     "brows",
     "gaze_x",
     "gaze_y",
 )
-LIMITS: Final = {"yaw": 3.5, "pitch": 3.0, "roll": 2.2}  # degrees; more tears a flat photo
-SPEED_LIMIT: Final = 9.0  # degrees per second, any axis
-SWAYS: Final = {"yaw": 1.5, "roll": 0.9, "pitch": 0.7, "tx": 0.006, "ty": 0.004}
-PITCH_PER_SEMITONE: Final = -0.28  # degrees: a rising voice lifts the chin
-NOD: Final = 1.3  # degrees
-SETTLE: Final = (0.5, 0.9)  # seconds to leave the photo's pose, and to come back to it
+LIMITS: Final = {"yaw": 6.0, "pitch": 4.5, "roll": 3.0}  # degrees; more tears a flat photo
+SPEED_LIMIT: Final = 11.5  # degrees per second, any axis
+SHIFT: Final = 0.016  # Hf: the head's shift at most
+SWAYS: Final = {"yaw": 2.4, "roll": 1.3, "pitch": 1.3, "tx": 0.010, "ty": 0.006}
+TURNS: Final = {"yaw": 3.4, "pitch": 1.3, "roll": 1.4}  # degrees: new posture at a phrase's start
+USUAL: Final = {"yaw": 2.5, "pitch": 2.0, "roll": 1.15}  # degrees, SD before the limits bend it
+FITTED: Final = (0.6, 2.2)  # a film's own SD is brought nearer to the usual one by so much at most
+PITCH_PER_SEMITONE: Final = -0.34  # degrees: a rising voice lifts the chin
+NOD: Final = 2.4  # degrees
+PHRASE: Final = (2.2, 4.5)  # seconds: the longest that anybody speaks in one posture
+SETTLE: Final = (0.6, 1.0)  # seconds to leave the photo's pose, and to come back to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +190,8 @@ class Motion:
     tx: Floats  # face heights, right
     ty: Floats  # face heights, down
     breath: Floats  # 0 out – 1 in
-    lids: Floats  # 0 as in the photo – 1 shut
+    lids: Floats  # 0 as in the photo – 1 shut; the picture's left eye
+    lids_right: Floats  # the other's, a little later and not quite as far
     brows: Floats  # 0 as in the photo – 1 raised
     gaze_x: Floats  # of the eye's half width, right in the picture
     gaze_y: Floats  # of the eye's half height, down
@@ -201,10 +212,14 @@ def motion(controls: MouthCurves, look: MotionOptions, seconds: float) -> Motion
     blinks = blink_times(seconds, controls.pauses, plan, look.seed, look.blink)
     head = _head(loud, f0, controls.pauses, look)
     gaze_x, gaze_y = _gaze(plan, head, look.gaze, count)
+    lids = lid_curve(blinks, count, gaze_y, look.seed)
+    first = np.random.default_rng([look.seed, 7]).random() < 0.5
+    later = 0.985 * np.concatenate([lids[:1], lids[:-1]])
     return Motion(
         **{name: curve.astype(np.float32) for name, curve in head.items()},
         breath=_breath(controls.pauses, seconds, look).astype(np.float32),
-        lids=lid_curve(blinks, count, gaze_y).astype(np.float32),
+        lids=(lids if first else later).astype(np.float32),
+        lids_right=(later if first else lids).astype(np.float32),
         brows=_brows(f0, loud, look).astype(np.float32),
         gaze_x=gaze_x.astype(np.float32),
         gaze_y=gaze_y.astype(np.float32),
@@ -226,19 +241,46 @@ def _head(
     """yaw, pitch, roll in degrees, tx, ty in face heights."""
     rng = np.random.default_rng([look.seed, 1])
     count = len(loud)
-    energy = 0.45 + 0.55 * smooth(loud, 0.35 * RATE)
+    energy = 0.30 + 0.70 * smooth((loud > 0.08).astype(np.float64), 0.45 * RATE)  # listeners rest
     head = {name: size * energy * _sway(rng, count) for name, size in SWAYS.items()}
+    starts = _phrases(rng, loud, pauses)
+    for name, size in TURNS.items():
+        head[name] += _postures(rng, starts, count, size)
     head["pitch"] += PITCH_PER_SEMITONE * np.clip(smooth(f0, 0.12 * RATE), -6, 6)
-    head["pitch"] += NOD * _nods(rng, loud)
-    head["yaw"] += _postures(rng, pauses, count, 0.9)
-    head["roll"] += _postures(rng, pauses, count, 0.5)
+    head["pitch"] += NOD * _nods(rng, loud, f0)
     settle = _settling(count)
     for name, limit in LIMITS.items():
-        bent = limit * np.tanh(look.head_motion * settle * head[name] / limit)
-        head[name] = _slow_down(bent)
+        lively = _usual(head[name] * settle, USUAL[name])
+        head[name] = _slow_down(limit * np.tanh(look.head_motion * lively / limit))
     for name in ("tx", "ty"):
-        head[name] = 0.012 * np.tanh(look.head_motion * settle * head[name] / 0.012)
+        head[name] = SHIFT * np.tanh(look.head_motion * settle * head[name] / SHIFT)
     return head
+
+
+def _usual(curve: Array, spread: float) -> Array:
+    """`curve` with a spread nearer to the usual one: no film is wooden, none restless."""
+    own = float(curve.std())
+    return curve * float(np.clip(spread / max(own, 1e-6), *FITTED)) if own > 0.05 else curve
+
+
+def _phrases(
+    rng: np.random.Generator, loud: Array, pauses: tuple[tuple[float, float], ...]
+) -> list[float]:
+    """Seconds at which a new posture is taken: where phrases begin, and at the quietest moment of
+    a phrase that goes on for long."""
+    seconds = len(loud) / RATE
+    level = smooth(loud, 0.08 * RATE)
+    starts = [end - 0.12 for start, end in pauses if end - start >= 0.18 and end < seconds]
+    made, now = [], 0.0
+    for start in [*starts, seconds]:
+        while start - now > PHRASE[1]:
+            low, high = (int((now + after) * RATE) for after in PHRASE)
+            now = (low + int(np.argmin(level[low:high] + 0.05 * rng.random(high - low)))) / RATE
+            made.append(now)
+        if start < seconds and start - now > 0.8:
+            made.append(start)
+            now = start
+    return made
 
 
 def _sway(rng: np.random.Generator, count: int) -> Array:
@@ -251,9 +293,10 @@ def _sway(rng: np.random.Generator, count: int) -> Array:
     return np.asarray(waves @ weights)
 
 
-def _nods(rng: np.random.Generator, loud: Array) -> Array:
-    """Small nods on loudness peaks: down in 0.2 s, back in 0.4 s, at most one in 0.7 s."""
-    level = smooth(loud, 0.10 * RATE)
+def _nods(rng: np.random.Generator, loud: Array, f0: Array) -> Array:
+    """Nods on accents, where the voice is loud and high: down in 0.2 s, back in 0.4 s, at most one
+    in 0.7 s."""
+    level = smooth(loud, 0.10 * RATE) + 0.05 * np.clip(smooth(f0, 0.08 * RATE), -4, 6)
     peaks = np.flatnonzero((level[1:-1] > level[:-2]) & (level[1:-1] >= level[2:])) + 1
     nods = np.zeros(len(loud))
     last = -RATE
@@ -273,16 +316,18 @@ def _nod(time: Array) -> Array:
     return np.asarray(down - back)
 
 
-def _postures(
-    rng: np.random.Generator, pauses: tuple[tuple[float, float], ...], count: int, size: float
-) -> Array:
-    """A new resting place, slowly taken, after each longer pause (Hadar 1984)."""
+def _postures(rng: np.random.Generator, starts: list[float], count: int, size: float) -> Array:
+    """A new resting place, slowly taken, at each phrase (Hadar 1984); never twice the same side
+    by more than a third."""
     place = np.zeros(count)
-    for start, end in pauses:
+    before = rng.uniform(-size, size)
+    place[:] = 0.6 * before
+    for start in starts:
         target = rng.uniform(-size, size)
-        if end - start >= 0.3:
-            place[int(start * RATE) :] = target
-    return smooth(place, 0.30 * RATE)
+        if target * before > 0 and abs(target) > size / 3:
+            target = -target
+        place[int(start * RATE) :] = before = target
+    return smooth(place, 0.32 * RATE)
 
 
 def _settling(count: int) -> Array:
@@ -290,8 +335,7 @@ def _settling(count: int) -> Array:
     time = np.arange(count) / RATE
     left = time[-1] - time
     away, back = SETTLE
-    end = 0.15 + 0.85 * ease(np.clip(left / back, 0, 1))
-    return np.asarray(ease(np.clip(time / away, 0, 1)) * end)
+    return np.asarray(ease(np.clip(time / away, 0, 1)) * ease(np.clip(left / back, 0, 1)))
 
 
 def _slow_down(curve: Array) -> Array:

@@ -63,10 +63,11 @@ def overlays(
 ) -> Iterator[Overlay]:
     """What frame `index` lays over the warped photo: eyes that look or blink, then the mouth,
     its own or another's `patch`."""
-    (x, y), shut = plan.gaze[index], plan.lids[index]
-    if abs(x) + abs(y) + shut > STILL:
-        for eye in figure.eyes:
-            picture, box = eye.draw(float(x), float(y), float(shut))
+    x, y = (float(value) for value in plan.gaze[index])
+    for eye in figure.eyes:
+        shut = float(plan.lids[index][eye.side])
+        if abs(x) + abs(y) + shut > STILL:
+            picture, box = eye.draw(x, y, shut)
             yield _lay(figure, picture, box, fields.whole)
     weights = plan.weights[index]
     if weights[:-1].any():  # else it is the photo's own mouth

@@ -7,7 +7,7 @@ import numpy as np
 
 from vidgen.renderers.puppet.blendshapes import CARRIED, WEIGHTS, WIDEST
 from vidgen.renderers.puppet.geometry import FaceGeometry
-from vidgen.renderers.puppet.grid import Array
+from vidgen.renderers.puppet.grid import Array, smoothstep
 from vidgen.renderers.puppet.head import MOVES
 from vidgen.renderers.puppet.motion import Motion
 from vidgen.speech.curves import limit_speed, smooth
@@ -19,6 +19,7 @@ LOOK: Final = 0.005  # of a half eye, less than a tenth of a pixel at 512
 LIPS, BONE = 180.0, 140.0  # mm/s: people's lips and jaws reach 200 and 150 in fluent speech
 APART: Final = 63.0  # mm between the pupils of a usual face
 LEAST_APART: Final = 0.30  # Hf: eyes that stand nearer are a turned face's
+SMALL: Final = (60.0, 60.0)  # pixels of Hf: half the motion from here down, all of it so far up
 SMILE: Final = 0.030  # Hf: a photo whose lips are farther apart is smiling or speaking
 
 
@@ -28,7 +29,7 @@ class Poses:
 
     weights: Array  # (N, 10), order of bases.WEIGHTS
     turns: Array  # (N, 6), order of head.MOVES
-    lids: Array  # (N,) 0 as in the photo – 1 shut
+    lids: Array  # (N, 2) left and right eye, 0 as in the photo – 1 shut
     gaze: Array  # (N, 2) of the eye's half width and half height
     tongue: Array  # (N,) 0–1
 
@@ -44,8 +45,8 @@ def poses(
     head = motion.sample(look.fps, 0, count)
     return Poses(
         weights=_weights(face, mouth, head["brows"], look.mouth),
-        turns=np.stack([head[name] for name in MOVES], 1).astype(np.float32),
-        lids=np.clip(head["lids"], 0, 1),
+        turns=_turns(face, head),
+        lids=np.clip(np.stack([head["lids"], head["lids_right"]], 1), 0, 1),
         gaze=_in_steps(np.stack([head["gaze_x"], head["gaze_y"]], 1)),
         tongue=mouth["tongue"],
     )
@@ -77,6 +78,13 @@ def without_mouth(plan: Poses) -> Poses:
     """The same head, eyes and brows, with the mouth and the jaw as in the photo."""
     weights = np.where([name == "brows" for name in WEIGHTS], plan.weights, 0)
     return replace(plan, weights=weights.astype(np.float32))
+
+
+def _turns(face: FaceGeometry, head: dict[str, Array]) -> Array:
+    """The head's moves; a small face turns less: its outline is only a few pixels' work."""
+    share = 0.5 + 0.5 * float(smoothstep(np.asarray((face.height - SMALL[0]) / SMALL[1])))
+    calm = np.array([1.0 if name == "breath" else share for name in MOVES], np.float32)
+    return (np.stack([head[name] for name in MOVES], 1) * calm).astype(np.float32)
 
 
 def _in_steps(gaze: Array) -> Array:

@@ -77,7 +77,7 @@ def into(field: Array, box: Box) -> Array:
 
 def build(subject: Subject, cutout: Cutout) -> Rig:
     """Prepare `subject`."""
-    face = lip_edges.snap_lips(subject.frame, geometry.measure(subject.landmarks))
+    face = lip_edges.snap_lips(subject.frame, geometry.measure(subject.landmarks, subject.eyes))
     light = lighting.measure(subject.frame, face)
     pitch = max(2, round(CELL * face.height))
     size = subject.frame.shape[1], subject.frame.shape[0]

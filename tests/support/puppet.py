@@ -79,7 +79,7 @@ def asked(*frames: dict[str, float]) -> Poses:
     count = len(frames)
     weights = np.zeros((count, len(WEIGHTS)), np.float32)
     turns = np.zeros((count, len(MOVES)), np.float32)
-    lids, gaze = np.zeros(count, np.float32), np.zeros((count, 2), np.float32)
+    lids, gaze = (np.zeros((count, 2), np.float32) for _ in range(2))
     for index, frame in enumerate(frames):
         for name, value in frame.items():
             if name in WEIGHTS:

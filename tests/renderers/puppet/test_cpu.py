@@ -100,7 +100,8 @@ def test_lids_under_a_low_dark_brow_take_the_skins_colour(subject: Subject) -> N
 def test_the_mouth_in_a_photo_without_colours_is_not_red(
     subject: Subject, tint: tuple[float, float, float]
 ) -> None:
-    grey = cv2.cvtColor(subject.frame, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
+    # dark enough that no tint is cut off at 255
+    grey = 0.9 * cv2.cvtColor(subject.frame, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
     toned = replace(
         subject, frame=np.clip(grey * np.array(tint, np.float32), 0, 255).astype(np.uint8)
     )

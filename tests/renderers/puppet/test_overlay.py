@@ -147,7 +147,7 @@ def test_a_mark_goes_where_the_field_takes_it(
     whole = made.fields(plan.weights[0], plan.turns[0]).whole
     node = ((found - made.grid.origin) / made.grid.pitch).astype(np.float32)
     came_from = look_up(whole, node[None, None])[0, 0]
-    assert np.abs(came_from - centre).max() < 0.15  # frame pixels
+    assert np.abs(came_from - centre).max() < 0.2  # frame pixels
 
 
 @pytest.mark.parametrize("turns", TURNS)

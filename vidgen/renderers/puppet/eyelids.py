@@ -22,10 +22,14 @@ UP, DOWN = 0.20, 0.12  # how far lashes and paint are looked for above and below
 FADE: Final = 0.10  # over which the lid's skin gives way to the skin above it
 STRANGE: Final = 26.0  # of 255: colours farther from the skin's are eye, lash or paint
 LEAST_SKIN: Final = 40  # pixels that a plane can be trusted on
+SLOPE: Final = 0.35  # share of the skin's darkening towards the eye that a lid takes on
+LEAST_LIGHT: Final = 0.90  # share of the skin's luma that a lid has at least
 DARKEST: Final = 0.05  # share of its luma that the skin above may take from the lid's
 BRIGHTEST: Final = 0.14
 BULGE: Final = 0.09  # how much brighter a lid's middle is than the skin round the hollow of the eye
 GRAIN: Final = 5.0  # of 255: livelier skin (wrinkles, brush strokes) is calmed to so much
+BORDER: Final = 0.055  # how far in from its edge a lid takes on what lies round it
+NEARING: Final = (0.74, 1.15)  # shares of its luma between which it does
 SHADE: Final = 0.09  # a lid bulges: it darkens so much towards its edge
 CREASE: Final = 0.05
 LASHES: Final = (0.25, 0.66)  # least and most cover of the line of the lashes
@@ -77,11 +81,12 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     round_ = np.clip(1 - share**2, 0, 1)
     middle = (v - (0.4 * top(u) + 0.6 * bottom(u))) / (0.45 * (bottom(u) - top(u)) + 1)
     light_ = (1 + BULGE * round_ * np.exp(-(middle**2))) * (1 - CREASE * crease * round_)
-    lid = np.clip(plain * light_[..., None], 0, 255)
+    cover = (inside * beside).astype(np.float32)
+    lid = _join(still, np.clip(plain * light_[..., None], 0, 255), cover, BORDER * width * scale)
     return Eyelids(
         still=still,
         skin=(lid + _grain(still, plain, eye, u, v)[..., None]).astype(np.float32),
-        cover=(inside * beside).astype(np.float32),
+        cover=cover,
         v=v,
         start=np.minimum(eye.upper(u), bottom(u)),
         end=bottom(u),
@@ -118,6 +123,21 @@ def _skin(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     return np.asarray(cv2.resize(made, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
+def _join(still: Pixels, lid: Array, cover: Array, sigma: float) -> Array:
+    """`lid` (h, w, 3) nearing the colours round it towards its edge, so that no outline shows."""
+    import cv2
+
+    outside = (cover < 0.35).astype(np.float32)
+    near = cv2.GaussianBlur(outside, (0, 0), sigma)
+    around = cv2.GaussianBlur(still * outside[..., None], (0, 0), sigma)
+    around /= np.maximum(near, 1e-3)[..., None]
+    luma = np.maximum(1.0, lid @ LUMA)
+    share = (around @ LUMA) / luma
+    around *= (np.clip(share, *NEARING) / np.maximum(share, 1e-3))[..., None]
+    pull = np.clip(1.7 * near, 0, 1)[..., None]
+    return np.asarray(lid + pull * (np.clip(around, 0, 255) - lid), np.float32)
+
+
 def _samples(eye: Eye, across: Array, down: Array, glasses: bool) -> Array:
     """How much each pixel's skin counts: below the eye, beside it, a third above it.
 
@@ -152,6 +172,7 @@ def _plane(
     luma = colours @ LUMA
     usual = float(np.percentile(luma[kept > 0], 60))
     kept[np.abs(luma - usual) > 0.45 * usual] = 0
+    found = np.zeros((3, 3))
     for _ in range(5):
         chosen = kept > 0
         if chosen.sum() < LEAST_SKIN:
@@ -162,7 +183,21 @@ def _plane(
         off = np.abs(colours - plane).max(-1)
         spread = max(5.0, 1.5 * float(np.median(off[chosen])))
         kept = weight * (off < 2.2 * spread)
-    return plane, (kept > 0).astype(np.float32)
+    # a lid bulges out of the hollow that darkens the skin towards the eye: it keeps little of that
+    below = (kept > 0) & (down > 0)
+    rise = np.clip(float(np.average(down[below])) - down, 0, None) if below.any() else 0 * down
+    bulged = plane + (1 - SLOPE) * rise[..., None] * found[2]
+    return _lift(np.clip(bulged, 0, 255), colours, kept), (kept > 0).astype(np.float32)
+
+
+def _lift(plane: Array, colours: Array, kept: Array) -> Array:
+    """`plane`, nowhere much darker than the skin it was laid through: it may lean too far."""
+    chosen = kept > 0
+    if not chosen.any():
+        return plane
+    least = LEAST_LIGHT * float(np.median(colours[chosen] @ LUMA))
+    luma = np.maximum(1.0, plane @ LUMA)
+    return np.asarray(plane * np.maximum(1.0, least / luma)[..., None]).clip(0, 255)
 
 
 def _grain(still: Pixels, plain: Array, eye: Eye, u: Array, v: Array) -> Array:
@@ -254,8 +289,8 @@ def _run(strange: Array, column: Array, steps: Array, most: int) -> Array:
 
 
 def _calm(values: Array) -> Array:
-    kernel = np.hanning(9)
-    padded = np.pad(values, 4, mode="edge")
+    kernel = np.hanning(19)[1:-1]
+    padded = np.pad(values, 8, mode="edge")
     return np.convolve(padded, kernel / kernel.sum(), "valid").astype(np.float32)
 
 

@@ -250,8 +250,8 @@ def _head(
     head["pitch"] += NOD * _nods(rng, loud, f0)
     settle = _settling(count)
     for name, limit in LIMITS.items():
-        lively = _usual(head[name] * settle, USUAL[name])
-        head[name] = _slow_down(limit * np.tanh(look.head_motion * lively / limit))
+        lively = _usual(head[name], USUAL[name])
+        head[name] = _slow_down(limit * np.tanh(look.head_motion * lively / limit)) * settle
     for name in ("tx", "ty"):
         head[name] = SHIFT * np.tanh(look.head_motion * settle * head[name] / SHIFT)
     return head

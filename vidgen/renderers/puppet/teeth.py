@@ -107,6 +107,8 @@ def _edge(face: FaceGeometry, u: Array, v: Array, bright: Array) -> Array:
     )
     middles = (bins[1:] + bins[:-1]) / 2
     known = ~np.isnan(ends)
+    if not known.any():  # a mouth of a few pixels
+        return np.asarray(face.lower(u))
     curve = np.interp(middles, middles[known], ends[known])
     curve = np.convolve(np.pad(curve, 4, mode="edge"), np.hanning(11)[1:-1] / 5, "valid")
     found: Array = np.interp(share, middles, curve).astype(np.float32)

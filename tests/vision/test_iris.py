@@ -1,0 +1,121 @@
+"""Eyes seen closely, by the real nets: the demo photo's, and the same under glass, shut or tiny."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.support.puppet import cut, drawn, speaker
+from vidgen.renderers.puppet import rig
+from vidgen.vision.iris import IrisNet
+from vidgen.vision.sight import views
+from vidgen.work import EyeView, Pixels, Subject
+
+pytestmark = pytest.mark.models
+
+
+@pytest.fixture(scope="module")
+def net(model_path: Callable[[str], Path]) -> IrisNet:
+    return IrisNet(model_path("iris_landmark"))
+
+
+@pytest.fixture(scope="module")
+def subject(demo_photo: Path, model_path: Callable[[str], Path]) -> Subject:
+    return speaker(demo_photo, model_path, 384)
+
+
+def seen(subject: Subject, net: IrisNet, frame: Pixels) -> tuple[str, ...]:
+    return tuple(eye.problem for eye in views(frame, subject.landmarks, net))
+
+
+def hull(eye: EyeView) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
+    return np.concatenate([eye.upper, eye.lower[::-1]]).round().astype(np.int32)
+
+
+def test_both_eyes_are_found_with_their_lids_and_irises(subject: Subject, net: IrisNet) -> None:
+    for eye, corners in zip(
+        views(subject.frame, subject.landmarks, net), ((33, 133), (362, 263)), strict=True
+    ):
+        width = float(np.hypot(*(eye.upper[-1] - eye.upper[0])))
+        assert eye.problem == ""
+        for end, corner in zip((0, -1), corners, strict=True):
+            assert np.hypot(*(eye.upper[end] - subject.landmarks[corner, :2])) < 0.2 * width
+        assert (eye.lower - eye.upper)[4, 1] > 0.15 * width
+        assert 0.35 < 2 * eye.radius / width < 0.58
+        assert cv2.pointPolygonTest(hull(eye).astype(np.float32), eye.centre.tolist(), True) > 0
+
+
+def test_a_mirrored_photo_has_the_same_eyes_on_the_other_side(
+    subject: Subject, net: IrisNet
+) -> None:
+    wide = subject.frame.shape[1]
+    first = net.read(subject.frame, subject.landmarks)
+    points = subject.landmarks.copy()
+    points[[33, 133, 362, 263]] = points[[263, 362, 133, 33]]
+    points[:, 0] = wide - 1 - points[:, 0]
+    flipped = net.read(np.ascontiguousarray(subject.frame[:, ::-1]), points)
+    for eye, other in zip(first, flipped[::-1], strict=True):
+        back = wide - 1 - other.centre[0], other.centre[1]
+        assert np.hypot(*(eye.centre - back)) < 2.0
+        assert abs(eye.radius - other.radius) < 1.0
+
+
+def test_sunglasses_hide_both_eyes(subject: Subject, net: IrisNet) -> None:
+    frame = subject.frame.copy()
+    for eye in views(frame, subject.landmarks, net):
+        half = float(np.hypot(*(eye.upper[-1] - eye.upper[0]))) / 2
+        middle = eye.centre.round().astype(int)
+        axes = round(1.9 * half), round(1.3 * half)
+        cv2.ellipse(frame, middle.tolist(), axes, 0, 0, 360, (24, 22, 20), -1)
+    assert all(seen(subject, net, frame))
+
+
+def test_an_eye_under_skin_colour_is_no_eye_and_the_other_stays(
+    subject: Subject, net: IrisNet
+) -> None:
+    frame = subject.frame.copy()
+    left, _ = views(frame, subject.landmarks, net)
+    half = float(np.hypot(*(left.upper[-1] - left.upper[0]))) / 2
+    below = (left.lower[4] + (0, 0.7 * half)).round().astype(int)
+    skin = frame[below[1] - 2 : below[1] + 3, below[0] - 2 : below[0] + 3].mean((0, 1))
+    middle = left.centre.round().astype(int).tolist()
+    cv2.ellipse(frame, middle, (round(1.5 * half), round(half)), 0, 0, 360, skin.tolist(), -1)
+    problems = seen(subject, net, frame)
+    assert problems[0] in ("shut", "unseen")
+    assert problems[1] == ""
+
+
+def test_eyes_of_a_few_pixels_are_left_alone(
+    demo_photo: Path, model_path: Callable[[str], Path], net: IrisNet
+) -> None:
+    small = speaker(demo_photo, model_path, 256, 0.12)
+    assert seen(small, net, small.frame) == ("small", "small")
+
+
+def test_an_eye_with_a_problem_is_the_photos_own_in_a_blink(subject: Subject, net: IrisNet) -> None:
+    left, right = views(subject.frame, subject.landmarks, net)
+    one_eyed = replace(subject, eyes=(replace(left, problem="unseen"), right))
+    frame = drawn(rig.build(one_eyed, cut(one_eyed)), shut=1.0, look_x=0.2)
+    mask = [
+        cv2.fillPoly(np.zeros(frame.shape[:2], np.uint8), [hull(eye)], 1) for eye in (left, right)
+    ]
+    changed = (frame != subject.frame).any(-1)
+    assert not changed[mask[0] > 0].any()
+    assert changed[mask[1] > 0].mean() > 0.95
+
+
+def test_a_shut_lid_has_the_colour_of_the_skin_beside_it(subject: Subject, net: IrisNet) -> None:
+    sighted = replace(subject, eyes=views(subject.frame, subject.landmarks, net))
+    lab = cv2.cvtColor(drawn(rig.build(sighted, cut(sighted)), shut=1.0), cv2.COLOR_RGB2LAB)
+    for eye in sighted.eyes:
+        inner = cv2.fillPoly(np.zeros(lab.shape[:2], np.uint8), [hull(eye)], 1)
+        inner = cv2.erode(inner, np.ones((3, 3), np.uint8)) > 0
+        width = float(np.hypot(*(eye.upper[-1] - eye.upper[0])))
+        x, y = (eye.lower[4] + (0, 0.32 * width)).round().astype(int)
+        below = lab[y - 2 : y + 3, x - 6 : x + 7].reshape(-1, 3)
+        off = np.median(lab[inner], 0).astype(float) - np.median(below, 0)
+        off[0] *= 100 / 255  # OpenCV's L runs to 255
+        assert np.linalg.norm(off) < 9

@@ -267,6 +267,7 @@ def serve_progress(**flags: Any) -> None:
         tuple(options.allow_host or ()),
         tuple(options.allow_origin or ()),
         options.job_hours * 3600,
+        tuple(options.trust_proxy or ()),
     )
     cert, key = options.tls_cert, options.tls_key
     serve(Home.default(), rules, tls_cert=cert, tls_key=key, told=console.print_address)

@@ -401,6 +401,12 @@ class ServerOptions:
     allow_host: list[str] | None = option(
         None, "A further name to answer to.", metavar="NAME", environment="none"
     )
+    trust_proxy: list[str] | None = option(
+        None,
+        "A proxy of yours, whose X-Forwarded-For is believed.",
+        metavar="ADDRESS",
+        environment="none",
+    )
     allow_origin: list[str] | None = option(
         None, "Another web site that may read.", metavar="URL", environment="none"
     )

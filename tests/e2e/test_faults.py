@@ -26,7 +26,7 @@ from tests.support.serving import (
 from vidgen.paths import Home
 from vidgen.progress.fanout.hub import Hub
 from vidgen.progress.fanout.inotify import Polling
-from vidgen.progress.serve.server import Timing
+from vidgen.progress.serve.settings import Timing
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
 

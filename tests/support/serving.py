@@ -19,8 +19,8 @@ from vidgen.paths import Home, TaskFolder
 from vidgen.progress.fanout.hub import Hub
 from vidgen.progress.serve.app import App
 from vidgen.progress.serve.jobs import Jobs
-from vidgen.progress.serve.server import USUAL, Server, Timing, bind
-from vidgen.progress.serve.settings import ServeSettings
+from vidgen.progress.serve.server import Server, bind
+from vidgen.progress.serve.settings import USUAL, ServeSettings, Timing
 from vidgen.progress.store.lock import Lock
 from vidgen.progress.watch.sse import SseDecoder
 

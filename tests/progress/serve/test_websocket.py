@@ -14,7 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.support.serving import Run, Served, served, wait_until
 from vidgen.paths import Home
-from vidgen.progress.serve.server import Timing
+from vidgen.progress.serve.settings import Timing
 
 NOBODY = str(uuid.UUID(int=1))
 TOKEN = "a-token-of-enough-letters-for-a-test"

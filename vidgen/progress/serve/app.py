@@ -69,6 +69,7 @@ class App:
     ) -> None:
         self.hub = hub or Hub(home)
         self.listing = RunIndex(home)
+        self.rules = rules
         self.places = ConnectionLimit(rules.max_watchers, rules.per_address)
         self.visits = Drain()
         ordered = jobs or Jobs(home, most_seconds=rules.job_seconds)
@@ -133,9 +134,13 @@ class App:
         path = scope["path"]
         if scope.get("method") == "OPTIONS" and "origin" in headers:
             await Response(status_code=204, headers=PREFLIGHT)(scope, receive, send)
-        elif not self._keys.opens(headers) and self._needs_key(scope):
+            return None
+        if not self._keys.opens(headers) and self._needs_key(scope):
             await self._exchange_token(scope, receive, send)
-        elif scope["type"] == "websocket":
+            return None
+        if connection := _extension(scope):
+            connection.use()
+        if scope["type"] == "websocket":
             await self._socket(path, scope, receive, raw_send)
         elif path == SSE or path.startswith(SSE + "/"):
             stream = await self._stream(path, headers, scope, raw_send)
@@ -156,7 +161,8 @@ class App:
             raise ApiError(401, "no_token", "This server asks for its token.")
         if not self._keys.fits(token):
             raise ApiError(401, "wrong_token", "That is not this server's token.")
-        response = RedirectResponse(scope["path"] + (f"?{rest}" if rest else ""), 303)
+        path = "/" + scope["path"].lstrip("/")  # `//elsewhere` would be another site's address
+        response = RedirectResponse(path + (f"?{rest}" if rest else ""), 303)
         response.headers["set-cookie"] = self._cookie(scope)
         await response(scope, receive, send)
 
@@ -276,8 +282,13 @@ def _address(scope: Scope) -> str:
     return scope["client"][0] if scope.get("client") else ""
 
 
-def _connection(scope: Scope) -> Socket | None:
+def _extension(scope: Scope) -> Socket | None:
     found: Socket | None = scope.get("extensions", {}).get(CONNECTION)
+    return found
+
+
+def _connection(scope: Scope) -> Socket | None:
+    found = _extension(scope)
     if found:
         found.prepare()
     return found

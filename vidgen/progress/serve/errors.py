@@ -1,9 +1,12 @@
 """Why somebody gets nothing: the one error that becomes an HTTP answer."""
 
+import errno
 from typing import Final
 
 from vidgen.files import NO_SPACE
 
+# What the machine lacks for a moment only: descriptors, memory, processes.
+SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 RETRY_AFTER: Final = 5  # seconds, told to those who find no place
 
 

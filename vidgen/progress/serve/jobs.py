@@ -6,7 +6,6 @@ the store by the next server. What may be uploaded is `uploads`' business.
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import shutil
@@ -29,7 +28,7 @@ from vidgen.events import Event, Failed, RunCancelled, StageStarted
 from vidgen.files import atomic_write, size_of
 from vidgen.paths import JOB_FILE, UPLOAD_FOLDER, Home, TaskFolder
 from vidgen.progress.broadcast import Broadcast
-from vidgen.progress.serve.errors import ApiError, storage_refusal
+from vidgen.progress.serve.errors import SHORTAGES, ApiError, storage_refusal
 from vidgen.progress.serve.index import RunIndex
 from vidgen.progress.serve.uploads import UPLOAD_BYTES, Order, receive_upload
 from vidgen.progress.store.cancel import request_cancel
@@ -43,8 +42,6 @@ MOST_ARRIVING: Final = 4  # uploads that are received at the same time; the othe
 POLL_SECONDS: Final = 0.2
 JOB: Final = JOB_FILE
 UPLOAD: Final = UPLOAD_FOLDER
-# What the machine lacks for a moment only: descriptors, memory, processes.
-SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 WAITS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds before a start is tried again
 # Nothing of these reaches a job: who pays, whose account, the token of this server.
 PRIVATE: Final = frozenset(

@@ -1,11 +1,13 @@
 """uvicorn's HTTP and WebSocket protocols with what a server on the open network needs besides.
 
-Heads that never end are cut, and a stream can see and abort its socket (`subscriber.Connection`).
+Heads and bodies that never end are cut, and so is who never reads the answers; a stream can see
+and abort its socket (`subscriber.Connection`). Who may connect how often: `connections`.
 """
 
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import MutableMapping
 from typing import Any, Final, cast
 
@@ -13,8 +15,16 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from vidgen.progress.serve.connections import Connections
+from vidgen.progress.serve.settings import Timing
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
 HEAD_BYTES: Final = 32 * 1024
-HEAD_SECONDS: Final = 10.0
+DISCARDED_BYTES: Final = 1024 * 1024  # of a body whose request was refused; then no more is read
+SOCKET_BACKLOG: Final = 256 * 1024  # bytes that may wait for a WebSocket that never reads
 SEND_BUFFER: Final = 128 * 1024  # bytes the kernel may hold for a stream; the log has the rest
 UNANSWERED_MS: Final = 30_000  # a peer that confirms nothing for so long has gone
 CONNECTION: Final = "vidgen.connection"  # its name among the scope's extensions
@@ -35,10 +45,18 @@ def forget_request(scope: MutableMapping[str, Any]) -> None:
 class Socket:
     """The connection under a stream."""
 
-    __slots__ = ("_transport",)
+    __slots__ = ("_protocol", "_transport")
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, protocol: "HttpProtocol | None" = None
+    ) -> None:
         self._transport = transport
+        self._protocol = protocol
+
+    def use(self) -> None:
+        """Whoever asks may: the connection is not one of those that go first."""
+        if self._protocol is not None:
+            self._protocol.connections_of_server.use(self._protocol)
 
     def waiting_bytes(self) -> int:
         return 0 if self._transport.is_closing() else self._transport.get_write_buffer_size()
@@ -93,18 +111,30 @@ class Pipeline(list[Any]):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with a limit to the size of a request's head and to the time it takes."""
+    """HTTP/1.1 with limits to a request's head and body, and to the time until answers are read."""
 
+    # On the class: most connections need none of their own, and there may be thousands.
     _head_bytes = 0  # received since the last request
     _header_bytes = 0  # of the headers found in them
     _head_timer: asyncio.TimerHandle | None = None
+    _is_in_body = False
+    _received = 0  # bytes since the beginning
+    _discarded = 0  # bytes of bodies whose requests were answered already
+    _body_since = 0.0  # when the look at the body began, seconds of the loop's clock; 0 is not yet
+    _body_mark = 0  # bytes that had been received then
+    _still_since = 0.0  # since when nothing was taken of what waits; 0 is not at all
+    _unsent = 0
 
-    def __init__(self, *uvicorns: Any, head_seconds: float = HEAD_SECONDS, **named: Any) -> None:
+    def __init__(
+        self, *uvicorns: Any, connections: Connections, timing: Timing, **named: Any
+    ) -> None:
         super().__init__(*uvicorns, **named)
-        self._head_seconds = head_seconds
+        self.connections_of_server = connections
+        self._timing = timing
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.connections_of_server.admit(self, self.client[0] if self.client else "")
         self.access_log = False  # whatever logging is set up around us: addresses are private
         self.flow = Flow(transport)
         self.pipeline = Pipeline()  # type: ignore[assignment]  # only these methods are used
@@ -112,7 +142,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(self._head_seconds, self.transport.abort)
+            self._head_timer = self.loop.call_later(self._timing.head, self.transport.abort)
 
     def _stop_awaiting(self) -> None:
         if self._head_timer is not None:
@@ -121,6 +151,12 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)
+        self._received += len(data)
+        if self._is_in_body and self.cycle.response_complete:
+            self._discarded += len(data)
+            if self._discarded > DISCARDED_BYTES:
+                self.abort()
+                return
         super().data_received(data)
         if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("")  # a head still unfinished after so much
@@ -140,28 +176,113 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        cast(dict[str, Any], self.scope)["extensions"] = {CONNECTION: Socket(self.transport)}
+        cast(dict[str, Any], self.scope)["extensions"] = {CONNECTION: Socket(self.transport, self)}
         self._header_bytes = 0
         self._await_head()
 
     def on_headers_complete(self) -> None:
         self._stop_awaiting()
         self._head_bytes = -(1 << 62)  # what follows is a body, and has limits of its own
+        self._is_in_body, self._body_since, self._body_mark = True, 0.0, 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._head_bytes = 0
+        self._is_in_body = False
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self.connections_of_server.rest(self)
+        super().on_response_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        protocol = self.transport.get_protocol()
+        if isinstance(protocol, WebSocketProtocol):
+            protocol.connections_of_server = self.connections_of_server
+            self.connections_of_server.replace(self, protocol)
+
+    def resume_writing(self) -> None:
+        self._still_since = 0.0  # something was taken
+        super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_awaiting()
+        self.connections_of_server.release(self)
         super().connection_lost(exc)
+
+    def abort(self) -> None:
+        self.transport.abort()
+
+    def check(self, now: float) -> None:
+        """End the connection if nothing moves on it that should."""
+        if self._is_unread(now) or self._is_unsent(now):
+            self.abort()
+
+    def _is_unread(self, now: float) -> bool:
+        """Whether the other side leaves what was written for it."""
+        waiting = _unsent_bytes(self.transport)
+        if not waiting or waiting < self._unsent or not self._still_since:
+            self._still_since = now if waiting else 0.0
+        self._unsent = waiting
+        return bool(waiting) and now - self._still_since > self._timing.write
+
+    def _is_unsent(self, now: float) -> bool:
+        """Whether the other side owes the rest of a request's body."""
+        if not self._is_in_body or self.flow.read_paused or self.cycle is None:
+            self._body_since = 0.0
+            return False
+        if not self._body_since:
+            self._body_since, self._body_mark = now, self._received
+        waited = now - self._body_since
+        if self.cycle.response_complete:
+            return waited > self._timing.refused_body
+        if waited <= self._timing.body:
+            return False
+        is_slow = self._received - self._body_mark < self._timing.body_bytes
+        self._body_since, self._body_mark = now, self._received
+        return is_slow
+
+
+def _unsent_bytes(transport: asyncio.Transport) -> int:
+    """What waits for the other side, here and in the kernel; 0 when nothing waits here."""
+    waiting = 0
+    with contextlib.suppress(Exception):  # a transport that is just closing
+        waiting = transport.get_write_buffer_size()
+    raw = transport.get_extra_info("socket") if waiting else None
+    if raw is None or sys.platform != "linux":
+        return waiting
+    with contextlib.suppress(OSError):
+        queued = fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(4))
+        waiting += int.from_bytes(queued, sys.byteorder)
+    return waiting
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSockets whose streams can see and abort their socket."""
+    """WebSockets whose streams can see and abort their socket; who never reads is cut."""
+
+    connections_of_server: Connections | None = None
 
     async def run_asgi(self) -> None:
         extensions = cast(dict[str, Any], self.scope["extensions"])
         extensions[CONNECTION] = Socket(self.transport)
         await super().run_asgi()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # Pongs are written whether anybody reads them or not.
+        if not self.transport.is_closing():
+            self.check(0.0)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.connections_of_server is not None:
+            self.connections_of_server.release(self)
+        super().connection_lost(exc)
+
+    def abort(self) -> None:
+        self.transport.abort()
+
+    def check(self, now: float) -> None:  # noqa: ARG002  # a Connection's form
+        """Cut it when too much waits; slow streams have limits of their own."""
+        if _unsent_bytes(self.transport) > SOCKET_BACKLOG + SEND_BUFFER:
+            self.abort()

@@ -3,6 +3,7 @@
 Binds, runs uvicorn, ends within two seconds. What is answered is `app`'s business.
 """
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -11,11 +12,12 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import uvicorn
 
@@ -23,25 +25,16 @@ from vidgen.errors import InputError, SetupError
 from vidgen.paths import Home
 from vidgen.progress.serve.app import App
 from vidgen.progress.serve.auth import check_token, is_loopback, new_token
-from vidgen.progress.serve.protocols import HEAD_SECONDS, HttpProtocol, WebSocketProtocol
-from vidgen.progress.serve.settings import ServeSettings
+from vidgen.progress.serve.connections import Connections, limits_for, open_files_limit
+from vidgen.progress.serve.errors import SHORTAGES
+from vidgen.progress.serve.protocols import HttpProtocol, WebSocketProtocol
+from vidgen.progress.serve.settings import USUAL, ServeSettings, Timing
 from vidgen.progress.store.privacy import secure_store
 
+SHORTAGE_SECONDS: Final = 60.0
 BACKLOG: Final = 2048
 SPARE_FILES: Final = 2048  # beside the watchers: logs, short requests, half-open connections
 SOCKET_MESSAGE_BYTES: Final = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How long a server waits for the other side, in seconds; tests pass others."""
-
-    head: float = HEAD_SECONDS
-    ping: float = 30.0
-    pong: float = 30.0  # after a ping: a peer is cut 60 s after its last pong
-
-
-USUAL: Final = Timing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +168,22 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+class _ShortageFilter:
+    """Says once a minute, not for every connection, that no more can be let in."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said_at = float("-inf")
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in SHORTAGES:
+            if self._clock() - self._said_at < SHORTAGE_SECONDS:
+                return
+            self._said_at = self._clock()
+        loop.default_exception_handler(context)
+
+
 class Server(uvicorn.Server):
     """uvicorn with our protocols, silent, and with a farewell to the watchers."""
 
@@ -186,15 +195,24 @@ class Server(uvicorn.Server):
         timing: Timing = USUAL,
     ) -> None:
         self._app = app
+        self._timing = timing
+        rules = app.rules
+        limits = limits_for(open_files_limit(), rules.max_watchers, rules.per_address)
+        self._connections = Connections(*limits, rules.proxies)
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # strangers' garbage is no news
         super().__init__(
             uvicorn.Config(
                 app,
-                http=cast(type[HttpProtocol], partial(HttpProtocol, head_seconds=timing.head)),
+                http=cast(
+                    type[HttpProtocol],
+                    partial(HttpProtocol, connections=self._connections, timing=timing),
+                ),
                 ws=WebSocketProtocol,
                 backlog=BACKLOG,
                 log_config=None,  # an access log would hold addresses, and a token given in one
                 access_log=False,
+                proxy_headers=bool(rules.proxies),
+                forwarded_allow_ips=list(rules.proxies),
                 server_header=False,
                 timeout_graceful_shutdown=1,
                 timeout_keep_alive=15,
@@ -207,8 +225,15 @@ class Server(uvicorn.Server):
             )
         )
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_ShortageFilter())
+        self._watching = loop.create_task(self._connections.watch(self._timing.look))
+        await super().startup(sockets)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
         await self._app.hub.close()
         await super().shutdown(sockets)
+        self._watching.cancel()

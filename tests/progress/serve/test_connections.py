@@ -1,0 +1,344 @@
+"""Strangers without a token: what they hold is bounded, and nobody is shut out by them."""
+
+import contextlib
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.serving import Run, Served, answers, free_port, served, sse, stream, wait_until
+from vidgen.paths import Home
+from vidgen.progress.serve.connections import Connections, limits_for
+from vidgen.progress.serve.settings import Timing
+
+TOKEN = "a-token-of-enough-letters-for-a-test"
+KEY = {"Authorization": f"Bearer {TOKEN}"}
+QUICK = Timing(head=0.5, body=0.6, body_bytes=1000, refused_body=0.3, write=0.6, look=0.1)
+GET = b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+POST = b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n%b\r\n"
+FORM = b"Content-Type: multipart/form-data; boundary=x\r\nAuthorization: Bearer %b\r\n" % (
+    TOKEN.encode()
+)
+
+
+@dataclass(eq=False)
+class Peer:
+    """A connection that only remembers what became of it."""
+
+    is_open: bool = True
+    looks: list[float] = field(default_factory=list)
+
+    def abort(self) -> None:
+        self.is_open = False
+
+    def check(self, now: float) -> None:
+        self.looks.append(now)
+
+
+def admitted(connections: Connections, address: str, count: int) -> list[Peer]:
+    peers = [Peer() for _ in range(count)]
+    for peer in peers:
+        connections.admit(peer, address)
+    return peers
+
+
+def open_count(peers: list[Peer]) -> int:
+    return sum(peer.is_open for peer in peers)
+
+
+def test_the_oldest_of_the_same_address_goes_first() -> None:
+    connections = Connections(most=100, per_address=4)
+    others = admitted(connections, "b", 3)
+    peers = admitted(connections, "a", 6)
+    assert [peer.is_open for peer in peers] == [False, False, True, True, True, True]
+    assert open_count(others) == 3
+
+
+def test_who_is_being_answered_stays() -> None:
+    connections = Connections(most=100, per_address=2)
+    used = admitted(connections, "a", 1)[0]
+    connections.use(used)
+    assert open_count(admitted(connections, "a", 5)) == 1
+    assert used.is_open
+    connections.rest(used)  # as new as the newest
+    admitted(connections, "a", 1)
+    assert used.is_open
+    admitted(connections, "a", 1)
+    assert not used.is_open
+
+
+def test_all_that_are_in_use_leave_no_room_for_another() -> None:
+    connections = Connections(most=100, per_address=2)
+    for peer in admitted(connections, "a", 2):
+        connections.use(peer)
+    assert open_count(admitted(connections, "a", 1)) == 0
+
+
+def test_when_all_is_full_the_address_with_most_gives_way() -> None:
+    connections = Connections(most=10, per_address=0)
+    few, many = admitted(connections, "few", 2), admitted(connections, "many", 8)
+    late = admitted(connections, "late", 3)
+    assert (open_count(few), open_count(many), open_count(late)) == (2, 5, 3)
+
+
+def test_a_proxy_may_have_more_than_others_and_what_goes_is_forgotten() -> None:
+    connections = Connections(most=100, per_address=2, proxies=("p",))
+    peers = admitted(connections, "p", 50)
+    assert open_count(peers) == 50
+    for peer in peers:
+        connections.release(peer)
+        connections.release(peer)
+    assert (connections._count, connections._idle, connections._address) == ({}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("files", "found"), [(128, (64, 32)), (1024, (960, 264)), (1 << 20, (3024, 264)), (10, (16, 8))]
+)
+def test_the_limits_fit_the_files_that_may_be_open(files: int, found: tuple[int, int]) -> None:
+    assert limits_for(files, 2000, 200) == found
+    assert limits_for(files, 2000, 0)[1] == max(8, found[0] // 2)
+
+
+# Against a server
+
+
+@pytest.fixture
+def server(home: Home) -> Iterator[Served]:
+    with served(home, token=TOKEN, accepts_jobs=True, timing=QUICK) as server:
+        yield server
+
+
+def connect(port: int, source: str = "127.0.0.1") -> socket.socket:
+    peer = socket.socket()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    peer.bind((source, 0))
+    peer.settimeout(5)
+    peer.connect(("127.0.0.1", port))
+    return peer
+
+
+def is_cut(peer: socket.socket) -> bool:
+    """Whether the server has closed it, once everything that it sent is read."""
+    peer.setblocking(False)
+    try:
+        while peer.recv(65536):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-A: ",
+        POST % (b"/healthz", 1_000_000, b""),
+        POST % (b"/healthz", 1_000_000, b"") + b"x",
+        POST % (b"/api/video-generation/generate", 1_000_000, b""),
+        POST % (b"/api/video-generation/generate", 1_000_000, FORM),
+        POST % (b"/api/video-generation/generate", 1_000_000, FORM) + b"--x\r\nContent-Disp",
+        POST % (b"/", 10, b"Transfer-Encoding: chunked\r\n") + b"ffffff\r\nabc",
+    ],
+)
+def test_what_is_never_sent_is_not_waited_for(server: Served, sent: bytes) -> None:
+    with connect(server.port) as peer:
+        peer.sendall(sent)
+        wait_until(lambda: is_cut(peer), 10)
+
+
+@pytest.mark.parametrize("path", [b"/healthz", b"/api/video-generation/generate"])
+def test_a_body_of_single_bytes_is_cut(server: Served, path: bytes) -> None:
+    with connect(server.port) as peer:
+        peer.sendall(POST % (path, 1_000_000, FORM))
+        with contextlib.suppress(OSError):
+            for _ in range(200):
+                peer.send(b"x")
+                time.sleep(0.05)
+        assert is_cut(peer)
+
+
+def test_a_slow_body_that_moves_is_read(home: Home) -> None:
+    """Slower than the limit at no time, though the whole takes several periods."""
+    head = b'--x\r\nContent-Disposition: form-data; name="nothing"\r\n\r\n'
+    end = b"\r\n--x--\r\n"
+    with (
+        served(home, token=TOKEN, accepts_jobs=True, timing=QUICK) as server,
+        connect(server.port) as peer,
+    ):
+        size = len(head) + 20 * 1000 + len(end)
+        peer.sendall(POST % (b"/api/video-generation/generate", size, FORM) + head)
+        for _ in range(20):
+            peer.sendall(b"y" * 1000)
+            time.sleep(0.1)
+        peer.sendall(end)
+        assert b"400 Bad Request" in peer.recv(65536)
+
+
+def test_gigabytes_behind_a_refusal_are_not_read(server: Served) -> None:
+    sent = 0
+    with connect(server.port) as peer, contextlib.suppress(OSError):
+        peer.sendall(POST % (b"/api/video-generation/generate", 4 << 30, b""))
+        while sent < 64 << 20:
+            sent += peer.send(bytes(1 << 20))
+    assert sent < 16 << 20
+
+
+def test_answers_that_are_never_read_are_not_kept(server: Served) -> None:
+    with connect(server.port) as peer:
+        peer.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(3000):
+                peer.send(GET)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:  # without reading anything
+            try:
+                peer.send(b"G")
+            except BlockingIOError:
+                time.sleep(0.05)
+            except OSError:
+                return
+        pytest.fail("it is still kept")
+
+
+def test_a_slow_reader_gets_all(server: Served) -> None:
+    whole = httpx.get(f"{server.url}/page.js").content
+    with connect(server.port) as peer:
+        peer.sendall(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        got = b""
+        while chunk := peer.recv(1024):
+            got += chunk
+            time.sleep(0.02)
+    assert got.endswith(whole)
+
+
+def test_pongs_that_are_never_read_are_bounded(home: Home) -> None:
+    upgrade = (
+        b"GET /api/ws/progress HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+        b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    ping = b"\x89\xfd" + bytes(4) + bytes(125)
+    sent = 0
+    with served(home, timing=QUICK) as server, connect(server.port) as peer:
+        peer.sendall(upgrade)
+        with contextlib.suppress(OSError):
+            while sent < 64 << 20:
+                sent += peer.send(ping * 500)
+    assert sent < 16 << 20
+
+
+def test_a_thousand_strangers_leave_the_page_to_others(home: Home) -> None:
+    """From one address, all at once, and again and again; with few files, too."""
+    with served(home, token=TOKEN, max_watchers=100, per_address=20) as server:
+        over = threading.Event()
+
+        def crowd() -> None:
+            peers: list[socket.socket] = []
+            while not over.is_set():
+                with contextlib.suppress(OSError):
+                    peers.append(connect(server.port))
+                    peers[-1].sendall(POST % (b"/healthz", 1000, b""))
+                if len(peers) > 1000:
+                    peers.pop(0).close()
+                time.sleep(0.002)  # they share this interpreter with the others
+            for peer in peers:
+                peer.close()
+
+        strangers = [threading.Thread(target=crowd) for _ in range(2)]
+        for stranger in strangers:
+            stranger.start()
+        try:
+            run = Run(home)
+            run.write("stage_update")
+            with stream(sse(server, run), KEY, timeout=60) as watched:
+                watched.take(1)
+                transport = httpx.HTTPTransport(local_address="127.0.0.2")
+                with httpx.Client(transport=transport, timeout=60) as client:
+                    for _ in range(5):
+                        assert client.get(f"{server.url}/").status_code == 200
+                    answer = client.get(f"{server.url}/api/tasks", headers=KEY)
+                assert answer.json()["total"] == 1
+                run.write("complete")
+                assert watched.seqs() == [2], "a stream that has begun is not cut for strangers"
+            run.end()
+        finally:
+            over.set()
+            for stranger in strangers:
+                stranger.join()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors of /proc")
+def test_few_descriptors_are_survived_quietly(home: Home, tmp_path: Path) -> None:
+    port = free_port()
+    code = (
+        "import resource, sys; from pathlib import Path;"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128));"
+        "from vidgen.paths import Home; from vidgen.progress.serve.server import serve;"
+        "from vidgen.progress.serve.settings import ServeSettings;"
+        "serve(Home(Path(sys.argv[1])), ServeSettings(port=int(sys.argv[2])))"
+    )
+    with (tmp_path / "stderr").open("wb") as stderr:
+        process = subprocess.Popen([sys.executable, "-c", code, str(home.root), str(port)],
+                                   stderr=stderr)  # fmt: skip
+    try:
+        wait_until(lambda: answers(port))
+        peers = []
+        for _ in range(300):
+            with contextlib.suppress(OSError):
+                peers.append(connect(port))
+                peers[-1].sendall(POST % (b"/healthz", 1000, b""))
+        assert sum(1 for _ in Path(f"/proc/{process.pid}/fd").iterdir()) < 120
+        assert answers(port)
+        for peer in peers:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+    finally:
+        process.terminate()
+        process.wait(10)
+    assert len((tmp_path / "stderr").read_bytes().splitlines()) < 5
+
+
+# Who somebody is
+
+
+def streams_of(server: Served, address: str) -> int:
+    return server.app.places._taken[address]
+
+
+@pytest.mark.parametrize(
+    ("proxies", "address"),
+    [((), "127.0.0.1"), (("10.0.0.1",), "127.0.0.1"), (("127.0.0.1",), "203.0.113.7")],
+)
+def test_a_forwarded_address_is_believed_from_named_proxies_only(
+    home: Home, proxies: tuple[str, ...], address: str
+) -> None:
+    run = Run(home)
+    run.write("stage_update")
+    headers = {"X-Forwarded-For": "203.0.113.7"}
+    with served(home, proxies=proxies) as server, stream(sse(server, run), headers) as watched:
+        watched.take(1)
+        assert streams_of(server, address) == 1
+    run.end()
+
+
+@pytest.mark.parametrize("path", ["//evil.example", "///evil.example", "//evil.example/%2f..", "/"])
+def test_a_token_in_the_address_never_leads_elsewhere(home: Home, path: str) -> None:
+    with served(home, token=TOKEN) as server, connect(server.port) as peer:
+        request = f"GET {path}?token={TOKEN} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        peer.sendall(request.encode())
+        head = peer.recv(65536).decode()
+    assert head.startswith("HTTP/1.1 303")
+    location = next(line for line in head.splitlines() if line.lower().startswith("location:"))
+    assert location.split(": ", 1)[1].startswith("/")
+    assert not location.split(": ", 1)[1].startswith(("//", "/\\"))

@@ -25,6 +25,7 @@ from vidgen.paths import Home
 from vidgen.progress.batch import BatchProgress, BatchView, Film
 from vidgen.progress.forecast.batch import BatchForecast, FilmSize
 from vidgen.progress.forecast.past_runs import past_runs
+from vidgen.progress.store.batches import BatchFilm
 from vidgen.progress.store.runs import summarise
 from vidgen.settings import background_kind
 
@@ -41,6 +42,10 @@ class PlannedFilm:
     task_id: str
     action: Action
     video: Path | None = None  # where it is, when it is there
+
+    def record(self, seconds: float | None) -> BatchFilm:
+        """For those who watch; `seconds` is how long it will take."""
+        return BatchFilm(self.task_id, self.job.title, self.job.seconds, seconds)
 
     def size(self) -> FilmSize:
         options = self.job.request.options

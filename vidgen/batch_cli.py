@@ -188,6 +188,7 @@ def _make(
     from vidgen.engines.local import LocalEngine
     from vidgen.engines.places import find_places
     from vidgen.progress.serve.subprocess import serve_meanwhile
+    from vidgen.progress.store.batches import record_batch
     from vidgen.progress.views.batch import open_batch_view
     from vidgen.signals import graceful_interrupts
 
@@ -197,10 +198,14 @@ def _make(
     engine = LocalEngine(places[:wanted], log=_log_file(home))
     forecast = batch.forecast_films(home, films, len(places))
     rules = batch.Rules(wish.retry, wish.fail_fast)
+    planned = [film.record(forecast.seconds(film.task_id)) for film in films]
     with (
+        record_batch(home, inputs.name, planned, places=len(places), part=wish.part),
         batch.say_how_to_go_on(sys.argv[1:]),
         graceful_interrupts(),
-        serve_meanwhile(home, showing.serve, console.print_address),
+        serve_meanwhile(
+            home, showing.serve, lambda at: console.print_batch_address(at, inputs.name)
+        ),
         open_batch_view(showing.progress) as view,
     ):
         result = batch.run_batch(

@@ -200,6 +200,7 @@ def history(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it goes on.")] = False,
     logs: Annotated[bool, typer.Option("--logs", help="What was said to people only.")] = False,
     limit: Annotated[int, typer.Option("--limit", "-n", help="Newest runs to list.", min=1)] = 20,
+    batch: Batch = "",
 ) -> None:
     """The runs on this machine, or the timeline of one."""
     from vidgen.progress.views.report import show_history
@@ -210,7 +211,9 @@ def history(
             hint="Say which: vidgen history last --follow",
             code="history.follow_what",
         )
-    show_history(Home.default(), task, as_json=as_json, follow=follow, logs=logs, limit=limit)
+    show_history(
+        Home.default(), task, as_json=as_json, follow=follow, logs=logs, limit=limit, batch=batch
+    )
 
 
 @app.command(rich_help_panel=WATCH)

@@ -178,6 +178,16 @@ def print_address(address: Address) -> None:
         typer.echo(_sentence("page.serving_token", {"token": address.token}), err=True)
 
 
+def print_batch_address(address: Address, name: str) -> None:
+    """The page of one batch, and the token where it must be told."""
+    from urllib.parse import quote
+
+    here = f"{address.url.rstrip('/')}/?batch={quote(name)}"
+    typer.echo(_sentence("page.serving", {"url": here}), err=True)
+    if address.token:
+        typer.echo(_sentence("page.serving_token", {"token": address.token}), err=True)
+
+
 def print_findings(findings: "Iterable[Finding]") -> None:
     """A table on stdout, advice under what needs it."""
     from rich.console import Console

@@ -81,6 +81,11 @@ class Snapshot:
         return number(self._now.get("progress")) or 0.0
 
     @property
+    def now(self) -> Mapping[str, Any]:
+        """The data of the last event that said where the run is."""
+        return self._now
+
+    @property
     def running(self) -> str:
         """The stage that is being worked on; "" between two."""
         return next((n for n, s in reversed(self.stages.items()) if s.mark == "running"), "")

@@ -11,12 +11,14 @@ import orjson
 import pytest
 
 from vidgen.errors import InputError, SetupError
-from vidgen.events import LOCAL_PLAN, Envelope
+from vidgen.events import LOCAL_PLAN, Envelope, StageStarted
 from vidgen.installation import install_command
 from vidgen.messages import say
 from vidgen.paths import Home
+from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.history import stats
-from vidgen.progress.history.timeline import LogLine, TimelineRow, timeline
+from vidgen.progress.history.timeline import LogLine, TimelineRow, batch_runs, timeline
+from vidgen.progress.store.batches import BatchFilm, record_batch
 from vidgen.progress.store.cleanup import Cleanup, clean
 from vidgen.progress.store.log import TaskLog
 from vidgen.progress.store.reader import iter_events, pace
@@ -524,3 +526,13 @@ def test_stdout_of_a_pipe_has_no_escape(
     report.show_history(home, "aaaa")
     report.show_stats(home)
     assert "\x1b" not in stream.getvalue()
+
+
+def test_the_runs_of_a_batch_are_listed_alone(home: Home) -> None:
+    films = [BatchFilm("11111111-0000-4000-8000-000000000000", "a.mp4", 1.0, None)]
+    other = "22222222-0000-4000-8000-000000000000"
+    for task_id in (films[0].task_id, other):
+        with TaskLog(home.task(task_id)) as log:
+            Broadcast(task_id, log=log)(StageStarted("initialized"))
+    with record_batch(home, "b", films):
+        assert [run.task_id for run in batch_runs(home, "b")] == [films[0].task_id]

@@ -18,6 +18,7 @@ from tests.support.serving import Run, Served, free_port, served, serving_proces
 from vidgen.paths import Home
 from vidgen.progress.reporter import Reporter
 from vidgen.progress.serve.subprocess import start_subprocess
+from vidgen.progress.store.batches import BatchFilm, record_batch
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="Playwright's library is not installed"
@@ -570,3 +571,19 @@ def test_events_of_a_cut_line_come_once(chromium: Any, home: Home, run: Run) -> 
         run.write("complete")
         wait_until(lambda: page.evaluate("window.seen.length >= 9"))
         assert page.evaluate("window.seen") == list(range(1, 10))
+
+
+def test_the_page_of_a_batch_shows_its_films_and_how_far_it_is(home: Home, page: Any) -> None:
+    films = [BatchFilm(f"{n:08x}-0000-4000-8000-000000000000", f"{n}.mp4", 5.0, 4.0)
+             for n in range(3)]  # fmt: skip
+    other = Run(home)
+    other.write("complete")
+    with record_batch(home, "my films", films), served(home) as server:
+        done = Run(home, films[0].task_id)
+        done.write("progress_update", "complete")
+        page.goto(f"{server.url}/?batch=my%20films")
+        page.wait_for_selector("#batch-name:text('my films')")
+        assert page.locator("#runs li").count() == 3
+        assert page.locator("#batch-said").inner_text().startswith("1 of 3")
+        assert page.locator("#batch-bar").get_attribute("aria-valuenow") == "33"
+    assert other.id not in {film.task_id for film in films}

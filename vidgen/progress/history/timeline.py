@@ -9,6 +9,7 @@ from vidgen.errors import InputError
 from vidgen.events import RESUMABLE, Envelope, State, is_start, seconds_of, stages_of
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress.store import runs as store
+from vidgen.progress.store.batches import load_batch
 from vidgen.progress.store.reader import skip_snapshots
 from vidgen.progress.store.runs import Summary
 
@@ -78,6 +79,17 @@ class Timeline:
 def runs(home: Home, limit: int | None = None) -> list[Run]:
     """The runs, newest first."""
     return [_run(summary) for summary in store.list_runs(home)[:limit]]
+
+
+def batch_runs(home: Home, batch_id: str) -> list[Run]:
+    """The runs of a batch, newest first; those too that other batches made for it."""
+    record = load_batch(home, batch_id)
+    planned = {film.task_id for film in record.films} if record else set()
+    return [
+        _run(summary)
+        for summary in store.list_runs(home)
+        if summary.task_id in planned or summary.request().get("batch_id") == batch_id
+    ]
 
 
 def timeline(folder: TaskFolder) -> Timeline:

@@ -150,7 +150,8 @@ class Api:
         tasks = await asyncio.to_thread(self._listing.batch, batch_id)
         if not tasks:
             raise ApiError(404, "unknown_batch", "There is no such batch.")
-        return answer({"batch_id": batch_id} | aggregate(tasks))
+        left = await asyncio.to_thread(self._listing.batch_eta, batch_id, tasks)
+        return answer({"batch_id": batch_id, "eta_seconds": left} | aggregate(tasks))
 
     async def preview(self, request: Request) -> Response:
         """A picture of what is being made."""

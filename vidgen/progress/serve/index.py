@@ -5,14 +5,17 @@ Blocking work: call it in a thread. What a task's log says in detail is `tail`'s
 
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from vidgen.events import OVER, timestamp
+from vidgen.events import OVER, seconds_of, timestamp
 from vidgen.paths import Home
 from vidgen.progress.fanout.tail import epoch_of
+from vidgen.progress.forecast.batch import BatchForecast, FilmSize
+from vidgen.progress.store.batches import BatchFilm, load_batch
 from vidgen.progress.store.runs import Summary, is_task_id, summarise, title
 
 RECENT: Final = 200  # a living run writes every 2 s, so it is among these
@@ -73,13 +76,54 @@ class RunIndex:
         return self._names(summary)[0] if summary else ""
 
     def batch(self, batch_id: str) -> list[dict[str, Any]]:
-        """The tasks of one batch in short, in the order in which they were asked for."""
+        """The tasks of one batch in short, in the order in which they were asked for; those that
+        nobody has begun are `queued`, or `interrupted` when nobody will."""
+        labelled = self._labelled(batch_id)
+        record = load_batch(self._home, batch_id)
+        if record is None:
+            return [self._brief(task_id, written) for task_id, written in labelled.items()]
+        found = []
+        for film in record.films:
+            folder = str(self._home.task(film.task_id).root)
+            written = labelled.pop(film.task_id, 0) or _write_time(folder)
+            if written:
+                found.append(self._brief(film.task_id, written))
+            else:
+                found.append(_unbegun(film, is_alive=record.is_alive))
+        return [self._brief(task_id, written) for task_id, written in labelled.items()] + found
+
+    def batch_eta(self, batch_id: str, tasks: Sequence[Mapping[str, Any]]) -> float | None:
+        """Seconds until the last of the batch's `tasks` is there; None when nobody knows."""
+        record = load_batch(self._home, batch_id)
+        if record is None or not record.is_alive:
+            return None
+        sizes = [FilmSize(film.task_id, film.voice_seconds) for film in record.films]
+        forecast = BatchForecast(sizes, (), record.places)
+        known = {film.task_id for film in record.films}
+        for task in tasks:
+            if task["state"] == "complete" and task["task_id"] in known:
+                took = seconds_of(str(task["updated"])) - seconds_of(str(task["began"]))
+                forecast.end(str(task["task_id"]), took)
+        waiting = [str(task["task_id"]) for task in tasks if task["state"] == "queued"]
+        running = {
+            str(task["task_id"]): time.time() - seconds_of(str(task["began"]))
+            for task in tasks
+            if task["state"] == "running" and task["task_id"] in known
+        }
+        told = forecast.remaining([task for task in waiting if task in known], running)
+        planned = [film.seconds for film in record.films if film.task_id in waiting]
+        if told is None and None not in planned:  # none is there yet: as it was planned
+            return sum(seconds or 0.0 for seconds in planned) / record.places
+        return told
+
+    def _labelled(self, batch_id: str) -> dict[str, int]:
+        """task id → when last written, of all tasks that say they belong to it, oldest first."""
         found = []
         for written, task_id in self.newest():
             summary = self._summary(task_id, written)
             if summary and self._names(summary)[1] == batch_id:
-                found.append(self._brief(task_id, written))
-        return found[::-1]
+                found.append((task_id, written))
+        return dict(reversed(found))
 
     def _brief(self, task_id: str, written: int) -> dict[str, Any]:
         summary = self._summary(task_id, written)
@@ -132,6 +176,14 @@ def _write_time(folder: str) -> int:
             return os.stat(folder).st_mtime_ns  # noqa: PTH116
         except OSError:
             return 0
+
+
+def _unbegun(film: BatchFilm, *, is_alive: bool) -> dict[str, Any]:
+    """A brief of a film that has no folder yet."""
+    state = "queued" if is_alive else "interrupted"
+    return {"task_id": film.task_id, "state": state, "stage": "queued", "progress": 0.0,
+            "message": "", "message_code": "", "eta_seconds": film.seconds, "began": "",
+            "updated": "", "last_seq": 0, "title": film.title}  # fmt: skip
 
 
 def _moment(nanoseconds: int) -> str:

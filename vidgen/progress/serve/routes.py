@@ -187,7 +187,14 @@ SCHEMAS: Final[dict[str, Schema]] = {
         }
     ),
     "Batch": _object(
-        {**TASKS, "batch_id": TEXT, "states": ANY, "state": STATE, "progress": NUMBER}
+        {
+            **TASKS,
+            "batch_id": TEXT,
+            "states": ANY,
+            "state": STATE,
+            "progress": NUMBER,
+            "eta_seconds": _or_null(NUMBER),
+        }
     ),
     "Accepted": _object(
         {

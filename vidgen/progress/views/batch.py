@@ -24,7 +24,13 @@ def open_batch_view(
     """The view for `mode` on this process's own streams, in the user's language."""
     stream = stderr or sys.stderr
     mode = resolve_mode(mode, stream, environ)
-    if mode == "rawjson":
+    if mode == "tty":
+        from vidgen.progress.views.live_batch import LiveBatch
+
+        live = LiveBatch(stream, user_language(), environ=environ)
+        with live:
+            yield live
+    elif mode == "rawjson":
         yield RawBatch(stdout or sys.stdout.buffer)
     elif mode == "quiet":
         yield QuietBatch()

@@ -249,7 +249,7 @@ def _running(row: StageState, head: list[Span], gap: Span, page: Viewport, now: 
     numbers = "  ".join(filter(None, (count, speed(data, language, short=True))))
     used = line_len((*head, gap))
     cells = min(24, page.inner - page.margin - used - cell_len(numbers) - 9)
-    bar = _bar(float(data.get("stage_progress", 0)), cells, page) if cells >= 6 else []
+    bar = draw_bar(float(data.get("stage_progress", 0)), cells, page) if cells >= 6 else []
     return justify([*head, gap, *bar, Span(("  " if bar else "") + numbers)], [time], page)
 
 
@@ -260,7 +260,8 @@ def _is_past_counting(row: StageState, page: Viewport) -> bool:
     return is_full and own != stage_name(row.name, page.language)
 
 
-def _bar(share: float, cells: int, page: Viewport) -> list[Span]:
+def draw_bar(share: float, cells: int, page: Viewport) -> list[Span]:
+    """A bar of so many cells, full to `share` (0 to 1)."""
     halves = round(min(1.0, max(0.0, share)) * cells * 2)
     full, half = divmod(halves, 2)
     done = page.glyphs.full * full + (page.glyphs.half if half else "")
@@ -276,7 +277,7 @@ def _overall(state: RunState, page: Viewport, now: float) -> Line:
     return (
         Span(" " * page.margin),
         Span(percent, "bold"),
-        *_bar(state.percent / 100, max(4, cells), page),
+        *draw_bar(state.percent / 100, max(4, cells), page),
         Span(text),
     )
 

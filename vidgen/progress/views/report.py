@@ -20,11 +20,12 @@ def show_history(
     follow: bool = False,
     logs: bool = False,
     limit: int = 20,
+    batch: str = "",
 ) -> None:
     """`vidgen history`. Raises InputError when the run is not there."""
     language = user_language()
     if not task:
-        found = timeline.runs(home, limit)
+        found = timeline.batch_runs(home, batch) if batch else timeline.runs(home, limit)
         if as_json:
             tables.print_json([run.to_json() for run in found])
         else:

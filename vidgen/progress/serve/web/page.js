@@ -3,7 +3,7 @@
  */
 import { $, drawLog, drawPlots, drawScreen, element, everything, put, show } from "./drawing.js";
 import { watch } from "./progress.js";
-import { day, keep, number, preferred, say, speak, stageName } from "./words.js";
+import { day, expected, keep, number, preferred, say, speak, stageName } from "./words.js";
 
 const LIST_MS = 3000;
 const PAGE = 50;
@@ -11,6 +11,9 @@ const LOG_LINES = 500;
 const TRACE = 120;
 const HELD_BYTES = 256e6; // a longer film is played from the server only
 const ENDED = { complete: "complete", error: "failed", cancelled: "cancelled" };
+
+const BATCH = new URLSearchParams(location.search).get("batch"); // only its films are listed
+const FIRST = ["running", "failed", "interrupted"]; // what wants to be seen in a long list
 
 let limit = PAGE;
 let run = null; // the state of the run that is shown
@@ -53,7 +56,7 @@ async function list() {
   clearTimeout(listing);
   if (document.visibilityState === "visible") {
     try {
-      draw(await ask(`api/tasks?limit=${limit}`));
+      draw(BATCH ? await askBatch() : await ask(`api/tasks?limit=${limit}`));
       if (!watching) link("");
     } catch {
       if (!$("door").hidden) return;
@@ -61,6 +64,28 @@ async function list() {
     }
   }
   listing = setTimeout(list, LIST_MS);
+}
+
+async function askBatch() {
+  const batch = await ask(`api/batches/${encodeURIComponent(BATCH)}`);
+  drawBatch(batch);
+  const rank = ({ state }) => (FIRST.indexOf(state) + 1 || FIRST.length + 1);
+  const tasks = [...batch.tasks].sort((one, other) => rank(one) - rank(other)).slice(0, limit);
+  return { total: batch.total, tasks };
+}
+
+function drawBatch({ batch_id: name, total, states, progress, eta_seconds: left }) {
+  const open = (states.running ?? 0) + (states.queued ?? 0);
+  const said = [say("batch.of", { over: total - open, total })];
+  if (states.failed) said.push(say("batch.count_failed", { count: states.failed }));
+  if (open && left !== null) said.push(say("page.left", { eta: expected(left) }));
+  show("batch", true);
+  put("batch-name", name);
+  put("batch-said", said.join(" · "));
+  const bar = $("batch-bar");
+  bar.setAttribute("aria-valuenow", Math.round(progress));
+  bar.dataset.state = open ? "running" : states.failed ? "failed" : "complete";
+  bar.firstElementChild.style.width = `${progress}%`;
 }
 
 function draw({ total, tasks }) {

@@ -58,13 +58,18 @@ class Job:
     def catalog(self) -> Catalog:
         return Catalog(self.home)
 
+    @property
+    def drawing_device(self) -> str:
+        return drawing_device(self.options, self.plan)
+
     def workers(self, speech: "Speech") -> "Workers":
         """As many processes as have something to draw, a core and the memory; none where the
         drawing cannot be shared out."""
         from vidgen.media.segments import spans
         from vidgen.renderers.workers import Workers
 
-        if self.plan.renderer != "puppet" or self.plan.device != "cpu":
+        shares = self.plan.renderer == "puppet" and self.drawing_device == "cpu"
+        if not shares or self._hardware_encoders():  # which take a film or two at once, not more
             return Workers()
         fps = Fraction(self.options.fps)
         pieces = len(spans(speech.frame_count(fps * Fraction(1 / self.options.rate)), fps))
@@ -167,11 +172,20 @@ class Job:
             renderer,
             look(self.options, seed),
             format=self.options.format,
-            hardware=device.gpu_present(),
+            hardware=self._hardware_encoders(),
             key=key,
             workers=workers,
         )
         return [Step(render, networks=networks)]
+
+    def _hardware_encoders(self) -> tuple[str, ...]:
+        """Only asked for, or where the GPU draws: x264 makes the same bytes everywhere, and each
+        worker can have its own."""
+        from vidgen.media.encodings import HARDWARE
+
+        if self.options.encoder == "auto":
+            return () if self.drawing_device == "cpu" else tuple(HARDWARE)
+        return () if self.options.encoder == "x264" else (self.options.encoder,)
 
     def _did_steps(self) -> list[Step]:
         from vidgen.did.polling import PastTalks
@@ -196,7 +210,7 @@ class Job:
         from vidgen.renderers.puppet.renderer import PuppetRenderer
 
         if self.plan.renderer == "puppet":
-            return PuppetRenderer(self.plan.device, hearing=self._hearing()), ()
+            return PuppetRenderer(self.drawing_device, hearing=self._hearing()), ()
         from vidgen.renderers.musetalk.networks import NetworkFiles
         from vidgen.renderers.musetalk.renderer import MuseTalkRenderer
 
@@ -243,7 +257,7 @@ class Keys:
             cutout,
             speech,
             settings.words(options),
-            (chosen.renderer, where),
+            (chosen.renderer, drawing_device(options, chosen).partition(":")[0]),
         )
         return cls(subject, cutout, film)
 
@@ -259,6 +273,12 @@ def seed_of(options: Options, *inputs: str) -> int:
     if options.seed >= 0:
         return options.seed
     return int.from_bytes(sha256("".join(inputs).encode()).digest()[:4])
+
+
+def drawing_device(options: Options, chosen: ModelChoice) -> str:
+    """The puppet draws faster on processors than on any GPU that was measured (an H100 with 16
+    cores): only who names a device has it drawn there."""
+    return "cpu" if chosen.renderer == "puppet" and options.device == "auto" else chosen.device
 
 
 def look(options: Options, seed: int) -> "MotionOptions":

@@ -19,7 +19,7 @@ from vidgen.version import __version__
 
 Verdict = Literal["ok", "note", "problem"]
 ROOM_BYTES: Final = 1_000_000_000  # less free than this is worth a word
-ENCODERS: Final = ("libx264", "aac", "libvpx-vp9", "libopus", "prores_ks", "h264_nvenc")
+ENCODERS: Final = ("libx264", "aac", "libvpx-vp9", "libopus", "prores_ks")
 GPU_PACKAGES: Final = ("torch", "torchvision", "ultralytics", "transformers", "diffusers", "nobg")
 
 
@@ -87,7 +87,9 @@ def _encoders() -> Iterator[Finding]:
     if missing:
         yield Finding("encoders", "problem", f"missing: {', '.join(missing)}", "Reinstall: av")
     else:
-        yield Finding("encoders", "ok", ", ".join(there))
+        from vidgen.media.encodings import HARDWARE, answers
+
+        yield Finding("encoders", "ok", ", ".join([*there, *filter(answers, HARDWARE)]))
 
 
 def _models(home: Home) -> Iterator[Finding]:

@@ -166,6 +166,12 @@ class Options:
         panel=PICTURE,
         choices=("mp4", "webm", "mov"),
     )
+    encoder: str = option(
+        "auto",
+        "What encodes H.264; auto is x264, or the GPU's where the GPU draws.",
+        panel=PICTURE,
+        choices=("auto", "x264", "nvenc", "videotoolbox", "qsv", "amf"),
+    )
     # The run
     models: str = option(
         "auto", "Which models to use.", panel=RUN, choices=("auto", "embedded", "full")

@@ -14,7 +14,7 @@ from vidgen.errors import InputError, RenderError, SetupError
 from vidgen.media.audio import load_speech
 from vidgen.media.colour import frame_to_rgb, to_rgb, to_yuv420p
 from vidgen.media.encoder import QUEUED_BATCHES, FilmWriter
-from vidgen.media.encodings import ENCODINGS, Encoding, encoding_for, hardware_codec
+from vidgen.media.encodings import ENCODINGS, HARDWARE, Encoding, answers, encoding_for
 from vidgen.media.mux import decode_frames, first_frame, mux_film, probe
 from vidgen.work import Film, Frames, Pixels
 
@@ -199,8 +199,8 @@ def test_mp4_cannot_be_transparent() -> None:
 
 
 def test_a_hardware_encoder_is_taken_only_where_one_answers(tmp_path: Path) -> None:
-    encoding = encoding_for("mp4", hardware=True)
-    assert encoding.codec == (hardware_codec() or "libx264")
+    encoding = encoding_for("mp4", hardware=tuple(HARDWARE))
+    assert encoding.codec == next((HARDWARE[name] for name in HARDWARE if answers(name)), "libx264")
     assert encoding_for("mp4").codec == "libx264"
     film = write(tmp_path / "a.mp4", encoding, frames(0, 8, "rgb24"))
     assert [number_in(frame_to_rgb(frame)) for frame in decode_frames(film)] == list(range(8))

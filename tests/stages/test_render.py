@@ -287,7 +287,7 @@ def test_a_renderer_that_miscounts_is_found_out(tmp_path: Path, short_by: int) -
 
 def test_without_a_hardware_encoder_the_processor_encodes_and_says_so(tmp_path: Path) -> None:
     heard: list[Event] = []
-    stage = Render(FakeRenderer(), SLOW, hardware=True)
+    stage = Render(FakeRenderer(), SLOW, hardware=("nvenc",))
     encoder = stage.run(shelf(tmp_path, 0.4), heard.append).get(Film).metadata["encoder"]
     said = [event.code for event in heard if isinstance(event, Log)]
     assert (encoder, said) in [("libx264", ["render.no_hardware_encoder"])] or (

@@ -4,8 +4,8 @@ A table and a probe; writes no film.
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from typing import Any, Final
@@ -85,16 +85,27 @@ ENCODINGS: Final[Mapping[tuple[str, bool], Encoding]] = {
     ("mov", True): Encoding("mov", "prores", "yuva444p10le", {"profile": "4"}, PCM),
 }
 
-# Tried in this order. Their constant-quality modes, near CRF 18 to the eye.
-_HARDWARE: Final[Mapping[str, Mapping[str, str]]] = {
+# What people call them, in the order in which they are tried.
+HARDWARE: Final[Mapping[str, str]] = {
+    "nvenc": "h264_nvenc",
+    "videotoolbox": "h264_videotoolbox",
+    "qsv": "h264_qsv",
+    "amf": "h264_amf",
+}
+# Their constant-quality modes, near CRF 18 to the eye.
+_HARDWARE_OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "h264_nvenc": {"preset": "p4", "rc": "vbr", "cq": "20", "b": "0", "bf": "0"},
     "h264_videotoolbox": {"q": "65", "realtime": "0"},
     "h264_qsv": {"preset": "veryfast", "global_quality": "20", "bf": "0"},
+    "h264_amf": {"quality": "balanced", "rc": "cqp", "qp_i": "20", "qp_p": "20", "bf": "0"},
 }
 
 
-def encoding_for(format: str, *, transparent: bool = False, hardware: bool = False) -> Encoding:
-    """The encoding of a film in `format`; with `hardware`, by a hardware encoder if one answers.
+def encoding_for(
+    format: str, *, transparent: bool = False, hardware: Sequence[str] = ()
+) -> Encoding:
+    """The encoding of a film in `format`, by the first of the `hardware` encoders that answers,
+    where the format is H.264; by the processor when none does.
 
     Raises InputError for a transparent background in a format that cannot keep it.
     """
@@ -107,21 +118,20 @@ def encoding_for(format: str, *, transparent: bool = False, hardware: bool = Fal
             code="encode.no_alpha",
             format=format,
         )
-    if hardware and chosen.codec == "libx264":
-        codec = hardware_codec()
-        if codec:
-            return Encoding(chosen.container, codec, chosen.pixels, _HARDWARE[codec], chosen.sound)
-    return chosen
+    if chosen.codec != "libx264":
+        return chosen
+    codec = next((HARDWARE[name] for name in hardware if answers(name)), "")
+    return replace(chosen, codec=codec, options=_HARDWARE_OPTIONS[codec]) if codec else chosen
 
 
 @cache
-def hardware_codec() -> str:
-    """The first hardware encoder that encodes one frame on this machine, or an empty string."""
-    return next((codec for codec in _HARDWARE if _answers(codec)), "")
+def answers(name: str) -> bool:
+    """Whether this hardware encoder is built in and encodes a frame: drivers list what they cannot
+    do, cards come without one, and only so many may be used at once."""
+    return _encodes(HARDWARE[name])
 
 
-def _answers(codec: str) -> bool:
-    """Whether `codec` is built in and encodes a frame; a driver may list what it cannot do."""
+def _encodes(codec: str) -> bool:
     import av
 
     if codec not in av.codecs_available:
@@ -130,7 +140,7 @@ def _answers(codec: str) -> bool:
         context: Any = av.CodecContext.create(codec, "w")
         context.width, context.height, context.pix_fmt = 640, 360, "yuv420p"
         context.framerate, context.time_base = Fraction(25), Fraction(1, 25)
-        context.options = dict(_HARDWARE[codec])
+        context.options = dict(_HARDWARE_OPTIONS[codec])
         frame = av.VideoFrame(640, 360, "yuv420p")
         frame.pts = 0
         return bool(context.encode(frame) + context.encode(None))

@@ -69,7 +69,7 @@ def select_models(catalog: Catalog, options: Options, emit: Emit) -> ModelChoice
 def _choose(catalog: Catalog, options: Options, emit: Emit) -> ModelChoice:
     if device.gpu_present() and not device.has_gpu_extra():
         emit(Log("INFO", "device.idle_gpu", {"command": install_command("gpu")}))
-    where = device.resolve_device(options.device)
+    where = "cpu" if _needs_no_device(options) else device.resolve_device(options.device)
     talker = "musetalk" if options.renderer == "musetalk" else ""
     if options.renderer == "auto" and options.models != "embedded" and where != "cpu":
         talker = "musetalk"  # on a CPU it takes minutes for a second of voice: only if asked for
@@ -85,6 +85,12 @@ def _choose(catalog: Catalog, options: Options, emit: Emit) -> ModelChoice:
         emit(Log("INFO", "models.embedded", {"command": _better()}))
     _tell_of_wrong_ones(catalog, talker, emit)
     return ModelChoice(where, found.persons, found.matte, _renderer(options, talker, found))
+
+
+def _needs_no_device(options: Options) -> bool:
+    """Whether nothing of torch will be used: its import alone takes seconds."""
+    is_open = options.device == "auto" and options.models == "embedded"
+    return is_open and options.renderer != "musetalk"
 
 
 def _persons() -> list[Model]:

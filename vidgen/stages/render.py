@@ -5,7 +5,7 @@ disk and belongs to this very film is never drawn again.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -34,13 +34,13 @@ class Render:
         look: MotionOptions,
         *,
         format: str = "mp4",
-        hardware: bool = False,
+        hardware: Sequence[str] = (),
         key: str = "",
         workers: Workers | None = None,
         clock: Clock = time.perf_counter,
     ) -> None:
         """`key` stands for everything the film depends on: with another key, or with none, all
-        is drawn anew. `hardware` asks for a hardware encoder, should one answer. Without
+        is drawn anew. `hardware` encoders are tried in their order. Without
         `workers` everything is drawn in this process; the film is the same.
         """
         self.renderer = renderer

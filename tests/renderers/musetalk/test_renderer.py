@@ -397,6 +397,15 @@ def test_compiling_must_pay(seconds_per_frame: float, frames: int, worth: bool) 
     assert pays(seconds_per_frame, frames) is worth
 
 
+def test_what_was_drawn_to_measure_begins_the_film(painting: Any) -> None:
+    drawer = Numbered()
+    painter = painting(drawer, 20, 8)
+    assert not warm_up(painter, lambda: None)
+    assert drawer.sizes == [8, 8]
+    assert greys(painter, 0, 8) == list(range(8))
+    assert drawer.sizes == [8, 8]
+
+
 def test_compiling_is_decided_by_measuring(painting: Any) -> None:
     compiled: list[bool] = []
     assert not warm_up(painting(Numbered(), 20, 8), lambda: compiled.append(True))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,3 +86,48 @@ def test_the_renderer_draws_on_a_torch_device(
         batches = list(act.frames(0, act.frame_count))
     assert [len(batch) for batch in batches] == [8, 8, 8, 1]
     assert {batch.layout for batch in batches} == {"yuv420p"}
+
+
+class CountingCanvas(cuda.CudaCanvas):
+    """Counts what goes up while it draws."""
+
+    uploads = 0
+
+    def upload(self, array: Any) -> Any:
+        self.uploads += 1
+        return super().upload(array)
+
+
+def test_a_batch_goes_up_in_a_few_copies_and_is_drawn_in_a_few_calls(subject: Subject) -> None:
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Calls(TorchDispatchMode):  # type: ignore[misc]  # torch is not typed here
+        count = 0
+
+        def __torch_dispatch__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            self.count += 1
+            return function(*args, **(kwargs or {}))
+
+    made = rig.build(subject, cut(subject))
+    blinking = {"close": 1.0, "wide": 0.5, "shut": 0.6, "look_x": 0.1, "yaw": 2.0}
+    plan = asked(*[blinking] * 32)
+    canvas = CountingCanvas(made, "cpu")
+    batch = [cuda.prepare(made, plan, index) for index in range(32)]
+    canvas.uploads = 0
+    with Calls() as calls:
+        canvas.draw(batch, "yuv420p")
+    assert canvas.uploads <= 2  # of 187
+    assert calls.count <= 100  # of 934
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_hardly_a_pixel_differs(subject: Subject, frame: dict[str, float]) -> None:
+    made = rig.build(subject, cut(subject))
+    (one,) = (
+        cuda.CudaCanvas(made, "cpu").draw([cuda.prepare(made, asked(frame), 0)], "rgb24").pixels
+    )
+    difference = np.abs(one.astype(int) - drawn(made, **frame))
+    assert difference.mean() <= 1.5
+    assert np.quantile(difference, 0.999) <= 16

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from vidgen import batch_cli, console
+from vidgen import batch_cli, console, streams
 from vidgen.errors import Cancelled, InputError, VidgenError
-from vidgen.files import keep_private
+from vidgen.files import keep_private, place_error
 from vidgen.flags import (
     Batch,
     Json,
@@ -54,19 +54,31 @@ app.add_typer(models_app, name="models", rich_help_panel=CARE)
 def main(arguments: Sequence[str] | None = None) -> None:
     """`vidgen`. Tells a VidgenError once, in two plain lines, and exits with its code."""
     keep_private()
+    streams.prepare_streams()
     try:
-        app(args=_fill_bare_serve(sys.argv[1:] if arguments is None else arguments))
+        streams.check_surroundings()
+        try:
+            app(args=_fill_bare_serve(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            streams.finish_streams()
     except Cancelled as error:
         console.print_error(error)
-        _exit(error.exit_code)
+        streams.exit_at_once(error.exit_code)
     except VidgenError as error:
-        console.print_error(error)
-        sys.exit(error.exit_code)
+        _fail(error)
     except KeyboardInterrupt:
-        _exit(Cancelled.exit_code)
-    except BrokenPipeError:  # `vidgen history | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        streams.exit_at_once(Cancelled.exit_code)
+    except OSError as error:  # a folder that may not be read, a disk that went away
+        plain = place_error(error)
+        if plain is None:
+            raise
+        _fail(plain)
+
+
+def _fail(error: VidgenError) -> NoReturn:
+    console.print_error(error)
+    streams.drop_unwritable()
+    sys.exit(error.exit_code)
 
 
 def _fill_bare_serve(arguments: Sequence[str]) -> list[str]:
@@ -74,17 +86,6 @@ def _fill_bare_serve(arguments: Sequence[str]) -> list[str]:
     if "replay" in arguments[:3]:  # there it is a switch
         return list(arguments)
     return ["--serve=" if word == "--serve" else word for word in arguments]
-
-
-def _exit(code: int) -> NoReturn:
-    """Exit with this code and no other.
-
-    A KeyboardInterrupt that passed through code run by an extension module leaves a mark in the
-    interpreter, which then ends itself by SIGINT (-2) whatever `sys.exit` says.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 @app.callback()
@@ -180,6 +181,7 @@ def _show_run(make: Make, showing: ViewOptions, title: str = "") -> None:
     home, how = Home.default(), showing.progress
     serving = serve_meanwhile(home, showing.serve, console.print_address)
     view = open_views(how, title=title, notify=showing.notify, preview=showing.preview)
+    streams.drop_unwritable()
     with graceful_interrupts(), serving, view as views:
         result = make(home, views)
     if showing.json:

@@ -66,7 +66,9 @@ def print_json(value: object) -> None:
     """One JSON value on stdout."""
     import orjson
 
-    print_line(orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2).decode())
+    from vidgen.text import json_bytes
+
+    print_line(json_bytes(value, orjson.OPT_INDENT_2).decode())
 
 
 def print_error(error: VidgenError) -> None:

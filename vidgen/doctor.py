@@ -3,7 +3,8 @@
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -39,10 +40,31 @@ def run_doctor(home: Home) -> Iterator[Finding]:
     yield Finding("system", "ok", f"{platform.platform()}, {device.cpu_name()}")
     yield from _device()
     yield from _encoders()
-    yield from _models(home)
-    yield _disk(home)
+    yield from _looked("models", lambda: _models(home))
+    yield from _looked("home", lambda: _places(home))
+    yield from _looked("disk", lambda: [_disk(home)])
     yield _config()
     yield _terminal()
+
+
+def _looked(subject: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """What was found, or that looking is forbidden."""
+    try:
+        yield from look()
+    except OSError as error:
+        text = f"{error.filename or subject}: {error.strerror or error}"
+        yield Finding(subject, "problem", text, "Check its permissions, or set VIDGEN_HOME")
+
+
+def _places(home: Home) -> Iterator[Finding]:
+    """Whether a run can write where it must: runs, locks of devices, models."""
+    for folder in (home.tasks, home.models):
+        here = folder
+        while not here.exists():
+            here = here.parent
+        with tempfile.TemporaryFile(dir=here):
+            pass
+    yield Finding("home", "ok", f"{home.root} can be written to")
 
 
 def _device() -> Iterator[Finding]:

@@ -13,9 +13,10 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from vidgen.text import json_bytes
+
 WIRE_VERSION: Final = 1
 SEQ_LIMIT: Final = 10**15  # what a cursor can say
-DEEPEST: Final = 50  # levels of a value in an event; more is somebody's joke
 _NUMBER: Final = (int, float)
 _NUMBER_OR_NONE: Final = (int, float, type(None))
 # The types of the fields of `data` (DESIGN §3); a field that is not here may be anything.
@@ -218,7 +219,7 @@ class Envelope:
 
     def to_wire(self) -> bytes:
         """One JSON object, UTF-8, without a line end."""
-        return to_json(
+        return json_bytes(
             {
                 "v": WIRE_VERSION,
                 "task_id": self.task_id,
@@ -226,7 +227,7 @@ class Envelope:
                 "event_type": self.event_type,
                 "timestamp": self.timestamp,
                 "data": self.data,
-            }
+            },
         )
 
     @classmethod
@@ -249,34 +250,6 @@ class Envelope:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not an event: {error}") from error
-
-
-def to_json(value: object) -> bytes:
-    """JSON of anything: what JSON cannot hold comes as near as it can. Costs no run its event."""
-    option = orjson.OPT_SERIALIZE_NUMPY
-    try:  # a path or a fraction becomes a string
-        return orjson.dumps(value, default=str, option=option)
-    except TypeError:  # half a character of a file name, a number of more than 64 bits
-        return orjson.dumps(_tame(value), default=str, option=option)
-
-
-def _tame(value: object, depth: int = 0) -> object:
-    if depth > DEEPEST:
-        return "…"
-    if isinstance(value, Mapping):
-        return {readable(str(name)): _tame(inner, depth + 1) for name, inner in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_tame(inner, depth + 1) for inner in value]
-    if isinstance(value, bool | float | None):
-        return value
-    if isinstance(value, int):
-        return value if -(2**63) <= value < 2**63 else float(value)
-    return readable(str(value))
-
-
-def readable(text: str) -> str:
-    """The text with � for bytes of a file name that are not UTF-8."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _is_of_wire(name: str, value: object) -> bool:

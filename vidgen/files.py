@@ -1,4 +1,7 @@
-"""Files that are whole or not there, their sizes and hashes. Raises OSError only."""
+"""Files that are whole or not there, their sizes and hashes. Raises OSError only.
+
+And what a person is told of such an error, where nobody who knows the file has said it.
+"""
 
 import errno
 import hashlib
@@ -10,6 +13,8 @@ from glob import escape
 from pathlib import Path
 from typing import Final
 
+from vidgen.errors import SetupError
+
 # EFBIG is how a file system or a limit says that a file has no more room to grow.
 NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 OTHERS: Final = 0o077  # what a mode allows to a file's group and to everybody
@@ -20,6 +25,11 @@ _READING: Final = (
     | getattr(os, "O_NONBLOCK", 0)
 )
 _users_mask: int | None = None  # the umask that `keep_private` found
+# What is wrong with a place, and not with the program: a person can mend it.
+UNUSABLE: Final = NO_SPACE | {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR,
+    errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENODEV, errno.ENOLCK,
+}  # fmt: skip
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
@@ -61,6 +71,26 @@ def _encodable(name: str) -> str:
     return name.encode("utf-8", "replace").decode("utf-8").replace("?", "_")
 
 
+@contextmanager
+def library_name(path: Path) -> Iterator[str]:
+    """A name by which any library can open the file, also where the path's bytes are not UTF-8.
+
+    Such paths are of Linux only, which opens them by the number of their folder as well.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        here = path if path.is_file() else path.absolute().parent
+        handle = os.open(here, os.O_RDONLY)
+        try:
+            name = f"/proc/self/fd/{handle}"
+            yield name if here == path else f"{name}/{path.name}"
+        finally:
+            os.close(handle)
+    else:
+        yield str(path)
+
+
 def move_new(source: Path, target: Path) -> None:
     """Rename within a folder; raises FileExistsError where `Path.replace` would replace.
 
@@ -91,6 +121,19 @@ def is_same_file(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except (OSError, ValueError):
         return False
+
+
+def place_error(error: OSError) -> SetupError | None:
+    """What to say of the system's `error`; None when it may be a mistake of the program's."""
+    if error.errno not in UNUSABLE:
+        return None
+    return SetupError(
+        "{path} cannot be used: {reason}.",
+        hint="Check its permissions and its disk; VIDGEN_HOME names another folder for all runs.",
+        code="files.unusable",
+        path=os.fsdecode(error.filename) if error.filename is not None else "A file",
+        reason=error.strerror or str(error),
+    )
 
 
 def atomic_write(file: Path, content: bytes) -> None:

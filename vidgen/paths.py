@@ -4,13 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import platformdirs
 
 from vidgen.errors import InputError, SetupError
-
-_URI: Final = "file://"
 
 
 def absolute(path: Path | str) -> Path:
@@ -24,23 +21,6 @@ def absolute(path: Path | str) -> Path:
             code="paths.no_user",
             path=str(path),
         ) from error
-
-
-def path_text(path: Path | str) -> str:
-    """A path as text that JSON can carry: a file: address where its bytes are not UTF-8."""
-    text = str(path)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return _URI + quote_from_bytes(os.fsencode(text))
-    return text
-
-
-def text_path(text: str) -> Path:
-    """The path that `path_text` made a text of."""
-    if text.startswith(_URI):
-        return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(_URI))))
-    return Path(text)
 
 
 JOB_FILE: Final = "job.json"  # in a task's folder: an order that waits for its run

@@ -14,8 +14,9 @@ from vidgen.errors import InputError
 from vidgen.events import timestamp
 from vidgen.files import atomic_write, is_folder
 from vidgen.inputs import Input, input_copy, is_piped, look_at, short_name
-from vidgen.paths import TaskFolder, absolute, path_text, text_path
+from vidgen.paths import TaskFolder, absolute
 from vidgen.settings import Options, Setting, background_file, check, words
+from vidgen.text import json_bytes, path_text, text_path
 from vidgen.version import __version__
 
 FORMAT: Final = 1
@@ -145,7 +146,7 @@ def record(task: TaskFolder, request: Request) -> Request:
             "platform": sys.platform,
         },
     }
-    atomic_write(task.request, orjson.dumps(data, default=path_text, option=orjson.OPT_INDENT_2))
+    atomic_write(task.request, json_bytes(data, orjson.OPT_INDENT_2))
     spooled = {
         name: input_copy(task, name, path) for name, path in request.files.items() if is_piped(path)
     }

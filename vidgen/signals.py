@@ -54,7 +54,8 @@ def interrupt() -> None:
 def graceful_interrupts() -> Iterator[None]:
     """Turn the first signal into KeyboardInterrupt, so that everything in a `with` is closed.
 
-    The second, or Ctrl-\\, leaves at once, with the terminal as it was found. Outside the main
+    The second, or Ctrl-\\, leaves at once, with the terminal as it was found. A signal that was
+    ignored when the program began stays so: `nohup` and a script's `&` mean it. Outside the main
     thread, where Python allows no handlers, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -68,10 +69,12 @@ def graceful_interrupts() -> Iterator[None]:
         _mark(True)
         raise KeyboardInterrupt
 
-    before: dict[int, Any] = {number: signal.signal(number, handle) for number in SIGNALS}
-    if hasattr(signal, "SIGQUIT"):
+    before: dict[int, Any] = {
+        number: signal.signal(number, handle) for number in SIGNALS if not is_ignored(number)
+    }
+    if hasattr(signal, "SIGQUIT") and not is_ignored(signal.SIGQUIT):
         before[signal.SIGQUIT] = signal.signal(signal.SIGQUIT, _quit)
-    _listen(SIGNALS)
+    _listen(tuple(number for number in SIGNALS if number in before))
     try:
         yield
     finally:
@@ -95,6 +98,11 @@ def thread_pool(count: int, name: str) -> "Iterator[ThreadPoolExecutor]":
         yield pool
     finally:
         pool.shutdown(wait=not has_signal(), cancel_futures=True)
+
+
+def is_ignored(number: int) -> bool:
+    """Whether the program does not hear this signal, as its parent wished."""
+    return signal.getsignal(number) == signal.SIG_IGN
 
 
 def _mark(has_come: bool) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from vidgen.errors import InputError, RenderError
+from vidgen.media.containers import open_container
 from vidgen.media.encoder import FilmWriter
 from vidgen.media.encodings import Encoding
 from vidgen.media.mux import Probe, decode_frames, probe
@@ -219,11 +220,10 @@ def is_joinable(file: Path, encoding: Encoding) -> bool:
     """Whether the packets can be copied into a film of this encoding: H.264 in 8-bit 4:2:0, one
     picture a tick from 0 on.
     """
-    import av
 
     if encoding.codec != "libx264":
         return False
-    with av.open(str(file)) as container:
+    with open_container(file) as container:
         video = container.streams.video[0]
         context = video.codec_context
         rate = video.average_rate

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from vidgen.media.colour import video_frame
+from vidgen.media.containers import open_container
 from vidgen.media.encodings import Encoding
 from vidgen.media.output import atomic_output
 from vidgen.work import Frames, Pixels
@@ -110,9 +111,7 @@ def _encoder(
     path: Path, size: tuple[int, int], fps: Fraction, encoding: Encoding
 ) -> Iterator[Callable[[Pixels, str], None]]:
     """Open the file, give a function that encodes a frame into it, write the rest at the end."""
-    import av
-
-    with av.open(str(path), "w", format=encoding.container) as container:
+    with open_container(path, "w", format=encoding.container) as container:
         stream = _video_stream(container, size, fps, encoding)
         number = 0
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from vidgen.errors import RenderError
 from vidgen.media.colour import frame_to_rgb
+from vidgen.media.containers import open_container
 from vidgen.media.encodings import Encoding
 from vidgen.work import Film, Pixels, Speech
 
@@ -33,14 +34,13 @@ def mux_film(
     begins exactly with the first frame. `tags` are the file's own notes (title, comment, …);
     `progress` hears how many frames are written. Raises RenderError when pieces do not fit.
     """
-    import av
 
     options = {} if encoding.container == "webm" else {"movflags": "+faststart"}
     with ExitStack() as stack:
         out = stack.enter_context(
-            av.open(str(path), "w", format=encoding.container, options=options)
+            open_container(path, "w", format=encoding.container, options=options)
         )
-        first = stack.enter_context(av.open(str(film.pieces[0])))
+        first = stack.enter_context(open_container(film.pieces[0]))
         out.metadata.update(tags or {})
         video = _video_stream(out, first.streams.video[0], film, encoding)
         sound = _sound_stream(out, encoding)
@@ -75,12 +75,11 @@ def _film_packets(film: Film, video: Any) -> Iterator[Any]:
     Each piece's own clock is only asked for the order of its frames: containers round times
     (webm to milliseconds), the film must not. A frame is decoded `delay` ticks before it is shown.
     """
-    import av
 
     header: bytes | None = None
     first = decoded = 0
     for piece in film.pieces:
-        with av.open(str(piece)) as container:
+        with open_container(piece) as container:
             source = container.streams.video[0]
             if header is None:
                 header = source.codec_context.extradata
@@ -166,7 +165,7 @@ def probe(path: Path) -> Probe:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with open_container(path) as container:
             return _probe_container(container)
     except (av.error.FFmpegError, OSError, IndexError) as error:
         raise RenderError(
@@ -222,7 +221,7 @@ def decode_frames(path: Path, *, has_alpha: bool = False) -> Iterator[Any]:
     """
     import av
 
-    with av.open(str(path)) as container:
+    with open_container(path) as container:
         video = container.streams.video[0]
         if not (has_alpha and video.codec_context.codec.canonical_name == "vp9"):
             yield from container.decode(video)
@@ -257,7 +256,7 @@ def notes_of(path: Path) -> tuple[str, ...]:
             with Image.open(path) as picture:
                 return tuple(text for text in picture.info.values() if isinstance(text, str))
         # By its name: a text called .mp4 might be a playlist, and FFmpeg would follow it.
-        with av.open(str(path), format=path.suffix.removeprefix(".")) as container:
+        with open_container(path, format=path.suffix.removeprefix(".")) as container:
             return tuple(container.metadata.values())
     except (av.error.FFmpegError, OSError, ValueError, SyntaxError):  # Pillow's for a bad PNG
         return ()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from vidgen.errors import InputError, SetupError
-from vidgen.files import NO_SPACE, atomic_path, is_folder, is_same_file, move_new
+from vidgen.files import NO_SPACE, atomic_path, is_folder, is_same_file, move_new, place_error
 
 NOT_ALLOWED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -183,20 +183,26 @@ def plain_error(error: OSError, path: Path) -> InputError | SetupError | None:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk, wherever the block met it, into a SetupError about `path`."""
+    """Turn a full disk, wherever the block met it, into a SetupError about `path`.
+
+    And a file or folder that cannot be used into one about itself.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno not in NO_SPACE:
+        if error.errno in NO_SPACE:
+            raise _disk_full(path) from error
+        plain = place_error(error) if error.filename is not None else None
+        if plain is None:
             raise
-        raise _disk_full(path) from error
+        raise plain from error
 
 
 def _disk_full(path: Path) -> SetupError:
     return SetupError(
         "No space is left on the disk for {path}.",
-        hint="Free some space in {folder} (`vidgen clean` removes old work folders), then"
-        " `vidgen resume`: what is finished is kept.",
+        hint="Free some space in {folder} (`vidgen clean` removes old work folders, with --all the"
+        " newer ones too), then `vidgen resume`: what is finished is kept.",
         code="output.disk_full",
         is_retryable=True,
         path=str(path),

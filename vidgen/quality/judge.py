@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from vidgen.media.containers import open_container
 from vidgen.quality.correlation import LoudnessEnvelope, best_lag, envelope
 from vidgen.quality.tracking import Tracking, blinks, hear, track
 from vidgen.signals import thread_pool
@@ -122,7 +123,7 @@ def _windows(video: Path, frames: int) -> list[tuple[float, int]]:
     """Start and frames of each window: all of a short film, else two parts of it."""
     import av
 
-    with av.open(str(video)) as container:
+    with open_container(video) as container:
         stream = container.streams.video[0]
         rate = float(stream.average_rate or 25)
         seconds = float(container.duration or 0) / av.time_base

@@ -14,6 +14,7 @@ from vidgen.files import share
 from vidgen.media.encodings import encoding_for
 from vidgen.media.mux import Probe, mux_film, notes_of, probe, write_poster
 from vidgen.media.output import Output
+from vidgen.text import letters
 from vidgen.version import __version__
 from vidgen.work import Film, Notes, Speech, Video, Work
 
@@ -117,7 +118,7 @@ def _tags(title: str, task_id: str) -> Mapping[str, str]:
         "Synthetic media: the movements of this face were made by a program from one photo"
         f" and a voice recording ({tool}).{task}"
     )
-    tags = {"title": title, "comment": note, "encoding_tool": tool, "description": note}
+    tags = {"title": letters(title), "comment": note, "encoding_tool": tool, "description": note}
     return {**tags, "task_id": task_id} if task_id else tags
 
 

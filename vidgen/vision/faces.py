@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from vidgen.files import library_name
 from vidgen.work import Floats, Pixels
 
 # Points of MediaPipe's face mesh by what they mark. "Right" and "left" are the picture's.
@@ -93,7 +94,8 @@ class FaceDetector:
     def _net(self) -> Any:
         import cv2
 
-        return cv2.dnn.readNetFromONNX(str(self.model))
+        with library_name(self.model) as name:
+            return cv2.dnn.readNetFromONNX(name)
 
     def load(self) -> None:
         """Read the model now rather than at the first picture."""
@@ -286,10 +288,11 @@ def load_tflite(model: Path) -> Any:
     """The net in a .tflite file."""
     import cv2
 
-    if _is_old_opencv():
-        return cv2.dnn.readNetFromTFLite(str(model))
-    # OpenCV 5's new engine drops outputs of nets that have several.
-    return cv2.dnn.readNetFromTFLite(str(model), cv2.dnn.ENGINE_CLASSIC)
+    with library_name(model) as name:
+        if _is_old_opencv():
+            return cv2.dnn.readNetFromTFLite(name)
+        # OpenCV 5's new engine drops outputs of nets that have several.
+        return cv2.dnn.readNetFromTFLite(name, cv2.dnn.ENGINE_CLASSIC)
 
 
 def _is_old_opencv() -> bool:

@@ -21,6 +21,7 @@ from vidgen.progress.serve.errors import ApiError
 from vidgen.progress.serve.index import RunIndex, aggregate
 from vidgen.progress.serve.limits import ConnectionLimit, Drain
 from vidgen.progress.store.runs import is_task_id
+from vidgen.text import text_path
 
 PIECE_BYTES: Final = 256 * 1024  # of a long history at a time
 POLL_BYTES: Final = 1024 * 1024  # of events in one answer to a long poll
@@ -168,7 +169,9 @@ class Api:
         """The finished film, in ranges if asked for."""
         tail = await self._tail_of(request)
         end = tail.snapshot.end
-        file = Path(str(end.get("video_path", ""))) if tail.snapshot.state == "complete" else None
+        file = (
+            text_path(str(end.get("video_path", ""))) if tail.snapshot.state == "complete" else None
+        )
         kind = FILMS.get(file.suffix.lower()) if file else None
         if file is None or kind is None or not await asyncio.to_thread(file.is_file):
             raise ApiError(404, "no_video", "There is no finished video.")

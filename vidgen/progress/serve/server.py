@@ -8,12 +8,13 @@ import contextlib
 import gc
 import logging
 import os
+import signal
 import socket
 import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any, Final, cast
 
 import uvicorn
 
+from vidgen import signals
 from vidgen.errors import InputError, SetupError
 from vidgen.paths import Home
 from vidgen.progress.serve.app import App
@@ -230,6 +232,15 @@ class Server(uvicorn.Server):
         loop.set_exception_handler(_ShortageFilter())
         self._watching = loop.create_task(self._connections.watch(self._timing.look))
         await super().startup(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn does, but what was ignored at the start (`nohup`, a script's `&`) stays so."""
+        ignored = [n for n in signals.SIGNALS if signals.is_ignored(n)]
+        with super().capture_signals():
+            for number in ignored:
+                signal.signal(number, signal.SIG_IGN)
+            yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:

@@ -9,14 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final
 
-import orjson
-
 from vidgen.errors import InputError, SetupError, VidgenError
 from vidgen.events import DURABLE, LINE_LIMIT, Envelope
 from vidgen.files import NO_SPACE, make_private, open_regular, sync_folder
 from vidgen.paths import TaskFolder
 from vidgen.progress.store.lock import Lock, LockHeld
 from vidgen.progress.store.reader import bytes_between, iter_events, last_whole, percent
+from vidgen.text import json_bytes
 
 SYNC_SECONDS: Final = 1.0  # how old an ordinary event may get before it is on the disk itself
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS and Windows have only fsync
@@ -207,7 +206,7 @@ def line_of(envelope: Envelope) -> bytes:
         return line
     # Longer lines can be torn by a kill. What is too long for one is left out, and named.
     data = dict(envelope.data)
-    sizes = {name: len(orjson.dumps(value, default=str)) for name, value in data.items()}
+    sizes = {name: len(json_bytes(value)) for name, value in data.items()}
     left_out = [name for name, size in sizes.items() if size > LONGEST_VALUE]
     slim = {name: value for name, value in data.items() if name not in left_out}
     slim["message"] = str(data.get("message", ""))[:LONGEST_MESSAGE]

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from vidgen.errors import InputError
-from vidgen.events import END_STATES, Envelope, State
+from vidgen.events import END_STATES, Envelope, State, timestamp
 from vidgen.files import open_regular
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress.store.privacy import not_ours
@@ -74,7 +74,10 @@ def find_run(home: Home, prefix: str) -> TaskFolder:
     """
     if prefix == "last":
         newest = list_runs(home)
-        names = [newest[0].task_id] if newest else []
+        # A clock that stood in the future once must not make its run the last one for ever.
+        now = timestamp()
+        past = [run for run in newest if run.began <= now] or newest
+        names = [past[0].task_id] if past else []
     else:
         names = sorted(name for name in task_names(home) if prefix and name.startswith(prefix))
     if prefix in names:

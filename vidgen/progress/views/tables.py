@@ -25,6 +25,7 @@ from vidgen.progress.views.text import (
     shorten_path,
     stage_name,
 )
+from vidgen.text import json_bytes
 
 if TYPE_CHECKING:
     from vidgen.progress.forecast.accuracy import Accuracy
@@ -47,7 +48,7 @@ LEVELS: Final = {"INFO": "cyan", "WARNING": "yellow", "ERROR": "bold red"}
 def print_json(value: object) -> None:
     import orjson
 
-    text = orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2)
+    text = json_bytes(value, orjson.OPT_INDENT_2)
     sys.stdout.write(text.decode() + "\n")
 
 

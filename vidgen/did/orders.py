@@ -14,6 +14,9 @@ from vidgen.files import atomic_write
 
 FILE: Final = "did.json"
 VERSION: Final = 1
+MOST_ATTEMPTS: Final = 3  # of one video that D-ID itself keeps failing
+LEAST_LOOKS: Final = 2  # into the list, however long ago the order was sent
+STALE: Final = frozenset({"did.bad_request", "did.validation"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +107,6 @@ class OrderBook:
         return order
 
 
-def _order(value: Mapping[str, Any]) -> Order:
-    if value["version"] != VERSION:
-        raise ValueError("another version's order")
-    given = {name: value[name] for name in Order.__slots__ if name in value}
-    for name, kind in (("picture", Uploaded), ("voice", Uploaded), ("result", Result)):
-        if given.get(name) is not None:
-            given[name] = kind(**given[name])
-    return Order(**given)
-
-
-MOST_ATTEMPTS: Final = 3  # of one video that D-ID itself keeps failing
-LEAST_LOOKS: Final = 2  # into the list, however long ago the order was sent
-STALE: Final = frozenset({"did.bad_request", "did.validation"})
-
-
 def request_of(order: Order, stitch: bool) -> dict[str, Any]:
     """The body of the create: exactly the keys that D-ID allows."""
     assert order.picture is not None
@@ -176,6 +164,16 @@ def place(client: Client, book: OrderBook, order: Order, emit: Emit) -> Order:
         is_retryable=True,
         user_data=order.user_data,
     )
+
+
+def _order(value: Mapping[str, Any]) -> Order:
+    if value["version"] != VERSION:
+        raise ValueError("another version's order")
+    given = {name: value[name] for name in Order.__slots__ if name in value}
+    for name, kind in (("picture", Uploaded), ("voice", Uploaded), ("result", Result)):
+        if given.get(name) is not None:
+            given[name] = kind(**given[name])
+    return Order(**given)
 
 
 def _look_up(client: Client, book: OrderBook, order: Order) -> Order:

@@ -27,6 +27,9 @@ SAFE_SECONDS: Final = 300.0  # what their FAQ promises
 CREDIT_SECONDS: Final = 15.0
 RATE: Final = 16_000  # D-ID stores voices as 16 kHz anyway
 AAC_BITS: Final = 64_000  # per second: ten minutes are 4.8 MB
+SAME_SHAPE: Final = 0.02  # of the aspect ratio
+# Seconds between the ends of film and voice. Finalizing refuses more; here D-ID still has the film.
+MOST_APART: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,73 +120,6 @@ def voice(speech: Speech) -> Payload:
     return Payload("voice.m4a", _aac(samples), "audio/mp4")
 
 
-def _fit_size(rgb: Pixels) -> Pixels:
-    import cv2
-
-    height, width = rgb.shape[:2]
-    scale = 1.0
-    if min(height, width) < LEAST_SIDE:
-        scale = LEAST_SIDE / min(height, width)
-    if height * width * scale * scale > MOST_PIXELS:
-        scale = math.sqrt(MOST_PIXELS / (height * width))
-    if scale == 1.0:
-        return rgb
-    size = (math.floor(width * scale + 1e-6), math.floor(height * scale + 1e-6))
-    if min(size) < LEAST_SIDE:
-        raise InputError(
-            "A picture of {width}×{height} pixels cannot be fitted to D-ID's limits.",
-            hint="Choose a less narrow --aspect.",
-            code="did.shape",
-            width=width,
-            height=height,
-        )
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(rgb, size, interpolation=way), np.uint8)
-
-
-def _at_16_khz(speech: Speech) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
-    """The voice as 16-bit samples (N,)."""
-    import av
-
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
-    floats = np.ascontiguousarray(speech.samples, np.float32)[None]  # (1, N)
-    whole = av.AudioFrame.from_ndarray(np.clip(floats, -1, 1), format="fltp", layout="mono")
-    whole.sample_rate = speech.rate
-    frames = [*resampler.resample(whole), *resampler.resample(None)]
-    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
-
-
-def _encode_pcm(samples: np.ndarray[tuple[int], np.dtype[np.int16]], container: str) -> bytes:
-    import soundfile
-
-    file = io.BytesIO()
-    soundfile.write(file, samples, RATE, format=container, subtype="PCM_16")
-    return file.getvalue()
-
-
-def _aac(samples: np.ndarray[tuple[int], np.dtype[np.int16]]) -> bytes:
-    import av
-
-    file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream("aac", rate=RATE, layout="mono")
-        stream.bit_rate = AAC_BITS
-        for start in range(0, len(samples), RATE):
-            frame = av.AudioFrame.from_ndarray(samples[None, start : start + RATE], "s16", "mono")
-            frame.sample_rate = RATE
-            frame.pts = start
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return file.getvalue()
-
-
-SAME_SHAPE: Final = 0.02  # of the aspect ratio
-
-
-# Seconds between the ends of film and voice. Finalizing refuses more; here D-ID still has the film.
-MOST_APART: Final = 0.5
-
-
 def check_film(file: Path, seconds: float) -> Probe:
     """What is in the file. Raises RenderError when it is no video, or not of the voice's length."""
     import av
@@ -248,6 +184,66 @@ def reencode(
         for frame in _steady(decode_frames(file), fps):
             writer.write(Frames(_planes(frame, size)[None], "yuv420p"))
     return probe(target)
+
+
+def _fit_size(rgb: Pixels) -> Pixels:
+    import cv2
+
+    height, width = rgb.shape[:2]
+    scale = 1.0
+    if min(height, width) < LEAST_SIDE:
+        scale = LEAST_SIDE / min(height, width)
+    if height * width * scale * scale > MOST_PIXELS:
+        scale = math.sqrt(MOST_PIXELS / (height * width))
+    if scale == 1.0:
+        return rgb
+    size = (math.floor(width * scale + 1e-6), math.floor(height * scale + 1e-6))
+    if min(size) < LEAST_SIDE:
+        raise InputError(
+            "A picture of {width}×{height} pixels cannot be fitted to D-ID's limits.",
+            hint="Choose a less narrow --aspect.",
+            code="did.shape",
+            width=width,
+            height=height,
+        )
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(rgb, size, interpolation=way), np.uint8)
+
+
+def _at_16_khz(speech: Speech) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
+    """The voice as 16-bit samples (N,)."""
+    import av
+
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+    floats = np.ascontiguousarray(speech.samples, np.float32)[None]  # (1, N)
+    whole = av.AudioFrame.from_ndarray(np.clip(floats, -1, 1), format="fltp", layout="mono")
+    whole.sample_rate = speech.rate
+    frames = [*resampler.resample(whole), *resampler.resample(None)]
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
+
+
+def _encode_pcm(samples: np.ndarray[tuple[int], np.dtype[np.int16]], container: str) -> bytes:
+    import soundfile
+
+    file = io.BytesIO()
+    soundfile.write(file, samples, RATE, format=container, subtype="PCM_16")
+    return file.getvalue()
+
+
+def _aac(samples: np.ndarray[tuple[int], np.dtype[np.int16]]) -> bytes:
+    import av
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=RATE, layout="mono")
+        stream.bit_rate = AAC_BITS
+        for start in range(0, len(samples), RATE):
+            frame = av.AudioFrame.from_ndarray(samples[None, start : start + RATE], "s16", "mono")
+            frame.sample_rate = RATE
+            frame.pts = start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()
 
 
 def _usual(fps: Fraction) -> Fraction:

@@ -20,6 +20,8 @@ QUEUE_SECONDS: Final = 20.0
 SECONDS_PER_SECOND: Final = 0.5
 KEPT: Final = 20  # talks remembered
 LAST: Final = 0.9  # of the stage; the rest is the download's
+PROCESSING: Final = "d_id_processing"  # the stage whose progress this is
+YOUNG: Final = 60.0  # seconds in which an ordered talk may not be known everywhere at D-ID
 
 
 class PastTalks:
@@ -66,10 +68,6 @@ def share(waited: float, expected: float) -> float:
     if part <= 1:
         return 0.85 * LAST * part
     return LAST * (0.85 + 0.15 * (1 - math.exp(1 - part)))
-
-
-PROCESSING: Final = "d_id_processing"  # the stage whose progress this is
-YOUNG: Final = 60.0  # seconds in which an ordered talk may not be known everywhere at D-ID
 
 
 def poll_talk(

@@ -63,15 +63,6 @@ def install(shelf: Catalog, model: Model, part: Path) -> None:
     catalog.seal(file, digest)
 
 
-def _settle(part: Path) -> None:
-    """On the disk before it has its name, so that a power cut leaves no hollow file."""
-    try:
-        with part.open("rb+") as stream:
-            os.fsync(stream.fileno())
-    except PermissionError:  # a link into a cache that is not ours to write; it is whole already
-        pass
-
-
 def no_room(folder: Path, needed: int) -> SetupError:
     return SetupError(
         "The models need {needed_mb} MB, but only {free_mb} MB are free at {folder}.",
@@ -102,3 +93,12 @@ def download_error(model: Model, reason: str) -> SetupError:
         name=model.name,
         reason=reason,
     )
+
+
+def _settle(part: Path) -> None:
+    """On the disk before it has its name, so that a power cut leaves no hollow file."""
+    try:
+        with part.open("rb+") as stream:
+            os.fsync(stream.fileno())
+    except PermissionError:  # a link into a cache that is not ours to write; it is whole already
+        pass

@@ -167,6 +167,23 @@ class RunIndex:
         return summary
 
 
+def aggregate(tasks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Counts by state, the mean progress (an ended run counts as done), and the tasks.
+
+    `tasks` are briefs (`Snapshot.brief`). `state` is running while any of them is, else the
+    worst of their ends.
+    """
+    states = Counter(str(task["state"]) for task in tasks)
+    done = [100.0 if task["state"] in OVER else float(task["progress"]) for task in tasks]
+    return {
+        "total": len(tasks),
+        "states": dict(states),
+        "state": _state(states),
+        "progress": round(sum(done) / len(done), 2) if done else 0.0,
+        "tasks": list(tasks),
+    }
+
+
 def _write_time(folder: str) -> int:
     """When the log, or without one the folder, was last written."""
     try:
@@ -188,23 +205,6 @@ def _unbegun(film: BatchFilm, *, is_alive: bool) -> dict[str, Any]:
 
 def _moment(nanoseconds: int) -> str:
     return timestamp(datetime.fromtimestamp(nanoseconds / 1e9, UTC))
-
-
-def aggregate(tasks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Counts by state, the mean progress (an ended run counts as done), and the tasks.
-
-    `tasks` are briefs (`Snapshot.brief`). `state` is running while any of them is, else the
-    worst of their ends.
-    """
-    states = Counter(str(task["state"]) for task in tasks)
-    done = [100.0 if task["state"] in OVER else float(task["progress"]) for task in tasks]
-    return {
-        "total": len(tasks),
-        "states": dict(states),
-        "state": _state(states),
-        "progress": round(sum(done) / len(done), 2) if done else 0.0,
-        "tasks": list(tasks),
-    }
 
 
 def _state(states: Mapping[str, int]) -> str:

@@ -8,6 +8,10 @@ from typing import Final
 
 from vidgen.progress.serve.errors import RETRY_AFTER, ApiError
 
+LATELY_SECONDS: Final = 5.0  # an open page asks for the list every 3 s
+GRACE_SECONDS: Final = 1.0  # for a page that has just heard of the end
+MOST_SECONDS: Final = 8.0  # a slow line must not keep the run from ending
+
 
 class ConnectionLimit:
     """How many streams there may be, in all and for one address; 0 is no limit."""
@@ -32,11 +36,6 @@ class ConnectionLimit:
         self._taken[address] -= 1
         if not self._taken[address]:
             del self._taken[address]
-
-
-LATELY_SECONDS: Final = 5.0  # an open page asks for the list every 3 s
-GRACE_SECONDS: Final = 1.0  # for a page that has just heard of the end
-MOST_SECONDS: Final = 8.0  # a slow line must not keep the run from ending
 
 
 class Drain:

@@ -36,6 +36,31 @@ class Route:
     access: Access = "token"
 
 
+def whole(name: str, about: str, least: int, most: int, default: int) -> Parameter:
+    schema = {"type": "integer", "minimum": least, "maximum": most, "default": default}
+    return Parameter(name, about, schema)
+
+
+def _object(required: Mapping[str, Schema], **optional: Schema) -> Schema:
+    return {
+        "type": "object",
+        "properties": {**required, **optional},
+        "required": list(required),
+    }
+
+
+def _list(item: Schema) -> Schema:
+    return {"type": "array", "items": item}
+
+
+def _one_of(*names: str) -> Schema:
+    return {"type": "string", "enum": list(names)}
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
 UUID: Final[Schema] = {
     "type": "string",
     "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
@@ -43,16 +68,42 @@ UUID: Final[Schema] = {
 }
 NAME: Final[Schema] = {"type": "string", "pattern": "^[^/]{1,128}$"}
 CURSOR: Final[Schema] = {"type": "string", "pattern": "^([0-9]{1,15}|[0-9a-f]{8}-[0-9]{1,15})$"}
+TEXT: Final[Schema] = {"type": "string"}
+NUMBER: Final[Schema] = {"type": "number"}
+COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+FLAG: Final[Schema] = {"type": "boolean"}
+ANY: Final[Schema] = {"type": "object"}
+STATE: Final = _one_of("queued", "running", "complete", "failed", "cancelled", "interrupted")
+BRIEF: Final[dict[str, Schema]] = {
+    "task_id": dict(UUID),
+    "state": STATE,
+    "stage": TEXT,
+    "progress": {"type": "number", "minimum": -1, "maximum": 100},
+    "message": TEXT,
+    "message_code": TEXT,
+    "eta_seconds": _or_null(NUMBER),
+    "time_progress": _or_null(NUMBER),
+    "began": TEXT,
+    "updated": TEXT,
+    "last_seq": COUNT,
+}
+EVENT: Final = _object(
+    {
+        "v": {"const": 1},
+        "task_id": TEXT,
+        "seq": COUNT,
+        "event_type": TEXT,
+        "timestamp": TEXT,
+        "data": ANY,
+    }
+)
+TASKS: Final[dict[str, Schema]] = {
+    "total": COUNT,
+    "tasks": _list(_object(BRIEF, title=TEXT)),
+}
 TASK: Final = Parameter("task_id", "The task.", UUID, "path")
 AFTER: Final = Parameter("after", "Go on behind this: a number, or the id of an event.", CURSOR)
 LAST_ID: Final = Parameter("Last-Event-ID", "What a browser sends.", CURSOR, "header")
-
-
-def whole(name: str, about: str, least: int, most: int, default: int) -> Parameter:
-    schema = {"type": "integer", "minimum": least, "maximum": most, "default": default}
-    return Parameter(name, about, schema)
-
-
 GONE: Final = {400: "Refusal", 404: "Refusal"}
 FULL: Final = {429: "Refusal", 503: "Refusal"}
 ROUTES: Final = (
@@ -98,61 +149,6 @@ ROUTES: Final = (
     Route("POST", "/api/tasks/{task_id}/cancel", "cancel", "End a run.",
           {202: "Cancelling", 409: "Refusal", **GONE}, (TASK,), "jobs"),
 )  # fmt: skip
-
-
-def _object(required: Mapping[str, Schema], **optional: Schema) -> Schema:
-    return {
-        "type": "object",
-        "properties": {**required, **optional},
-        "required": list(required),
-    }
-
-
-def _list(item: Schema) -> Schema:
-    return {"type": "array", "items": item}
-
-
-def _one_of(*names: str) -> Schema:
-    return {"type": "string", "enum": list(names)}
-
-
-def _or_null(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-TEXT: Final[Schema] = {"type": "string"}
-NUMBER: Final[Schema] = {"type": "number"}
-COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
-FLAG: Final[Schema] = {"type": "boolean"}
-ANY: Final[Schema] = {"type": "object"}
-STATE: Final = _one_of("queued", "running", "complete", "failed", "cancelled", "interrupted")
-BRIEF: Final[dict[str, Schema]] = {
-    "task_id": dict(UUID),
-    "state": STATE,
-    "stage": TEXT,
-    "progress": {"type": "number", "minimum": -1, "maximum": 100},
-    "message": TEXT,
-    "message_code": TEXT,
-    "eta_seconds": _or_null(NUMBER),
-    "time_progress": _or_null(NUMBER),
-    "began": TEXT,
-    "updated": TEXT,
-    "last_seq": COUNT,
-}
-EVENT: Final = _object(
-    {
-        "v": {"const": 1},
-        "task_id": TEXT,
-        "seq": COUNT,
-        "event_type": TEXT,
-        "timestamp": TEXT,
-        "data": ANY,
-    }
-)
-TASKS: Final[dict[str, Schema]] = {
-    "total": COUNT,
-    "tasks": _list(_object(BRIEF, title=TEXT)),
-}
 SCHEMAS: Final[dict[str, Schema]] = {
     "Refusal": _object({"error": _object({"code": TEXT, "message": TEXT})}),
     "Health": _object({"status": {"const": "ok"}}),

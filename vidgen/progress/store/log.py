@@ -19,6 +19,8 @@ from vidgen.text import json_bytes
 
 SYNC_SECONDS: Final = 1.0  # how old an ordinary event may get before it is on the disk itself
 _sync = getattr(os, "fdatasync", os.fsync)  # macOS and Windows have only fsync
+LONGEST_VALUE: Final = 4096  # bytes that one field may keep in an event that is too long
+LONGEST_MESSAGE: Final = 1000  # characters
 
 
 class TaskLog:
@@ -194,10 +196,6 @@ def write_error(path: Path, error: OSError) -> VidgenError:
         path=str(path),
         reason=error.strerror or str(error),
     )
-
-
-LONGEST_VALUE: Final = 4096  # bytes that one field may keep in an event that is too long
-LONGEST_MESSAGE: Final = 1000  # characters
 
 
 def line_of(envelope: Envelope) -> bytes:

@@ -31,6 +31,7 @@ from vidgen.progress.views.text import (
 WIDEST: Final = 100  # wider bars say no more
 NARROW: Final = 60  # below: one column less, no notes, no bars inside stages
 FULL_HEIGHT: Final = 16  # from here on there is room for a heading and blank lines
+PATIENCE_SECONDS: Final = 5.0  # past its time, a run is no longer "nearly there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,49 @@ class Viewport:
         return 2 if self.is_roomy else 0
 
 
+def lay_out(state: RunState, page: Viewport, now: float) -> list[Line]:
+    """The live picture, at most `page.height - 1` lines; what matters least goes first."""
+    ranked: list[tuple[int, Line]] = []  # (rank, line): the highest rank is dropped first
+    blank = 7 if page.is_narrow else 6
+    if page.is_roomy:
+        ranked += [(9, ()), (8, heading(state, page)), (9, ())]
+    ranked += [(_rank(row), stage_line(row, state, page, now)) for row in state.stages.values()]
+    ranked += [(blank, ()), (0, _overall(state, page, now))]
+    ranked += [(rank, line) for rank, line in _details(state, page, now) if line]
+    return [fit_line(line, page) for line in _within(ranked, max(1, page.height - 1))]
+
+
+def heading(state: RunState, page: Viewport) -> Line:
+    left = [Span("vidgen", "bold")]
+    if page.title:
+        left.append(Span("  " + harmless(page.title)))
+    run = label("run", page.language, task=state.task_id[:8]) if state.task_id else ""
+    return justify(left, [Span(run, "dim")], page)
+
+
+def stage_line(row: StageState, state: RunState, page: Viewport, now: float) -> Line:
+    name = doing(row.progress, page.language) if row.mark == "running" and row.progress else ""
+    name = name or stage_name(row.name, page.language)
+    column = max(cell_len(stage_name(n, page.language)) for n in state.stages)
+    sign = getattr(page.glyphs, _sign(row.mark))
+    style = {"running": "bold", "waiting": "dim", "skipped": "dim"}.get(row.mark, "")
+    head = [Span(sign + " ", STYLES[row.mark]), Span(name, style)]
+    if row.mark == "waiting":
+        return justify(head, [], page)
+    gap = Span(" " * (max(0, column - cell_len(name)) + 2))
+    if row.mark == "running":
+        if row.name == "queued":
+            return _queue_line(row, state, head, gap, page, now)
+        return _running(row, head, gap, page, now)
+    took = Span(_took(row, page), "dim")
+    note = _note(row, page)
+    return justify([*head, gap, Span(note, "dim")] if note else head, [took], page)
+
+
+def preview_link(data: Mapping[str, Any], page: Viewport) -> Line:
+    return fit_line(link(label("preview", page.language), str(data.get("path", "")), page), page)
+
+
 def join_parts(parts: Sequence[str], page: Viewport, style: str = "dim") -> Line:
     text = f" {page.glyphs.dot} ".join(part for part in parts if part)
     return (Span(" " * page.margin), Span(text, style)) if text else ()
@@ -140,25 +184,6 @@ def fit_line(line: Line, page: Viewport) -> Line:
     return tuple(span for span in kept if span.text)
 
 
-def preview_link(data: Mapping[str, Any], page: Viewport) -> Line:
-    return fit_line(link(label("preview", page.language), str(data.get("path", "")), page), page)
-
-
-PATIENCE_SECONDS: Final = 5.0  # past its time, a run is no longer "nearly there"
-
-
-def lay_out(state: RunState, page: Viewport, now: float) -> list[Line]:
-    """The live picture, at most `page.height - 1` lines; what matters least goes first."""
-    ranked: list[tuple[int, Line]] = []  # (rank, line): the highest rank is dropped first
-    blank = 7 if page.is_narrow else 6
-    if page.is_roomy:
-        ranked += [(9, ()), (8, heading(state, page)), (9, ())]
-    ranked += [(_rank(row), stage_line(row, state, page, now)) for row in state.stages.values()]
-    ranked += [(blank, ()), (0, _overall(state, page, now))]
-    ranked += [(rank, line) for rank, line in _details(state, page, now) if line]
-    return [fit_line(line, page) for line in _within(ranked, max(1, page.height - 1))]
-
-
 def _within(ranked: Sequence[tuple[int, Line]], most: int) -> list[Line]:
     kept = list(enumerate(ranked))
     while len(kept) > most:
@@ -168,33 +193,6 @@ def _within(ranked: Sequence[tuple[int, Line]], most: int) -> list[Line]:
 
 def _rank(row: StageState) -> int:
     return {"running": 1, "waiting": 4}.get(row.mark, 3)
-
-
-def heading(state: RunState, page: Viewport) -> Line:
-    left = [Span("vidgen", "bold")]
-    if page.title:
-        left.append(Span("  " + harmless(page.title)))
-    run = label("run", page.language, task=state.task_id[:8]) if state.task_id else ""
-    return justify(left, [Span(run, "dim")], page)
-
-
-def stage_line(row: StageState, state: RunState, page: Viewport, now: float) -> Line:
-    name = doing(row.progress, page.language) if row.mark == "running" and row.progress else ""
-    name = name or stage_name(row.name, page.language)
-    column = max(cell_len(stage_name(n, page.language)) for n in state.stages)
-    sign = getattr(page.glyphs, _sign(row.mark))
-    style = {"running": "bold", "waiting": "dim", "skipped": "dim"}.get(row.mark, "")
-    head = [Span(sign + " ", STYLES[row.mark]), Span(name, style)]
-    if row.mark == "waiting":
-        return justify(head, [], page)
-    gap = Span(" " * (max(0, column - cell_len(name)) + 2))
-    if row.mark == "running":
-        if row.name == "queued":
-            return _queue_line(row, state, head, gap, page, now)
-        return _running(row, head, gap, page, now)
-    took = Span(_took(row, page), "dim")
-    note = _note(row, page)
-    return justify([*head, gap, Span(note, "dim")] if note else head, [took], page)
 
 
 def _sign(mark: str) -> str:

@@ -1,6 +1,6 @@
 """Open a photo file as upright sRGB pixels, or say plainly why it cannot be used.
 
-Looks for no faces; that is `faces` and the stage of detection.
+Looks for no faces; that is `vision.faces` and the stage of detection.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """models.toml, and the files it names: which are here, which are right, which to throw away.
 
 Knows no network format and no framework: a loader elsewhere gets a verified `Path`.
-Where bytes come from is `fetch`'s business.
+Where bytes come from is `download`'s business.
 """
 
 import os

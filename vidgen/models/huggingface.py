@@ -1,8 +1,8 @@
 """`hf:repo@revision/file`: one file of a hub's repository, by huggingface_hub.
 
 The library says where a file is and keeps its cache; its offline switch, token and mirror
-variables hold. The bytes themselves come by `web`, which can take a download up. Our folder gets a
-link to the cached file, so that other programs and vidgen share one copy.
+variables hold. The bytes themselves come by `http`, which can take a download up. Our folder gets
+a link to the cached file, so that other programs and vidgen share one copy.
 """
 
 import logging

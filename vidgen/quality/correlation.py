@@ -1,7 +1,7 @@
 """How well an opening mouth follows a sound: the loudness curve, correlation and lag.
 
-Pure numbers: where the opening was measured is `watching`'s business, what is good enough that of
-the package.
+Pure numbers: where the opening was measured is `tracking`'s business, what is good enough
+`judge`'s.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """What the mouth should do, 100 times a second, from the voice: one curve per movement.
 
 The front door of the listening side: by the words when they are known and fit the voice
-(`phonemes`), by the sound alone otherwise (`heard`). Knows nothing of pixels; `motion` moves the
-rest of the head.
+(`phonemes`), by the sound alone otherwise (`from_audio`). Knows nothing of pixels; the puppet's
+`motion` moves the rest of the head.
 """
 
 from dataclasses import dataclass, replace

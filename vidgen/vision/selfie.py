@@ -1,6 +1,6 @@
 """MediaPipe's selfie segmentation: which pixels are a person, softly and coarsely.
 
-Looks at several crops and takes their mean; refining the edge is `edges`' business.
+Looks at several crops and takes their mean; refining the edge is `matting`'s business.
 """
 
 from collections.abc import Iterator

@@ -176,7 +176,7 @@ class Subscriber:
         return False
 
     async def catch_up(self) -> None:
-        """Bring everything that is still missing. Raises Cut when the watcher is too slow."""
+        """Bring everything that is missing. Raises ConnectionCut when the watcher is too slow."""
         self._is_busy = True
         try:
             while not self.is_closed and await self._step():
@@ -230,7 +230,7 @@ class Subscriber:
                 self.positions[tail] = seq
 
     def _due(self, tail: Tail) -> Sequence[int]:
-        """Which events to bring next. Raises Cut when they are too many."""
+        """Which events to bring next. Raises ConnectionCut when they are too many."""
         position, target = self.positions[tail], self._targets.get(tail, 0)
         places = tail.after(position)
         if position < target:
@@ -252,7 +252,7 @@ class Subscriber:
             await self._wait_for(lambda: self._send(message))
 
     async def _wait_for(self, act: Callable[[], Awaitable[None]]) -> None:
-        """Wait for the socket as long as it takes anything. Raises Cut when it does not."""
+        """Wait for the socket as long as it takes anything, else raise ConnectionCut."""
         while True:
             before = self._waiting_bytes()
             try:

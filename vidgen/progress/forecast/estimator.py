@@ -1,6 +1,6 @@
 """When the running run will be ready: what past runs foretell, then how fast this one goes.
 
-The foretelling is `experience`'s; the first run of its kind is "learning" until its own speed
+What past runs foretell is `model`'s; the first run of its kind is "learning" until its own speed
 tells something.
 """
 

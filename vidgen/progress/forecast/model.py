@@ -3,7 +3,7 @@
 A stage's time is taken as a line over its work (Theil-Sen: the median of all slopes, which a
 few odd runs do not bend). The bound is the 75th percentile of actual/foretold over whole past
 runs, because sums of per-stage percentiles miss by a multiple (measured: 73 % against 11 %).
-How fast the running one goes is the business of `eta`.
+How fast the running one goes is the business of `estimator`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """What many runs say together: how long stages take, why runs fail, how true the estimates were.
 
-Values only; `tables` prints them and `plot` draws them.
+Values only; `views.report` prints them and `views.plot` draws them.
 """
 
 from collections import Counter

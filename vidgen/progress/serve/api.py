@@ -43,7 +43,7 @@ def answer(content: Any, status: int = 200) -> Response:
 
 
 class Api:
-    """The handlers. All raise Refusal for what cannot be answered."""
+    """The handlers. All raise ApiError for what cannot be answered."""
 
     def __init__(self, hub: Hub, listing: RunIndex, places: ConnectionLimit, visits: Drain) -> None:
         self._hub = hub
@@ -193,7 +193,7 @@ class _FilmResponse(FileResponse):
 def cursor_of(query: Mapping[str, str], last_event_id: str = "") -> Cursor | None:
     """Where to go on: the header of a reconnection before `?after=`. None: from the beginning.
 
-    Raises Refusal for an `after` that no stream gave; a header that is none means a snapshot.
+    Raises ApiError for an `after` that no stream gave; a header that is none means a snapshot.
     """
     if last_event_id:
         try:

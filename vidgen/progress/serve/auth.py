@@ -107,7 +107,7 @@ class AllowedHosts:
         self._origins = frozenset(origins)
 
     def check(self, headers: Headers) -> None:
-        """Raises Refusal for a Host that is not ours, or an Origin that is another site's."""
+        """Raises ApiError for a Host that is not ours, or an Origin that is another site's."""
         host = headers.get("host", "")
         if not self._knows(_bare(host)):
             raise ApiError(421, "host", "This server does not answer to that name.")

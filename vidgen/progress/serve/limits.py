@@ -23,7 +23,7 @@ class ConnectionLimit:
         self.refused = 0
 
     def take(self, address: str) -> None:
-        """Take a place, to be given back in a `finally`. Raises Refusal when there is none."""
+        """Take a place, to be given back in a `finally`. Raises ApiError when there is none."""
         if self._most and self._taken.total() >= self._most:
             self.refused += 1
             raise ApiError(503, "full", "Too many watchers are here already.", RETRY_AFTER)

@@ -127,7 +127,7 @@ class Stream:
     origin: str = ""  # another site that may read it
 
     async def run(self, send: Send, receive: Receive) -> None:
-        """Until the watcher goes, is cut, or has everything. Raises Refusal without a slot."""
+        """Until the watcher goes, is cut, or has everything. Raises ApiError without a slot."""
         self.slots.take(self.address)
         self.hub.attend(self.watcher, wants_all=isinstance(self.watcher, AllStream))
         try:

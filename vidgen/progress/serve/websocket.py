@@ -28,7 +28,7 @@ from vidgen.progress.store.runs import is_task_id
 
 MOST_TASKS: Final = 100  # that one connection may subscribe to
 Receive = Callable[[], Awaitable[Message]]
-Open = Callable[[str], Awaitable[Tail]]  # raises Refusal
+Open = Callable[[str], Awaitable[Tail]]  # raises ApiError
 
 
 class SocketStream(Subscriber):
@@ -42,7 +42,7 @@ class SocketStream(Subscriber):
         super().__init__(send, connection, limits)
         self.ends = ends
 
-    def messages(self, tail: Tail, lines: Sequence[bytes], seqs: Sequence[int]) -> Batch:  # noqa: ARG002  # Watcher's form
+    def messages(self, tail: Tail, lines: Sequence[bytes], seqs: Sequence[int]) -> Batch:  # noqa: ARG002  # Subscriber's form
         return [(_text(line), seq) for line, seq in zip(lines, seqs, strict=True)]
 
     def note(self, tail: Tail | None, event_type: str, data: Mapping[str, Any]) -> Message:

@@ -24,7 +24,7 @@ LEAST: Final = 6  # pixels: a smaller eye is left alone
 class EyePatch:
     """One eye: a small patch to look about in, and one that also holds the lids' skin."""
 
-    box: Box  # frame pixels: what `lids` covers
+    box: Box  # frame pixels: what `eyelids` covers
     opening: Box  # inside it: what `ball` covers
     ball: GazeBall
     lids: Eyelids

@@ -1,7 +1,7 @@
 """The puppet: one photo speaks, with no network but the landmarks'. The renderer's front door.
 
-`controls` and `motion` read the voice, `plan` turns them into weights, `figure` holds what is
-worked out once for a speaker, `loop` and `cuda` draw. Another renderer may paint the mouth: the
+`speech.mouth_curves` and `motion` read the voice, `poses` turns them into weights, `rig` holds what
+is worked out once for a speaker, `cpu` and `cuda` draw. Another renderer may paint the mouth: the
 puppet then moves the head that wears it.
 """
 

@@ -1,6 +1,6 @@
 """Everything about one speaker that is worked out once, and the fields of one frame.
 
-Both ways of drawing, `loop` on the CPU and `cuda` on a device, start from these fields.
+Both ways of drawing, `cpu` and `cuda` on a device, start from these fields.
 """
 
 from dataclasses import dataclass

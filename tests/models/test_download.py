@@ -20,7 +20,7 @@ from tests.support.mirror import Mirror, serving
 from vidgen.errors import SetupError
 from vidgen.files import sha256_of
 from vidgen.installation import install_command
-from vidgen.models import catalog, download, files, http, huggingface
+from vidgen.models import catalog, download, files, http, huggingface, wheels
 from vidgen.models.catalog import Catalog, Model
 from vidgen.models.http import HttpTiming
 from vidgen.paths import Home
@@ -607,7 +607,8 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     toy = catalog.Wheel("toy==1.0", ("any",), "3.11", 2 * len(BYTES))
-    monkeypatch.setattr(catalog, "find_wheel", lambda _: toy)
+    for module in (download, wheels):
+        monkeypatch.setattr(module, "find_wheel", lambda _: toy)
     return folder
 
 

@@ -139,7 +139,7 @@ class Client:
             self._wait("create", attempt, fault, self.patience.tries)
         raise fault
 
-    def download(self, url: str, target: Path, told: OnProgress) -> None:
+    def download(self, url: str, target: Path, on_progress: OnProgress) -> None:
         """Stream a result to `target`, whole or not at all. Raises LinkExpired."""
         if urlsplit(url).scheme != "https" and not self.account.is_local:
             raise _unreadable("result", "the link to the result is not https")
@@ -151,7 +151,7 @@ class Client:
                     raise LinkExpired
                 if not response.is_success:
                     raise self._refusal("result", response)
-                _copy_body(response, file, told)
+                _copy_body(response, file, on_progress)
 
         self._retry("result", fetch)
         part.replace(target)
@@ -272,7 +272,7 @@ def _open_part(part: Path) -> BinaryIO:
         raise _unwritable(part, error) from error
 
 
-def _copy_body(response: httpx.Response, file: BinaryIO, told: OnProgress) -> None:
+def _copy_body(response: httpx.Response, file: BinaryIO, on_progress: OnProgress) -> None:
     total = int(response.headers.get("Content-Length") or 0)
     here = 0
     for chunk in response.iter_bytes(256 * 1024):
@@ -281,7 +281,7 @@ def _copy_body(response: httpx.Response, file: BinaryIO, told: OnProgress) -> No
         except OSError as error:
             raise _unwritable(Path(file.name), error) from error
         here += len(chunk)
-        told(here, total)
+        on_progress(here, total)
     file.flush()
     os.fsync(file.fileno())
 

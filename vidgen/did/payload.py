@@ -167,12 +167,12 @@ def is_joinable(file: Path, encoding: Encoding) -> bool:
             return False
         if context.width % 2 or context.height % 2:
             return False
-        shown = sorted(
+        pts = sorted(
             round(packet.pts * packet.time_base * rate)
             for packet in container.demux(video)
             if packet.pts is not None
         )
-    return shown == list(range(len(shown)))
+    return pts == list(range(len(pts)))
 
 
 def reencode(
@@ -254,16 +254,16 @@ def _usual(fps: Fraction) -> Fraction:
 
 def _steady(frames: Iterator[Any], fps: Fraction) -> Iterator[Any]:
     """At each tick of 1 / fps the frame that is on the screen then."""
-    shown, tick, start = None, 0, None
+    current, tick, start = None, 0, None
     for frame in frames:
         at = Fraction(frame.pts) * frame.time_base
         start = at if start is None else start
-        while shown is not None and Fraction(tick) / fps < at - start - Fraction(1, 1000):
-            yield shown
+        while current is not None and Fraction(tick) / fps < at - start - Fraction(1, 1000):
+            yield current
             tick += 1
-        shown = frame
-    if shown is not None:
-        yield shown
+        current = frame
+    if current is not None:
+        yield current
 
 
 def _planes(frame: Any, size: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:

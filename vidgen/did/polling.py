@@ -126,8 +126,8 @@ class _PollingBar:
         while True:
             waited = self._earlier + self._patience.clock() - self.began
             done = round(100 * share(waited, self._expected), 1)
-            said = {"estimated": True, "status": status, "waited_seconds": round(waited, 1)}
-            self._emit(StageProgress(PROCESSING, done, 100, "percent", "did.working", said))
+            metadata = {"estimated": True, "status": status, "waited_seconds": round(waited, 1)}
+            self._emit(StageProgress(PROCESSING, done, 100, "percent", "did.working", metadata))
             left = until - self._patience.clock()
             if left <= 0:
                 return

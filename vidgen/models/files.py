@@ -9,8 +9,7 @@ from typing import Final
 
 from vidgen.errors import SetupError
 from vidgen.files import sha256_of
-from vidgen.models import catalog
-from vidgen.models.catalog import Catalog, Model
+from vidgen.models.catalog import Catalog, Model, lock_file, seal
 
 SPARE_BYTES: Final = 64 * 1024 * 1024  # left free beyond what a download needs
 
@@ -28,20 +27,20 @@ def check_room(folder: Path, needed: int) -> None:
         raise no_room(folder, needed)
 
 
-def part_file(shelf: Catalog, model: Model) -> Path:
+def part_file(catalog: Catalog, model: Model) -> Path:
     """The unfinished download, beside the file's own place."""
-    file = shelf.file(model)
+    file = catalog.file(model)
     return file.with_name(file.name + ".part")
 
 
-def install(shelf: Catalog, model: Model, part: Path) -> None:
+def install(catalog: Catalog, model: Model, part: Path) -> None:
     """Check a complete download and move it into place. A wrong one is kept aside as `.wrong`.
 
     `part` must be on the same file system as the models folder. Raises SetupError.
     """
     size, digest = part.stat().st_size, sha256_of(part)
-    wanted = model.sha256 or shelf.lock_hash(model)
-    file = shelf.file(model)
+    wanted = model.sha256 or catalog.lock_hash(model)
+    file = catalog.file(model)
     file.parent.mkdir(parents=True, exist_ok=True)
     if (model.bytes and size != model.bytes) or (wanted and digest != wanted):
         aside = file.with_name(file.name + ".wrong")
@@ -57,10 +56,10 @@ def install(shelf: Catalog, model: Model, part: Path) -> None:
             aside=str(aside),
         )
     if not wanted:
-        catalog.lock_file(file).write_text(digest + "\n", "ascii")
+        lock_file(file).write_text(digest + "\n", "ascii")
     _settle(part)
     part.replace(file)
-    catalog.seal(file, digest)
+    seal(file, digest)
 
 
 def no_room(folder: Path, needed: int) -> SetupError:

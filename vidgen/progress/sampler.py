@@ -101,12 +101,12 @@ def _physical(index: int) -> int:
 
 
 def _own_memory(nvml: Any, handle: Any) -> float | None:
-    held = [
+    used = [
         float(process.usedGpuMemory)
         for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)
         if process.pid == os.getpid() and process.usedGpuMemory
     ]
-    if held:
-        return round(sum(held) / MEGABYTE, 1)
+    if used:
+        return round(sum(used) / MEGABYTE, 1)
     # In a container the driver knows us under another number; then the whole GPU's use is told.
     return round(float(nvml.nvmlDeviceGetMemoryInfo(handle).used) / MEGABYTE, 1)

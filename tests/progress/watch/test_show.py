@@ -79,7 +79,12 @@ def test_an_interrupted_run_is_said(home: Home, run: Run) -> None:
 def test_a_deleted_run_is_said(home: Home, run: Run) -> None:
     run.write("stage_update", status="started")
     with served(home) as server:
-        threading.Timer(0.5, shutil.rmtree, [run.folder.root]).start()
+
+        def delete() -> None:
+            wait_until(lambda: server.app.hub.watcher_count == 1)
+            shutil.rmtree(run.folder.root)
+
+        threading.Thread(target=delete).start()
         code, said, _ = watched(server.url)
     assert code == 4
     assert "ERROR: This run was deleted." in said

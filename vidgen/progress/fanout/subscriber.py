@@ -196,7 +196,7 @@ class Subscriber:
     async def _step(self) -> bool:
         """Bring the next piece; False when there is none."""
         for tail, data in self._gone.items():
-            self._gone = {other: said for other, said in self._gone.items() if other is not tail}
+            self._gone = {other: words for other, words in self._gone.items() if other is not tail}
             await self.say(tail, "deleted", data)
             return True
         for tail in tuple(self._voided):

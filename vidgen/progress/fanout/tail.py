@@ -105,8 +105,8 @@ class Tail:
 
     def _is_same(self, found: os.stat_result) -> bool:
         """Whether the file still begins with what was read: it may have been cut and rewritten."""
-        held = os.fstat(self._fd)
-        if (held.st_ino, held.st_dev) != (found.st_ino, found.st_dev):
+        opened = os.fstat(self._fd)
+        if (opened.st_ino, opened.st_dev) != (found.st_ino, found.st_dev):
             return False
         if found.st_size < self._offset:
             return False

@@ -38,24 +38,24 @@ class Accuracy:
 
 def forecast(events: Iterable[Envelope]) -> Forecast | None:
     """How a whole run was foretold; None for one that did not end in a video or was resumed."""
-    told = list(events)
-    if not told or told[-1].event_type != "complete" or sum(map(is_start, told)) > 1:
+    estimates = list(events)
+    if not estimates or estimates[-1].event_type != "complete" or sum(map(is_start, estimates)) > 1:
         return None
-    if any(event.data.get("stage") == "queued" for event in told):
+    if any(event.data.get("stage") == "queued" for event in estimates):
         return None  # nobody can foretell another run's length
-    planned = next((i for i, event in enumerate(told) if _is_plan(event)), None)
+    planned = next((i for i, event in enumerate(estimates) if _is_plan(event)), None)
     if planned is None:
         return None
-    began, ended = seconds_of(told[planned].timestamp), seconds_of(told[-1].timestamp)
+    began, ended = seconds_of(estimates[planned].timestamp), seconds_of(estimates[-1].timestamp)
     points = [
         (seconds_of(event.timestamp) - began, float(event.data["eta_seconds"]))
-        for event in told[planned:]
+        for event in estimates[planned:]
         if isinstance(event.data.get("eta_seconds"), int | float)
     ]
     whole = ended - began
-    upper = told[planned].data.get("eta_upper_seconds")
+    upper = estimates[planned].data.get("eta_upper_seconds")
     return Forecast(
-        told[-1].task_id,
+        estimates[-1].task_id,
         whole,
         points[0][1] if points and points[0][0] == 0 else None,
         tuple(_error(points, share * whole, whole) for share in MOMENTS),

@@ -20,10 +20,10 @@ class Countdown:
         if seconds is None:
             self._end = self._goal = None
             return
-        shown = self.at(now)
+        current = self.at(now)
         self._goal, self._seen = now + seconds, now
-        tolerance = max(STEADY_SECONDS, STEADY_SHARE * (shown or 0.0))
-        if shown is None or abs(seconds - shown) > tolerance:
+        tolerance = max(STEADY_SECONDS, STEADY_SHARE * (current or 0.0))
+        if current is None or abs(seconds - current) > tolerance:
             self._end = self._goal
 
     def at(self, now: float) -> float | None:

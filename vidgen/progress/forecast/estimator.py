@@ -121,8 +121,8 @@ class Estimator:
                 self._loader.join(self._patience_seconds)
                 self._request = event.metadata
             case StageStarted():
-                told = {n: str(event.metadata[n]) for n in TRAITS if event.metadata.get(n)}
-                self._begin(event.stage, now, told)
+                traits = {n: str(event.metadata[n]) for n in TRAITS if event.metadata.get(n)}
+                self._begin(event.stage, now, traits)
             case StageEnded():
                 if event.stage in self._begun:
                     self._begun[event.stage].end(event)
@@ -150,10 +150,10 @@ class Estimator:
         priors = self._priors(known, request)
         pace = self._pace(priors, now)
         left, upper, basis = 0.0, 0.0, "history"
-        for stage, told in priors.items():
+        for stage, answer in priors.items():
             if stage in self._done:
                 continue
-            prior = told.times(typical, pace) if told else None
+            prior = answer.times(typical, pace) if answer else None
             is_running = running is not None and running.stage == stage
             seconds = _time_left(running, prior, now) if running and is_running else _all_of(prior)
             if seconds is None and stage in DRAWING_STAGES:

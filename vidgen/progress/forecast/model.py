@@ -72,10 +72,10 @@ class TimeModel:
 
     def run_seconds(self, request: Request) -> float | None:
         """The sum over the plan's stages; None when its longest part is unknown."""
-        told = {stage: self.stage_time(stage, request) for stage in plan_of(request)}
-        if any(told[stage] is None for stage in told if stage in DRAWING_STAGES):
+        estimates = {stage: self.stage_time(stage, request) for stage in plan_of(request)}
+        if any(estimates[stage] is None for stage in estimates if stage in DRAWING_STAGES):
             return None
-        return sum(time.seconds for time in told.values() if time)
+        return sum(time.seconds for time in estimates.values() if time)
 
     @property
     def typical_ratio(self) -> float:
@@ -162,12 +162,12 @@ def size_class(request: Request) -> int:
 def work_of(time: StageTime, request: Request) -> float | None:
     """How much work a stage has in a run. The request tells it for past and coming runs alike."""
     width, height = request.get("width"), request.get("height")
-    told = {
+    amounts = {
         "frames": request.get("frames"),
         "seconds": request.get("voice_seconds"),
         "megapixels": width * height / 1e6 if width and height else None,
     }.get(time.work_unit)
-    return float(told) if isinstance(told, int | float) and told > 0 else None
+    return float(amounts) if isinstance(amounts, int | float) and amounts > 0 else None
 
 
 def _at(wanted: float | None, works: Sequence[float | None], seconds: Sequence[float]) -> float:

@@ -111,18 +111,18 @@ def past_run(log: Path) -> PastRun | None:
 
 
 def _stage_time(data: Mapping[str, Any]) -> StageTime:
-    told = data.get("metadata") or {}
+    metadata = data.get("metadata") or {}
     took = _number(data, "duration_seconds")
-    ready = min(took, max(_number(told, "load_seconds"), _number(data, "ready_seconds")))
-    work = told.get("work")
+    ready = min(took, max(_number(metadata, "load_seconds"), _number(data, "ready_seconds")))
+    work = metadata.get("work")
     return StageTime(
         str(data.get("stage")),
         str(data.get("status")),
         took - ready,
         ready,
-        {name: str(told[name]) for name in TRAITS if told.get(name)},
+        {name: str(metadata[name]) for name in TRAITS if metadata.get(name)},
         float(work) if isinstance(work, int | float) and work > 0 else None,
-        str(told.get("work_unit", "")),
+        str(metadata.get("work_unit", "")),
         min(took - ready, _number(data, "closing_seconds")),
     )
 

@@ -37,8 +37,8 @@ def main() -> None:
         _answer({"reason": error.message})
 
 
-def _answer(said: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(said) + "\n")
+def _answer(data: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(data) + "\n")
     sys.stdout.flush()
 
 

@@ -320,10 +320,10 @@ async def _bug(_: Request, error: Exception) -> Response:  # noqa: ARG001  # its
 async def _plain_refusal(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     codes = {404: "no_route", 405: "method"}
-    said = {404: "There is nothing here.", 405: "Not with this method."}
+    sentences = {404: "There is nothing here.", 405: "Not with this method."}
     about = {
         "code": codes.get(error.status_code, "http"),
-        "message": said.get(error.status_code, "The request was refused."),
+        "message": sentences.get(error.status_code, "The request was refused."),
     }
     response = answer({"error": about}, error.status_code)
     response.headers.update(error.headers or {})

@@ -99,14 +99,14 @@ def _introduce(process: "subprocess.Popen[bytes]", wanted: dict[str, Any]) -> Su
         line = process.stdout.readline()
     finally:
         patience.cancel()
-    said = json.loads(line) if line else {"reason": "it ended at once"}
-    if "url" in said:
-        return Subprocess(said["url"], said["token"])
+    answer = json.loads(line) if line else {"reason": "it ended at once"}
+    if "url" in answer:
+        return Subprocess(answer["url"], answer["token"])
     raise SetupError(
         "The progress server could not be started: {reason}.",
         hint="Run without --serve, or give another address.",
         code="page.not_ready",
-        reason=said["reason"].rstrip("."),
+        reason=answer["reason"].rstrip("."),
     )
 
 

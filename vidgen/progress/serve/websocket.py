@@ -111,24 +111,24 @@ class Conversation:
             try:
                 await self._obey(message.get("text") or message.get("bytes") or "")
             except ApiError as refusal:
-                said = {"code": refusal.code, "message": refusal.message}
-                await self._watcher.say(None, "refused", said)
+                data = {"code": refusal.code, "message": refusal.message}
+                await self._watcher.say(None, "refused", data)
 
     async def _obey(self, text: str | bytes) -> None:
         try:
-            said = orjson.loads(text)
+            data = orjson.loads(text)
         except ValueError:
             raise ApiError(400, "not_json", "A message must be a JSON object.") from None
-        if not isinstance(said, dict):
+        if not isinstance(data, dict):
             raise ApiError(400, "not_json", "A message must be a JSON object.")
-        command = self._commands.get(str(said.get("type") or said.get("action") or ""))
+        command = self._commands.get(str(data.get("type") or data.get("action") or ""))
         if command is None:
             raise ApiError(400, "unknown_command", f"Commands: {', '.join(self._commands)}.")
-        await command(said)
+        await command(data)
 
-    async def _subscribe(self, said: dict[str, Any]) -> None:
-        cursor = _cursor(said.get("after"))
-        for task_id in _task_ids(said):
+    async def _subscribe(self, data: dict[str, Any]) -> None:
+        cursor = _cursor(data.get("after"))
+        for task_id in _task_ids(data):
             if len(self._watcher.positions) >= MOST_TASKS:
                 raise ApiError(429, "too_many", f"At most {MOST_TASKS} tasks on one connection.")
             tail = await self._open(task_id)
@@ -137,32 +137,32 @@ class Conversation:
                 self.hub.join(self._watcher, tail, cursor.place(tail) if cursor else 0)
         self._watcher.resume()
 
-    async def _unsubscribe(self, said: dict[str, Any]) -> None:
-        for task_id in _task_ids(said):
+    async def _unsubscribe(self, data: dict[str, Any]) -> None:
+        for task_id in _task_ids(data):
             tail = await self._open(task_id)
             self.hub.part(self._watcher, tail)
             await self._watcher.say(tail, "unsubscribed", tail.snapshot.pulse())
 
-    async def _get_progress(self, said: dict[str, Any]) -> None:
-        for task_id in _task_ids(said, otherwise=[t.task_id for t in self._watcher.positions]):
+    async def _get_progress(self, data: dict[str, Any]) -> None:
+        for task_id in _task_ids(data, otherwise=[t.task_id for t in self._watcher.positions]):
             tail = await self._open(task_id)
             await self._watcher.say(tail, "snapshot", tail.snapshot.to_wire())
 
-    async def _get_batch_progress(self, said: dict[str, Any]) -> None:
-        batch_id = said.get("batch_id")
+    async def _get_batch_progress(self, data: dict[str, Any]) -> None:
+        batch_id = data.get("batch_id")
         if isinstance(batch_id, str):
             tasks = await asyncio.to_thread(self._listing.batch, batch_id)
         else:
-            tasks = [(await self._open(name)).snapshot.brief() for name in _task_ids(said)]
+            tasks = [(await self._open(name)).snapshot.brief() for name in _task_ids(data)]
         about = {"batch_id": batch_id} | aggregate(tasks)
         await self._watcher.say(None, "batch_progress", about)
 
-    async def _ping(self, said: dict[str, Any]) -> None:  # noqa: ARG002  # the commands' form
+    async def _ping(self, data: dict[str, Any]) -> None:  # noqa: ARG002  # the commands' form
         await self._watcher.say(None, "pong", {})
 
 
-def _task_ids(said: dict[str, Any], otherwise: Sequence[str] = ()) -> list[str]:
-    named = said.get("task_ids", said.get("task_id", otherwise))
+def _task_ids(data: dict[str, Any], otherwise: Sequence[str] = ()) -> list[str]:
+    named = data.get("task_ids", data.get("task_id", otherwise))
     names = [named] if isinstance(named, str) else named
     if not isinstance(names, list | tuple) or len(names) > MOST_TASKS:
         raise ApiError(400, "bad_task_id", f"task_ids must be a list of at most {MOST_TASKS}.")

@@ -90,14 +90,14 @@ def find_run(home: Home, prefix: str) -> TaskFolder:
             task=prefix,
         )
     if len(names) > 1:
-        shown = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+        listing = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
         raise InputError(
             "{count} runs begin with {task}: {names}.",
             hint="Write more letters of the id.",
             code="history.ambiguous",
             count=len(names),
             task=prefix,
-            names=shown,
+            names=listing,
         )
     return home.task(names[0])
 

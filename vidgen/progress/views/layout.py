@@ -225,8 +225,8 @@ def _waits_in_queue(state: RunState) -> bool:
 
 def _place(state: RunState, page: Viewport) -> str:
     """Behind whom the run waits, and in which place; empty while nobody knows."""
-    said = state.stages["queued"].data.get("metadata") or {}
-    behind, parts = harmless(str(said.get("behind", "?"))), []
+    metadata = state.stages["queued"].data.get("metadata") or {}
+    behind, parts = harmless(str(metadata.get("behind", "?"))), []
     if behind != "?":
         parts.append(label("behind", page.language, task=behind))
     if state.position:

@@ -172,19 +172,19 @@ class Live:
         """A preview in at most `room` rows; its link where it cannot be shown."""
         if not page.is_roomy:
             return []
-        shown = None
+        image = None
         if self._way and room >= LEAST_PICTURE:
             most = (page.inner - page.margin - ROOM_BESIDE, min(room, MOST_PICTURE))
             path = Path(str(data.get("path", "")))
-            shown = images.inline_image(path, self._way, most, self._cell, self._can.colours)
-        if shown is None:
+            image = images.inline_image(path, self._way, most, self._cell, self._can.colours)
+        if image is None:
             return [self._render(preview_link(data, page))]
-        said = [self._render(line) for line in beside(data, page)]
+        lines = [self._render(line) for line in beside(data, page)]
         rows = [
             " " * page.margin + row + (f"  {words}" if words else "")
-            for row, words in zip_longest(shown.rows, said[: len(shown.rows)], fillvalue="")
+            for row, words in zip_longest(image.rows, lines[: len(image.rows)], fillvalue="")
         ]
-        return ["", *rows[:-1], rows[-1] + shown.overlay(page.margin)]
+        return ["", *rows[:-1], rows[-1] + image.overlay(page.margin)]
 
     def _paint(self, above: list[str], lines: list[Line], page: Viewport, *, park: bool) -> None:
         size = (page.width, page.height)
@@ -222,8 +222,8 @@ class Live:
             return
         self._dressed = (whole, stage)
         if self._can.title:
-            said = f"{whole} % {stage}".rstrip() if stage else self._title
-            self._terminal.write(codes.title(harmless(f"{said} - vidgen" if said else "vidgen")))
+            text = f"{whole} % {stage}".rstrip() if stage else self._title
+            self._terminal.write(codes.title(harmless(f"{text} - vidgen" if text else "vidgen")))
         if self._can.taskbar:
             self._terminal.write(codes.taskbar(percent))
 

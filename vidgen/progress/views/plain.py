@@ -101,8 +101,8 @@ class Plain:
             return [f"{self._doing} ..."]
         outcome = label(str(data.get("status", "completed")), self._language)
         took = duration(float(data.get("duration_seconds", 0)), self._language)
-        said = sentence(data, self._language)
-        return [f"{name}: {outcome} ({took})" + (f", {said}" if said not in ("", name) else "")]
+        text = sentence(data, self._language)
+        return [f"{name}: {outcome} ({took})" + (f", {text}" if text not in ("", name) else "")]
 
     def _progress(self, data: Data) -> list[str]:
         share, now = float(data.get("stage_progress", 0)), self._now

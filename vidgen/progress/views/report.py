@@ -35,8 +35,8 @@ def show_history(
     if follow:
         _follow(folder, language, as_json=as_json, logs=logs)
     elif as_json:
-        told = timeline.timeline(folder).to_json()
-        tables.print_json(told["said"] if logs else told)
+        data = timeline.timeline(folder).to_json()
+        tables.print_json(data["said"] if logs else data)
     elif logs:
         tables.print_log(timeline.timeline(folder).said, language)
     else:

@@ -107,9 +107,9 @@ def _outcome(run: "Run", language: str, cells: int, out: Console) -> Text:
     return Text(f"{stage_name(run.state, language)}{percent} · {where}")
 
 
-def print_timeline(told: "Timeline", language: str) -> None:
+def print_timeline(timeline: "Timeline", language: str) -> None:
     out = console()
-    run = told.run
+    run = timeline.run
     head = Text.assemble(
         (harmless(" + ".join(filter(None, (run.photo, run.voice)))) or "vidgen", "bold"),
         "  ",
@@ -120,12 +120,12 @@ def print_timeline(told: "Timeline", language: str) -> None:
         Text(f"{run.task_id}  {_local(run.began)[:16]}  {duration(run.seconds, language)}", "dim")
     )
     out.print()
-    out.print(_steps_table(told.steps, language, out))
-    if told.said:
+    out.print(_steps_table(timeline.steps, language, out))
+    if timeline.said:
         out.print()
-        print_log(told.said, language)
+        print_log(timeline.said, language)
     out.print()
-    _print_end(told, language, out)
+    _print_end(timeline, language, out)
 
 
 def _steps_table(steps: Sequence["TimelineRow"], language: str, out: Console) -> Table:
@@ -134,12 +134,12 @@ def _steps_table(steps: Sequence["TimelineRow"], language: str, out: Console) ->
     table.add_column(width=1)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")
-    shown = [step for step in steps if step.stage != "initialized" or step.seconds >= 0.1]
-    whole = max((step.began + step.seconds for step in shown), default=0.0)
+    visible = [step for step in steps if step.stage != "initialized" or step.seconds >= 0.1]
+    whole = max((step.began + step.seconds for step in visible), default=0.0)
     cells = out.width - 45 if out.width >= NARROW else 0
     if cells:
         table.add_column(no_wrap=True)
-    for step in shown:
+    for step in visible:
         bar = [_bar(step, whole, min(60, cells), out)] if cells else []
         name = stage_name(step.stage, language)
         table.add_row(_sign(step.status, out), name, _took(step, language), *bar)
@@ -160,13 +160,13 @@ def _bar(step: "TimelineRow", whole: float, cells: int, out: Console) -> Text:
     return Text(" " * min(first, cells - 1) + _glyphs(out).full * size, "cyan")
 
 
-def print_log(said: Sequence["LogLine"], language: str) -> None:
+def print_log(log_lines: Sequence["LogLine"], language: str) -> None:
     out = console()
     table = _grid()
     table.add_column(no_wrap=True, style="dim")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold", ratio=1)
-    for entry in said:
+    for entry in log_lines:
         text = entry.message
         if language != "en":
             text = say(entry.message_code, entry.metadata, language, otherwise=text)
@@ -175,27 +175,27 @@ def print_log(said: Sequence["LogLine"], language: str) -> None:
     out.print(table)
 
 
-def _print_end(told: "Timeline", language: str, out: Console) -> None:
-    if told.run.video_path:
+def _print_end(timeline: "Timeline", language: str, out: Console) -> None:
+    if timeline.run.video_path:
         out.print(
             Text.assemble(
                 say("live.video", None, language),
                 "  ",
-                _path(told.run.video_path, out.width - 12, out),
+                _path(timeline.run.video_path, out.width - 12, out),
             )
         )
-        if peak := told.metadata.get("peak_memory_mb"):
+        if peak := timeline.metadata.get("peak_memory_mb"):
             text = say("live.peak", {"amount": megabytes(float(peak))}, language)
             out.print(Text(text, "dim"))
-    if told.error:
-        out.print(Text(sentence(told.error, language), "red"))
-        if hint := advice(told.error, language):
+    if timeline.error:
+        out.print(Text(sentence(timeline.error, language), "red"))
+        if hint := advice(timeline.error, language):
             out.print(Text(hint))
-    if told.left:
-        names = ", ".join(stage_name(stage, language) for stage in told.left)
+    if timeline.left:
+        names = ", ".join(stage_name(stage, language) for stage in timeline.left)
         out.print(f"{say('live.left', None, language)}  {names}")
-    if told.run.resume_command:
-        out.print(f"{say('live.resume', None, language)}  {told.run.resume_command}")
+    if timeline.run.resume_command:
+        out.print(f"{say('live.resume', None, language)}  {timeline.run.resume_command}")
 
 
 def print_stats(stats: "Stats", language: str) -> None:
@@ -298,7 +298,7 @@ def _local(timestamp: str) -> str:
 def _path(path: str, cells: int, out: Console) -> Text:
     """The file's name, or its path when it is not in the current folder, in so many cells."""
     file = Path(path)
-    shown = file.name if file.parent == Path.cwd() else path
+    label = file.name if file.parent == Path.cwd() else path
     uri = file.as_uri() if file.is_absolute() else ""
-    text = shorten_path(harmless(shown), cells, _glyphs(out).cut)
+    text = shorten_path(harmless(label), cells, _glyphs(out).cut)
     return Text(text, Style(link=uri) if uri else "")

@@ -145,10 +145,10 @@ class Terminal:
             import fcntl
             import termios
 
-            told = fcntl.ioctl(self._stream.fileno(), termios.TIOCGWINSZ, bytes(8))
+            window = fcntl.ioctl(self._stream.fileno(), termios.TIOCGWINSZ, bytes(8))
         except (ImportError, OSError, ValueError, AttributeError):
             return None
-        lines, columns, width, height = struct.unpack("4H", told)
+        lines, columns, width, height = struct.unpack("4H", window)
         return (width // columns, height // lines) if min(lines, columns, width, height) else None
 
     def is_ours(self) -> bool:

@@ -120,8 +120,8 @@ def speed(data: Mapping[str, Any], language: str = "en", *, short: bool = False)
         return ""
     if unit == "bytes":
         left = data.get("transfer_eta_seconds") if not short else None
-        told = f"{rate / 1e6:.1f} MB/s"
-        return f"{told}, {remaining(left, None, language)}" if left else told
+        text = f"{rate / 1e6:.1f} MB/s"
+        return f"{text}, {remaining(left, None, language)}" if left else text
     number = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
     return f"{number}/s" if short else f"{number} {_unit(unit, language)}/s"
 

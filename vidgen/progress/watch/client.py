@@ -199,17 +199,17 @@ class RunClient:
             "wait": str(self._timing.poll_wait),
             **({"after": self.cursor} if self.cursor else {}),
         }
-        said = self._json(client, f"/api/tasks/{task_id}/events", params)
+        data = self._json(client, f"/api/tasks/{task_id}/events", params)
         self._on_success()
         self._ask_title(client, task_id)
-        epoch = said["cursor"].partition("-")[0]
-        if said["reset"] is not None:
+        epoch = data["cursor"].partition("-")[0]
+        if data["reset"] is not None:
             yield from self._refresh(client, task_id, epoch)
-        for value in said["events"]:
+        for value in data["events"]:
             yield from self._accept(Envelope.from_wire(orjson.dumps(value)), epoch)
-        if said["ended"] and not said["more"]:
+        if data["ended"] and not data["more"]:
             self._is_over = True
-        elif said["state"] == "interrupted":
+        elif data["state"] == "interrupted":
             yield from self._accept(_interruption(task_id, self._seq), epoch)
 
     def _ask_title(self, client: httpx.Client, task_id: str) -> None:

@@ -75,21 +75,21 @@ def _together(
     followers: Sequence[RunClient], stop: Callable[[Envelope], bool]
 ) -> Iterator[HostEvent]:
     """All at once, each in a thread of its own."""
-    told: queue.Queue[HostEvent | VidgenError | None] = queue.Queue(maxsize=1000)
+    events: queue.Queue[HostEvent | VidgenError | None] = queue.Queue(maxsize=1000)
 
     def follow(follower: RunClient) -> None:
         try:
             for one in _until(follower, stop):
-                told.put(one)
+                events.put(one)
         except VidgenError as error:
-            told.put(error)
-        told.put(None)
+            events.put(error)
+        events.put(None)
 
     for follower in followers:
         threading.Thread(target=follow, args=(follower,), daemon=True).start()
     left = len(followers)
     while left:
-        one = told.get()
+        one = events.get()
         if isinstance(one, VidgenError):
             raise one
         if one is None:

@@ -42,13 +42,13 @@ def show(
     if len(urls) > 1 and chosen == "tty":
         chosen = "plain"
     with contextlib.ExitStack() as stack:
-        shown = _HostViews(chosen, stream, stdout, stack, is_one=len(urls) == 1)
-        told = hosts.watch(
-            urls, task, token=token, until=until, certificate=certificate, on_link=shown.link
+        views = _HostViews(chosen, stream, stdout, stack, is_one=len(urls) == 1)
+        events = hosts.watch(
+            urls, task, token=token, until=until, certificate=certificate, on_link=views.link
         )
-        for one in told:
-            shown.take(one)
-    return shown.exit_code
+        for one in events:
+            views.take(one)
+    return views.exit_code
 
 
 class _HostViews:

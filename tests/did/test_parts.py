@@ -19,6 +19,7 @@ import soundfile
 from tests.support.did import TASK, Heard, account, cutout, film_by, shelf, speech, subject
 from tests.support.fake_did import KEY
 from vidgen.did import auth, payload, schema
+from vidgen.did.credits import credit_cost
 from vidgen.did.orders import Order, OrderBook, Result
 from vidgen.did.polling import LAST, PastTalks, share
 from vidgen.did.schema import Problem, Uploaded
@@ -28,7 +29,7 @@ from vidgen.messages import message_catalogue
 from vidgen.work import Photo, Pixels, Speech
 
 PACKAGE = Path(__file__).parents[2] / "vidgen"
-SOURCES = [*(PACKAGE / "renderers" / "did").glob("*.py"), PACKAGE / "stages" / "did.py"]
+SOURCES = [*(PACKAGE / "did").glob("*.py"), PACKAGE / "stages" / "did.py"]
 
 
 def _noise(height: int, width: int) -> Pixels:
@@ -119,7 +120,7 @@ def test_the_fingerprint_is_of_the_photo_the_samples_and_the_settings() -> None:
     ("seconds", "credits"), [(0.3, 1), (15.0, 1), (15.01, 2), (60, 4), (301, 21)]
 )
 def test_each_begun_15_seconds_cost_a_credit(seconds: float, credits: int) -> None:
-    assert payload.credit_cost(seconds) == credits
+    assert credit_cost(seconds) == credits
 
 
 def test_the_key_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:

@@ -24,7 +24,6 @@ MOST_IMAGE_BYTES: Final = 10_000_000
 MOST_AUDIO_BYTES: Final = 6_000_000
 MOST_SECONDS: Final = 600.0  # of the voice of one talk
 SAFE_SECONDS: Final = 300.0  # what their FAQ promises
-CREDIT_SECONDS: Final = 15.0
 RATE: Final = 16_000  # D-ID stores voices as 16 kHz anyway
 AAC_BITS: Final = 64_000  # per second: ten minutes are 4.8 MB
 SAME_SHAPE: Final = 0.02  # of the aspect ratio
@@ -39,11 +38,6 @@ class Payload:
     name: str
     content: bytes
     mime: str
-
-
-def credit_cost(seconds: float) -> int:
-    """Credits for a voice of this length: each begun 15 seconds cost one."""
-    return max(1, math.ceil(seconds / CREDIT_SECONDS))
 
 
 def refuse(seconds: float, background: str = "keep") -> None:

@@ -14,6 +14,7 @@ from typing import Final
 from vidgen.did import payload
 from vidgen.did.auth import Account
 from vidgen.did.client import Client, LinkExpired
+from vidgen.did.credits import check_credits, credit_cost
 from vidgen.did.orders import Order, OrderBook, Result, configuration, place, settle
 from vidgen.did.polling import LAST, PROCESSING, PastTalks, poll_talk
 from vidgen.did.schema import Talk, Uploaded
@@ -62,7 +63,7 @@ class DidUpload:
             order = settle(client, book, order, emit)
             if order.talk_id:
                 return _reuse(work, order)
-            needed, left = _credits(client, speech.seconds)
+            needed, left = check_credits(client, speech.seconds)
             files = (payload.picture(rgb), payload.voice(speech))
             order = _send(client, book, order, files, emit)
         notes = Notes(
@@ -123,20 +124,6 @@ class DidProcessing:
 
 def _reuse(work: Work, order: Order) -> Work:
     return work.plus(order, Notes({"backend": "d-id"}, "did.reused", "reused"))
-
-
-def _credits(client: Client, seconds: float) -> tuple[int, float]:
-    """(needed, left). Raises RenderError when there are too few."""
-    needed, left = payload.credit_cost(seconds), client.credits_left()
-    if left < needed:
-        raise RenderError(
-            "The voice costs {needed} D-ID credits, the account has {left:g}.",
-            hint="Buy credits at D-ID, give a shorter voice, or use --renderer puppet.",
-            code="did.credits_short",
-            needed=needed,
-            left=left,
-        )
-    return needed, left
 
 
 def _send(
@@ -275,6 +262,6 @@ def _film(order: Order, folder: Path, work: Work, encoding: Encoding, emit: Emit
     told = {
         "renderer": "d-id",
         "talk": order.talk_id,
-        "credits": payload.credit_cost(work.get(Speech).seconds),
+        "credits": credit_cost(work.get(Speech).seconds),
     }
     return Film((file,), found.frame_count, found.fps, found.size, metadata=told)

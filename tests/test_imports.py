@@ -1,7 +1,9 @@
 """What is imported when: a fast start, and a base that needs nothing of the GPU extra."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +41,22 @@ def modules_after(code: str) -> set[str]:
 )
 def test_help_and_history_import_nothing_heavy(code: str) -> None:
     assert modules_after(code) & HEAVY == set()
+
+
+def test_help_loads_no_ciphers() -> None:
+    """`hashlib` brings OpenSSL along."""
+    assert "_hashlib" not in modules_after("import vidgen.cli")
+
+
+def test_tests_stand_on_their_own() -> None:
+    """Only the benchmarks' own test imports them; no test sets a constant of the package."""
+    patch = re.compile(r'setattr\(\s*("vidgen[\w.]*\.[A-Z_]{3,}"|\w+, "[A-Z_]{3,}")')
+    foreign = {'constants, "HF_HUB_CACHE"'}  # huggingface_hub's
+    for file in Path(__file__).parent.rglob("*.py"):
+        text = file.read_text("utf-8")
+        if file.name != "test_benchmarks.py":
+            assert not re.search(r"^\s*(from|import) benchmarks", text, re.MULTILINE), file
+        assert set(patch.findall(text)) <= foreign, file
 
 
 def test_the_server_imports_no_stage_and_nothing_heavy() -> None:

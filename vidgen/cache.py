@@ -1,7 +1,8 @@
 """What stages made, kept in a task's work folder so that no run makes it twice.
 
 One `.npz` of arrays with a small JSON beside it that says from what it was made. Knows the
-values of `work`, not the stages; a file that is not whole counts as not there.
+values of `work`, not the stages; a file that is not whole counts as not there. What a key is made
+of is told by `compose.Keys`.
 """
 
 import hashlib

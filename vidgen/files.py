@@ -4,7 +4,6 @@ And what a person is told of such an error, where nobody who knows the file has 
 """
 
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -236,5 +235,7 @@ def folder_size(folder: Path) -> int:
 
 def sha256_of(file: Path) -> str:
     """Of the whole content, hexadecimal."""
+    import hashlib  # its library of ciphers takes longer to load than `--help` may
+
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

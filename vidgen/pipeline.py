@@ -1,7 +1,8 @@
 """Run the steps in order, say so, and never make again what is already made.
 
-Knows no concrete stage and no screen: a step is anything with a name and a `run`, a listener is any
-`Emit`, and what was kept from an earlier run comes back through a `Cache`.
+Which steps, and in what order, is `compose`'s business. Knows no concrete stage and no screen: a
+step is anything with a name and a `run`, a listener is any `Emit`, what was kept from an earlier
+run comes back through a `Cache`.
 """
 
 import time

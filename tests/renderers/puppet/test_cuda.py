@@ -78,11 +78,9 @@ def test_yuv_is_bt709_in_limited_range(subject: Subject) -> None:
     assert np.abs(chroma[1] - (128 + 224 / 255 * (halves[1] - grey) / 1.5748)).max() <= 1
 
 
-def test_the_renderer_draws_on_a_torch_device(
-    subject: Subject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cuda, "BATCH", 8)
-    with PuppetRenderer("cpu:0").perform(subject, cut(subject), voice(), MotionOptions()) as act:
+def test_the_renderer_draws_on_a_torch_device(subject: Subject) -> None:
+    puppet = PuppetRenderer("cpu:0", batch=8)
+    with puppet.perform(subject, cut(subject), voice(), MotionOptions()) as act:
         batches = list(act.frames(0, act.frame_count))
     assert [len(batch) for batch in batches] == [8, 8, 8, 1]
     assert {batch.layout for batch in batches} == {"yuv420p"}

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.puppet import asked, cut, speaker, voice
 from vidgen.renderers.base import Renderer
-from vidgen.renderers.puppet import cpu, cuda, rig
+from vidgen.renderers.puppet import cpu, rig
 from vidgen.renderers.puppet.grid import look_up
 from vidgen.renderers.puppet.overlay import Patch, reach
 from vidgen.renderers.puppet.renderer import PuppetRenderer
@@ -286,10 +286,9 @@ def talker(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.gpu
 @pytest.mark.parametrize("device", ["cpu", "cpu:0"])
 def test_musetalks_frames_are_the_same_however_they_are_reached(
-    subject: Subject, talker: Any, monkeypatch: pytest.MonkeyPatch, device: str
+    subject: Subject, talker: Any, device: str
 ) -> None:
-    monkeypatch.setattr(cuda, "BATCH", 5)
-    puppet = PuppetRenderer(device, name="musetalk", face=talker)
+    puppet = PuppetRenderer(device, name="musetalk", face=talker, batch=5)
     whole = film(puppet, subject, cut(subject), 0, 11)
     assert len(whole) == 11
     assert np.array_equal(film(puppet, subject, cut(subject), 6, 11), whole[6:])

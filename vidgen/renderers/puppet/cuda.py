@@ -177,13 +177,14 @@ def frames(
     last: int,
     workers: ThreadPoolExecutor,
     painter: FacePainter | None = None,
+    batch: int = BATCH,
 ) -> Iterator[Frames]:
     """Frames first..last-1; the next batch is prepared while the device draws one."""
     layout = "rgba" if canvas.behind is None else "yuv420p"
     waiting: deque[list[Future[FrameInputs]]] = deque()
     painted = patches(painter, first, last)
-    for start in range(first, last, BATCH):
-        few = enumerate(islice(painted, BATCH), start)
+    for start in range(first, last, batch):
+        few = enumerate(islice(painted, batch), start)
         waiting.append(
             [workers.submit(prepare, canvas.figure, plan, index, patch) for index, patch in few]
         )

@@ -43,6 +43,7 @@ class PuppetRenderer:
     name: str = "puppet"
     face: FaceSource | None = None
     hearing: "PhonemeSource | None" = None
+    batch: int = 0  # frames that a device draws at once; 0: as many as its memory usually takes
 
     @contextmanager
     def perform(
@@ -93,7 +94,8 @@ class PuppetRenderer:
         if self.device == "cpu":
             return lambda first, last: cpu.cpu_frames(made, wanted, first, last, pool, painter)
         canvas = cuda.CudaCanvas(made, self.device)
-        return lambda first, last: cuda.frames(canvas, wanted, first, last, pool, painter)
+        batch = self.batch or cuda.BATCH
+        return lambda first, last: cuda.frames(canvas, wanted, first, last, pool, painter, batch)
 
 
 @dataclass(frozen=True, slots=True)

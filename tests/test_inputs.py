@@ -110,3 +110,21 @@ def test_a_refused_voice_is_not_kept(home: Home, tmp_path: Path) -> None:
     done = vidgen(home, "run", photo, "/dev/zero", "--progress", "quiet")
     assert done.code == 2
     assert not list(home.root.rglob("input/*"))
+
+
+def test_a_photo_and_a_voice_the_other_way_round_are_told(home: Home, tmp_path: Path) -> None:
+    for name in ("me.jpg", "hello.wav"):
+        (tmp_path / name).write_bytes(b"something")
+    ran = vidgen(home, "run", "hello.wav", "me.jpg", "--json", cwd=tmp_path)
+    assert ran.code == 2
+    assert ran.json["error"]["code"] == "input.swapped"
+    assert ran.json["error"]["hint"] == "Name the photo first: vidgen run me.jpg hello.wav"
+    assert "hello.wav is a voice, and me.jpg is a photo." in ran.err
+
+
+def test_a_slip_of_the_pen_is_no_history(home: Home, tmp_path: Path) -> None:
+    ran = vidgen(home, "run", "no.jpg", "no.wav", cwd=tmp_path)
+    assert ran.code == 2
+    assert "resume" not in ran.err
+    assert list(home.tasks.iterdir()) == []
+    assert vidgen(home, "history", "--json").json == []

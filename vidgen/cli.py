@@ -54,29 +54,31 @@ app.add_typer(models_app, name="models", rich_help_panel=CARE)
 def main(arguments: Sequence[str] | None = None) -> None:
     """`vidgen`. Tells a VidgenError once, in two plain lines, and exits with its code."""
     keep_private()
+    words = _fill_bare_serve(sys.argv[1:] if arguments is None else arguments)
     streams.prepare_streams()
     try:
         streams.check_surroundings()
         try:
-            app(args=_fill_bare_serve(sys.argv[1:] if arguments is None else arguments))
+            app(args=["--help" if word == "help" else word for word in words[:1]] + words[1:])
         finally:
             streams.finish_streams()
-    except Cancelled as error:
-        console.print_error(error)
-        streams.exit_at_once(error.exit_code)
     except VidgenError as error:
-        _fail(error)
+        _fail(error, words)
     except KeyboardInterrupt:
         streams.exit_at_once(Cancelled.exit_code)
     except OSError as error:  # a folder that may not be read, a disk that went away
         plain = place_error(error)
         if plain is None:
             raise
-        _fail(plain)
+        _fail(plain, words)
 
 
-def _fail(error: VidgenError) -> NoReturn:
+def _fail(error: VidgenError, words: Sequence[str]) -> NoReturn:
     console.print_error(error)
+    if "--json" in words:
+        console.print_failure(error)
+    if isinstance(error, Cancelled):
+        streams.exit_at_once(error.exit_code)
     streams.drop_unwritable()
     sys.exit(error.exit_code)
 
@@ -96,7 +98,9 @@ def root(
     ] = "",
     version: Annotated[  # noqa: ARG001  # its callback does the work
         bool,
-        typer.Option("--version", callback=console.print_version, is_eager=True, help="Print it."),
+        typer.Option(
+            "--version", "-V", callback=console.print_version, is_eager=True, help="Print it."
+        ),
     ] = False,
 ) -> None:
     from vidgen.config import load_config

@@ -154,6 +154,12 @@ def _table_console() -> "Console":
     return out if out.is_terminal else Console(highlight=False, width=PIPED)
 
 
+def print_failure(error: VidgenError) -> None:
+    """The one JSON value of a command that failed."""
+    about = {"code": error.code, "message": error.message, "hint": error.hint}
+    print_json({"error": about | {"exit_code": error.exit_code, "details": error.details}})
+
+
 def _paragraph(text: str, lead: str) -> str:
     """The text behind `lead`, in rows that a terminal need not break in the middle of a word."""
     if not sys.stderr.isatty():

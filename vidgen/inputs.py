@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from mimetypes import guess_type
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -56,6 +57,19 @@ def look_at(task: TaskFolder, name: str, path: Path) -> Input:
         ) from error
     except (OSError, ValueError) as error:
         raise _unreadable(error, name, path) from error
+
+
+def check_order(photo: Path, voice: Path) -> None:
+    """Refuse a photo and a voice that were named the other way round. Raises InputError."""
+    kinds = [(guess_type(path.name)[0] or "").partition("/")[0] for path in (photo, voice)]
+    if kinds == ["audio", "image"]:
+        raise InputError(
+            "{photo} is a voice, and {voice} is a photo.",
+            hint="Name the photo first: vidgen run {voice} {photo}",
+            code="input.swapped",
+            photo=str(photo),
+            voice=str(voice),
+        )
 
 
 def is_piped(path: Path) -> bool:

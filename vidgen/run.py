@@ -5,6 +5,7 @@ everything and answer what was made. A resume takes the models and the device th
 with, noted beside its work, although better ones may have come since: it makes the same film.
 """
 
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -74,8 +75,21 @@ def create(
 def start(
     home: Home, ask: Ask, views: Sequence[Sink], task_id: str = "", *, slot: str = ""
 ) -> Result:
-    """The same, where `ask` makes the request while the run is already watched."""
+    """The same, where `ask` makes the request while the run is already watched.
+
+    What is refused before anything was made is no history: the run leaves no trace then, unless
+    a server or a batch has promised it to somebody.
+    """
     task = home.task(task_id or str(uuid.uuid4()))
+    try:
+        return _start(home, task, ask, views, slot)
+    except InputError:
+        if not (task_id or slot or (task.work / PLAN_FILE).exists()):
+            shutil.rmtree(task.root, ignore_errors=True)
+        raise
+
+
+def _start(home: Home, task: TaskFolder, ask: Ask, views: Sequence[Sink], slot: str) -> Result:
     with _run_log(home, task, views) as emit:
         emit(StageStarted("initialized"))
         wanted = request.record(task, ask(emit))
@@ -162,6 +176,7 @@ def _open_inputs(wanted: Request, emit: Emit) -> "tuple[Photo, Speech]":
     from vidgen.media.photo import open_photo
 
     options = wanted.options
+    inputs.check_order(wanted.photo, wanted.voice)
     check_output(
         wanted.output,
         may_exist=options.force or not wanted.is_named,

@@ -6,6 +6,7 @@ The only module that names concrete stages and renderers.
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -97,7 +98,7 @@ class Job:
             task_id=self.task.task_id,
             force=options.force,
             reads=self.request.reads,
-            judge=self._judge,
+            judge=partial(self._judge, workers),
         )
         faces, landmarks, irises = self._faces()
         detect = Detect(faces, landmarks, options, people, irises)
@@ -109,14 +110,18 @@ class Job:
             Step(finalize),
         ]
 
-    def _judge(self, video: Path, work: "Work", emit: Emit) -> Mapping[str, Any]:
+    def _judge(
+        self, workers: "Workers", video: Path, work: "Work", emit: Emit
+    ) -> Mapping[str, Any]:
         """A mouth that does not follow the voice is said."""
         from vidgen.quality.judge import judge
         from vidgen.work import Subject
 
         try:
             face = work.get(Subject).face
-            found = asdict(judge(video, self.catalog.path("face_landmark"), face=face))
+            run = (lambda tasks, hear: workers.run(tasks, None, hear)) if workers.alive else None
+            model = self.catalog.path("face_landmark")
+            found = asdict(judge(video, model, face=face, run=run))
         except Exception as error:  # the video is there: a second look must not cost the run
             reason = f"{type(error).__name__}: {error}"
             emit(Log("WARNING", "quality.not_judged", {"reason": reason}))

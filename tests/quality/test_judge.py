@@ -18,6 +18,7 @@ from vidgen.quality.judge import Quality, judge
 from vidgen.quality.judge import judge_windows as verdict
 from vidgen.quality.tracking import Tracking, blinks, hear
 from vidgen.renderers.puppet.renderer import PuppetRenderer
+from vidgen.renderers.workers import Workers
 from vidgen.work import Film, Floats, Frames, MotionOptions, Speech, Subject
 
 RATE = 16_000
@@ -191,6 +192,12 @@ def test_a_real_film_passes_and_a_shifted_one_does_not(
     assert (found.follows_voice, found.reason) == (True, "")
     assert abs(found.offset_ms or 99) <= 30
     assert 0.03 <= (found.aperture_p95 or 0) <= 0.09
+    with Workers(2) as workers:
+        elsewhere = judge(
+            film, model, frames=80, run=lambda all, hear: workers.run(all, None, hear)
+        )
+    assert elsewhere == judge(film, model, frames=80)
+    assert elsewhere.follows_voice is True
     ahead = np.concatenate([np.zeros(int(0.12 * RATE), np.float32), spoken.speech.samples])
     late = replace(spoken.speech, samples=ahead[: len(spoken.speech.samples)])
     (tmp_path / "early").mkdir()

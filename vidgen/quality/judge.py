@@ -1,10 +1,10 @@
 """Does the mouth of a finished film follow its voice? A cheap look at any film of one face.
 
-Two short windows, about 150 frames and two seconds of work, whatever the film's length. Knows no
+Four short windows, about 150 frames and two seconds of work, whatever the film's length. Knows no
 renderer. `benchmarks/talking.py` judges whole films with the same tools.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ LEAST_R: Final = 0.30  # at zero lag; 72 cuts of good films: .53 and more, unrel
 ENOUGH: Final = 100  # frames; in fewer chance alone misleads once in 70, so only what is
 CLEAR: Final = 0.35  # better by this much elsewhere is told
 MOST_LAG: Final = 0.060  # seconds
+STARTS: Final = (0.1, 0.3, 0.55, 0.8)  # of a longer film: where it is looked at
 ROOM: Final = 0.3  # seconds of sound on both sides of a window, for the lags
 
 
@@ -52,21 +53,53 @@ def judge(
     *,
     face: Sequence[float] | None = None,
     frames: int = 150,
+    run: "RunTasks | None" = None,
 ) -> Quality:
-    """Look at about `frames` frames of `video`. `face` is the box where the face is, if known.
+    """Look at about `frames` frames of `video`. `face` is the box where the face is, if known;
+    `run` does the looking elsewhere, two threads do it here.
 
     Never raises for what a film shows; OSError and av's errors for a file that is no film.
     """
-    from vidgen.vision.faces import LandmarkNet
-
-    def track_window(window: tuple[float, int]) -> Tracking:
-        start, count = window
-        net = LandmarkNet(landmark_model)  # one for each thread
-        return track(video, net, start=start, frames=count, face=face).only_seen()
-
-    with thread_pool(2, "judge") as pool:
-        parts = [part for part in pool.map(track_window, _windows(video, frames)) if len(part)]
+    box = tuple(face) if face is not None else None
+    tasks = [
+        TrackWindow(index, video, landmark_model, start, count, box)
+        for index, (start, count) in enumerate(_windows(video, frames))
+    ]
+    found: dict[int, Tracking] = {}
+    (run or _run_in_threads)(tasks, lambda news: found.update([news]))
+    parts = [found[index] for index in sorted(found) if len(found[index])]
     return judge_windows(parts, [_voice_envelope(video, part) for part in parts])
+
+
+Hear = Callable[[tuple[int, Tracking]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackWindow:
+    """Follow the face through one window of a film; says its number and what was seen."""
+
+    index: int
+    video: Path
+    landmark_model: Path
+    start: float  # seconds
+    frames: int
+    face: tuple[float, ...] | None
+
+    def __call__(self, shared: object, say: Hear) -> None:  # noqa: ARG002  # a task's form
+        from vidgen.vision.faces import LandmarkNet
+
+        net = LandmarkNet(self.landmark_model)
+        seen = track(self.video, net, start=self.start, frames=self.frames, face=self.face)
+        say((self.index, seen.only_seen()))
+
+
+RunTasks = Callable[[Sequence[TrackWindow], Hear], None]
+
+
+def _run_in_threads(tasks: Sequence[TrackWindow], hear: Hear) -> None:
+    with thread_pool(2, "judge") as pool:
+        for task in [pool.submit(task, None, hear) for task in tasks]:
+            task.result()
 
 
 def judge_windows(parts: Sequence[Tracking], heard: Sequence[LoudnessEnvelope]) -> Quality:
@@ -120,7 +153,7 @@ def _together(
 
 
 def _windows(video: Path, frames: int) -> list[tuple[float, int]]:
-    """Start and frames of each window: all of a short film, else two parts of it."""
+    """Start and frames of each window: all of a short film, else four parts of it."""
     import av
 
     with open_container(video) as container:
@@ -129,7 +162,7 @@ def _windows(video: Path, frames: int) -> list[tuple[float, int]]:
         seconds = float(container.duration or 0) / av.time_base
     if seconds * rate <= 1.3 * frames:
         return [(0.0, frames)]
-    return [(0.2 * seconds, frames // 2), (0.6 * seconds, frames - frames // 2)]
+    return [(share * seconds, frames // len(STARTS)) for share in STARTS]
 
 
 def _voice_envelope(video: Path, part: Tracking) -> LoudnessEnvelope:

@@ -266,18 +266,7 @@ def serve_progress(**flags: Any) -> None:
     from vidgen.progress.serve.settings import ServeSettings
 
     options = take(ServerOptions, flags)
-    rules = ServeSettings(
-        options.host,
-        options.port,
-        options.token,
-        options.accept_jobs,
-        options.max_watchers,
-        options.per_ip,
-        tuple(options.allow_host or ()),
-        tuple(options.allow_origin or ()),
-        options.job_hours * 3600,
-        tuple(options.trust_proxy or ()),
-    )
+    rules = ServeSettings.chosen(options)
     cert, key = options.tls_cert, options.tls_key
     serve(Home.default(), rules, tls_cert=cert, tls_key=key, told=console.print_address)
 

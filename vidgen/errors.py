@@ -31,12 +31,16 @@ class VidgenError(Exception):
         hint: str = "",
         code: str = "",
         is_retryable: bool = False,
+        retry_count: int = 0,
+        max_retries: int = 0,
         **details: Any,
     ) -> None:
         self.message = message.format_map(details) if details else message
         self.hint = hint.format_map(details) if details else hint
         self.code = code or self.default_code
         self.is_retryable = is_retryable
+        self.retry_count = retry_count  # how often it was tried again already
+        self.max_retries = max_retries
         self.details = details
         super().__init__(self.message)
 

@@ -166,6 +166,7 @@ class Failed:
     max_retries: int = 0
     details: Mapping[str, Any] = field(default_factory=dict)
     trace_id: str = ""
+    stage: str = ""  # where, if not in the stage that is on
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,8 @@ class Completed:
     video_path: str
     duration_seconds: float
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict)  # what a program of somebody made
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,11 @@ class TaskFolder:
         return self.root / "cancellable"
 
     @property
+    def between(self) -> Path:
+        """There while no process reports the run, and another one will."""
+        return self.root / "between"
+
+    @property
     def work(self) -> Path:
         return self.root / "work"
 

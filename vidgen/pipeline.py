@@ -174,6 +174,8 @@ def _failure(error: VidgenError) -> Failed:
         error_code=error.code,
         hint=error.hint,
         is_retryable=error.is_retryable,
+        retry_count=error.retry_count,
+        max_retries=error.max_retries,
         details=error.details,
     )
 

@@ -416,6 +416,23 @@ class ServerOptions:
     allow_origin: list[str] | None = option(
         None, "Another web site that may read.", metavar="URL", environment="none"
     )
+    public_url: str = option(
+        "", "Our address as clients write it, behind a proxy; else BASE_URL.", metavar="URL"
+    )
+    dialects: str = option(
+        "all",
+        "Other systems whose clients are answered: all, none, or 000,004 and so on.",
+        metavar="WHICH",
+        environment="none",
+    )
+    heartbeat: int = option(
+        15,
+        "Seconds between two signs of life on a stream.",
+        least=1,
+        most=300,
+        metavar=None,
+        environment="none",
+    )
 
 
 def colour(text: str) -> tuple[int, ...] | None:

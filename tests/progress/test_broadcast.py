@@ -380,7 +380,11 @@ def test_peaks_of_the_machine_stand_in_the_last_event(emit: Emit, seen: list[Env
 
 def test_a_failure_says_where_why_and_what_to_do(emit: Emit, seen: list[Envelope]) -> None:
     emit(StageStarted("rendering"))
-    emit(Failed("Out of memory.", "device.oom", "Use a smaller --height.", True, 1, 3, {"mb": 9}))
+    emit(
+        Failed(
+            "Out of memory.", "device.oom", "Use a smaller --height.", True, 1, 3, {"mb": 9}, "t"
+        )
+    )
     assert seen[-1].data == {
         "stage": "failed",
         "failed_stage": "rendering",
@@ -395,7 +399,8 @@ def test_a_failure_says_where_why_and_what_to_do(emit: Emit, seen: list[Envelope
         "hint": "Use a smaller --height.",
         "solutions": ["Use a smaller --height."],
         "details": {"mb": 9},
-        "trace_id": "",
+        "trace_id": "t",
+        "error": "Out of memory.",
     }
 
 

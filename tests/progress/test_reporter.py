@@ -10,10 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.serving import served
+from tests.support.serving import served, wait_until
+from vidgen.errors import InputError
 from vidgen.events import Envelope
 from vidgen.paths import Home
-from vidgen.progress.reporter import Reporter, shares
+from vidgen.progress.reporter import Reporter, check_id, shares
 from vidgen.progress.serve.limits import Drain
 from vidgen.progress.serve.subprocess import Subprocess, parse_address, start_subprocess
 from vidgen.progress.store.reader import is_running, iter_events
@@ -78,6 +79,112 @@ def test_an_end_of_ones_own_is_the_only_end(home: Home) -> None:
         report.error("No disk", code="disk", hint="Buy one")
     ends = [(e.event_type, e.data.get("hint")) for e in told(home, report.task_id)]
     assert ends == [("error", "Buy one")]
+
+
+def test_an_error_says_all_that_a_watcher_may_ask(home: Home) -> None:
+    with Reporter(["work"], home=home) as report:
+        report.error(
+            "No answer",
+            code="upstream",
+            is_retryable=True,
+            retry_count=2,
+            max_retries=3,
+            details={"host": "a"},
+        )
+    data = told(home, report.task_id)[-1].data
+    assert (data["message"], data["error"], data["error_code"]) == ("No answer",) * 2 + (
+        "upstream",
+    )
+    assert (data["is_retryable"], data["retry_count"], data["max_retries"]) == (True, 2, 3)
+    assert data["details"] == {"host": "a"}
+    assert len(data["trace_id"]) == 12
+
+
+@pytest.mark.parametrize("wrong", ["a/b", "..", ".hidden", "a.", "", " ", "a b", "x" * 129, "last"])
+def test_a_wrong_id_is_refused_when_it_is_made(home: Home, wrong: str) -> None:
+    with pytest.raises(InputError, match="cannot be the id"):
+        check_id(wrong)
+    if wrong:
+        with pytest.raises(InputError):
+            Reporter(task_id=wrong, home=home)
+    assert list(home.tasks.iterdir()) == []
+
+
+def test_a_task_is_completed_once(home: Home) -> None:
+    for _ in range(3):
+        with contextlib.suppress(InputError), Reporter(home=home, task_id="job_001") as report:
+            report.progress(1, 2)
+            report.complete()
+            report.complete()
+    events = told(home, "job_001")
+    assert [event.event_type for event in events] == ["progress_update", "complete"]
+    with (
+        pytest.raises(InputError, match="complete already"),
+        Reporter(home=home, task_id="job_001"),
+    ):
+        pass
+
+
+def test_a_task_that_failed_is_taken_up_where_it_was(home: Home) -> None:
+    with contextlib.suppress(ZeroDivisionError), Reporter(home=home, task_id="1") as report:
+        report.progress(1, 2)
+        _ = 1 / 0
+    with Reporter(home=home, task_id="1") as report:
+        assert report.get_status()["reached"] == 49.5
+    kinds = [(event.event_type, event.data["progress"]) for event in told(home, "1")]
+    assert kinds == [("progress_update", 49.5), ("error", -1.0), ("complete", 100.0)]
+
+
+def test_several_processes_report_one_task(home: Home) -> None:
+    for part in range(3):
+        with Reporter((), home=home, task_id="celery-1", is_part=True) as report:
+            report.begin("rendering", "Rendering")
+            report.progress(part, 4, message=f"Part {part}")
+            report.progress(part + 1, 4, message=f"Part {part} is done")
+        assert is_running(home.task("celery-1"))
+    with Reporter((), home=home, task_id="celery-1") as report:
+        report.complete({"video_url": "https://cdn.example/a.mp4", "frames": 9}, "Finished")
+    events = told(home, "celery-1")
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert [event.event_type for event in events].count("stage_update") == 1
+    progress = [event.data["progress"] for event in events]
+    assert progress == sorted(progress)
+    assert progress[-2:] == [75.0, 100.0]
+    last = events[-1].data
+    assert (last["video_url"], last["message"]) == ("https://cdn.example/a.mp4", "Finished")
+    assert last["result"] == {"video_url": "https://cdn.example/a.mp4", "frames": 9}
+
+
+def test_a_part_that_was_killed_is_no_longer_running(home: Home) -> None:
+    with Reporter((), home=home, task_id="1", is_part=True) as report:
+        report.begin("rendering")
+    code = (
+        "import os\nfrom vidgen.progress.reporter import Reporter\n"
+        "with Reporter((), task_id='1', is_part=True) as report:\n"
+        "    report.progress(1, 2)\n    os.kill(os.getpid(), 9)\n"
+    )
+    environment = {"VIDGEN_HOME": str(home.root), "PATH": ""}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+    assert not is_running(home.task("1"))
+
+
+def test_a_stage_without_a_share_fills_the_bar_by_itself(home: Home) -> None:
+    with Reporter((), home=home) as report:
+        report.begin("rendering")
+        report.progress(1, 2)
+        report.begin("captioning")
+        report.progress(6, 10)
+        report.end_stage()
+    progress = [event.data["progress"] for event in told(home, report.task_id)]
+    assert progress == [0.0, 50.0, 50.0, 50.0, 60.0, 60.0, 100.0]
+
+
+def test_a_program_tells_what_it_uses(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vidgen.progress.sampler.EVERY_SECONDS", 0.01)
+    with Reporter(home=home, resources=True) as report:
+        wait_until(lambda: report.get_status()["resource"] is not None)
+    kinds = {event.event_type for event in told(home, report.task_id)}
+    assert "resource" in kinds
 
 
 def test_weights_share_the_bar() -> None:

@@ -209,6 +209,7 @@ class Client:
         """Sleep before the next try; raises `fault` when there is none."""
         asked: float | None = fault.details.get("retry_after")
         patience = self.patience
+        fault.retry_count, fault.max_retries = attempt, tries - 1
         if asked and asked > patience.longest_retry_after:
             raise _pause(action, asked) from fault
         if attempt + 1 >= tries:

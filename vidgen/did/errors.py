@@ -6,7 +6,7 @@ not in the table is told by its HTTP status.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from vidgen.did.schema import Problem, Talk
 from vidgen.errors import InputError, RenderError, SetupError, VidgenError
@@ -22,7 +22,7 @@ class ErrorRow:
     hint: str
     is_retryable: bool = False
 
-    def build(self, **details: object) -> VidgenError:
+    def build(self, **details: Any) -> VidgenError:
         return self.error(
             self.message,
             hint=self.hint,

@@ -83,12 +83,14 @@ def http_refusal(model: Model, status: int) -> SetupError:
     )
 
 
-def download_error(model: Model, reason: str) -> SetupError:
+def download_error(model: Model, reason: str, retries: int = 0) -> SetupError:
     return SetupError(
         "The download of {name} did not succeed: {reason}.",
         hint="Try again: what is here already is kept and taken up.",
         code="models.download_failed",
         is_retryable=True,
+        retry_count=retries,
+        max_retries=retries,
         name=model.name,
         reason=reason,
     )

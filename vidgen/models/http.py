@@ -93,7 +93,7 @@ def complete(
         except _Retry as error:
             failures = 0 if size_of(part) > before else failures + 1
             if failures >= patience.tries:
-                raise download_error(model, str(error)) from error
+                raise download_error(model, str(error), failures - 1) from error
             time.sleep(patience.pause * 2 ** max(0, failures - 1))
 
 

@@ -43,7 +43,7 @@ class Broadcast:
 
     The log comes first and its failure is the run's. A view that fails is left out from then on
     and a warning says so, unless what it raises is a `VidgenError`: that is meant for the person.
-    `floor` is the progress, in percent, that a resumed run had reached.
+    `floor` is the progress, in percent, that a resumed run had reached, `stage` where it was.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Broadcast:
         *,
         log: EventLog | None = None,
         floor: float = 0.0,
+        stage: str = "",
         shares: Mapping[str, tuple[float, float]] = SHARES,
         estimate: Estimate | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -63,7 +64,7 @@ class Broadcast:
         self._views = list(views)
         self._log = log
         self._seq = log.next_seq if log else first_seq
-        self._wire = Wire(task_id, shares, floor, estimate, clock)
+        self._wire = Wire(task_id, shares, floor, estimate, clock, stage)
         self._throttle = _Throttle(clock)
         self._now = now
         self._lock = threading.Lock()
@@ -72,6 +73,12 @@ class Broadcast:
         with self._lock:
             for due in self._throttle.let_through(event):
                 self._send(due)
+
+    def flush(self) -> None:
+        """Let out what is held back because it came too fast."""
+        with self._lock:
+            for held in self._throttle.let_go():
+                self._send(held)
 
     def _send(self, event: Event) -> None:
         event_type, data = self._wire.form(event)
@@ -134,10 +141,14 @@ class _Throttle:
             late = self._held.pop(event.stage, None)
             return [late, event] if late else [event]
         if isinstance(event, Failed | Completed | RunCancelled):
-            held = [*self._held.values()]
-            self._held.clear()
-            return [*held, event]
+            return [*self.let_go(), event]
         return [*self._due(now), event]
+
+    def let_go(self) -> list[StageProgress]:
+        """Everything that is held."""
+        held = [*self._held.values()]
+        self._held.clear()
+        return held
 
     def _due(self, now: float) -> list[Event]:
         if not self._held:

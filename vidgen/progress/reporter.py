@@ -8,21 +8,25 @@ What watches it is the same as for a run of vidgen: the server, the page, `vidge
 """
 
 import contextlib
+import hashlib
 import traceback
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
 import orjson
 
-from vidgen.errors import VidgenError
+from vidgen.errors import InputError, VidgenError
 from vidgen.events import (
     Completed,
+    Envelope,
     Failed,
     Level,
     Log,
+    Preview,
     RunCancelled,
     Sink,
     StageEnded,
@@ -33,19 +37,30 @@ from vidgen.events import (
 from vidgen.files import atomic_write, make_private
 from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
+from vidgen.progress.sampler import Sampler
 from vidgen.progress.snapshot import Snapshot
 from vidgen.progress.store.log import TaskLog
+from vidgen.progress.store.reader import iter_events
+from vidgen.progress.store.runs import is_task_id
+from vidgen.progress.wire import Estimate
 
 LAST: Final = 99.0  # percent when all stages are done; the last one is the end's
+WHOLE: Final = (0.0, 100.0)
 
 
 class Reporter:
     """A context manager that writes one run's log.
 
-    `stages` are names in order, or name → weight: how much of the bar each fills. Leaving the
-    `with` completes the run; an exception fails it, a Ctrl-C cancels it, and both go on.
-    Runs of one `batch_id` are told together.
+    `stages` are names in order, or name → weight: how much of the bar each fills; without any,
+    each stage's own share is the whole run's. Leaving the `with` completes the run; an exception
+    fails it, a Ctrl-C cancels it, and both go on. With `is_part` another process goes on behind
+    this one, and leaving the `with` ends nothing. Runs of one `batch_id` are told together.
+    `estimate` foretells the time that is left.
+    `resources` tells what this process uses every two seconds. `about` is kept in request.json.
     `views` hear every event too, `vidgen.progress.views.choose` for example.
+
+    Raises InputError for an id that cannot be one (`check_id`), and when it is entered for a run
+    that is complete already. A run that failed or was left is taken up where it was.
     """
 
     def __init__(
@@ -57,32 +72,62 @@ class Reporter:
         batch_id: str = "",
         home: Home | None = None,
         views: Sequence[Sink] = (),
+        resources: bool = False,
+        is_part: bool = False,
+        estimate: Estimate | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
-        self.task_id = task_id or str(uuid.uuid4())
+        self.task_id = check_id(task_id) if task_id else str(uuid.uuid4())
         self._folder = (home or Home.default()).task(self.task_id)
-        self._shares = shares(stages)
-        self._title = title
-        self._batch_id = batch_id
+        self._shares = shares(stages) if stages else {}
+        self._is_free = not stages
+        names = {"title": title, "batch_id": batch_id, "stages": list(self._shares)}
+        self._about = {**(about or {}), **names, "task_id": self.task_id}
         self._views = views
+        self._samples = resources
+        self._is_part = is_part
+        self._estimate = estimate
         self._snapshot = Snapshot(self.task_id)
         self._stage = ""
-        self._began = datetime.now(UTC)
+        self._share = 0.0
+        self._is_over = False
+        self._began = self._stage_began = datetime.now(UTC)
         self._stack = contextlib.ExitStack()
         self._emit: Broadcast
 
     def __enter__(self) -> "Reporter":
         make_private(self._folder.previews)
-        said = {
-            "task_id": self.task_id,
-            "title": self._title,
-            "batch_id": self._batch_id,
-            "stages": list(self._shares),
-        }
-        atomic_write(self._folder.request, orjson.dumps(said))
-        log = self._stack.enter_context(TaskLog(self._folder))
-        views = [self._snapshot.take, *self._views]
-        self._emit = Broadcast(self.task_id, views, log=log, shares=self._shares)
+        with self._stack:
+            log = self._stack.enter_context(TaskLog(self._folder))
+            if log.last and log.last.event_type == "complete":
+                raise _already_complete(self.task_id)
+            self._begin(log)
+            if self._samples:
+                self._stack.enter_context(Sampler(self._emit))
+            self._stack = self._stack.pop_all()
         return self
+
+    def _begin(self, log: TaskLog) -> None:
+        for event in iter_events(self._folder.events):
+            self._snapshot.take(event)
+        if log.last is None or not self._folder.request.exists():
+            atomic_write(self._folder.request, orjson.dumps(self._about))
+        self._folder.between.unlink(missing_ok=True)
+        if self._snapshot.state == "running":
+            self._stage = self._snapshot.stage
+        self._emit = Broadcast(
+            self.task_id,
+            [self._hear, *self._views],
+            log=log,
+            floor=self._snapshot.most,
+            stage=self._stage,
+            shares=self._shares,
+            estimate=self._estimate,
+        )
+
+    def _hear(self, event: Envelope) -> None:
+        self._snapshot.take(event)
+        self._is_over = event.is_terminal
 
     def __exit__(
         self,
@@ -91,50 +136,143 @@ class Reporter:
         trace: TracebackType | None,
     ) -> None:
         with self._stack:
-            if self._snapshot.end:
+            if self._is_over:
                 return
             if error is None:
-                self.complete()
+                self._leave()
             elif isinstance(error, KeyboardInterrupt):
                 self._emit(RunCancelled())
             else:
                 self._emit(_failure(error))
 
+    def _leave(self) -> None:
+        if self._is_part:
+            self._emit.flush()
+            self._folder.between.touch()
+        else:
+            self.complete()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its end was told."""
+        return self._is_over
+
     @contextlib.contextmanager
     def stage(self, name: str, message: str = "") -> Iterator[None]:
         """A stage lasts as long as its `with`. `message` is what watchers read."""
-        began = datetime.now(UTC)
-        self._stage = name
-        self._emit(StageStarted(name, **_free_text(message or name)))
+        self._start(name, message)
         yield
-        self._end_stage(name, began, "completed")
+        self.end_stage()
 
-    def _end_stage(self, name: str, began: datetime, status: Status) -> None:
-        seconds = (datetime.now(UTC) - began).total_seconds()
-        self._emit(StageEnded(name, seconds, status, **_free_text(name)))
+    def begin(
+        self, name: str, message: str = "", metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Begin a stage, unless it is the one that is on already; the one before it ends."""
+        if name != self._stage:
+            self.end_stage()
+            self._start(name, message, metadata)
 
-    def progress(self, done: float, total: float, unit: str = "", message: str = "") -> None:
+    def _start(self, name: str, message: str, metadata: Mapping[str, Any] | None = None) -> None:
+        self._stage, self._share = name, 0.0
+        self._stage_began = datetime.now(UTC)
+        if self._is_free:
+            self._shares[name] = WHOLE
+        self._emit(StageStarted(name, **_free_text(message or name, metadata)))
+
+    def end_stage(
+        self,
+        status: Status = "completed",
+        message: str = "",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """End the stage that is on, if one is."""
+        if not self._stage:
+            return
+        name, self._stage = self._stage, ""
+        if self._is_free:  # it ends where it is: only `complete` is the end of the bar
+            self._shares[name] = (100.0 * self._share, 100.0 * self._share)
+        seconds = (datetime.now(UTC) - self._stage_began).total_seconds()
+        said = _free_text(message or name, metadata)
+        self._emit(StageEnded(name, seconds, status, **said))
+
+    def progress(
+        self,
+        done: float,
+        total: float,
+        unit: str = "",
+        message: str = "",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
         """How far the stage is. As often as you like: ten a second reach the watchers."""
-        self._emit(
-            StageProgress(self._stage, done, total, unit, **_free_text(message or self._stage))
-        )
+        stage = self._stage or "work"
+        if self._is_free:
+            self._shares.setdefault(stage, WHOLE)
+        event = StageProgress(stage, done, total, unit, **_free_text(message or stage, metadata))
+        self._share = event.share
+        self._emit(event)
 
     def log(self, message: str, level: Level = "INFO") -> None:
         """A sentence that a person should read."""
         self._emit(Log(level, **_free_text(message)))
 
-    def error(self, message: str, *, code: str = "error", hint: str = "") -> None:
-        """The run has failed; nothing more can be told."""
-        self._emit(Failed(message, code, hint))
+    def preview(self, file: Path, name: str) -> None:
+        """A picture of what is being made: a JPEG, PNG or WebP file, which is copied."""
+        from PIL import Image
 
-    def complete(self, result: str = "", **metadata: Any) -> None:
-        """The run is done; `result` may be the path of a film that watchers can play."""
+        with Image.open(file) as picture:
+            width, height = picture.size
+        kept = self._folder.previews / f"{name.replace('_', '-')}{file.suffix.lower()}"
+        content = file.read_bytes()
+        atomic_write(kept, content)
+        digest = hashlib.sha256(content).hexdigest()
+        self._emit(Preview(kept.stem, str(kept), width, height, digest, len(content)))
+
+    def error(
+        self,
+        message: str,
+        *,
+        code: str = "error",
+        hint: str = "",
+        is_retryable: bool = False,
+        retry_count: int = 0,
+        max_retries: int = 0,
+        details: Mapping[str, Any] | None = None,
+        stage: str = "",
+    ) -> None:
+        """The run has failed; nothing more can be told, unless it is tried again."""
+        retries = is_retryable, retry_count, max_retries
+        self._emit(Failed(message, code, hint, *retries, details or {}, stage=stage))
+
+    def complete(
+        self,
+        result: str | Mapping[str, Any] = "",
+        message: str = "",
+        **metadata: Any,
+    ) -> None:
+        """The run is done. `result` is the path of a film that watchers can play, or a dictionary
+        of what was made: its `video_url` is told as it is. The second time it does nothing."""
+        if self._is_over and self._snapshot.state == "complete":
+            return
         seconds = (datetime.now(UTC) - self._began).total_seconds()
-        self._emit(Completed(result, seconds, metadata))
+        path, made = ("", result) if isinstance(result, Mapping) else (result, {})
+        said = _free_text(message, metadata) if message else {"metadata": metadata}
+        self._emit(Completed(path, seconds, result=dict(made), **said))
 
     def get_status(self) -> dict[str, Any]:
         """What a watcher would see now (`GET /api/tasks/{id}`)."""
         return self._snapshot.to_wire()
+
+
+def check_id(task_id: str) -> str:
+    """The id, if a task can be called so. Raises InputError."""
+    if is_task_id(task_id):
+        return task_id
+    raise InputError(
+        "{task} cannot be the id of a task.",
+        hint="Use up to 128 letters, digits, dots, - and _, without a dot at either end.",
+        code="report.bad_id",
+        task=repr(task_id)[:80],
+    )
 
 
 def shares(stages: Sequence[str] | Mapping[str, float]) -> dict[str, tuple[float, float]]:
@@ -151,14 +289,24 @@ def shares(stages: Sequence[str] | Mapping[str, float]) -> dict[str, tuple[float
     return found
 
 
-def _free_text(message: str) -> dict[str, Any]:
+def _free_text(message: str, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A program's own words go through the catalogue's one sentence with nothing but a place."""
-    return {"code": "page.said", "metadata": {"text": message}}
+    return {"code": "page.said", "metadata": {**(metadata or {}), "text": message}}
+
+
+def _already_complete(task_id: str) -> InputError:
+    return InputError(
+        "The task {task} is complete already.",
+        hint="Report another run under an id of its own.",
+        code="report.complete",
+        task=task_id,
+    )
 
 
 def _failure(error: BaseException) -> Failed:
     if isinstance(error, VidgenError):
-        return Failed(error.message, error.code, error.hint, error.is_retryable)
+        retries = error.retry_count, error.max_retries
+        return Failed(error.message, error.code, error.hint, error.is_retryable, *retries)
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = f"{last[0].name}:{last[0].lineno}" if last else ""
     name = type(error).__name__

@@ -77,6 +77,10 @@ class Snapshot:
         return str(self._now.get("stage", ""))
 
     @property
+    def message(self) -> str:
+        return str(self._now.get("message", "") or self.stage)
+
+    @property
     def progress(self) -> float:
         return number(self._now.get("progress")) or 0.0
 
@@ -188,12 +192,13 @@ class Snapshot:
 
     def pulse(self) -> dict[str, Any]:
         """What a heartbeat says."""
-        return {"stage": self.stage, "progress": self.progress, "message": ""}
+        return {"stage": self.stage, "progress": self.progress, "message": self.message}
 
     def to_wire(self) -> dict[str, Any]:
         """The whole state (`GET /api/tasks/{id}`)."""
         return self.brief() | {
             "event_count": self._count,
+            "reached": self.most,
             "metadata": {},
             **_current(self._now),
             "stages": list(self._entries.values()),

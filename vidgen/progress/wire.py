@@ -4,6 +4,7 @@ Numbering, stamping and sending are the broadcast's.
 """
 
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -53,12 +54,14 @@ class Wire:
         floor: float,
         estimate: Estimate | None,
         clock: Callable[[], float] = time.monotonic,
+        stage: str = "",
     ) -> None:
         self._task_id = task_id
         self._shares = shares
         self._estimate = estimate
-        self._stage = "initialized"
+        self._stage = stage or "initialized"
         self._progress = max(0.0, floor)
+        self._message = say("stage.initialized")  # the last sentence: readings repeat it
         self._peaks: dict[str, float] = {}
         self._rate = _Rate(clock)
         self._time_share = _TimeShare(self._progress, clock)
@@ -97,13 +100,20 @@ class Wire:
         self._progress = max(self._progress, round(first + (last - first) * share, 2))
 
     def _base(self, stage: str) -> Data:
-        return {"stage": stage, "progress": self._progress, "message": "", "message_code": ""}
+        return {
+            "stage": stage,
+            "progress": self._progress,
+            "message": self._message,
+            "message_code": "",
+        }
 
     def _sentence(self, code: str, metadata: Mapping[str, Any]) -> Data:
+        sentence = say(code, metadata)
+        self._message = sentence or self._message
         return {
             "stage": self._stage,
             "progress": self._progress,
-            "message": say(code, metadata),
+            "message": sentence,
             "message_code": code,
             "metadata": metadata,
         }
@@ -174,9 +184,10 @@ class Wire:
     def _failure(self, event: Failed) -> Data:
         return {
             "stage": "failed",
-            "failed_stage": self._stage,
+            "failed_stage": event.stage or self._stage,
             "progress": -1.0,
             "message": event.message,
+            "error": event.message,
             "message_code": event.error_code,
             "metadata": event.details,
             "error_code": event.error_code,
@@ -186,17 +197,20 @@ class Wire:
             "hint": event.hint,
             "solutions": [event.hint] if event.hint else [],
             "details": event.details,
-            "trace_id": event.trace_id,
+            "trace_id": event.trace_id or uuid.uuid4().hex[:12],
         }
 
     def _completion(self, event: Completed) -> Data:
         self._stage, self._progress = "complete", 100.0
         peaks = {f"peak_{name}": value for name, value in self._peaks.items()}
-        return self._sentence("stage.complete", peaks | dict(event.metadata)) | {
+        own = f"/api/tasks/{self._task_id}/video"
+        foreign = event.result.get("video_url")  # where a program of somebody put its film
+        data = self._sentence(event.code or "stage.complete", peaks | dict(event.metadata)) | {
             "video_path": event.video_path,
-            "video_url": f"/api/tasks/{self._task_id}/video",
+            "video_url": foreign if isinstance(foreign, str) else own,
             "duration_seconds": round(event.duration_seconds, 3),
         }
+        return data | ({"result": event.result} if event.result else {})
 
     def _cancellation(self, event: RunCancelled) -> Data:
         stopped_in, self._stage = self._stage, "cancelled"

@@ -133,7 +133,7 @@ def test_a_bug_tells_no_path_and_no_trace(home: Home, monkeypatch: pytest.Monkey
 def test_no_log_ever_holds_the_token(home: Home, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     with served(home, token=TOKEN) as server:
-        for path in ("/", "/api/tasks", "/api/sse/progress", "/nothing"):
+        for path in ("/", "/api/tasks", "/api/sse/progress/x", "/nothing"):
             httpx.get(f"{server.url}{path}?token={TOKEN}")
             httpx.get(f"{server.url}{path}", headers={"Authorization": f"Bearer {TOKEN}"[:-1]})
         raw(server.port, f"GET /?token={TOKEN}\x00 HTTP/1.1")

@@ -15,6 +15,7 @@ import pytest
 from tests.support.serving import Run, Served, served, wait_until
 from vidgen.paths import Home
 from vidgen.progress.serve import jobs as jobs_module
+from vidgen.progress.serve.auth import task_token
 from vidgen.progress.serve.jobs import MOST_QUEUED, Jobs, run_command
 from vidgen.progress.serve.uploads import Order
 from vidgen.progress.store.cleanup import clean
@@ -98,14 +99,17 @@ def test_an_order_is_queued_run_and_watched(home: Home, server: Served) -> None:
     task_id = said["task_id"]
     assert said == {
         "task_id": task_id,
+        "message": "Pipeline started, use provided URLs to track progress",
         "status": "queued",
-        "sse_url": f"/api/sse/progress/{task_id}",
-        "websocket_url": f"/api/ws/progress/{task_id}",
-        "polling_url": f"/api/tasks/{task_id}/events",
-        "status_url": f"/api/tasks/{task_id}",
-        "cancel_url": f"/api/tasks/{task_id}/cancel",
+        "token": task_token(TOKEN, task_id),
+        "sse_url": f"{server.url}/api/sse/progress/{task_id}",
+        "websocket_url": f"ws://127.0.0.1:{server.port}/api/ws/progress/{task_id}",
+        "polling_url": f"{server.url}/api/ws/progress/{task_id}/latest",
+        "events_url": f"{server.url}/api/tasks/{task_id}/events",
+        "status_url": f"{server.url}/api/tasks/{task_id}",
+        "cancel_url": f"{server.url}/api/tasks/{task_id}/cancel",
     }
-    with httpx.stream("GET", server.url + said["sse_url"], headers=KEY) as stream:
+    with httpx.stream("GET", said["sse_url"], headers=KEY) as stream:
         told = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: ")]
     told = [event for event in told if event["event_type"] != "heartbeat"]  # on a busy machine
     assert [event["event_type"] for event in told] == ["stage_update", "complete"]
@@ -151,7 +155,11 @@ def test_what_does_not_run_cannot_be_cancelled(home: Home, server: Served) -> No
     done = Run(home)
     done.write("complete")
     done.end()
-    for name, status in ((done.id, 409), ("550e8400-e29b-41d4-a716-446655440000", 404), ("x", 400)):
+    for name, status in (
+        (done.id, 409),
+        ("550e8400-e29b-41d4-a716-446655440000", 404),
+        ("x.", 400),
+    ):
         answer = httpx.post(f"{server.url}/api/tasks/{name}/cancel", headers=KEY)
         assert answer.status_code == status
 

@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.support.serving import Run, Served, served
 from vidgen.paths import Home
+from vidgen.progress.serve.dialects.paths import routes
 from vidgen.progress.serve.routes import ROUTES, Route, description
+from vidgen.progress.serve.settings import DIALECTS
 
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 
@@ -67,10 +69,10 @@ def test_what_is_there_is_as_described(server: Served, api: Any, path: str) -> N
 def test_every_path_is_described_and_served(server: Served) -> None:
     described = httpx.get(f"{server.url}/openapi.json").json()["paths"]
     assert {(m.upper(), p) for p, methods in described.items() for m in methods} == {
-        (route.method, route.path) for route in ROUTES
+        (route.method, route.path) for route in (*ROUTES, *routes(DIALECTS))
     }
-    for route in ROUTES:
-        path = route.path.format(task_id=KNOWN, batch_id="b", name="x")
+    for route in (*ROUTES, *routes(DIALECTS)):
+        path = route.path.format(task_id=KNOWN, batch_id="b", name="x", file="x_y.jpg")
         answer = httpx.request(route.method, server.url + path, headers={"Authorization": "x"})
         assert answer.status_code != 404 if route.access == "open" else answer.status_code == 401
 

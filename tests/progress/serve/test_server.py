@@ -169,7 +169,7 @@ def test_a_task_deleted_while_something_else_is_said(run: Run) -> None:
 def test_a_killed_run_is_told_and_a_resumed_one_goes_on(home: Home, run: Run) -> None:
     run.write("stage_update")
     hub = Hub(home, Limits(silent_seconds=0.1))
-    with served(home, hub=hub) as server, stream(sse(server, run)) as events:
+    with served(home, hub=hub) as server, stream(sse(server, run, "?v=1")) as events:
         events.take(1)
         run.end()
         _, told = events.take(1)[0]
@@ -186,7 +186,7 @@ def test_a_killed_run_is_told_and_a_resumed_one_goes_on(home: Home, run: Run) ->
 def test_an_interrupted_run_is_told_to_those_who_come_later(home: Home, run: Run) -> None:
     run.write("stage_update")
     run.end()
-    with served(home) as server, stream(sse(server, run)) as events:
+    with served(home) as server, stream(sse(server, run, "?v=1")) as events:
         assert types(events.take(2)) == ["stage_update", "interrupted"]
 
 
@@ -203,7 +203,7 @@ def test_heartbeats_come_without_an_id(home: Home, run: Run) -> None:
         events.has_beats = True
         (first_id, _), (beat_id, beat) = events.take(2)
     assert (beat["event_type"], beat["seq"], beat["task_id"]) == ("heartbeat", 1, run.id)
-    assert beat["data"] == {"stage": "rendering", "progress": 60.01, "message": ""}
+    assert beat["data"] == {"stage": "rendering", "progress": 60.01, "message": "Drawing"}
     assert beat_id == first_id
 
 
@@ -296,7 +296,7 @@ def test_latest_and_history_are_as_their_clients_know_them(home: Home, run: Run)
         latest = httpx.get(f"{server.url}/api/ws/progress/{run.id}/latest").json()
         history = httpx.get(f"{server.url}/api/ws/progress/{run.id}/history").json()
     events = [json.loads(line) for line in run.folder.events.read_text().splitlines()]
-    assert latest == events[-1]
+    assert latest == {"task_id": run.id, "event": events[-1]}
     assert history == {"task_id": run.id, "event_count": 2, "events": events}
 
 

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ from vidgen.progress.fanout.inotify import Notifier, notifier
 from vidgen.progress.fanout.limits import USUAL, Limits
 from vidgen.progress.fanout.subscriber import SharedBatch, Subscriber
 from vidgen.progress.fanout.tail import Change, Tail
-from vidgen.progress.store.lock import is_held
+from vidgen.progress.store.reader import is_running
 
 AT_ONCE: Final = 32  # watchers that are written to before anything else has its turn
 
@@ -56,7 +56,9 @@ class Hub:
         self._logs: dict[str, _Log] = {}
         self._opening: dict[str, asyncio.Task[_Log]] = {}
         self._everything: set[Subscriber] = set()  # those who want each new task too
-        self._beats: list[dict[Subscriber, None]] = [{} for _ in range(limits.heartbeat_seconds)]
+        # Seconds between two beats → who is due in which of them: never all at once.
+        self._beats: dict[int, list[dict[Subscriber, None]]] = {}
+        self._expected: dict[str, set[asyncio.Future[None]]] = {}  # tasks that are not there yet
         self._names: set[str] = set()
         self._notifier: Notifier
         self._is_closing = False
@@ -92,6 +94,21 @@ class Hub:
             log = await asyncio.shield(opening)
         log.used_at = time.monotonic()
         return log.tail
+
+    async def arrival(self, task_id: str) -> Tail:
+        """The log of a task, as soon as there is one."""
+        while True:
+            with contextlib.suppress(UnknownTask):
+                return await self.open(task_id)
+            future = asyncio.get_running_loop().create_future()
+            waiting = self._expected.setdefault(task_id, set())
+            waiting.add(future)
+            try:
+                await future
+            finally:
+                waiting.discard(future)
+                if not waiting:
+                    self._expected.pop(task_id, None)
 
     async def _open(self, task_id: str) -> _Log:
         folder = self.home.task(task_id)
@@ -176,7 +193,7 @@ class Hub:
         snapshot = log.tail.snapshot
         if not snapshot.last_seq or log.tail.is_over or snapshot.state == "interrupted":
             return
-        if is_held(log.tail.folder.lock):
+        if is_running(log.tail.folder):
             return
         self._on_change(log.tail.task_id)  # its last words may have come just before it let go
         if log.tail.snapshot is snapshot and not log.tail.is_over:
@@ -200,13 +217,15 @@ class Hub:
 
     def attend(self, watcher: Subscriber, *, wants_all: bool = False) -> None:
         """Heartbeats from now on, until it is dismissed in a `finally`."""
-        min(self._beats, key=len)[watcher] = None
+        every = watcher.beat_seconds or self.limits.heartbeat_seconds
+        beats = self._beats.setdefault(every, [{} for _ in range(every)])
+        min(beats, key=len)[watcher] = None
         if wants_all:
             self._everything.add(watcher)
 
     def dismiss(self, watcher: Subscriber) -> None:
         """Leave nothing of it behind."""
-        for beat in self._beats:
+        for beat in self._beats.get(watcher.beat_seconds or self.limits.heartbeat_seconds, ()):
             beat.pop(watcher, None)
         self._everything.discard(watcher)
         for tail in tuple(watcher.positions):
@@ -216,7 +235,11 @@ class Hub:
 
     @property
     def watcher_count(self) -> int:
-        return sum(len(beat) for beat in self._beats)
+        return sum(1 for _ in self.watchers())
+
+    def watchers(self) -> Iterator[Subscriber]:
+        """Everybody who is here."""
+        return (watcher for beats in self._beats.values() for beat in beats for watcher in beat)
 
     async def news(self, tail: Tail, after: int, seconds: float) -> None:
         """Wait until the log has something behind `after`, or its run has ended."""
@@ -235,6 +258,10 @@ class Hub:
 
     def _look_for_tasks(self) -> None:
         """A folder came or went."""
+        for task_id in [name for name in self._expected if self.home.task(name).root.is_dir()]:
+            for future in self._expected[task_id]:
+                if not future.done():
+                    future.set_result(None)
         if not self._everything:
             return
         names = set(os.listdir(self.home.tasks))  # noqa: PTH208  # ten times iterdir's speed
@@ -260,12 +287,13 @@ class Hub:
     # Time
 
     async def _tick(self) -> None:
-        beat = 0
+        second = 0
         while True:
             await asyncio.sleep(1.0)
-            for watcher in tuple(self._beats[beat]):
-                watcher.beat()
-            beat = (beat + 1) % self.limits.heartbeat_seconds
+            for every, beats in self._beats.items():
+                for watcher in tuple(beats[second % every]):
+                    watcher.beat()
+            second += 1
             self._tidy(time.monotonic())
 
     def _tidy(self, now: float) -> None:
@@ -290,5 +318,5 @@ class Hub:
         self._is_closing = True
         for log in self._logs.values():
             self._wake(log)
-        leaving = [watcher for beat in self._beats for watcher in beat if not watcher.is_closed]
+        leaving = [watcher for watcher in self.watchers() if not watcher.is_closed]
         await asyncio.gather(*(watcher.end("stopping") for watcher in leaving))

@@ -7,7 +7,14 @@ when there is something new, the hub says.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from typing import Any, ClassVar, Final, Protocol, cast
 
 from vidgen.progress.fanout.limits import USUAL, Limits
@@ -48,6 +55,7 @@ class Subscriber:
     __slots__ = ("_connection", "_gone", "_is_busy", "_is_slow", "_limits", "_pump", "_send",
                  "_targets", "_told", "_voided", "is_closed", "positions", "was_cut")  # fmt: skip
     shares: ClassVar = True  # watchers of this kind at the same place get the same bytes
+    beat_seconds: int = 0  # between two signs of life; 0: what the hub takes
 
     def __init__(self, send: Send, connection: Connection | None, limits: Limits = USUAL) -> None:
         self._limits = limits
@@ -92,6 +100,17 @@ class Subscriber:
         """Whether every run it watches has ended, and it knows all of them to the end."""
         return not (self._voided or self._gone) and all(
             tail.is_over and seq >= tail.last_seq for tail, seq in self.positions.items()
+        )
+
+    def kind(self) -> tuple[object, ...]:
+        """Watchers of one kind get the same bytes for the same events."""
+        return (type(self),)
+
+    def knows_interruption(self) -> bool:
+        """Whether every run it watches was left by its writer, and it was told so."""
+        return bool(self.positions) and all(
+            tail.snapshot.state == "interrupted" and self._told.get(tail) == tail.last_seq
+            for tail in self.positions
         )
 
     # What the hub calls
@@ -291,13 +310,13 @@ class SharedBatch:
 
     def __init__(self, tail: Tail) -> None:
         self._tail = tail
-        self._made: dict[tuple[type[Subscriber], int], Batch | None] = {}
+        self._made: dict[tuple[tuple[object, ...], int], Batch | None] = {}
 
     def batch(self, watcher: Subscriber, position: int) -> Batch | None:
         """What is behind `position`; None when that is too much to send at once."""
         if not watcher.shares:
             return self._make(watcher, position)
-        key = (type(watcher), position)
+        key = (watcher.kind(), position)
         if key not in self._made:
             self._made[key] = self._make(watcher, position)
         return self._made[key]

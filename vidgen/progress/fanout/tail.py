@@ -3,20 +3,25 @@
 Keeps where every event lies in the file, not the events; who gets them is the hub's business.
 """
 
+import contextlib
 import hashlib
 import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
-from typing import Final
+from typing import Any, Final
+
+import orjson
 
 from vidgen.events import TERMINAL, Envelope
 from vidgen.files import open_regular
 from vidgen.paths import TaskFolder
 from vidgen.progress.snapshot import Snapshot
+from vidgen.progress.store.reader import percent
 
 READ_BYTES: Final = 256 * 1024  # at a time, so that a long log never holds up the others
+MOST_STAGES: Final = 1000  # of different names in one log that are told apart
 _OTHER, _LOG, _PROGRESS, _RESOURCE = 0, 1, 2, 3
 _KINDS: Final = {"log": _LOG, "progress_update": _PROGRESS, "resource": _RESOURCE}
 _REPLACEABLE: Final = _PROGRESS  # kinds from here on: a newer one says all that the older one said
@@ -58,6 +63,10 @@ class Tail:
         self._starts = array("Q")
         self._sizes = array("I")  # bytes without the line end
         self._kinds = array("B")
+        self._stages = array("H")  # where the run was after each event, as an index of the names
+        self._names: list[str] = []
+        self._percents = array("f")
+        self._request: Mapping[str, Any] = {}
         self.resumed_after = 0  # the seq at which an earlier try of the run had ended
 
     def close(self) -> None:
@@ -147,7 +156,35 @@ class Tail:
         self._starts.append(start)
         self._sizes.append(len(line))
         self._kinds.append(_KINDS.get(event.event_type, _OTHER))
+        self._note_place(event)
         self.snapshot.take(event)
+
+    def _note_place(self, event: Envelope) -> None:
+        stage = "" if event.is_terminal else str(event.data.get("stage", ""))
+        if stage not in self._names and len(self._names) < MOST_STAGES:
+            self._names.append(stage)
+        self._stages.append(self._names.index(stage) if stage in self._names else 0)
+        reached = self._percents[-1] if self._percents else 0.0
+        self._percents.append(max(reached, min(100.0, percent(event))))
+
+    def stage_at(self, seq: int) -> str:
+        """The stage that the run was in after event `seq`; "" before the first, behind an end."""
+        place = self.after(seq).start - 1
+        return self._names[self._stages[place]] if place >= 0 else ""
+
+    def percent_at(self, seq: int) -> float:
+        """How far the run was after event `seq`."""
+        place = self.after(seq).start - 1
+        return round(self._percents[place], 2) if place >= 0 else 0.0
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        """What was asked (request.json); {} while nothing is known. It is never changed."""
+        if not self._request:
+            with contextlib.suppress(OSError, ValueError):
+                found = orjson.loads(self.folder.request.read_bytes())
+                self._request = found if isinstance(found, dict) else {}
+        return self._request
 
     def after(self, seq: int) -> range:
         """The places of all events behind `seq`."""

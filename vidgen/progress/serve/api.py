@@ -4,7 +4,7 @@ Streams are `sse` and `websocket`; who may ask was decided by the application (`
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,9 +17,11 @@ from vidgen.events import LINE_LIMIT
 from vidgen.progress.fanout.cursor import Cursor
 from vidgen.progress.fanout.hub import Hub, UnknownTask
 from vidgen.progress.fanout.tail import Tail
+from vidgen.progress.serve.dialects import pipeline
 from vidgen.progress.serve.errors import ApiError
 from vidgen.progress.serve.index import RunIndex, aggregate
 from vidgen.progress.serve.limits import ConnectionLimit, Drain
+from vidgen.progress.serve.sse import note_bytes
 from vidgen.progress.store.runs import is_task_id
 from vidgen.text import text_path
 
@@ -45,8 +47,16 @@ def answer(content: Any, status: int = 200) -> Response:
 class Api:
     """The handlers. All raise ApiError for what cannot be answered."""
 
-    def __init__(self, hub: Hub, listing: RunIndex, places: ConnectionLimit, visits: Drain) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        listing: RunIndex,
+        places: ConnectionLimit,
+        visits: Drain,
+        knows_all_ends: Callable[[Mapping[str, str]], bool],
+    ) -> None:
         self._hub = hub
+        self._knows_all_ends = knows_all_ends  # a client, by its query
         self._listing = listing
         self._places = places
         self._visits = visits
@@ -54,7 +64,7 @@ class Api:
     async def tail(self, task_id: str) -> Tail:
         """The task's open log."""
         if not is_task_id(task_id):
-            raise ApiError(400, "bad_task_id", "A task id is a UUID in small letters.")
+            raise ApiError(400, "bad_task_id", "That cannot be the id of a task.")
         try:
             return await self._hub.open(task_id)
         except UnknownTask:
@@ -77,11 +87,24 @@ class Api:
         return answer(tail.snapshot.to_wire() | {"epoch": tail.epoch, "title": title})
 
     async def latest(self, request: Request) -> Response:
-        """The last event as it is in the log."""
+        """The last event. Clients that know no other end are told every bad one as an `error`."""
         tail = await self._tail_of(request)
+        event = self._latest(tail, is_own=self._knows_all_ends(request.query_params))
+        return _json(b'{"task_id":"%b","event":%b}' % (tail.task_id.encode(), event))
+
+    def _latest(self, tail: Tail, *, is_own: bool) -> bytes:
+        snapshot = tail.snapshot
         if not tail.count:
-            raise ApiError(404, "no_event", "Nothing has happened in this task yet.")
-        return _json(_lines(tail, [tail.count - 1])[0])
+            return note_bytes(tail, "stage_update", snapshot.pulse())
+        if snapshot.state == "interrupted":
+            data = snapshot.interruption()
+        elif snapshot.state == "cancelled" and not is_own:
+            data = dict(snapshot.end)
+        else:
+            return _lines(tail, [tail.count - 1])[0]
+        if is_own:
+            return note_bytes(tail, "interrupted", data)
+        return note_bytes(tail, "error", pipeline.ending(data, snapshot.state))
 
     async def history(self, request: Request) -> Response:
         """Every event, as one JSON object, sent in pieces."""
@@ -129,6 +152,12 @@ class Api:
             raise ApiError(400, "bad_level", "`level` is INFO, WARNING or ERROR.")
         since = _number(request, "since", 0, least=0, most=1 << 50)
         tail = await self._tail_of(request)
+        found = await self.log_lines(tail, since, level)
+        about = {"task_id": tail.task_id, "log_count": len(found)}
+        return _json(orjson.dumps(about)[:-1] + b',"logs":[' + b",".join(found) + b"]}")
+
+    async def log_lines(self, tail: Tail, since: int, level: str) -> list[bytes]:
+        """The log events behind `since`, of at least `level`; the newest of too many."""
         least, epoch = LEVELS[level], tail.epoch
         found = []
         places = tail.logs(since)[-LOGS_MOST * 10 :]
@@ -138,12 +167,11 @@ class Api:
             ):
                 event = orjson.loads(line)
                 if LEVELS.get(str(event["data"].get("level", "INFO")), 0) >= least:
-                    found.append(event)
+                    found.append(line)
             await asyncio.sleep(0)  # a long log must not hold up the watchers
             if tail.epoch != epoch:
                 raise ApiError(404, "log_lost", "The task's log was replaced or deleted.")
-        found = found[-LOGS_MOST:]
-        return answer({"task_id": tail.task_id, "log_count": len(found), "logs": found})
+        return found[-LOGS_MOST:]
 
     async def batch(self, request: Request) -> Response:
         """Several runs as one."""

@@ -2,33 +2,40 @@
 
 import asyncio
 import contextlib
+import sys
 import time
-from collections.abc import AsyncIterator
-from functools import cached_property
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import cached_property, partial
 from typing import Any, Final
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route as Path_
-from starlette.types import Message, Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.types import Receive, Scope, Send
 
 from vidgen.paths import Home
 from vidgen.progress.fanout.cursor import Cursor
 from vidgen.progress.fanout.hub import Hub
+from vidgen.progress.fanout.limits import Limits
 from vidgen.progress.fanout.tail import Tail
 from vidgen.progress.serve import static
 from vidgen.progress.serve.api import Api, answer, cursor_of
-from vidgen.progress.serve.auth import AllowedHosts, Auth, without_token
+from vidgen.progress.serve.auth import Access, AllowedHosts, Auth, without_token
+from vidgen.progress.serve.dialects import paths, pipeline, signalr, tracker
+from vidgen.progress.serve.dialects.dialect import Dialect
 from vidgen.progress.serve.errors import ApiError
+from vidgen.progress.serve.foreign import ForeignSocket, OneTask, SignalHub, Talk, Tracker
+from vidgen.progress.serve.foreign_api import ForeignApi
 from vidgen.progress.serve.index import RunIndex
 from vidgen.progress.serve.jobs import Jobs
 from vidgen.progress.serve.limits import ConnectionLimit, Drain
+from vidgen.progress.serve.pipeline_streams import PipelineSocket, PipelineStream
 from vidgen.progress.serve.protocols import CONNECTION, Socket, forget_request
+from vidgen.progress.serve.responses import deny, harden, tell_bug, tell_http_error, tell_refusal
 from vidgen.progress.serve.routes import ROUTES, Route
 from vidgen.progress.serve.settings import ServeSettings
 from vidgen.progress.serve.sse import AllStream, SeveralStream, Stream, TaskStream
@@ -36,23 +43,13 @@ from vidgen.progress.serve.websocket import Conversation, SocketStream, serve_we
 
 SSE: Final = "/api/sse/progress"
 WS: Final = "/api/ws/progress"
+MANY: Final = frozenset({"/api/v1/progress/ws", paths.HUB})  # sockets of many tasks
+TOKENS: Final = ("token", "access_token")  # what a token is called in an address
 MOST_NAMED: Final = 64  # tasks in one request for several
-HARDENED: Final = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-store",
-}
 PREFLIGHT: Final = {
     "access-control-allow-methods": "GET, POST",
-    "access-control-allow-headers": "authorization, last-event-id",
+    "access-control-allow-headers": "authorization, last-event-id, content-type, "
+    "x-requested-with, x-signalr-user-agent",
     "access-control-max-age": "600",
 }
 
@@ -67,7 +64,7 @@ class App:
         hub: Hub | None = None,
         jobs: Jobs | None = None,
     ) -> None:
-        self.hub = hub or Hub(home)
+        self.hub = hub or Hub(home, Limits(heartbeat_seconds=rules.heartbeat_seconds))
         self.listing = RunIndex(home)
         self.rules = rules
         self.places = ConnectionLimit(rules.max_watchers, rules.per_address)
@@ -75,22 +72,27 @@ class App:
         ordered = jobs or Jobs(home, most_seconds=rules.job_seconds)
         self.jobs = ordered if rules.accepts_jobs else None
         self._keys = Auth(rules.token, rules.port)
-        self._names = AllowedHosts(rules.host, rules.host_names, rules.origins)
-        self._api = Api(self.hub, self.listing, self.places, self.visits)
+        self._names = AllowedHosts(rules.host, rules.host_names, rules.origins, rules.public_url)
+        self._rules = rules
+        self._api = Api(
+            self.hub, self.listing, self.places, self.visits, knows_all_ends=self._knows_all_ends
+        )
+        self._foreign = ForeignApi(self.hub, self.listing, self._api, self._base, self._order)
+        self._routes = (*ROUTES, *paths.routes(rules.dialects))
         self._began = time.time()
         self._starlette = Starlette(
             routes=[
-                *(self._route(route) for route in ROUTES if self._serves(route)),
+                *(self._route(route) for route in self._routes if self._serves(route)),
                 *static.routes(),
             ],
             exception_handlers={
-                HTTPException: _plain_refusal,
-                ApiError: _refusal,
-                Exception: _bug,
+                HTTPException: tell_http_error,
+                ApiError: tell_refusal,
+                Exception: tell_bug,
             },
             lifespan=self._lifespan,
         )
-        self._open_paths = {r.path for r in ROUTES if r.access == "open"} | static.PATHS
+        self._open_paths = {r.path for r in self._routes if r.access == "open"} | static.PATHS
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -108,7 +110,8 @@ class App:
         return not is_stream and (route.access != "jobs" or self.jobs is not None)
 
     def _route(self, route: Route) -> Path_:
-        owner = next(o for o in (self, self._api, self.jobs) if hasattr(o, route.handler))
+        owners = (self, self._api, self._foreign)
+        owner = next(o for o in owners if hasattr(o, route.handler))
         return Path_(route.path, getattr(owner, route.handler), methods=[route.method])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,13 +119,14 @@ class App:
             await self._starlette(scope, receive, send)
             return
         self.visits.touch()
+        origin = self._names.cors_origin(Headers(scope=scope))
         try:
             stream = await self._respond(scope, receive, send)
             if stream is not None:
                 forget_request(scope)
                 await stream.run(send, receive)
         except ApiError as refusal:
-            await _deny(refusal, scope, receive, send)
+            await deny(refusal, scope, receive, send, origin)
         finally:
             self.visits.touch()
 
@@ -130,18 +134,21 @@ class App:
         """Answer, or say what stream there is to run."""
         headers = Headers(scope=scope)
         self._names.check(headers)
-        send = _harden(raw_send, self._names.cors_origin(headers))
+        send = harden(raw_send, self._names.cors_origin(headers))
         path = scope["path"]
         if scope.get("method") == "OPTIONS" and "origin" in headers:
             await Response(status_code=204, headers=PREFLIGHT)(scope, receive, send)
             return None
-        if not self._keys.opens(headers) and self._needs_key(scope):
+        access = self._access(headers, scope)
+        if access is None and self._needs_key(scope):
             await self._exchange_token(scope, receive, send)
             return None
+        if access and access.task_id and not _concerns(scope, access.task_id):
+            raise ApiError(403, "other_task", "The token is another task's.")
         if connection := _extension(scope):
             connection.use()
         if scope["type"] == "websocket":
-            await self._socket(path, scope, receive, raw_send)
+            await self._socket(path, scope, receive, raw_send, access or Access())
         elif path == SSE or path.startswith(SSE + "/"):
             stream = await self._stream(path, headers, scope, raw_send)
             if stream is not None:
@@ -150,6 +157,16 @@ class App:
         else:
             await self._starlette(scope, receive, send)
         return None
+
+    def _access(self, headers: Headers, scope: Scope) -> Access | None:
+        """What the request may see. A token in the address counts where no header can be given,
+        on streams, and for pages of other sites, to which our cookie is not sent."""
+        is_stream = scope["type"] == "websocket" or scope["path"].startswith(SSE)
+        asked = ""
+        if is_stream or self._names.cors_origin(headers):
+            query = parse_qs(scope["query_string"].decode("latin-1"))
+            asked = next((query[name][-1] for name in TOKENS if name in query), "")
+        return self._keys.access(headers, asked)
 
     def _needs_key(self, scope: Scope) -> bool:
         return scope["path"] not in self._open_paths or b"token=" in scope["query_string"]
@@ -192,7 +209,8 @@ class App:
         below = _connection(scope)
         watcher: TaskStream
         if is_one:
-            watcher = TaskStream(send, below, self.hub.limits)
+            kind = TaskStream if self._knows_all_ends(flat) else PipelineStream
+            watcher = kind(send, below, self.hub.limits)
         elif names:
             watcher = SeveralStream(send, below, self.hub.limits)
         else:
@@ -233,21 +251,77 @@ class App:
                     await self.hub.welcome(task_id)
                 pause = max(5.0, 50 * (time.monotonic() - began))
 
-    async def _socket(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        if not path.startswith(WS):
+    async def _socket(
+        self, path: str, scope: Scope, receive: Receive, send: Send, access: Access
+    ) -> None:
+        address = _address(scope)
+        running: Callable[[Send, Receive], Awaitable[None]]
+        foreign = paths.find_socket(path, self._rules.dialects)
+        if foreign:
+            running = self._talk(*foreign, scope, send, access).run
+        elif path.startswith(WS):
+            running = await self._own_socket(path, scope, send)
+        else:
             raise ApiError(404, "no_route", "There is nothing here.")
+        self.places.take(address)
+        try:
+            forget_request(scope)
+            await running(send, receive)
+        finally:
+            self.places.give_back(address)
+
+    def _talk(
+        self, dialect: Dialect, task_id: str, scope: Scope, send: Send, access: Access
+    ) -> Talk:
+        base = sys.intern(self._address(scope))
+        socket = ForeignSocket(send, _connection(scope), self.hub.limits, dialect, base, task_id)
+        if task_id:
+            replays = dialect.replays
+            return OneTask(socket, self.hub, access.may_see, task_id, replays=replays)
+        kind = SignalHub if dialect is signalr.DIALECT else Tracker
+        return kind(socket, self.hub, access.may_see)
+
+    async def _own_socket(
+        self, path: str, scope: Scope, send: Send
+    ) -> Callable[[Send, Receive], Awaitable[None]]:
         query = {k: v[-1] for k, v in parse_qs(scope["query_string"].decode("latin-1")).items()}
         cursor = cursor_of(query)
         name = path.removeprefix(WS).strip("/")
         tail = await self._api.tail(name) if name else None
-        self.places.take(_address(scope))
-        try:
-            below, limits = _connection(scope), self.hub.limits
-            watcher = SocketStream(send, below, limits, ends=tail is not None)
-            talk = Conversation(watcher, self.hub, self.listing, self._api.tail)
-            await serve_websocket(watcher, tail, cursor, talk, send, receive)
-        finally:
-            self.places.give_back(_address(scope))
+        kind = SocketStream if not name or self._knows_all_ends(query) else PipelineSocket
+        watcher = kind(send, _connection(scope), self.hub.limits, ends=tail is not None)
+        talk = Conversation(watcher, self.hub, self.listing, self._api.tail)
+        return partial(serve_websocket, watcher, tail, cursor, talk)
+
+    def _knows_all_ends(self, query: Mapping[str, str]) -> bool:
+        """Whether the client asks as our own do: it knows `cancelled` and `interrupted`."""
+        return "v" in query or "000" not in self._rules.dialects
+
+    def _base(self, request: Request) -> str:
+        return self._address(request.scope)
+
+    def _address(self, scope: Scope) -> str:
+        """Our address as the client wrote it, or as it is known outside."""
+        if self._rules.public_url:
+            return self._rules.public_url.rstrip("/")
+        scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
+        return f"{scheme}://{Headers(scope=scope).get('host', '')}"
+
+    # Orders
+
+    async def _order(self, request: Request) -> dict[str, Any]:
+        """Queue a run; our answer: where to watch it, and with which token."""
+        assert self.jobs is not None
+        task_id = await self.jobs.order(request)
+        token = self._keys.task_token(task_id)
+        return pipeline.accepted(task_id, self._base(request)) | {"token": token}
+
+    async def generate(self, request: Request) -> Response:
+        return answer(await self._order(request), 202)
+
+    async def cancel(self, request: Request) -> Response:
+        assert self.jobs is not None
+        return await self.jobs.cancel(request)
 
     # Small answers
 
@@ -267,7 +341,7 @@ class App:
     def _description(self) -> dict[str, Any]:
         from vidgen.progress.serve.routes import description
 
-        return description(with_jobs=self.jobs is not None)
+        return description(self._routes, with_jobs=self.jobs is not None)
 
 
 def _begin(tail: Tail, cursor: Cursor) -> int | None:
@@ -276,6 +350,17 @@ def _begin(tail: Tail, cursor: Cursor) -> int | None:
         return cursor.place(tail)
     knew_its_end = bool(cursor.newest) and tail.snapshot.began <= cursor.newest
     return tail.resumed_after if knew_its_end else 0
+
+
+def _concerns(scope: Scope, task_id: str) -> bool:
+    """Whether a request is for this task only: what a token of the task may ask."""
+    path = scope["path"]
+    if scope["type"] == "websocket" and path in MANY:
+        return True  # each task that is asked for there is looked at
+    if scope.get("method", "GET") not in ("GET", "HEAD"):
+        return bool(path == f"{paths.HUB}/negotiate")
+    is_preview = path.startswith(f"{tracker.PREVIEWS}{task_id}_")
+    return is_preview or task_id in path.split("/")
 
 
 def _address(scope: Scope) -> str:
@@ -292,62 +377,3 @@ def _connection(scope: Scope) -> Socket | None:
     if found:
         found.prepare()
     return found
-
-
-def _harden(send: Send, origin: str = "") -> Send:
-    """The same, with the headers that keep browsers from doing more than they should.
-
-    `origin` is another site that was allowed to read.
-    """
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in HARDENED.items():
-                headers.setdefault(name, value)
-            if origin:
-                headers["access-control-allow-origin"] = origin
-                headers["vary"] = "Origin"
-        await send(message)
-
-    return sending
-
-
-async def _bug(_: Request, error: Exception) -> Response:  # noqa: ARG001  # its trace goes to stderr
-    return _response(ApiError(500, "bug", "Something went wrong inside the server."))
-
-
-async def _plain_refusal(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    codes = {404: "no_route", 405: "method"}
-    sentences = {404: "There is nothing here.", 405: "Not with this method."}
-    about = {
-        "code": codes.get(error.status_code, "http"),
-        "message": sentences.get(error.status_code, "The request was refused."),
-    }
-    response = answer({"error": about}, error.status_code)
-    response.headers.update(error.headers or {})
-    return response
-
-
-async def _refusal(_: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
-    return _response(error)
-
-
-def _response(refusal: ApiError) -> Response:
-    response = answer({"error": {"code": refusal.code, "message": refusal.message}}, refusal.status)
-    if refusal.status == 401:
-        response.headers["www-authenticate"] = "Bearer"
-    if refusal.status == 405:
-        response.headers["allow"] = "GET"
-    if refusal.retry_after:
-        response.headers["retry-after"] = str(refusal.retry_after)
-    return response
-
-
-async def _deny(refusal: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await WebSocket(scope, receive, send).send_denial_response(_response(refusal))
-    else:
-        await _response(refusal)(scope, receive, _harden(send))

@@ -9,6 +9,7 @@ import hmac
 import ipaddress
 import secrets
 import socket
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -48,29 +49,63 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What somebody may see: everything, or one task."""
+
+    task_id: str = ""
+
+    def may_see(self, task_id: str) -> bool:
+        return not self.task_id or task_id == self.task_id
+
+
+def task_token(token: str, task_id: str) -> str:
+    """A token that opens one task, to whoever knows the server's."""
+    return f"{task_id}~{_seal(token, f'vidgen task {task_id}')}"
+
+
+def _seal(token: str, about: str) -> str:
+    sealed = hmac.digest(token.encode(), about.encode(), "sha256")
+    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+
 class Auth:
     """The token, and the cookie that stands for it in a browser. Compared in constant time."""
 
     def __init__(self, token: str, port: int = 0) -> None:
         self.is_needed = bool(token)
         self._token = hashlib.sha256(token.encode()).digest()
-        sealed = hmac.digest(token.encode(), b"vidgen session", "sha256")
-        self._session = base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+        self._session = _seal(token, "vidgen session")
+        self._given = token
         self.cookie_name = f"vidgen-{port}"  # browsers share cookies between a host's ports
 
     def fits(self, token: str) -> bool:
         given = hashlib.sha256(token.encode()).digest()
         return hmac.compare_digest(given, self._token)
 
-    def opens(self, headers: Headers) -> bool:
-        """Whether the request carries the token or the cookie."""
+    def access(self, headers: Headers, asked: str = "") -> Access | None:
+        """What the request's token (`asked`: the one in its address) or cookie opens."""
         if not self.is_needed:
-            return True
+            return Access()
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return self.fits(token.strip())
+            return self._access(token.strip())
+        if asked:
+            return self._access(asked)
         given = _cookies(headers).get(self.cookie_name, "")
-        return hmac.compare_digest(given.encode(), self._session.encode())
+        is_ours = hmac.compare_digest(given.encode(), self._session.encode())
+        return Access() if is_ours else None
+
+    def _access(self, token: str) -> Access | None:
+        if self.fits(token):
+            return Access()
+        task_id = token.partition("~")[0]
+        is_of_task = hmac.compare_digest(token.encode(), self.task_token(task_id).encode())
+        return Access(task_id) if task_id and is_of_task else None
+
+    def task_token(self, task_id: str) -> str:
+        """The token that opens one task; "" where none is needed."""
+        return task_token(self._given, task_id) if self.is_needed else ""
 
     def cookie(self, *, is_secure: bool) -> str:
         """The Set-Cookie header: Lax, so that a link from elsewhere opens the page signed in."""
@@ -98,8 +133,15 @@ class AllowedHosts:
     """
 
     def __init__(
-        self, host: str, more: tuple[str, ...] = (), origins: tuple[str, ...] = ()
+        self,
+        host: str,
+        more: tuple[str, ...] = (),
+        origins: tuple[str, ...] = (),
+        public_url: str = "",
     ) -> None:
+        public = urlsplit(public_url)
+        self._own_origin = f"{public.scheme}://{public.netloc}" if public.netloc else ""
+        more = (*more, public.hostname or host)
         own = socket.gethostname().lower()
         self._names = {*_LOOPBACK, host.lower(), *(name.lower() for name in more)}
         if not is_loopback(host):
@@ -112,7 +154,8 @@ class AllowedHosts:
         if not self._knows(_bare(host)):
             raise ApiError(421, "host", "This server does not answer to that name.")
         origin = headers.get("origin", "")
-        if origin and origin not in self._origins and urlsplit(origin).netloc != host:
+        is_own = urlsplit(origin).netloc == host or origin == self._own_origin
+        if origin and origin not in self._origins and not is_own:
             raise ApiError(403, "origin", "Requests from other sites are refused.")
 
     def cors_origin(self, headers: Headers) -> str:

@@ -5,9 +5,14 @@ of those that are not, the oldest goes first when there are too many.
 """
 
 import asyncio
+import contextlib
 import sys
 from collections import Counter
 from typing import Final, Protocol
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
 
 BESIDE_STREAMS: Final = 64  # connections of one address besides its streams
 RESERVE: Final = 64  # descriptors for logs, files and whoever is let in to be sent away
@@ -105,3 +110,17 @@ def limits_for(files: int, max_watchers: int, per_address: int) -> tuple[int, in
         most = min(most, max_watchers + 1024)
     wanted = per_address + BESIDE_STREAMS if per_address else most
     return most, max(8, min(wanted, most // 2))
+
+
+def unsent_bytes(transport: asyncio.Transport) -> int:
+    """What waits for the other side, here and in the kernel; 0 when nothing waits here."""
+    waiting = 0
+    with contextlib.suppress(Exception):  # a transport that is just closing
+        waiting = transport.get_write_buffer_size()
+    raw = transport.get_extra_info("socket") if waiting else None
+    if raw is None or sys.platform != "linux":
+        return waiting
+    with contextlib.suppress(OSError):
+        queued = fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(4))
+        waiting += int.from_bytes(queued, sys.byteorder)
+    return waiting

@@ -115,14 +115,14 @@ class Jobs:
                 _clear(task)
         return [task.task_id for task in jobs if not _has_begun(task) and not is_held(task.lock)]
 
-    async def generate(self, request: Request) -> Response:
-        """Take an order, queue it, and say where to watch it."""
+    async def order(self, request: Request) -> str:
+        """Take an order and queue it; the id of its task."""
         with self._place():
             async with self._gate:
                 task = await self._receive(request)
             self._queue.append(task.task_id)
         self._wanted.set()
-        return Response(orjson.dumps(_job_links(task.task_id)), 202, media_type="application/json")
+        return task.task_id
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
@@ -156,7 +156,7 @@ class Jobs:
         """End a run wherever it is: in the queue, just started, or at work."""
         task_id = request.path_params["task_id"]
         if not is_task_id(task_id):
-            raise ApiError(400, "bad_task_id", "A task id is a UUID in small letters.")
+            raise ApiError(400, "bad_task_id", "That cannot be the id of a task.")
         task = self._home.task(task_id)
         if not task.root.is_dir():
             raise ApiError(404, "unknown_task", "There is no such task.")
@@ -271,18 +271,6 @@ class Jobs:
             emit(StageStarted("queued"))
             emit(event)
         _clear(task)
-
-
-def _job_links(task_id: str) -> dict[str, str]:
-    return {
-        "task_id": task_id,
-        "status": "queued",
-        "sse_url": f"/api/sse/progress/{task_id}",
-        "websocket_url": f"/api/ws/progress/{task_id}",
-        "polling_url": f"/api/tasks/{task_id}/events",
-        "status_url": f"/api/tasks/{task_id}",
-        "cancel_url": f"/api/tasks/{task_id}/cancel",
-    }
 
 
 def _load_order(task: TaskFolder) -> Order:

@@ -7,24 +7,20 @@ and abort its socket (`subscriber.Connection`). Who may connect how often: `conn
 import asyncio
 import contextlib
 import socket
-import sys
 from collections.abc import MutableMapping
 from typing import Any, Final, cast
+from urllib.parse import unquote
 
+import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from vidgen.progress.serve.connections import Connections
+from vidgen.progress.serve.connections import Connections, unsent_bytes
 from vidgen.progress.serve.settings import Timing
-
-if sys.platform == "linux":
-    import fcntl
-    import termios
+from vidgen.progress.serve.socket_protocol import SocketProtocol
 
 HEAD_BYTES: Final = 32 * 1024
 DISCARDED_BYTES: Final = 1024 * 1024  # of a body whose request was refused; then no more is read
-SOCKET_BACKLOG: Final = 256 * 1024  # bytes that may wait for a WebSocket that never reads
 SEND_BUFFER: Final = 128 * 1024  # bytes the kernel may hold for a stream; the log has the rest
 UNANSWERED_MS: Final = 30_000  # a peer that confirms nothing for so long has gone
 CONNECTION: Final = "vidgen.connection"  # its name among the scope's extensions
@@ -195,16 +191,24 @@ class HttpProtocol(HttpToolsProtocol):
         self.connections_of_server.rest(self)
         super().on_response_complete()
 
-    def handle_websocket_upgrade(self) -> None:
-        super().handle_websocket_upgrade()
-        protocol = self.transport.get_protocol()
-        if isinstance(protocol, WebSocketProtocol):
-            protocol.connections_of_server = self.connections_of_server
-            self.connections_of_server.replace(self, protocol)
-
     def resume_writing(self) -> None:
         self._still_since = 0.0  # something was taken
         super().resume_writing()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._stop_awaiting()
+        self.connections.discard(self)
+        url, scope = httptools.parse_url(self.url), cast(dict[str, Any], self.scope)
+        scope["raw_path"] = self.root_path.encode() + url.path
+        scope["path"] = self.root_path + unquote(url.path.decode("latin-1"))
+        scope["query_string"] = url.query or b""
+        upgraded = SocketProtocol(
+            self.config, self.server_state, self.app_state, self.loop, self.connections_of_server
+        )
+        self.connections_of_server.replace(self, upgraded)
+        scope["extensions"] = {CONNECTION: Socket(self.transport)}
+        self.transport.set_protocol(upgraded)
+        upgraded.begin(self.transport, scope)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_awaiting()
@@ -221,7 +225,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _is_unread(self, now: float) -> bool:
         """Whether the other side leaves what was written for it."""
-        waiting = _unsent_bytes(self.transport)
+        waiting = unsent_bytes(self.transport)
         if not waiting or waiting < self._unsent or not self._still_since:
             self._still_since = now if waiting else 0.0
         self._unsent = waiting
@@ -242,47 +246,3 @@ class HttpProtocol(HttpToolsProtocol):
         is_slow = self._received - self._body_mark < self._timing.body_bytes
         self._body_since, self._body_mark = now, self._received
         return is_slow
-
-
-def _unsent_bytes(transport: asyncio.Transport) -> int:
-    """What waits for the other side, here and in the kernel; 0 when nothing waits here."""
-    waiting = 0
-    with contextlib.suppress(Exception):  # a transport that is just closing
-        waiting = transport.get_write_buffer_size()
-    raw = transport.get_extra_info("socket") if waiting else None
-    if raw is None or sys.platform != "linux":
-        return waiting
-    with contextlib.suppress(OSError):
-        queued = fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(4))
-        waiting += int.from_bytes(queued, sys.byteorder)
-    return waiting
-
-
-class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSockets whose streams can see and abort their socket; who never reads is cut."""
-
-    connections_of_server: Connections | None = None
-
-    async def run_asgi(self) -> None:
-        extensions = cast(dict[str, Any], self.scope["extensions"])
-        extensions[CONNECTION] = Socket(self.transport)
-        await super().run_asgi()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        # Pongs are written whether anybody reads them or not.
-        if not self.transport.is_closing():
-            self.check(0.0)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self.connections_of_server is not None:
-            self.connections_of_server.release(self)
-        super().connection_lost(exc)
-
-    def abort(self) -> None:
-        self.transport.abort()
-
-    def check(self, now: float) -> None:  # noqa: ARG002  # a Connection's form
-        """Cut it when too much waits; slow streams have limits of their own."""
-        if _unsent_bytes(self.transport) > SOCKET_BACKLOG + SEND_BUFFER:
-            self.abort()

@@ -1,6 +1,6 @@
 """Every path of the server, and their OpenAPI description."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -63,7 +63,7 @@ def _or_null(schema: Schema) -> Schema:
 
 UUID: Final[Schema] = {
     "type": "string",
-    "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+    "pattern": "^[A-Za-z0-9_-]([A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?$",
     "examples": ["550e8400-e29b-41d4-a716-446655440000"],
 }
 NAME: Final[Schema] = {"type": "string", "pattern": "^[^/]{1,128}$"}
@@ -126,7 +126,7 @@ ROUTES: Final = (
     Route("GET", "/api/tasks/{task_id}/video", "video", "The finished film, with ranges.",
           {200: "video/*", **GONE}, (TASK,)),
     Route("GET", "/api/ws/progress/{task_id}/latest", "latest", "The last event.",
-          {200: "Event", **GONE}, (TASK,)),
+          {200: "Latest", **GONE}, (TASK,)),
     Route("GET", "/api/ws/progress/{task_id}/history", "history", "All events.",
           {200: "History", **GONE}, (TASK,)),
     Route("GET", "/api/batches/{batch_id}", "batch", "Several runs as one.",
@@ -169,6 +169,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "end": _or_null(ANY),
         }
     ),
+    "Latest": _object({"task_id": dict(UUID), "event": EVENT}),
     "History": _object({"task_id": dict(UUID), "event_count": COUNT, "events": _list(EVENT)}),
     "Logs": _object({"task_id": dict(UUID), "log_count": COUNT, "logs": _list(EVENT)}),
     "Poll": _object(
@@ -196,9 +197,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {
             "task_id": dict(UUID),
             "status": {"const": "queued"},
+            "message": TEXT,
+            "token": TEXT,
             "sse_url": TEXT,
             "websocket_url": TEXT,
             "polling_url": TEXT,
+            "events_url": TEXT,
             "status_url": TEXT,
             "cancel_url": TEXT,
         }
@@ -214,10 +218,10 @@ ORDER: Final = _object(
 ) | {"additionalProperties": False}
 
 
-def description(*, with_jobs: bool) -> dict[str, Any]:
+def description(routes: Sequence[Route] = ROUTES, *, with_jobs: bool) -> dict[str, Any]:
     """The whole document. Paths for jobs are in it when this server takes them."""
     paths: dict[str, Any] = {}
-    for route in ROUTES:
+    for route in routes:
         if with_jobs or route.access != "jobs":
             paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {

@@ -29,8 +29,9 @@ from vidgen.progress.serve.app import App
 from vidgen.progress.serve.auth import check_token, is_loopback, new_token
 from vidgen.progress.serve.connections import Connections, limits_for, open_files_limit
 from vidgen.progress.serve.errors import SHORTAGES
-from vidgen.progress.serve.protocols import HttpProtocol, WebSocketProtocol
+from vidgen.progress.serve.protocols import HttpProtocol
 from vidgen.progress.serve.settings import USUAL, ServeSettings, Timing
+from vidgen.progress.serve.socket_protocol import SocketProtocol
 from vidgen.progress.store.privacy import secure_store
 
 SHORTAGE_SECONDS: Final = 60.0
@@ -209,7 +210,7 @@ class Server(uvicorn.Server):
                     type[HttpProtocol],
                     partial(HttpProtocol, connections=self._connections, timing=timing),
                 ),
-                ws=WebSocketProtocol,
+                ws=SocketProtocol,  # taken by `HttpProtocol` at the upgrade
                 backlog=BACKLOG,
                 log_config=None,  # an access log would hold addresses, and a token given in one
                 access_log=False,

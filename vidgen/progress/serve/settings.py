@@ -1,10 +1,15 @@
 """Where a server listens, and what it allows. Loads nothing of the server."""
 
+import os
 from dataclasses import dataclass
 from typing import Final
 
+from vidgen.errors import InputError
+from vidgen.settings import ServerOptions
+
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 55433
+DIALECTS: Final = ("000", "001", "002", "003", "004")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +44,41 @@ class ServeSettings:
     origins: tuple[str, ...] = ()
     job_seconds: float = 6 * 3600.0  # the longest that an ordered run may take
     proxies: tuple[str, ...] = ()  # addresses whose X-Forwarded-For is believed
+    dialects: tuple[str, ...] = DIALECTS  # the other systems whose clients are answered
+    heartbeat_seconds: int = 15
+    public_url: str = ""  # how clients write our address, where a proxy stands before us
+
+    @classmethod
+    def chosen(cls, options: ServerOptions) -> "ServeSettings":
+        """What the command line says. Raises InputError."""
+        return cls(
+            options.host,
+            options.port,
+            options.token,
+            options.accept_jobs,
+            options.max_watchers,
+            options.per_ip,
+            tuple(options.allow_host or ()),
+            tuple(options.allow_origin or ()),
+            options.job_hours * 3600,
+            tuple(options.trust_proxy or ()),
+            _dialects(options.dialects),
+            options.heartbeat,
+            options.public_url or os.environ.get("BASE_URL", ""),
+        )
+
+
+def _dialects(text: str) -> tuple[str, ...]:
+    """`all`, `none`, or numbers with commas between."""
+    if text in ("all", "none"):
+        return DIALECTS if text == "all" else ()
+    names = tuple(name.strip() for name in text.split(","))
+    if not set(names) <= set(DIALECTS):
+        raise InputError(
+            "--dialects {value} names no system.",
+            hint="Use all, none, or some of {known}, with commas between.",
+            code="option.dialects",
+            value=text,
+            known=", ".join(DIALECTS),
+        )
+    return names

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from vidgen.messages import say
 from vidgen.progress.fanout.cursor import Cursor
 from vidgen.progress.fanout.hub import Hub
 from vidgen.progress.fanout.limits import Limits
@@ -22,11 +23,13 @@ from vidgen.progress.fanout.subscriber import (
 )
 from vidgen.progress.fanout.tail import Tail
 from vidgen.progress.serve.errors import ApiError
+from vidgen.progress.serve.frames import frame
 from vidgen.progress.serve.index import RunIndex, aggregate
 from vidgen.progress.serve.sse import note_bytes
 from vidgen.progress.store.runs import is_task_id
 
 MOST_TASKS: Final = 100  # that one connection may subscribe to
+CONNECTED: Final = {"message": say("page.connected"), "message_code": "page.connected"}
 Receive = Callable[[], Awaitable[Message]]
 Open = Callable[[str], Awaitable[Tail]]  # raises ApiError
 
@@ -57,7 +60,7 @@ class SocketStream(Subscriber):
 
 
 def _text(line: bytes) -> Message:
-    return {"type": "websocket.send", "text": line.decode("utf-8", "replace")}
+    return {"type": "websocket.send", "frames": frame(line)}
 
 
 async def serve_websocket(
@@ -74,9 +77,10 @@ async def serve_websocket(
     hub = conversation.hub
     hub.attend(watcher)
     try:
-        await watcher.say(tail, "connected", _about(tail) if tail else {})
+        after = cursor.place(tail) if tail and cursor else 0
+        await watcher.say(tail, "connected", _about(tail, after) if tail else CONNECTED)
         if tail:
-            hub.join(watcher, tail, cursor.place(tail) if cursor else 0)
+            hub.join(watcher, tail, after)
         await watcher.catch_up()
         await conversation.hold(receive)
     except ConnectionCut:
@@ -85,8 +89,11 @@ async def serve_websocket(
         hub.dismiss(watcher)
 
 
-def _about(tail: Tail) -> dict[str, Any]:
-    return tail.snapshot.pulse() | {"epoch": tail.epoch, "last_seq": tail.last_seq}
+def _about(tail: Tail, after: int | None) -> dict[str, Any]:
+    """Where the watcher is, not where the run is: what lies between is told next."""
+    place = tail.last_seq if after is None else after
+    here = {"stage": tail.stage_at(place), "progress": tail.percent_at(place)}
+    return CONNECTED | here | {"epoch": tail.epoch, "last_seq": tail.last_seq}
 
 
 class Conversation:
@@ -133,8 +140,9 @@ class Conversation:
                 raise ApiError(429, "too_many", f"At most {MOST_TASKS} tasks on one connection.")
             tail = await self._open(task_id)
             if tail not in self._watcher.positions:
-                await self._watcher.say(tail, "subscribed", _about(tail))
-                self.hub.join(self._watcher, tail, cursor.place(tail) if cursor else 0)
+                after = cursor.place(tail) if cursor else 0
+                await self._watcher.say(tail, "subscribed", _about(tail, after))
+                self.hub.join(self._watcher, tail, after)
         self._watcher.resume()
 
     async def _unsubscribe(self, data: dict[str, Any]) -> None:
@@ -167,7 +175,7 @@ def _task_ids(data: dict[str, Any], otherwise: Sequence[str] = ()) -> list[str]:
     if not isinstance(names, list | tuple) or len(names) > MOST_TASKS:
         raise ApiError(400, "bad_task_id", f"task_ids must be a list of at most {MOST_TASKS}.")
     if not names or not all(isinstance(name, str) and is_task_id(name) for name in names):
-        raise ApiError(400, "bad_task_id", "A task id is a UUID.")
+        raise ApiError(400, "bad_task_id", "That cannot be the id of a task.")
     return list(names)
 
 

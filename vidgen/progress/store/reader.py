@@ -13,6 +13,7 @@ from vidgen.paths import TaskFolder
 from vidgen.progress.store.lock import is_held
 
 POLL_SECONDS: Final = 0.05
+BETWEEN_SECONDS: Final = 3600.0  # a job that nobody goes on with for so long is interrupted
 
 
 def iter_events(path: Path, after: int = 0) -> Iterator[Envelope]:
@@ -48,8 +49,15 @@ def follow(
 
 
 def is_running(folder: TaskFolder) -> bool:
-    """Whether a living process writes this run."""
-    return is_held(folder.lock)
+    """Whether a living process writes this run, or will: a job is told by one after another."""
+    return is_held(folder.lock) or _is_between(folder)
+
+
+def _is_between(folder: TaskFolder) -> bool:
+    try:
+        return time.time() - folder.between.stat().st_mtime < BETWEEN_SECONDS
+    except OSError:
+        return False
 
 
 def percent(event: Envelope) -> float:

@@ -141,12 +141,15 @@ def _time_in(head: bytes) -> str:
     return rest.partition(b'"')[0].decode("ascii", "replace") if found else ""
 
 
-_TASK_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TASK_ID: Final = re.compile(r"[A-Za-z0-9_-]([A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?")
 
 
 def is_task_id(text: str) -> bool:
-    """Whether this is a UUID as vidgen writes it; nothing else names a folder of the store."""
-    return _TASK_ID.fullmatch(text) is not None
+    """Whether a task can be called so: a UUID as vidgen makes it, or what a program chose.
+
+    Nothing else names a folder of the store: no way leads out of it, and none is hidden.
+    """
+    return _TASK_ID.fullmatch(text) is not None and text != "last"  # the newest, for commands
 
 
 def title(request: Mapping[str, Any]) -> str:

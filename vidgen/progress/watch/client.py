@@ -141,7 +141,7 @@ class RunClient:
             headers["Last-Event-ID"] = self.cursor
         decoder = SseDecoder()
         self._silent_streams += 1
-        url = f"{self.base}/api/sse/progress/{task_id}"
+        url = f"{self.base}/api/sse/progress/{task_id}?v=1"  # we know every end
         with client.stream("GET", url, headers=headers) as response:
             if response.status_code == 204:
                 self._is_over = True

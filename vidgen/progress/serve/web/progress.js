@@ -45,7 +45,7 @@ export function watch(url, { onEvent, onComplete, onError, onState, after = "", 
   const shown = new Map(); // event type → [time, text of its data]
 
   const cursor = () => (epoch ? `${epoch}-${seq}` : "");
-  const query = () => (cursor() ? `?after=${cursor()}` : "");
+  const query = () => `?v=1${cursor() ? `&after=${cursor()}` : ""}`; // v=1: we know every end
 
   function alive() {
     clearTimeout(guard);

@@ -19,6 +19,7 @@ from vidgen.paths import absolute
 Source = Literal["flag", "environment", "config", "default"]
 ENVIRONMENT_PREFIX: Final = "VIDGEN_"
 FREE_RENDERERS: Final = ("auto", "puppet", "musetalk")  # they send nobody a bill
+PAID_RENDERERS: Final = ("d-id",)
 LEAST_HEIGHT: Final = 256  # pixels
 MOST_SEED: Final = (1 << 63) - 1  # what JSON's readers hold in one number
 MOST_WORDS: Final = 1_000_000  # characters of a voice; a day's speech is less
@@ -395,6 +396,9 @@ class ServerOptions:
     accept_jobs: bool = option(False, "Take orders for runs, with the token.", environment="none")
     job_hours: float = option(
         6.0, "Longest time for one ordered run; 0: any.", least=0, environment="none"
+    )
+    allow_paid: bool = option(
+        False, "Let orders choose a renderer that sends a bill (d-id).", environment="none"
     )
     max_watchers: int = option(
         2000, "Open streams in all; 0: any.", least=0, metavar=None, environment="none"

@@ -72,7 +72,7 @@ def program(request: pytest.FixtureRequest, home: Home) -> Iterator[Program]:
     found = Program(home, f"job_{request.param}", request.param)
     yield found
     found.process.kill()
-    found.process.wait()
+    found.process.communicate()
 
 
 def how(program: Program) -> str:
@@ -150,7 +150,8 @@ def test_a_tracker_is_told_where_its_tasks_are(
         pass
     url = f"ws://127.0.0.1:{server.port}/api/v1/progress/ws?client_id=user-123"
     with client("tracker", url, f"{program.task},other", "batch-001") as watching:
-        batch = watching.until("other")["message"]
+        while (batch := watching.until("other")["message"])["type"] == "ping":
+            pass
         assert (batch["type"], batch["data"]["total_tasks"]) == ("batch.progress", 2)
         program.go()
         said = watching.wait()

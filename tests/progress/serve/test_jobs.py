@@ -92,6 +92,51 @@ def ended(server: Served, task_id: str) -> dict[str, Any]:
     return state(server, task_id)
 
 
+THEIRS = {"conf_threshold": "0.5", "apply_smoothing": "true", "batch": "night"}
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/api/video-generation/generate", "task_id"),
+        ("/v1/videos/generations/async", "taskId"),
+        ("/jobs/create", "job_id"),
+    ],
+)
+def test_an_order_in_other_words(server: Served, path: str, name: str) -> None:
+    files = {"image": ("photo.jpg", JPEG), "audio": ("voice.wav", WAV)}
+    answer = httpx.post(server.url + path, files=files, data=THEIRS, headers=KEY)
+    assert answer.status_code == 202, answer.text
+    said = answer.json()
+    assert said["status"] == {"taskId": "pending"}.get(name, "queued")
+    own = {"Authorization": f"Bearer {said['token']}"}
+    arguments = ended(server, said[name])["metadata"]["arguments"]
+    assert arguments == ["photo.jpg", "voice.wav", "video.mp4", "0.5", "1", "night"]
+    assert httpx.get(f"{server.url}/api/tasks/{said[name]}", headers=own).status_code == 200
+
+
+def test_answers_name_the_public_address(home: Home, seconds: list[float]) -> None:
+    jobs, public = quick_jobs(home, seconds), "https://video.example"
+    with served(home, token=TOKEN, accepts_jobs=True, jobs=jobs, public_url=public) as server:
+        said = asked(server).json()
+        assert said["websocket_url"].startswith("wss://video.example/api/ws/progress/")
+        assert said["polling_url"].startswith("https://video.example/api/ws/progress/")
+        site = {**KEY, "Origin": public, "Host": "backend"}
+        assert httpx.get(f"{server.url}/api/tasks", headers=site).status_code == 421
+        named = {**site, "Host": "video.example"}
+        assert httpx.get(f"{server.url}/api/tasks", headers=named).status_code == 200
+        wait_until(lambda: not jobs._started)
+
+
+def test_a_paid_renderer_is_for_servers_that_allow_it(home: Home, seconds: list[float]) -> None:
+    jobs = quick_jobs(home, seconds, allows_paid=True)
+    with served(home, token=TOKEN, accepts_jobs=True, jobs=jobs) as server:
+        task_id = asked(server, renderer="d-id").json()["task_id"]
+        arguments = ended(server, task_id)["metadata"]["arguments"]
+        wait_until(lambda: not jobs._started)
+    assert arguments[-1] == "d-id"
+
+
 def test_an_order_is_queued_run_and_watched(home: Home, server: Served) -> None:
     answer = asked(server, pitch="-1.5", format="webm")
     assert answer.status_code == 202, answer.text
@@ -213,7 +258,8 @@ def test_without_the_token_nothing_is_taken(server: Served) -> None:
         ({"photo": JPEG, "voice": WAV}, {"framing": "--force"}, 400, "bad_option"),
         ({"photo": JPEG, "voice": WAV}, {"text_file": "/etc/passwd"}, 400, "bad_option"),
         ({"photo": JPEG, "voice": WAV}, {"background": "/etc/passwd"}, 400, "bad_option"),
-        ({"photo": JPEG, "voice": WAV}, {"renderer": "d-id"}, 400, "bad_option"),
+        ({"photo": JPEG, "voice": WAV}, {"renderer": "d-id"}, 403, "paid_renderer"),
+        ({"photo": JPEG, "voice": WAV}, {"renderer": "x"}, 400, "bad_option"),
         ({"photo": JPEG, "voice": WAV}, {"force": "true"}, 400, "bad_option"),
     ],
 )
@@ -422,7 +468,7 @@ def test_many_at_once_do_not_pass_the_limit(server: Served, seconds: list[float]
     assert (codes.count(202), codes.count(503)) == (MOST_QUEUED, 40)
     for answer in answers:
         if answer.status_code == 202:
-            httpx.post(server.url + answer.json()["cancel_url"], headers=KEY)
+            httpx.post(answer.json()["cancel_url"], headers=KEY)
     httpx.post(f"{server.url}/api/tasks/{first}/cancel", headers=KEY)
     ended(server, first)
 

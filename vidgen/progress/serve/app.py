@@ -69,7 +69,7 @@ class App:
         self.rules = rules
         self.places = ConnectionLimit(rules.max_watchers, rules.per_address)
         self.visits = Drain()
-        ordered = jobs or Jobs(home, most_seconds=rules.job_seconds)
+        ordered = jobs or Jobs(home, most_seconds=rules.job_seconds, allows_paid=rules.allows_paid)
         self.jobs = ordered if rules.accepts_jobs else None
         self._keys = Auth(rules.token, rules.port)
         self._names = AllowedHosts(rules.host, rules.host_names, rules.origins, rules.public_url)

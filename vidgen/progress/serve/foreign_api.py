@@ -97,8 +97,7 @@ class ForeignApi:
 
     async def generate_async(self, request: Request) -> Response:
         own = await self._order(request)
-        about = {"taskId": own["task_id"], "status": "pending"}
-        return answer({**about, "token": own.get("token", ""), **own}, 202)
+        return answer({**own, "taskId": own["task_id"], "status": "pending"}, 202)
 
     # 004
 

@@ -35,7 +35,7 @@ from vidgen.progress.store.cancel import request_cancel
 from vidgen.progress.store.lock import is_held
 from vidgen.progress.store.log import TaskLog
 from vidgen.progress.store.runs import is_task_id, summarise
-from vidgen.settings import FREE_RENDERERS
+from vidgen.settings import FREE_RENDERERS, PAID_RENDERERS
 
 MOST_QUEUED: Final = 20
 MOST_ARRIVING: Final = 4  # uploads that are received at the same time; the others wait
@@ -80,9 +80,12 @@ class Jobs:
         most_queued: int = MOST_QUEUED,
         upload_bytes: int = UPLOAD_BYTES,
         most_seconds: float = 0,
+        allows_paid: bool = False,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        """`most_seconds` is the longest that a job may take, 0 for any time."""
+        """`most_seconds` is the longest that a job may take, 0 for any time; `allows_paid` lets an
+        order choose a renderer that sends a bill."""
+        self._allows_paid = allows_paid
         self._most_queued = most_queued
         self._upload_bytes = upload_bytes
         self._home = home
@@ -139,7 +142,9 @@ class Jobs:
         """Keep what was uploaded. Raises ApiError; nothing is left then."""
         task = self._home.task(str(uuid.uuid4()))
         try:
-            order = await receive_upload(request, task.root / UPLOAD, self._upload_bytes)
+            order = await receive_upload(
+                request, task.root / UPLOAD, self._upload_bytes, allows_paid=self._allows_paid
+            )
             self._record(task, order)
         except BaseException as error:
             shutil.rmtree(task.root, ignore_errors=True)
@@ -217,7 +222,7 @@ class Jobs:
         """Start the job, as soon as the machine has room for it; None when it was cancelled."""
         for wait in (*WAITS, None):
             try:
-                return self._start(task, _load_order(task))
+                return self._start(task, self._permitted(_load_order(task)))
             except OSError as error:
                 if error.errno not in SHORTAGES or wait is None:
                     raise
@@ -227,6 +232,12 @@ class Jobs:
                 return None
             self._queue.remove(task.task_id)
         return None
+
+    def _permitted(self, order: Order) -> Order:
+        """The order, unless it was taken by a server that allowed more than this one."""
+        if order.options.get("renderer") in PAID_RENDERERS and not self._allows_paid:
+            raise PermissionError("a renderer that sends a bill")
+        return order
 
     async def _await_end(self, child: "subprocess.Popen[bytes]") -> int | None:
         """The exit code; None when the job was ended because it took too long."""

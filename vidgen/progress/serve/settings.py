@@ -46,6 +46,7 @@ class ServeSettings:
     proxies: tuple[str, ...] = ()  # addresses whose X-Forwarded-For is believed
     dialects: tuple[str, ...] = DIALECTS  # the other systems whose clients are answered
     heartbeat_seconds: int = 15
+    allows_paid: bool = False  # orders may choose a renderer that sends a bill
     public_url: str = ""  # how clients write our address, where a proxy stands before us
 
     @classmethod
@@ -64,6 +65,7 @@ class ServeSettings:
             tuple(options.trust_proxy or ()),
             _dialects(options.dialects),
             options.heartbeat,
+            options.allow_paid,
             options.public_url or os.environ.get("BASE_URL", ""),
         )
 

@@ -12,8 +12,9 @@ from starlette.types import Message, Receive
 
 from vidgen.errors import InputError
 from vidgen.files import make_private
+from vidgen.progress.serve.dialects import pipeline
 from vidgen.progress.serve.errors import ApiError, storage_refusal
-from vidgen.settings import Options, check
+from vidgen.settings import FREE_RENDERERS, PAID_RENDERERS, Options, check
 
 UPLOAD_BYTES: Final = 256 * 1024 * 1024  # of a whole request
 PIECE_BYTES: Final = 1024 * 1024
@@ -27,6 +28,7 @@ FREE: Final = frozenset(
     }
 )
 _BACKGROUND: Final = re.compile(r"keep|blur|transparent|#[0-9a-fA-F]{6}")
+_BATCH: Final = re.compile(r"[\w .-]{1,100}")
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,15}")
 _DECIMAL: Final = re.compile(r"[+-]?([0-9]{1,15}(\.[0-9]{0,15})?|\.[0-9]{1,15})")
 _PHOTOS: Final = (
@@ -62,13 +64,18 @@ class Order:
     options: Mapping[str, str]
 
 
-async def receive_upload(request: Request, folder: Path, most_bytes: int) -> Order:
-    """Read the form into `folder`. Raises ApiError."""
+async def receive_upload(
+    request: Request, folder: Path, most_bytes: int, *, allows_paid: bool = False
+) -> Order:
+    """Read the form into `folder`; `allows_paid` renderers are those that send a bill.
+
+    Raises ApiError.
+    """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise ApiError(415, "not_multipart", "Send a form with the files `photo` and `voice`.")
+        raise ApiError(415, "not_multipart", "Send a form with `photo` and `voice`.")
     limited = Request(request.scope, _limit(request.receive, most_bytes))
     try:
-        form = await limited.form(max_files=2, max_fields=len(FREE), max_part_size=64 * 1024)
+        form = await limited.form(max_files=2, max_fields=len(FREE) + 2, max_part_size=64 * 1024)
     except ApiError:
         raise
     except OSError as error:
@@ -76,19 +83,20 @@ async def receive_upload(request: Request, folder: Path, most_bytes: int) -> Ord
     except Exception as error:  # the parser's own errors, and Starlette's around them
         raise ApiError(400, "bad_form", "The form cannot be read.") from error
     try:
-        return await _order(form, folder)
+        return await _order(form, folder, allows_paid=allows_paid)
     finally:
         await form.close()
 
 
-async def _order(form: FormData, folder: Path) -> Order:
+async def _order(form: FormData, folder: Path, *, allows_paid: bool) -> Order:
     options, files = {}, {}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile):
-            files[name] = value
-        else:
-            options[name] = _check_option(name, value)
-    _check_together(options)
+            files[pipeline.FIELDS.get(name, name)] = value
+            continue
+        ours, text = pipeline.translate(name, value)
+        options[ours] = _check_option(ours, text, allows_paid=allows_paid)
+    _check_together({name: text for name, text in options.items() if name != "batch"})
     if set(files) != {"photo", "voice"}:
         raise ApiError(400, "bad_form", "Send exactly the files `photo` and `voice`.")
     make_private(folder)
@@ -120,8 +128,12 @@ def _limit(receive: Receive, most: int) -> Receive:
     return receiving
 
 
-def _check_option(name: str, text: str) -> str:
+def _check_option(name: str, text: str, *, allows_paid: bool) -> str:
     """The value as a flag takes it."""
+    if name == "batch" and _BATCH.fullmatch(text):
+        return text
+    if name == "renderer":
+        return _check_renderer(text, allows_paid=allows_paid)
     option = next((field for field in fields(Options) if field.name == name), None)
     if option is None or name not in FREE:
         raise ApiError(400, "bad_option", f"There is no option {name[:40]!r} here.")
@@ -135,6 +147,15 @@ def _check_option(name: str, text: str) -> str:
     kind = get_type_hints(Options)[name]
     if kind in (int, float):
         _check_number(name, text, kind, about)
+    return text
+
+
+def _check_renderer(text: str, *, allows_paid: bool) -> str:
+    if text not in FREE_RENDERERS and text not in PAID_RENDERERS:
+        known = ", ".join((*FREE_RENDERERS, *PAID_RENDERERS))
+        raise ApiError(400, "bad_option", f"`renderer` is one of {known}.")
+    if text in PAID_RENDERERS and not allows_paid:
+        raise ApiError(403, "paid_renderer", "This server orders nothing that sends a bill.")
     return text
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from vidgen.progress.serve.dialects.dialect import Json, unfinished
 
 FIELDS: Final[Mapping[str, str]] = {"image": "photo", "audio": "voice"}  # theirs → ours
-SMOOTHING: Final[Mapping[str, str]] = {"true": "1", "1": "1", "false": "0", "0": "0"}
+_SMOOTHING: Final[Mapping[str, str]] = {"true": "1", "1": "1", "false": "0", "0": "0"}
 
 
 def accepted(task_id: str, base: str) -> Json:
@@ -30,6 +30,13 @@ def accepted(task_id: str, base: str) -> Json:
         "status_url": f"{base}/api/tasks/{task_id}",
         "cancel_url": f"{base}/api/tasks/{task_id}/cancel",
     }
+
+
+def translate(name: str, value: str) -> tuple[str, str]:
+    """A field of an order in our words; what is ours already stays."""
+    if name == "apply_smoothing":
+        return "smoothing", _SMOOTHING.get(value.lower(), value)
+    return name, value
 
 
 def ending(data: Mapping[str, Any], reason: str) -> Json:

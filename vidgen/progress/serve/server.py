@@ -237,7 +237,8 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """As uvicorn does, but what was ignored at the start (`nohup`, a script's `&`) stays so."""
-        ignored = [n for n in signals.SIGNALS if signals.is_ignored(n)]
+        is_main = threading.current_thread() is threading.main_thread()  # others may set none
+        ignored = [n for n in signals.SIGNALS if is_main and signals.is_ignored(n)]
         with super().capture_signals():
             for number in ignored:
                 signal.signal(number, signal.SIG_IGN)

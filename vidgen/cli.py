@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from vidgen import batch_cli, console, streams
+from vidgen.command_options import BatchOptions, ServerOptions
 from vidgen.errors import Cancelled, InputError, VidgenError
 from vidgen.files import keep_private, place_error
 from vidgen.flags import (
@@ -27,11 +28,12 @@ from vidgen.flags import (
     TaskId,
     Token,
     collect_settings,
+    fill_bare_serve,
     take,
     with_flags,
 )
 from vidgen.paths import Home
-from vidgen.settings import BatchOptions, Options, ServerOptions, ViewOptions, check_language
+from vidgen.settings import Options, ViewOptions, check_language
 
 if TYPE_CHECKING:
     from vidgen.events import Sink
@@ -54,7 +56,7 @@ app.add_typer(models_app, name="models", rich_help_panel=CARE)
 def main(arguments: Sequence[str] | None = None) -> None:
     """`vidgen`. Tells a VidgenError once, in two plain lines, and exits with its code."""
     keep_private()
-    words = _fill_bare_serve(sys.argv[1:] if arguments is None else arguments)
+    words = fill_bare_serve(sys.argv[1:] if arguments is None else arguments)
     streams.prepare_streams()
     try:
         streams.check_surroundings()
@@ -81,13 +83,6 @@ def _fail(error: VidgenError, words: Sequence[str]) -> NoReturn:
         streams.exit_at_once(error.exit_code)
     streams.drop_unwritable()
     sys.exit(error.exit_code)
-
-
-def _fill_bare_serve(arguments: Sequence[str]) -> list[str]:
-    """The bare `--serve` of a run gets its empty value: Typer knows no option with one or none."""
-    if "replay" in arguments[:3]:  # there it is a switch
-        return list(arguments)
-    return ["--serve=" if word == "--serve" else word for word in arguments]
 
 
 @app.callback()

@@ -8,7 +8,7 @@ several commands share besides stands at the end.
 import dataclasses
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import typer
@@ -93,6 +93,13 @@ def collect_settings(context: typer.Context, options: Mapping[str, Any]) -> Mapp
 def _source(context: typer.Context, name: str) -> Source:
     source = context.get_parameter_source(name)
     return _SOURCES.get(source.name if source else "", "default")
+
+
+def fill_bare_serve(arguments: Sequence[str]) -> list[str]:
+    """The bare `--serve` of a run gets its empty value: Typer knows no option with one or none."""
+    if "replay" in arguments[:3]:  # there it is a switch
+        return list(arguments)
+    return ["--serve=" if word == "--serve" else word for word in arguments]
 
 
 # Arguments and options that stand in no table

@@ -8,9 +8,16 @@ from typing import BinaryIO, TextIO
 
 from vidgen.events import Envelope
 from vidgen.messages import say, user_language
-from vidgen.progress.batch import THERE, BatchProgress, BatchView, Film
+from vidgen.progress.batch import BatchProgress, BatchView, Film
 from vidgen.progress.views.choose import resolve_mode
-from vidgen.progress.views.text import clock_time, duration, harmless, remaining
+from vidgen.progress.views.text import (
+    batch_failure,
+    batch_opening,
+    clock_time,
+    duration,
+    harmless,
+    remaining,
+)
 
 
 @contextmanager
@@ -83,7 +90,7 @@ class PlainBatch(QuietBatch):
 
     def open(self, progress: BatchProgress) -> None:
         self._progress = progress
-        self._write(f"{opening(progress, self._language)}{_tail(progress, self._language)}")
+        self._write(f"{batch_opening(progress, self._language)}{_tail(progress, self._language)}")
 
     def began(self, film: Film) -> None:
         self._write(f"{self._name(film)}: {say('batch.started', None, self._language)}")
@@ -102,7 +109,7 @@ class PlainBatch(QuietBatch):
             took = duration(film.took_seconds, language)
             yield f"{say('batch.done', {'time': took}, language)}{left}: {film.video}"
             return
-        said, advice = failure(film, language)
+        said, advice = batch_failure(film, language)
         if again:
             yield f"{say('batch.again', None, language)}: {said}"
             return
@@ -124,23 +131,6 @@ class PlainBatch(QuietBatch):
             self._stream.flush()
         except (OSError, ValueError):
             self._stream = None
-
-
-def opening(progress: BatchProgress, language: str) -> str:
-    """How many films there are, and how many are there."""
-    counts = progress.counts
-    values = {"total": progress.total, "there": sum(counts.get(s, 0) for s in THERE)}
-    values["left"] = counts.get("waiting", 0) + counts.get("running", 0)
-    return say("batch.opening", values, language)
-
-
-def failure(film: Film, language: str) -> tuple[str, str]:
-    """What was wrong and what to do, in the reader's language."""
-    code = film.message_code
-    if language == "en" or not code:
-        return film.message, film.hint
-    said = say(code, film.details, language, otherwise=film.message)
-    return said, say(f"{code}_hint", film.details, language, otherwise=film.hint)
 
 
 def _tail(progress: BatchProgress, language: str) -> str:

@@ -11,7 +11,6 @@ from typing import Any, TextIO
 from vidgen.events import Envelope
 from vidgen.messages import say
 from vidgen.progress.batch import BatchProgress, Film
-from vidgen.progress.views.batch import failure, opening
 from vidgen.progress.views.layout import (
     STYLES,
     Viewport,
@@ -26,6 +25,8 @@ from vidgen.progress.views.live import Live
 from vidgen.progress.views.text import (
     Line,
     Span,
+    batch_failure,
+    batch_opening,
     clock_time,
     doing,
     duration,
@@ -105,7 +106,7 @@ def lay_out_batch(progress: BatchProgress, page: Viewport, wall: float) -> list[
     if page.is_roomy:
         head = justify(
             [Span("vidgen", "bold"), Span("  " + harmless(progress.name))],
-            [Span(opening(progress, page.language).split(",")[0], "dim")],
+            [Span(batch_opening(progress, page.language).split(",")[0], "dim")],
             page,
         )
         room = max(0, room - 4)
@@ -170,7 +171,7 @@ def film_over(film: Film, how: str, page: Viewport) -> list[Line]:
         took = Span(duration(film.took_seconds, language), "dim")
         sign = Span(f"{page.glyphs.completed} ", STYLES["completed"])
         return [fit_line(justify([sign, name], [took], page), page)]
-    said, advice = failure(film, language)
+    said, advice = batch_failure(film, language)
     what = say(f"batch.{how}", None, language)
     text = ": ".join(part for part in (harmless(film.title), what, "" if how == "lost" else said)
                      if part)  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any, Final
 from rich.cells import cell_len, chop_cells, set_cell_size
 
 from vidgen.messages import say
+from vidgen.progress.batch import THERE, BatchProgress, Film
 
 _UNSEEN: Final = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))  # turn the writing direction
 _HARMLESS: Final = (
@@ -198,3 +199,20 @@ def crop_spans(spans: Sequence[Span], cells: int, cut: str) -> list[Span]:
         kept.append(span)
         room -= size
     return kept
+
+
+def batch_opening(progress: BatchProgress, language: str) -> str:
+    """How many films there are, and how many are there."""
+    counts = progress.counts
+    values = {"total": progress.total, "there": sum(counts.get(s, 0) for s in THERE)}
+    values["left"] = counts.get("waiting", 0) + counts.get("running", 0)
+    return say("batch.opening", values, language)
+
+
+def batch_failure(film: Film, language: str) -> tuple[str, str]:
+    """What was wrong and what to do, in the reader's language."""
+    code = film.message_code
+    if language == "en" or not code:
+        return film.message, film.hint
+    said = say(code, film.details, language, otherwise=film.message)
+    return said, say(f"{code}_hint", film.details, language, otherwise=film.hint)

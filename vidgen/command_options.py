@@ -1,0 +1,132 @@
+"""The options of commands that make no single film: `vidgen batch`, `vidgen serve-progress`.
+
+Made like those of a run (`settings`): one field is one flag.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidgen.settings import option
+
+FILMS, WORKERS = "Which films", "How they are made"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """What `vidgen batch` makes of its arguments, and how."""
+
+    photo: Path | None = option(
+        None, "One face for all voices that are named.", panel=FILMS, environment="none"
+    )
+    photos: Path | None = option(
+        None,
+        "A folder of photos: anna.jpg goes with anna.wav of --voices.",
+        panel=FILMS,
+        metavar="FOLDER",
+        environment="none",
+    )
+    voices: Path | None = option(
+        None, "The folder of voices.", panel=FILMS, metavar="FOLDER", environment="none"
+    )
+    output_dir: Path | None = option(
+        None, "Where the films go.", panel=FILMS, metavar="FOLDER", environment="none"
+    )
+    name: str = option(
+        "{photo}-{voice}",
+        "How films are named that no line names; {line} is its number.",
+        panel=FILMS,
+        metavar="PATTERN",
+        environment="none",
+    )
+    part: str = option(
+        "", "Only the I-th of N parts, for array jobs.", panel=FILMS, metavar="I/N",
+        environment="none",
+    )  # fmt: skip
+    dry_run: bool = option(
+        False, "Check all, say what would be made, make nothing.", panel=FILMS, environment="none"
+    )
+    fail_fast: bool = option(
+        False,
+        "End all when one fails, or make the others all the same.",
+        panel=WORKERS,
+        flag="--fail-fast/--keep-going",
+        environment="none",
+    )
+    retry: int = option(
+        1,
+        "Times to try again what may go better then.",
+        panel=WORKERS,
+        least=0,
+        most=20,
+        environment="none",
+    )
+    jobs: int = option(
+        1,
+        "Films at once on the processor, each with its share of the cores.",
+        panel=WORKERS,
+        least=1,
+        most=256,
+        environment="none",
+    )
+    devices: str = option(
+        "",
+        "A worker for each of these GPUs.",
+        panel=WORKERS,
+        metavar="cuda:0,cuda:1|all",
+        environment="none",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How `vidgen serve-progress` serves."""
+
+    host: str = option("127.0.0.1", "Address to listen at.", metavar="HOST", environment="none")
+    port: int = option(
+        55433, "0 takes a free one.", least=0, most=65535, metavar=None, environment="none"
+    )
+    token: str = option("", "The server's token.", metavar="TOKEN", environment="shown")
+    accept_jobs: bool = option(False, "Take orders for runs, with the token.", environment="none")
+    job_hours: float = option(
+        6.0, "Longest time for one ordered run; 0: any.", least=0, environment="none"
+    )
+    allow_paid: bool = option(
+        False, "Let orders choose a renderer that sends a bill (d-id).", environment="none"
+    )
+    max_watchers: int = option(
+        2000, "Open streams in all; 0: any.", least=0, metavar=None, environment="none"
+    )
+    per_ip: int = option(
+        200, "Open streams an address; 0: any.", least=0, metavar=None, environment="none"
+    )
+    tls_cert: Path | None = option(None, "A PEM file; with both it is https.", environment="none")
+    tls_key: Path | None = option(None, "A PEM file; with both it is https.", environment="none")
+    allow_host: list[str] | None = option(
+        None, "A further name to answer to.", metavar="NAME", environment="none"
+    )
+    trust_proxy: list[str] | None = option(
+        None,
+        "A proxy of yours, whose X-Forwarded-For is believed.",
+        metavar="ADDRESS",
+        environment="none",
+    )
+    allow_origin: list[str] | None = option(
+        None, "Another web site that may read.", metavar="URL", environment="none"
+    )
+    public_url: str = option(
+        "", "Our address as clients write it, behind a proxy; else BASE_URL.", metavar="URL"
+    )
+    dialects: str = option(
+        "all",
+        "Other systems whose clients are answered: all, none, or 000,004 and so on.",
+        metavar="WHICH",
+        environment="none",
+    )
+    heartbeat: int = option(
+        15,
+        "Seconds between two signs of life on a stream.",
+        least=1,
+        most=300,
+        metavar=None,
+        environment="none",
+    )

@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
+from vidgen.command_options import ServerOptions
 from vidgen.errors import InputError
-from vidgen.settings import ServerOptions
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 55433

@@ -179,8 +179,7 @@ def test_a_stage_without_a_share_fills_the_bar_by_itself(home: Home) -> None:
     assert progress == [0.0, 50.0, 50.0, 50.0, 60.0, 60.0, 100.0]
 
 
-def test_a_program_tells_what_it_uses(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vidgen.progress.sampler.EVERY_SECONDS", 0.01)
+def test_a_program_tells_what_it_uses(home: Home) -> None:
     with Reporter(home=home, resources=True) as report:
         wait_until(lambda: report.get_status()["resource"] is not None)
     kinds = {event.event_type for event in told(home, report.task_id)}

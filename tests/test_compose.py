@@ -1,12 +1,14 @@
 """What a run is made of: where the puppet draws, what encodes, how many processes draw."""
 
+from dataclasses import fields
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from vidgen.compose import Job, drawing_device
+from vidgen.compose import Job, Keys, drawing_device, look
 from vidgen.device import device, memory
 from vidgen.models.select import ModelChoice
 from vidgen.paths import Home
@@ -62,3 +64,72 @@ def test_only_the_puppet_on_processors_is_shared_out(home: Home) -> None:
     assert count("cuda:0", device="cuda:0") == 0
     assert count("cpu", "musetalk") == 0
     assert count("cpu", encoder="nvenc") == 0
+
+
+# Every option that changes the film, with a value that is not its default, by what it changes.
+SUBJECT = {
+    "person": "left",
+    "conf_threshold": 0.4,
+    "framing": "head",
+    "height": 512,
+    "aspect": "1:1",
+}
+CUTOUT = {"smoothing": 0.5, "background": "#123456"}
+FILM: dict[str, Any] = {
+    "pitch": 1.0,
+    "pitch_range": 1.2,
+    "rate": 1.1,
+    "loudness": "-16",
+    "text": "mama",
+    "language": "de",
+    "seed": 7,
+    "mouth": 0.7,
+    "head_motion": 0.3,
+    "blink": 0.4,
+    "brows": 0.6,
+    "gaze": 0.2,
+    "fps": "30",
+    "format": "webm",
+}
+# These change nothing that is kept, or choose the models, which count by themselves.
+NEITHER = {
+    "max_seconds", "text_file", "renderer", "did_key_file", "did_auth", "did_stitch", "did_keep",
+    "models", "device", "force", "fresh", "encoder", "workers",
+}  # fmt: skip
+
+
+def keys(options: Options) -> Keys:
+    return Keys.of(options, ModelChoice("cpu"), "photo", "voice")
+
+
+def test_every_option_is_one_of_these() -> None:
+    named = {*SUBJECT, *CUTOUT, *FILM, *NEITHER}
+    assert {option.name for option in fields(Options)} - named == set()
+
+
+@pytest.mark.parametrize(("name", "value"), [*SUBJECT.items(), *CUTOUT.items(), *FILM.items()])
+def test_an_option_changes_the_keys_from_its_stage_on(name: str, value: Any) -> None:
+    before, after = keys(Options()), keys(Options(**{name: value}))
+    changed = [
+        getattr(before, kept) != getattr(after, kept) for kept in ("subject", "cutout", "film")
+    ]
+    first = 0 if name in SUBJECT else 1 if name in CUTOUT else 2
+    assert changed == [number >= first for number in range(3)]
+
+
+def test_what_is_in_a_picture_behind_changes_the_key(tmp_path: Path) -> None:
+    one, other, same = (tmp_path / f"{name}.png" for name in ("one", "other", "same"))
+    one.write_bytes(b"beach")
+    other.write_bytes(b"forest")
+    same.write_bytes(b"beach")
+    made = [keys(Options(background=str(file))).cutout for file in (one, other, same)]
+    assert made[0] != made[1]
+    assert made[0] == made[2]
+
+
+@pytest.mark.parametrize("name", ["mouth", "head_motion", "blink", "brows", "gaze", "language"])
+def test_an_option_reaches_the_renderer(name: str) -> None:
+    moved = look(Options(**{name: FILM[name]}), 7)
+    assert getattr(moved, name) == FILM[name]
+    assert moved.seed == 7
+    assert look(Options(fps="30"), 0).fps == Fraction(30)

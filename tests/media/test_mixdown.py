@@ -9,7 +9,7 @@ import soundfile
 from tests.support.voices import RATE, level, steady, syllables, write_tracks
 from vidgen.events import Event, Log
 from vidgen.media.audio import load_speech
-from vidgen.media.loudness import loudness, to_loudness, true_peak
+from vidgen.media.loudness import MOST_LIMITING, PEAK_LIMIT, loudness, to_loudness, true_peak
 from vidgen.work import Floats
 
 VOICE = syllables(3.0)
@@ -127,3 +127,17 @@ def test_a_quiet_voice_can_be_brought_up(decibels: float) -> None:
     quiet = (VOICE * 10 ** (decibels / 20)).astype(np.float32)
     louder = to_loudness(quiet, RATE, -20)
     assert loudness(louder, RATE) == pytest.approx(-20, abs=0.6)
+
+
+def test_the_limiter_takes_six_decibels_and_no_more() -> None:
+    voice = VOICE * np.float32(0.05)
+    voice[:: RATE // 4] = 0.5  # clicks far over the voice: its loudness cannot be reached
+    between = np.ones(len(voice), bool)
+    for click in range(0, len(voice), RATE // 4):
+        between[max(0, click - 1000) : click + 1000] = False
+    louder = to_loudness(voice, RATE, -9)
+    gain = level(louder[between]) - level(voice[between])
+    most = PEAK_LIMIT + MOST_LIMITING - 20 * np.log10(true_peak(voice, RATE))
+    assert (PEAK_LIMIT, MOST_LIMITING) == (-1.0, 6.0)
+    assert gain == pytest.approx(most, abs=0.2)
+    assert true_peak(louder, RATE) <= 10 ** (-1 / 20) + 1e-3

@@ -1,5 +1,6 @@
 """Numbering, stamping, percentages, holding back, and what happens when a listener fails."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -505,3 +506,22 @@ def test_many_threads_get_one_unbroken_count() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: emit(Log("INFO", "stage.queued")), range(800)))
     assert [event.seq for event in log.events] == list(range(1, 801))
+
+
+class Yielding(Memory):
+    """A log that lets the other threads run in the middle of its write, as a disk does."""
+
+    def __call__(self, envelope: Envelope) -> None:
+        time.sleep(0.0005)
+        super().__call__(envelope)
+        time.sleep(0.0005)
+
+
+def test_a_log_that_lets_others_run_meanwhile_keeps_the_count() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    log = Yielding()
+    emit = Broadcast(TASK, log=log)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: emit(Log("INFO", "stage.queued")), range(120)))
+    assert [event.seq for event in log.events] == list(range(1, 121))

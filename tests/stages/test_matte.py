@@ -132,6 +132,17 @@ def test_a_fine_matte_stays_fine() -> None:
     assert np.abs(smooth_matte(picture, coverage, (160, 110), 100, 1.0) - coverage).max() < 0.15
 
 
+def test_a_fine_matte_is_settled_within_its_own_radius() -> None:
+    """A fine one within 0.6 % of the face's height: a filter of so many pixels, twice over."""
+    flat = np.full((400, 400, 3), 128, np.uint8)  # nothing to follow: the filter is a plain mean
+    step = np.zeros((400, 400), np.float32)
+    step[:, :200] = 1
+    for smoothing, reach in ((1.0, 5), (2.0, 9), (3.0, 13)):
+        fine = smooth_matte(flat, step, (100, 200), 333, smoothing)[200]
+        touched = np.flatnonzero((fine > 0.001) & (fine < 0.999))
+        assert (touched.min(), touched.max()) == (200 - reach, 199 + reach)
+
+
 def test_the_edges_colours_lose_the_background() -> None:
     picture, coverage = drawn_head()
     found = foreground_colours(picture, coverage, 100).astype(int)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.support.serving import Run
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress.fanout.inotify import Inotify, Notifier, Polling
+from vidgen.progress.fanout.limits import Limits
 from vidgen.progress.fanout.tail import Change, Tail, epoch_of
 
 
@@ -227,3 +228,26 @@ def test_a_folder_that_is_not_there_cannot_be_listened_to(
             notifier.close()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="descriptors of /proc")
+def test_a_deleted_log_leaves_no_descriptor(home: Home) -> None:
+    def count() -> int:
+        return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+    written = [Run(home) for _ in range(20)]
+    before = count()
+    for run in written:
+        run.write("stage_update", "log")
+        tail = Tail(run.folder)
+        assert tail.poll() is Change.GREW
+        shutil.rmtree(run.folder.root)
+        tail.poll()
+        run.folder.root.mkdir()  # another log of the same name
+        tail.poll()
+        tail.close()
+    assert count() <= before
+
+
+def test_a_watcher_hears_a_heartbeat_every_fifteen_seconds() -> None:
+    assert Limits().heartbeat_seconds == 15  # proxies cut a line that is silent for longer

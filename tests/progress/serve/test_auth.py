@@ -28,6 +28,8 @@ from tests.support.serving import (
 from vidgen.paths import Home
 from vidgen.progress.fanout.hub import Hub
 from vidgen.progress.fanout.limits import Limits
+from vidgen.progress.serve.app import App
+from vidgen.progress.serve.settings import ServeSettings
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
 
@@ -247,3 +249,9 @@ def test_a_slow_watcher_gets_the_newest_snapshots_and_every_other_event(
     assert seqs == sorted(set(seqs))
     assert kept == [1, *range(21, 4002, 20), 4002]
     assert len(seqs) < 3500
+
+
+@pytest.mark.parametrize(("scheme", "is_secure"), [("http", False), ("https", True), ("wss", True)])
+def test_over_tls_the_cookie_is_for_tls_only(home: Home, scheme: str, is_secure: bool) -> None:
+    app = App(home, ServeSettings(token=TOKEN))
+    assert ("Secure" in app._cookie({"scheme": scheme}).split("; ")) is is_secure

@@ -115,13 +115,17 @@ def _summary(root: str) -> Summary | None:
     try:
         head = os.read(fd, HEAD_BYTES)
         _, last = last_whole(fd, TAIL_BYTES)
+        state = END_STATES.get(last.event_type) if last else None
+        if last and state is None:
+            state = "running"
+            if not is_running(TaskFolder(Path(root))):
+                # It may have ended since the line above: nothing is written after a no.
+                last = last_whole(fd, TAIL_BYTES)[1] or last
+                state = END_STATES.get(last.event_type, "interrupted")
     finally:
         os.close(fd)
-    if last is None:
+    if last is None or state is None:
         return None
-    state = END_STATES.get(last.event_type)
-    if state is None:
-        state = "running" if is_running(TaskFolder(Path(root))) else "interrupted"
     return Summary(root, state, _time_in(head) or last.timestamp, last)
 
 

@@ -9,7 +9,8 @@ import pytest
 from vidgen.errors import SetupError
 from vidgen.speech.curves import limit_speed
 from vidgen.speech.features import SpeechFeatures, listen
-from vidgen.speech.hearing import Hearing, Spike, find_spikes, hear_phones
+from vidgen.speech.hearing import Hearing
+from vidgen.speech.spikes import Spike, find_spikes, hear_phones
 from vidgen.speech.tokens import BLANK, TOKENS
 from vidgen.work import Floats
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from vidgen.quality.correlation import envelope
 from vidgen.speech.closures import lip_press
 from vidgen.speech.espeak import Phone
 from vidgen.speech.features import at_16k, listen
+from vidgen.speech.hearing import Hearing
 from vidgen.speech.mouth_curves import CURVES, MOUTH, MouthCurves, mouth_curves, sample_curves
 from vidgen.speech.phonemes import TimedPhones
 from vidgen.speech.visemes import kind
@@ -43,6 +45,11 @@ def known(
 def alone(language: str, speaker: str, text: str = "") -> MouthCurves:
     """The mouth by the sound alone."""
     return mouth_curves(known(language, speaker, text).speech, MotionOptions())
+
+
+@pytest.fixture
+def ears(model_path: Callable[[str], Path]) -> Hearing:
+    return Hearing(model_path("phone_recognizer"))
 
 
 def speech(samples: Array, rate: int = RATE, text: str = "") -> Speech:
@@ -111,9 +118,11 @@ def test_closures_are_heard_in_speakers_and_languages_not_trained_on(
 @pytest.mark.parametrize(
     "look", [MotionOptions(), MotionOptions(fps=Fraction(24)), MotionOptions(fps=Fraction(60))]
 )
-def test_with_the_words_lips_meet_for_every_bilabial(look: MotionOptions) -> None:
+@pytest.mark.models
+def test_with_the_words_lips_meet_for_every_bilabial(look: MotionOptions, ears: Hearing) -> None:
     heard = known("en-gb", "Male2", "", 150, 0.8)
-    made = mouth_curves(replace(heard.speech, text=heard.text), replace(look, language="en-gb"))
+    said = replace(heard.speech, text=heard.text)
+    made = mouth_curves(said, replace(look, language="en-gb"), ears)
     count = int(heard.speech.seconds * look.fps)
     times = (np.arange(count, dtype=np.float64) + 0.5) / float(look.fps)
     jaw = sample_curves(made, look.fps, 0, count)["jaw"].astype(np.float64)
@@ -126,10 +135,12 @@ def test_with_the_words_lips_meet_for_every_bilabial(look: MotionOptions) -> Non
     assert abs(found.lag_ms) <= 20
 
 
-def test_rounded_and_spread_vowels_differ() -> None:
+@pytest.mark.models
+def test_rounded_and_spread_vowels_differ(ears: Hearing) -> None:
     heard = known("en-gb", "Female1", SHORT)
-    for text in ("", heard.text):
-        made = mouth_curves(replace(heard.speech, text=text), MotionOptions(language="en-gb"))
+    for text, source in (("", None), ("", ears), (heard.text, ears)):
+        said = replace(heard.speech, text=text)
+        made = mouth_curves(said, MotionOptions(language="en-gb"), source)
 
         def mean(curve: Floats, signs: str) -> float:
             parts = [
@@ -144,11 +155,19 @@ def test_rounded_and_spread_vowels_differ() -> None:
         assert mean(made.fricative, "s z ʃ f") > 2 * mean(made.fricative, "a ɑː m n")
 
 
-def test_other_words_are_left_aside_with_a_note() -> None:
+@pytest.mark.models
+def test_other_words_are_left_aside_with_a_note(ears: Hearing) -> None:
     heard = known("en-gb", "Female1", SHORT)
     other = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich. " * 3
-    made = mouth_curves(replace(heard.speech, text=other), MotionOptions(language="de"))
-    assert (made.source, made.note) == ("sound", "puppet.text_misfit")
+    made = mouth_curves(replace(heard.speech, text=other), MotionOptions(language="de"), ears)
+    assert (made.source, made.note) == ("recogniser", "puppet.text_misfit")
+    assert np.array_equal(made.jaw, mouth_curves(heard.speech, MotionOptions(), ears).jaw)
+
+
+def test_words_without_a_recogniser_are_told_of() -> None:
+    heard = known("en-gb", "Female1", SHORT)
+    made = mouth_curves(replace(heard.speech, text=SHORT), MotionOptions())
+    assert (made.source, made.note) == ("sound", "puppet.text_unheard")
     assert np.array_equal(made.jaw, alone("en-gb", "Female1", SHORT).jaw)
 
 

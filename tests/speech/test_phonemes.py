@@ -1,19 +1,23 @@
 """From words to lips: how they are spoken, where another voice says them, what each does."""
 
+from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.support.speakers import TEXTS, Voice, voice, with_noise, with_reverb
 from vidgen.errors import InputError
-from vidgen.speech.align import align
+from vidgen.speech.align import find_sounds, spell
 from vidgen.speech.coarticulation import close_lips, coarticulation
 from vidgen.speech.espeak import Phone, pieces, speak, speak_in_subprocess
 from vidgen.speech.features import listen
+from vidgen.speech.hearing import Hearing
 from vidgen.speech.languages import LANGUAGES, praat_language
-from vidgen.speech.phonemes import from_words
+from vidgen.speech.phonemes import TimedPhones
+from vidgen.speech.tokens import BLANK, TOKENS
 from vidgen.speech.visemes import TABLE, is_open_vowel, kind, visemes
 from vidgen.work import Floats
 
@@ -25,58 +29,74 @@ def starts(phones: tuple[Phone, ...], kinds: tuple[str, ...]) -> list[float]:
     return [phone.start for phone in phones if kind(phone.ipa) in kinds]
 
 
-def errors(made: Voice, samples: Floats) -> Floats:
+@pytest.fixture
+def hearing(model_path: Callable[[str], Path]) -> Hearing:
+    return Hearing(model_path("phone_recognizer"))
+
+
+def words_in(hearing: Hearing, samples: Floats, text: str, language: str) -> TimedPhones:
+    return hearing(samples, listen(samples, 16_000), text, language)
+
+
+def errors(hearing: Hearing, made: Voice, samples: Floats) -> Floats:
     """How far each consonant's start is from where it really is, seconds."""
-    words = from_words(listen(samples, 16_000), made.text, made.language)
-    assert words.note == ""
-    kinds = ("bilabial", "labiodental", "hiss", "tongue")
-    ours, theirs = starts(words.phones, kinds), starts(made.phones, kinds)
-    assert len(ours) == len(theirs)
-    return np.abs(np.subtract(ours, theirs)).astype(np.float32)
+    words = words_in(hearing, samples, made.text, made.language)
+    assert (words.note, words.source) == ("", "text")
+    ours = starts(words.phones, ("bilabial", "labiodental", "hiss"))
+    theirs = starts(made.phones, ("bilabial", "labiodental", "hiss"))
+    nearest = np.abs(np.subtract.outer(theirs, ours)).min(axis=1)
+    return np.asarray(nearest, np.float32)
 
 
+@pytest.mark.models
 @pytest.mark.parametrize(
     ("language", "speaker", "rate", "pitch"),
     [("en-gb", "Female1", 140, 1.3), ("en-gb", "Male3", 210, 0.8), ("de", "Annie", 175, 1.0)],
 )
 def test_words_are_found_in_another_speakers_voice(
-    language: str, speaker: str, rate: int, pitch: float
+    hearing: Hearing, language: str, speaker: str, rate: int, pitch: float
 ) -> None:
     text = SHORT if language == "en-gb" else ""
     made = known(language, speaker, text, rate, pitch)
-    off = errors(made, made.speech.samples)
-    assert np.median(off) <= 0.015
-    assert np.percentile(off, 90) <= 0.060
+    off = errors(hearing, made, made.speech.samples)
+    assert np.median(off) <= 0.030
+    assert np.percentile(off, 90) <= 0.080
 
 
-def test_noise_and_a_room_do_not_lose_them() -> None:
+@pytest.mark.models
+def test_noise_and_a_room_do_not_lose_them(hearing: Hearing) -> None:
     made = known("en-gb", "Female1", SHORT)
-    noisy = errors(made, with_noise(made.speech.samples, 20))
-    roomy = errors(made, with_reverb(made.speech.samples))
-    assert np.median(noisy) <= 0.020
-    assert np.median(roomy) <= 0.040
+    noisy = errors(hearing, made, with_noise(made.speech.samples, 15))
+    roomy = errors(hearing, made, with_reverb(made.speech.samples))
+    assert np.median(noisy) <= 0.030
+    assert np.median(roomy) <= 0.050
 
 
-def test_a_pause_between_words_is_not_filled() -> None:
+@pytest.mark.models
+def test_a_pause_between_words_is_not_filled(hearing: Hearing) -> None:
     made = known("en-gb", "Female1", SHORT)
     cut = next(p.end for p in made.phones if p.end > 2 and p.ipa == "")
     silence = np.zeros(16_000, np.float32)
     place = int((cut - 0.01) * 16_000)
     samples = made.speech.samples
     paused = np.concatenate([samples[:place], silence, samples[place:]])
-    words = from_words(listen(paused, 16_000), SHORT, "en-gb")
+    words = words_in(hearing, paused, SHORT, "en-gb")
     inside = [p.ipa for p in words.phones if p.start > cut + 0.08 and p.end < cut + 0.9]
     assert "".join(inside) == ""
 
 
-def test_phones_cover_the_voice_in_order() -> None:
+@pytest.mark.models
+def test_phones_and_words_cover_the_voice_in_order(hearing: Hearing) -> None:
     made = known("en-gb", "Female1", SHORT)
-    phones = from_words(listen(made.speech.samples, 16_000), SHORT, "en-gb").phones
-    assert all(one.end <= two.start + 1e-9 for one, two in pairwise(phones))
-    assert all(phone.start < phone.end for phone in phones)
-    assert phones[-1].end <= made.speech.seconds + 1e-6
+    found = words_in(hearing, made.speech.samples, SHORT, "en-gb")
+    assert all(one.end <= two.start + 1e-9 for one, two in pairwise(found.phones))
+    assert all(phone.start < phone.end for phone in found.phones)
+    assert found.phones[-1].end <= made.speech.seconds + 1e-6
+    assert [word.text for word in found.words] == SHORT.split()
+    assert all(one.start < two.start for one, two in pairwise(found.words))
 
 
+@pytest.mark.models
 @pytest.mark.parametrize(
     ("text", "note"),
     [
@@ -86,14 +106,35 @@ def test_phones_cover_the_voice_in_order() -> None:
         (TEXTS["it"][:170], "puppet.text_misfit"),
     ],
 )
-def test_words_that_do_not_fit_are_refused_with_the_reason(text: str, note: str) -> None:
-    sound = listen(known("en-gb", "Female1", SHORT).speech.samples, 16_000)
-    words = from_words(sound, text, "en")
-    assert (words.phones, words.note) == ((), note)
+def test_words_that_do_not_fit_are_left_aside_with_the_reason(
+    hearing: Hearing, text: str, note: str
+) -> None:
+    words = words_in(hearing, known("en-gb", "Female1", SHORT).speech.samples, text, "en")
+    assert (words.source, words.note, words.words) == ("recogniser", note, ())
+    assert words.phones
 
 
-def test_a_silent_voice_has_no_words() -> None:
-    assert from_words(listen(np.zeros(32_000, np.float32), 16_000), "Hello", "en").phones == ()
+@pytest.mark.models
+def test_a_silent_voice_has_no_words(hearing: Hearing) -> None:
+    assert words_in(hearing, np.zeros(32_000, np.float32), "Hello", "en").phones == ()
+
+
+@pytest.mark.parametrize(
+    ("ipa", "tokens"),
+    [
+        ("aɪ", ["aɪ"]),
+        ("tʃ", ["t͡ʃ"]),
+        ("iː", ["i"]),
+        ("əʊ", ["oʊ"]),
+        ("ɪɹ", ["ɪ", "ɹ"]),
+        ("ɡ", ["ɡ"]),
+        ("ɑ̃", ["ɑ"]),
+        ("", []),
+        ("7", []),
+    ],
+)
+def test_phonemes_are_spelled_in_the_recognisers_tokens(ipa: str, tokens: list[str]) -> None:
+    assert [TOKENS[number] for number in spell(ipa)] == tokens
 
 
 def test_a_stop_begins_with_its_closure() -> None:
@@ -130,6 +171,7 @@ def test_every_language_of_the_table_is_spoken_by_praat(language: str) -> None:
         ("de-AT", "German"),
         ("pt_BR", "Portuguese (Brazil)"),
         ("zh", "Chinese (Mandarin)"),
+        ("cmn", "Chinese (Mandarin)"),
         ("en-GB", "English (Great Britain)"),
         ("French (France)", "French (France)"),
     ],
@@ -191,11 +233,17 @@ def test_a_closure_is_long_enough_for_a_frame(seconds: float) -> None:
     assert not beyond[:4].any()
 
 
-def test_a_voice_laid_beside_itself_is_itself() -> None:
-    sound = listen(known("en-gb", "Female1", SHORT).speech.samples, 16_000)
-    found = align(sound, sound)
-    assert found.cost < 0.05
-    assert np.abs(found.path - np.arange(len(found.path)))[sound.loud > 0.1].max() <= 2
+def test_known_sounds_are_found_in_their_order() -> None:
+    sounds = [TOKENS.index(token) for token in ("m", "a", "p", "a")]
+    answers = np.full((60, len(TOKENS)), -9.0, np.float32)
+    answers[:, BLANK] = 0
+    for frame, token in ((10, "m"), (20, "a"), (30, "b"), (31, "b"), (45, "a")):
+        answers[frame] = -9
+        answers[frame, TOKENS.index(token)] = 0
+    found = find_sounds(answers, sounds)
+    assert found.frames.tolist() == [10, 20, 30, 45]
+    assert found.share == 1.0  # b is heard for p
+    assert find_sounds(answers[:, ::-1].copy(), sounds).share < 0.5
 
 
 def test_the_same_words_are_the_same_sound_however_much_was_said_before() -> None:

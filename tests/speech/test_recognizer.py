@@ -14,8 +14,8 @@ from vidgen.errors import SetupError
 from vidgen.speech import recognizer
 from vidgen.speech.espeak import Phone
 from vidgen.speech.features import listen
-from vidgen.speech.hearing import hear_phones
 from vidgen.speech.recognizer import LONGEST, STRIDE, Recognizer, open_recognizer
+from vidgen.speech.spikes import hear_phones
 from vidgen.speech.tokens import BLANK, BOUNDARY, TOKENS
 from vidgen.speech.visemes import kind
 from vidgen.work import Floats

@@ -18,7 +18,7 @@ from vidgen.speech.visemes import Viseme, visemes
 
 PULLS: Final = ("jaw", "round", "spread", "fricative", "tongue")
 # How slowly each follows: a viseme of weight 1 is reached in about so many samples of 10 ms
-INERTIA: Final = {"jaw": 2.4, "round": 3.2, "spread": 2.8, "fricative": 1.8, "tongue": 2.0}
+INERTIA: Final = {"jaw": 2.4, "round": 3.2, "spread": 2.8, "fricative": 2.2, "tongue": 2.0}
 EDGE: Final = 0.3  # of its weight that a phoneme has at its ends, which belong to both
 CLOSING, OPENING = 0.030, 0.030  # seconds the lips take to meet and to part, if they are quick
 MEET, PART = 0.004, 0.016  # seconds within the closure at which they have met, begin to part

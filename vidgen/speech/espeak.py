@@ -37,11 +37,21 @@ class Phone:
 
 
 @dataclass(frozen=True, slots=True)
+class EspeakWord:
+    """What eSpeak takes for a word, as it is written, seconds."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class EspeakSpeech:
     """A text as eSpeak says it, at 16 kHz; the phones cover it without gaps."""
 
     samples: Floats
     phones: tuple[Phone, ...]
+    words: tuple[EspeakWord, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -64,7 +74,11 @@ def speak_in_subprocess(
             Phone(float(start), float(end), str(sign))
             for (start, end), sign in zip(times, ipa, strict=True)
         )
-        return EspeakSpeech(told["samples"], phones)
+        words = tuple(
+            EspeakWord(float(start), float(end), str(text))
+            for (start, end), text in zip(told["spans"], told["words"], strict=True)
+        )
+        return EspeakSpeech(told["samples"], phones, words)
 
 
 def _answer() -> None:
@@ -73,7 +87,11 @@ def _answer() -> None:
     made = speak(text, language, voice, words_per_minute)
     times = np.array([(phone.start, phone.end) for phone in made.phones]).reshape(-1, 2)
     ipa = np.array([phone.ipa for phone in made.phones], dtype=np.str_)
-    np.savez(sys.stdout.buffer, samples=made.samples, times=times, ipa=ipa)
+    spans = np.array([(word.start, word.end) for word in made.words]).reshape(-1, 2)
+    words = np.array([word.text for word in made.words], dtype=np.str_)
+    np.savez(
+        sys.stdout.buffer, samples=made.samples, times=times, ipa=ipa, spans=spans, words=words
+    )
 
 
 def speak(
@@ -89,14 +107,16 @@ def speak(
     name = praat_language(language)
     samples: list[Floats] = []
     phones: list[Phone] = []
+    words: list[EspeakWord] = []
     offset = 0.0
     for piece in pieces(text):
-        sound, labels = _speak_piece(piece, name, voice, words_per_minute, word_gap, pitch)
+        sound, labels, found = _speak_piece(piece, name, voice, words_per_minute, word_gap, pitch)
         samples.append(sound)
         phones += [Phone(p.start + offset, p.end + offset, p.ipa) for p in labels]
+        words += [EspeakWord(w.start + offset, w.end + offset, w.text) for w in found]
         offset += len(sound) / SAMPLE_RATE
     whole = np.concatenate(samples) if samples else np.zeros(0, np.float32)
-    return EspeakSpeech(whole, tuple(phones))
+    return EspeakSpeech(whole, tuple(phones), tuple(words))
 
 
 def pieces(text: str) -> list[str]:
@@ -116,8 +136,8 @@ def pieces(text: str) -> list[str]:
 
 def _speak_piece(
     text: str, name: str, voice: str, words_per_minute: int, word_gap: float, pitch: float
-) -> tuple[Floats, list[Phone]]:
-    """One piece: samples at 16 kHz and its phones from 0 s to its end."""
+) -> tuple[Floats, list[Phone], list[EspeakWord]]:
+    """One piece: samples at 16 kHz, its phones from 0 s to its end, and its words."""
     from parselmouth import PraatError
     from parselmouth.praat import call
 
@@ -135,9 +155,9 @@ def _speak_piece(
     try:
         grid, sound = call(synthesizer, "To Sound", text, "yes")
     except PraatError:  # nothing to say in it, such as a lone sign
-        return np.zeros(0, np.float32), []
+        return np.zeros(0, np.float32), [], []
     samples = sound.values[0].astype(np.float32)
-    return samples, _with_closures(_labels(grid, len(samples) / SAMPLE_RATE), samples)
+    return samples, _with_closures(_labels(grid, len(samples) / SAMPLE_RATE), samples), _words(grid)
 
 
 def _labels(grid: Any, seconds: float) -> list[Phone]:
@@ -153,6 +173,21 @@ def _labels(grid: Any, seconds: float) -> list[Phone]:
         if end > start:
             phones.append(Phone(start, end, "" if label.startswith("(") else label.strip()))
     return phones
+
+
+def _words(grid: Any) -> list[EspeakWord]:
+    """The intervals of the tier above the last: words, and signs read as words."""
+    from parselmouth.praat import call
+
+    tier = call(grid, "Get number of tiers") - 1
+    words: list[EspeakWord] = []
+    for index in range(1, call(grid, "Get number of intervals", tier) + 1):
+        text = call(grid, "Get label of interval", tier, index).strip()
+        if text:
+            start = call(grid, "Get start time of interval", tier, index)
+            end = call(grid, "Get end time of interval", tier, index)
+            words.append(EspeakWord(start, end, text))
+    return words
 
 
 def _with_closures(phones: list[Phone], samples: Floats) -> list[Phone]:

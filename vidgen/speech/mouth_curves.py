@@ -15,7 +15,7 @@ from vidgen.speech import from_audio
 from vidgen.speech.coarticulation import coarticulation
 from vidgen.speech.curves import RATE, Array, resample_curve, smooth
 from vidgen.speech.features import SpeechFeatures, at_16k, listen
-from vidgen.speech.phonemes import PhonemeSource, Source, TimedPhones, from_words
+from vidgen.speech.phonemes import PhonemeSource, Source, TimedPhones
 from vidgen.work import Floats, MotionOptions, Speech
 
 MOUTH: Final = ("jaw", "chin", "round", "spread", "press", "fricative", "tongue")
@@ -50,17 +50,15 @@ def mouth_curves(
 ) -> MouthCurves:
     """The mouth for `speech`; `look.mouth` scales how far it moves (0: it stays shut).
 
-    By the phones that `hearing` finds, or by the sound alone when it finds none. Raises
-    InputError when the words' language is one that nobody here speaks.
+    By the phones that `hearing` finds, or by the sound alone when it finds none. Raises what
+    `hearing` does.
     """
     sound = listen(speech.samples, speech.rate)
     if hearing is not None:
         voice = at_16k(speech.samples, speech.rate)
         words = hearing(voice, sound, speech.text, look.language)
-    elif speech.text.strip():
-        words = from_words(sound, speech.text, look.language)
-    else:
-        words = TimedPhones(())
+    else:  # words alone do not tell when they are said
+        words = TimedPhones((), "puppet.text_unheard" if speech.text.strip() else "")
     made = _assemble(_mouth(words, sound), sound, words)
     return made if look.mouth == 1.0 else _scale(made, look.mouth)
 

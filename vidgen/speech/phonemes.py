@@ -1,42 +1,51 @@
-"""Which phoneme is said when in the real voice, from its words: speak them, lay them alongside.
+"""Which phoneme of known words is said when: spelled by eSpeak, found in the recogniser's answers.
 
-Answers None with the reason when the words and the voice do not belong together. A recogniser that
-finds phonemes without words would stand beside `from_words` as another `PhonemeSource`.
+Answers no phones, and the reason, when the words and the voice do not belong together.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import numpy as np
-
-from vidgen.speech.align import Alignment, Path, align
-from vidgen.speech.curves import RATE
-from vidgen.speech.espeak import EspeakSpeech, Phone, speak_in_subprocess
-from vidgen.speech.features import SAMPLE_RATE, SpeechFeatures, listen
+from vidgen.speech.align import find_sounds, spell
+from vidgen.speech.espeak import EspeakSpeech, EspeakWord, Phone, speak_in_subprocess
+from vidgen.speech.features import SpeechFeatures
 from vidgen.speech.languages import praat_language
+from vidgen.speech.spikes import Spike, find_spikes, time_phones
+from vidgen.speech.tokens import TOKENS
 from vidgen.work import Floats
 
 MOST_PER_SECOND: Final = 45  # characters; more cannot be said
-WORST_COST: Final = 0.865  # of Alignment.cost: measured right words .12–.84, other words .88–.94
-SLOWEST, FASTEST = 0.4, 2.5  # speech in the voice against eSpeak's
+# Of the words' sounds that must be heard where they are put: right words .85-1.0 (clean, 5 dB of
+# noise, readers, eSpeak in nine languages from .68 on), other words of that length .16-.55
+LEAST_FOUND: Final = 0.65
+MOST_HEARD: Final = 1.4  # sounds heard for each that the words have: else they are but a part
 USUAL_RATE: Final = 175  # words per minute
-LIKE: Final = 0.10  # difference of the durations from which on eSpeak speaks again, at their rate
-FEMALE: Final = 165.0  # Hz: speakers above are laid beside eSpeak's female voice
-
 
 Source = Literal["sound", "text", "recogniser"]
 
 
 @dataclass(frozen=True, slots=True)
+class TimedWord:
+    """A word as it is written, in the voice's time, seconds."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TimedPhones:
-    """The phones in the real voice's time, and who knew them. `note` is the code of a sentence
-    that a person should read, or "": why the words were not used."""
+    """The phones in the voice's time, and who knew them.
+
+    `words` are the words they belong to, when those are known. `note` is the code of a sentence
+    that a person should read, or "": why the words were not used.
+    """
 
     phones: tuple[Phone, ...]
-    cost: float = 1.0
     note: str = ""
     source: Source = "text"
+    words: tuple[TimedWord, ...] = ()
 
 
 # Finds the phones of a voice, by its words or without: from the voice (mono, 16 kHz), what is heard
@@ -44,65 +53,41 @@ class TimedPhones:
 PhonemeSource = Callable[[Floats, SpeechFeatures, str, str], TimedPhones]
 
 
-def from_words(sound: SpeechFeatures, text: str, language: str) -> TimedPhones:
-    """The phones of `text` where `sound` says them, by a voice that says them too."""
+def align_words(answers: Floats, sound: SpeechFeatures, text: str, language: str) -> TimedPhones:
+    """The phones of `text` where the voice says them, by `answers` (T, 191), log probabilities.
+
+    Raises InputError for an unknown language.
+    """
     praat_language(language)  # an unknown language is the person's mistake, whatever else is wrong
-    said = _talk(sound)
-    if said < 0.15 or len(text) > MOST_PER_SECOND * sound.seconds + 20:
-        return TimedPhones((), note="puppet.text_misfit")
-    synthetic = speak_in_subprocess(text, language, _voice(sound), USUAL_RATE)
-    if synthetic.seconds < 0.15:
-        return TimedPhones((), note="puppet.text_unspoken")
-    heard = listen(synthetic.samples, SAMPLE_RATE, tones=False)
-    ratio = _talk(heard) / said
-    if not SLOWEST < ratio < FASTEST:
-        return TimedPhones((), note="puppet.text_misfit")
-    if abs(ratio - 1) > LIKE:
-        synthetic = speak_in_subprocess(text, language, _voice(sound), _rate(ratio))
-        heard = listen(synthetic.samples, SAMPLE_RATE, tones=False)
-    alignment = align(sound, heard)
-    if alignment.cost > WORST_COST:
-        return TimedPhones((), alignment.cost, "puppet.text_misfit")
-    return TimedPhones(_place(synthetic, alignment, sound), alignment.cost)
+    if len(text) > MOST_PER_SECOND * sound.seconds + 20:
+        return TimedPhones((), "puppet.text_misfit")
+    spoken = speak_in_subprocess(text, language, "Female1", USUAL_RATE)
+    said = [(token, phone) for phone in spoken.phones for token in spell(phone.ipa)]
+    if not said:
+        return TimedPhones((), "puppet.text_unspoken")
+    sounds = [token for token, _ in said]
+    if len(sounds) >= len(answers) or len(find_spikes(answers)) > MOST_HEARD * len(sounds):
+        return TimedPhones((), "puppet.text_misfit")
+    found = find_sounds(answers, sounds)
+    if found.share < LEAST_FOUND:
+        return TimedPhones((), "puppet.text_misfit")
+    spikes = [Spike(int(f), TOKENS[token]) for f, token in zip(found.frames, sounds, strict=True)]
+    phones = time_phones(spikes, sound)
+    return TimedPhones(phones, words=tuple(_words(spoken, [phone for _, phone in said], phones)))
 
 
-def _talk(sound: SpeechFeatures) -> float:
-    """Seconds in which something is said."""
-    return float((sound.loud > 0.05).sum()) / RATE
+def _words(
+    spoken: EspeakSpeech, said: Sequence[Phone], phones: Sequence[Phone]
+) -> Iterator[TimedWord]:
+    """The words in the real voice's time: `said` are eSpeak's phones, one for each of `phones`
+    that is no silence."""
+    placed = [phone for phone in phones if phone.ipa]
+    for word in spoken.words:
+        inside = [real for own, real in zip(said, placed, strict=True) if _holds(word, own)]
+        if inside:
+            yield TimedWord(inside[0].start, inside[-1].end, word.text)
 
 
-def _rate(ratio: float) -> int:
-    """Words a minute at which eSpeak, `ratio` times as long at its usual rate, takes as long."""
-    return round(min(350.0, max(80.0, USUAL_RATE * ratio)))
-
-
-def _voice(sound: SpeechFeatures) -> str:
-    spoken_f0 = sound.f0[sound.f0 > 0]
-    return "Female1" if len(spoken_f0) and np.median(spoken_f0) > FEMALE else "Male1"
-
-
-def _place(
-    synthetic: EspeakSpeech, alignment: Alignment, sound: SpeechFeatures
-) -> tuple[Phone, ...]:
-    """The phones at the real voice's times, in order, without overlaps."""
-    bounds = np.array([phone.start for phone in synthetic.phones] + [synthetic.seconds])
-    times = _arrivals(alignment.path, bounds)
-    times[-1] = min(max(times[-1], times[-2]), sound.seconds)
-    return tuple(
-        Phone(float(start), float(end), phone.ipa)
-        for phone, start, end in zip(synthetic.phones, times, times[1:], strict=False)
-        if end > start
-    )
-
-
-def _arrivals(
-    path: Path, bounds: np.ndarray[tuple[int], np.dtype[np.float64]]
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """When `path` reaches each of `bounds` (seconds of the other voice, ascending): seconds."""
-    frames = bounds * RATE
-    after = np.searchsorted(path, frames, side="left")
-    before = np.clip(after - 1, 0, len(path) - 1)
-    within = np.clip(after, 0, len(path) - 1)
-    low, high = path[before], path[within]
-    share = np.clip((frames - low) / np.maximum(high - low, 1), 0, 1)
-    return np.asarray(np.minimum(before + share * (within - before), len(path)) / RATE)
+def _holds(word: EspeakWord, phone: Phone) -> bool:
+    """By the phone's end: a stop begins with its closure, which may lie before the word."""
+    return word.start < phone.end <= word.end + 1e-3

@@ -24,6 +24,7 @@ from vidgen.flags import (
     ModelName,
     Output,
     Port,
+    Say,
     Task,
     TaskId,
     Token,
@@ -112,23 +113,26 @@ def root(
 def run(
     context: typer.Context,
     photo: Annotated[Path, typer.Argument(help="The portrait: JPEG, PNG …", metavar="PHOTO")],
-    voice: Annotated[Path, typer.Argument(help="The voice: WAV, MP3, M4A …", metavar="VOICE")],
+    voice: Annotated[Path | None, typer.Argument(help="The voice: WAV …", metavar="VOICE")] = None,
+    say: Say = "",
     output: Output = None,
     batch: Batch = "",
     task_id: TaskId = "",
     **flags: Any,
 ) -> None:
     """Make a talking video of PHOTO saying VOICE."""
-    from vidgen.request import build_request
+    from vidgen.request import build_request, choose_voice
 
-    showing = take(ViewOptions, flags)
-    request = build_request(photo, voice, output, collect_settings(context, flags))
-    request = replace(request, batch_id=batch)
+    showing, settings = take(ViewOptions, flags), collect_settings(context, flags)
+    voice, settings = choose_voice(voice, say, settings)
+    request = replace(build_request(photo, voice, output, settings), batch_id=batch)
 
     def make(home: Home, views: "Sequence[Sink]") -> "Result":
         from vidgen.run import create  # after the first paint: it takes a while
+        from vidgen.say import with_voice
 
-        return create(home, request, views, task_id)
+        with with_voice(request, say) as ready:
+            return create(home, ready, views, task_id)
 
     _show_run(make, showing, f"{photo.name} + {voice.name}")
 

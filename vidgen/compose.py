@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from vidgen import settings
 from vidgen.cache import key_of
@@ -99,6 +99,7 @@ class Job:
             force=options.force,
             reads=self.request.reads,
             judge=partial(self._judge, workers),
+            subtitles=self._subtitles if options.subtitles != "none" else None,
         )
         faces, landmarks, irises = self._faces()
         detect = Detect(faces, landmarks, options, people, irises)
@@ -109,6 +110,24 @@ class Job:
             *self._render_steps(keys.film, workers, seed_of(options, photo.sha256, speech.sha256)),
             Step(finalize),
         ]
+
+    def _subtitles(self, work: "Work", emit: Emit) -> tuple[str, str]:
+        """The words as the finished film's voice says them; none where they are not found."""
+        from vidgen.speech.features import at_16k, listen
+        from vidgen.speech.subtitles import subtitles
+        from vidgen.work import Speech
+
+        speech, format = work.get(Speech), cast(Literal["srt", "vtt"], self.options.subtitles)
+        hearing = self._hearing()
+        if hearing is None:
+            emit(Log("WARNING", "finalize.subtitles_unheard"))
+            return "", format
+        voice, sound = at_16k(speech.samples, speech.rate), listen(speech.samples, speech.rate)
+        found = hearing(voice, sound, speech.text, self.options.language)
+        if not found.words:
+            emit(Log("WARNING", "finalize.subtitles_misfit"))
+            return "", format
+        return subtitles(found.words, speech.text, format), format
 
     def _judge(
         self, workers: "Workers", video: Path, work: "Work", emit: Emit

@@ -1,6 +1,7 @@
-"""The demo: a public-domain portrait, a voice made on the spot by Praat's eSpeak, and their run."""
+"""The demo: a public-domain portrait, a voice made on the spot, and their run."""
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +43,11 @@ def demo_photo(here: Catalog, on_progress: OnProgress) -> Path:
 
 
 def demo_voice(file: Path, text: str = TEXT) -> Path:
-    """Speak `text` into `file`, 44.1 kHz mono WAV, and answer it."""
+    """Speak `text` into `file`, mono WAV, and answer it: by the extra `say`, else by eSpeak."""
+    if find_spec("hibari") is not None:
+        from vidgen.say import write_voice
+
+        return write_voice(text, "en", file)
     import parselmouth
 
     synthesizer = parselmouth.praat.call("Create SpeechSynthesizer", *VOICE)

@@ -151,4 +151,11 @@ Batch = Annotated[
         help="Runs of one name are watched as one.", metavar="NAME", callback=_check_batch
     ),
 ]
+Say = Annotated[
+    str,
+    typer.Option(
+        help="Words to be said where there is no recording: English, by the extra `say`.",
+        metavar="TEXT",
+    ),
+]
 TaskId = Annotated[str, typer.Option("--task-id", hidden=True, callback=_check_uuid)]

@@ -81,6 +81,36 @@ def build_request(
     return Request(photo, voice, path, _lasting(settings), is_named=file is not None, reads=reads)
 
 
+def choose_voice(
+    voice: Path | None, say: str, settings: Mapping[str, Setting]
+) -> tuple[Path, Mapping[str, Setting]]:
+    """The recording, or the name of the voice that will `say` the words, which then are known.
+
+    Raises InputError for none, for both, and for two texts.
+    """
+    if voice is not None and not say:
+        return voice, settings
+    if voice is not None:
+        raise InputError(
+            "There are two voices: a recording and --say.",
+            hint="Leave one of the two away. The words of a recording are given with --text.",
+            code="say.both",
+        )
+    if not say.strip():
+        raise InputError(
+            "There is no voice.",
+            hint="Name a recording behind the photo, or words for a voice with --say.",
+            code="say.no_voice",
+        )
+    if settings["text"].value or settings["text_file"].value:
+        raise InputError(
+            "--say and --text both give the words.",
+            hint="Leave --text and --text-file away: what is said is known.",
+            code="say.text",
+        )
+    return Path("said.wav"), {**settings, "text": Setting(say, "flag")}
+
+
 def options_of(settings: Mapping[str, Setting]) -> Options:
     return Options(**{name: setting.value for name, setting in settings.items()})
 

@@ -216,7 +216,7 @@ def _choose_models(home: Home, task: TaskFolder, options: Options, emit: Emit) -
 
 def _fetch_ears(here: Catalog, options: Options, emit: Emit) -> Sequence[Model]:
     """The model that hears phones, if it can be had: lips move without it, less truly."""
-    if options.renderer not in ("auto", "puppet"):
+    if options.renderer not in ("auto", "puppet") and options.subtitles == "none":
         return ()
     try:
         return download.ensure(here, [catalog.models()[select.HEARING]], download_progress(emit))

@@ -161,6 +161,12 @@ class Options:
     fps: str = option(
         "25", "Frames per second.", panel=PICTURE, choices=("24", "25", "30", "50", "60")
     )
+    subtitles: str = option(
+        "none",
+        "Write subtitles beside the film; needs the words.",
+        panel=PICTURE,
+        choices=("none", "srt", "vtt"),
+    )
     format: str = option(
         "mp4",
         "File format; webm and mov keep a transparent background.",
@@ -231,6 +237,12 @@ def check(options: Options) -> None:
         )
     _check_background(options)
     target_lufs(options.loudness)
+    if options.subtitles != "none" and not (options.text or options.text_file):
+        raise InputError(
+            "Subtitles need the words of the voice.",
+            hint="Give them with --text or --text-file, or the whole voice with --say.",
+            code="option.subtitles",
+        )
     if options.background == "transparent" and options.format == "mp4":
         raise InputError(
             "An mp4 cannot be transparent.",

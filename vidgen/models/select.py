@@ -62,7 +62,8 @@ def select_models(catalog: Catalog, options: Options, emit: Emit) -> ModelChoice
     Raises SetupError when something that was asked for by name is missing.
     """
     chosen = _choose(catalog, options, emit)
-    hears = chosen.renderer == "puppet" and catalog.ready([HEARING])
+    uses = chosen.renderer == "puppet" or options.subtitles != "none"
+    hears = uses and catalog.ready([HEARING])
     return replace(chosen, ears=HEARING) if hears else chosen
 
 

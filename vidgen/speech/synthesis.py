@@ -62,7 +62,7 @@ def say(text: str, language: str = "en", speed: float = 1.0) -> Said:
         parts += [samples, np.zeros(round(GAP * RATE), np.float32)]
         start += len(samples) / RATE + GAP
         phones += [*found, Phone(found[-1].end, start, "")]
-    if not parts:
+    if not any(phone.ipa for phone in phones):
         raise InputError(
             "There is nothing to say in the words.",
             hint="Give --say some words in Latin letters.",

@@ -24,6 +24,8 @@ _TOLERATED_SECONDS: Final = 0.5
 
 # Looks at the finished file as a viewer would: (file, shelf, emit) → what the run tells of it.
 Judge = Callable[[Path, Work, Emit], Mapping[str, Any]]
+# What stands in the file of subtitles, and how it ends: (work, emit) → content, "srt" or "vtt"
+Subtitles = Callable[[Work, Emit], tuple[str, str]]
 
 
 class Finalize:
@@ -41,10 +43,11 @@ class Finalize:
         force: bool = False,
         reads: Sequence[Path] = (),
         judge: Judge | None = None,
+        subtitles: Subtitles | None = None,
     ) -> None:
         """`force` puts the video in the place of an existing file, but never of one in `reads`,
         the run's inputs; `title` is the file's own title, the name of the file if empty; `judge`
-        looks at the file when it is in place.
+        looks at the file when it is in place; `subtitles` are written beside it.
         """
         self.target = target
         self.format = format
@@ -53,6 +56,7 @@ class Finalize:
         self.force = force
         self.reads = tuple(reads)
         self.judge = judge
+        self.subtitles = subtitles
 
     def run(self, work: Work, emit: Emit) -> Work:
         """Raises RenderError when the result is not what it must be, SetupError for a full disk,
@@ -78,6 +82,8 @@ class Finalize:
             emit(Log("INFO", "finalize.renamed", names))
         poster = self._poster(film, target, emit)
         values = _values(found, target, poster, size)
+        if self.subtitles:
+            values |= self._write_subtitles(self.subtitles, target, work, emit)
         if self.judge:
             frames = film.frame_count
             emit(StageProgress(self.name, frames, frames, "frames", "finalize.judging"))
@@ -85,6 +91,23 @@ class Finalize:
         video = Video(target, poster, found.video_seconds, {**film.metadata, **values})
         work_done = {"work": film.frame_count, "work_unit": "frames"}
         return work.plus(video, Notes({**values, **work_done}, "finalize.done"))
+
+    def _write_subtitles(
+        self, subtitles: Subtitles, target: Path, work: Work, emit: Emit
+    ) -> Mapping[str, Any]:
+        """`name.srt` or `name.vtt` beside the video; the run does not fail for want of it."""
+        content, ending = subtitles(work, emit)
+        if not content:
+            return {}
+        wanted = target.with_name(f"{target.stem}.{ending}")
+        output = Output(wanted, self._may_replace, self.reads)
+        try:
+            with output.writing(self.task_id) as temporary:
+                temporary.write_text(content, "utf-8")
+        except VidgenError as error:
+            emit(Log("WARNING", "finalize.no_subtitles", {"reason": error.message}))
+            return {}
+        return {"subtitles": str(output.path)}
 
     def _may_replace(self, file: Path) -> bool:
         return self.force or self._is_own(file)

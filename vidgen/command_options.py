@@ -6,7 +6,7 @@ Made like those of a run (`settings`): one field is one flag.
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidgen.settings import option
+from vidgen.settings import DEFAULT_HOST, DEFAULT_PORT, option
 
 FILMS, WORKERS = "Which films", "How they are made"
 
@@ -79,11 +79,11 @@ class BatchOptions:
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """How `vidgen serve-progress` serves."""
+    """How `vidgen serve-progress` serves, as it is typed; `serve.settings` says what it means."""
 
-    host: str = option("127.0.0.1", "Address to listen at.", metavar="HOST", environment="none")
+    host: str = option(DEFAULT_HOST, "Address to listen at.", metavar="HOST", environment="none")
     port: int = option(
-        55433, "0 takes a free one.", least=0, most=65535, metavar=None, environment="none"
+        DEFAULT_PORT, "0 takes a free one.", least=0, most=65535, metavar=None, environment="none"
     )
     token: str = option("", "The server's token.", metavar="TOKEN", environment="shown")
     accept_jobs: bool = option(False, "Take orders for runs, with the token.", environment="none")

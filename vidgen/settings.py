@@ -21,6 +21,8 @@ ENVIRONMENT_PREFIX: Final = "VIDGEN_"
 FREE_RENDERERS: Final = ("auto", "puppet", "musetalk")  # they send nobody a bill
 PAID_RENDERERS: Final = ("d-id",)
 LEAST_HEIGHT: Final = 256  # pixels
+DEFAULT_HOST: Final = "127.0.0.1"  # where a server listens
+DEFAULT_PORT: Final = 55433
 MOST_SEED: Final = (1 << 63) - 1  # what JSON's readers hold in one number
 MOST_WORDS: Final = 1_000_000  # characters of a voice; a day's speech is less
 
@@ -319,7 +321,7 @@ class ViewOptions:
     )
     serve: str | None = option(
         None,
-        "Let others watch meanwhile: a web page and more, at http://127.0.0.1:55433.",
+        f"Let others watch meanwhile: a web page and more, at http://{DEFAULT_HOST}:{DEFAULT_PORT}.",
         panel=SHOWN,
         metavar="[=HOST:PORT]",
     )

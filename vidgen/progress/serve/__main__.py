@@ -1,4 +1,4 @@
-"""The child that `child` starts: serve what the first line of stdin says, until stdin ends."""
+"""The child that `subprocess` starts: serve what the first line of stdin says, until stdin ends."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Where a server listens, and what it allows. Loads nothing of the server."""
+"""What a server allows and how long it waits. Loads nothing of the server."""
 
 import os
 from dataclasses import dataclass
@@ -7,8 +7,6 @@ from typing import Final
 from vidgen.command_options import ServerOptions
 from vidgen.errors import InputError
 
-DEFAULT_HOST: Final = "127.0.0.1"
-DEFAULT_PORT: Final = 55433
 DIALECTS: Final = ("000", "001", "002", "003", "004")
 
 
@@ -27,6 +25,7 @@ class Timing:
 
 
 USUAL: Final = Timing()
+_TYPED: Final = ServerOptions()  # the defaults stand there
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +33,18 @@ class ServeSettings:
     """What a server allows. A `token` of "" lets everybody in; a `port` of 0 takes a free one, any
     other 0 is no limit."""
 
-    host: str = DEFAULT_HOST
+    host: str = _TYPED.host
     port: int = 0
     token: str = ""
     accepts_jobs: bool = False
-    max_watchers: int = 2000
-    per_address: int = 200
+    max_watchers: int = _TYPED.max_watchers
+    per_address: int = _TYPED.per_ip
     host_names: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
-    job_seconds: float = 6 * 3600.0  # the longest that an ordered run may take
+    job_seconds: float = _TYPED.job_hours * 3600  # the longest that an ordered run may take
     proxies: tuple[str, ...] = ()  # addresses whose X-Forwarded-For is believed
     dialects: tuple[str, ...] = DIALECTS  # the other systems whose clients are answered
-    heartbeat_seconds: int = 15
+    heartbeat_seconds: int = _TYPED.heartbeat
     allows_paid: bool = False  # orders may choose a renderer that sends a bill
     public_url: str = ""  # how clients write our address, where a proxy stands before us
 

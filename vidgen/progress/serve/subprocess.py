@@ -17,11 +17,11 @@ from typing import Any, Final
 
 from vidgen.errors import InputError, SetupError
 from vidgen.paths import Home
-from vidgen.progress.serve.settings import DEFAULT_HOST, DEFAULT_PORT
+from vidgen.settings import DEFAULT_HOST, DEFAULT_PORT
 
 CHILD: Final = "vidgen.progress.serve"
 READY_SECONDS: Final = 15.0
-END_SECONDS: Final = 11.0  # `visits` waits 8 s at most, the server's end takes 2
+END_SECONDS: Final = 11.0  # `Drain` waits 8 s at most, the server's end takes 2
 
 
 @dataclass(frozen=True, slots=True)

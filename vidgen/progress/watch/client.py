@@ -216,7 +216,8 @@ class RunClient:
         """Once, and not at the events' cost: a run without its title is watched as well."""
         if not self._asked_title:
             self._asked_title = True
-            with contextlib.suppress(httpx.TransportError, ConnectionLost, ValueError):
+            # InputError: the run was deleted just now, which the stream tells.
+            with contextlib.suppress(httpx.TransportError, ConnectionLost, InputError, ValueError):
                 self.title = str(self._json(client, f"/api/tasks/{task_id}")["title"])
 
     # The line

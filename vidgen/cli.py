@@ -271,6 +271,17 @@ def serve_progress(**flags: Any) -> None:
 
 
 @app.command(rich_help_panel=WATCH)
+def token(
+    task: Annotated[str, typer.Argument(help="The run's whole id.", metavar="TASK")],
+    token: Token = "",
+) -> None:
+    """Print a token that lets somebody watch one run, and nothing else."""
+    from vidgen.progress.serve.auth import token_for
+
+    console.print_line(token_for(token, task))
+
+
+@app.command(rich_help_panel=WATCH)
 def replay(
     task: Task,
     speed: Annotated[

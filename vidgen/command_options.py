@@ -99,6 +99,13 @@ class ServerOptions:
     per_ip: int = option(
         200, "Open streams an address; 0: any.", least=0, metavar=None, environment="none"
     )
+    per_second: float = option(
+        100.0,
+        "Requests of one address a second, on average; 0: any.",
+        least=0,
+        metavar=None,
+        environment="none",
+    )
     tls_cert: Path | None = option(None, "A PEM file; with both it is https.", environment="none")
     tls_key: Path | None = option(None, "A PEM file; with both it is https.", environment="none")
     allow_host: list[str] | None = option(

@@ -302,6 +302,11 @@ def _metadata(
     return {
         "number": counted[chosen],
         "count": len(candidates),
+        "detected_persons": len(candidates),
+        "selected_person": {
+            "person_id": counted[chosen] - 1,
+            "confidence": round(candidates[chosen].person.score, 3),
+        },
         "people": sorted(people, key=lambda person: person["number"]),
         "crop": [crop.left, crop.top, crop.left + crop.width, crop.top + crop.height],
         "width": subject.frame.shape[1],

@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 from statistics import median, quantiles
 from typing import Any, Final
 
-from vidgen.paths import Home
+from vidgen.paths import Home, TaskFolder
 from vidgen.progress.forecast.accuracy import Accuracy, Forecast, accuracy, forecast
 from vidgen.progress.forecast.model import work_of
 from vidgen.progress.forecast.past_runs import TAIL, PastRun, StageTime, past_runs
 from vidgen.progress.store.reader import iter_events
+from vidgen.progress.store.runs import summarise, title
 
 RUNS: Final = 200  # the newest; older ones were made by older programs
 JUDGED: Final = 50  # of them, how many estimates are judged
@@ -70,7 +71,7 @@ def statistics(home: Home, limit: int = RUNS) -> Stats:
     return Stats(
         len(runs),
         dict(Counter(run.state for run in runs).most_common()),
-        tuple(_stages(runs)),
+        tuple(_stages(runs, home)),
         dict(Counter(run.error_code or "?" for run in runs if run.state == "failed").most_common()),
         accuracy(forecasts),
         forecasts,
@@ -78,13 +79,15 @@ def statistics(home: Home, limit: int = RUNS) -> Stats:
     )
 
 
-def _stages(runs: Sequence[PastRun]) -> list[StageStats]:
-    """In the order of the pipeline as the runs had it."""
+def _stages(runs: Sequence[PastRun], home: Home) -> list[StageStats]:
+    """In the order of the pipeline as the runs had it; other programs each by itself."""
     groups: dict[tuple[str, str, str], list[tuple[PastRun, StageTime]]] = {}
     for run in runs:
+        program = "" if run.request else _program(home.task(run.task_id))
         for time in run.stages:
             if time.status == "completed" and time.stage != TAIL:
-                key = (time.stage, time.traits.get("backend", ""), time.traits.get("device", ""))
+                backend = program or time.traits.get("backend", "")
+                key = (time.stage, backend, time.traits.get("device", ""))
                 groups.setdefault(key, []).append((run, time))
     return [_stage(*key, found) for key, found in groups.items()]
 
@@ -108,6 +111,13 @@ def _stage(
         median(paces) if paces else None,
         found[-1][1].work_unit,
     )
+
+
+def _program(folder: TaskFolder) -> str:
+    """What a run is called that a `Reporter` told; "" for one of our own."""
+    summary = summarise(folder)
+    request = summary.request() if summary else {}
+    return "" if "inputs" in request or not request else title(request) or "Reporter"
 
 
 def _point(run: PastRun) -> RunPoint:

@@ -11,7 +11,7 @@ from vidgen.paths import Home, TaskFolder
 from vidgen.progress.store import runs as store
 from vidgen.progress.store.batches import load_batch
 from vidgen.progress.store.reader import skip_snapshots
-from vidgen.progress.store.runs import Summary
+from vidgen.progress.store.runs import Summary, title
 
 SAID: Final = ("message_code", "message", "metadata")  # what a sentence is made from
 
@@ -32,6 +32,7 @@ class Run:
     video_path: str
     resume_command: str
     error: Mapping[str, Any] = field(default_factory=dict)  # code, sentence, its places
+    title: str = ""  # what a program called it, else the names of photo and voice
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -134,6 +135,7 @@ def _run(summary: Summary) -> Run:
         str(data.get("video_path") or ""),
         again,
         {name: data.get(name) for name in SAID} if summary.state == "failed" else {},
+        title(request),
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -17,6 +18,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route as Path_
 from starlette.types import Receive, Scope, Send
 
+from vidgen.config import keeping
+from vidgen.errors import VidgenError
 from vidgen.paths import Home
 from vidgen.progress.fanout.cursor import Cursor
 from vidgen.progress.fanout.hub import Hub
@@ -32,7 +35,7 @@ from vidgen.progress.serve.foreign import ForeignSocket, OneTask, SignalHub, Tal
 from vidgen.progress.serve.foreign_api import ForeignApi
 from vidgen.progress.serve.index import RunIndex
 from vidgen.progress.serve.jobs import Jobs
-from vidgen.progress.serve.limits import ConnectionLimit, Drain
+from vidgen.progress.serve.limits import ConnectionLimit, Drain, RequestLimit
 from vidgen.progress.serve.pipeline_streams import PipelineSocket, PipelineStream
 from vidgen.progress.serve.protocols import CONNECTION, Socket, forget_request
 from vidgen.progress.serve.responses import deny, harden, tell_bug, tell_http_error, tell_refusal
@@ -40,11 +43,13 @@ from vidgen.progress.serve.routes import ROUTES, Route
 from vidgen.progress.serve.settings import ServeSettings
 from vidgen.progress.serve.sse import AllStream, SeveralStream, Stream, TaskStream
 from vidgen.progress.serve.websocket import Conversation, SocketStream, serve_websocket
+from vidgen.progress.store.cleanup import clean
 
 SSE: Final = "/api/sse/progress"
 WS: Final = "/api/ws/progress"
 MANY: Final = frozenset({"/api/v1/progress/ws", paths.HUB})  # sockets of many tasks
 TOKENS: Final = ("token", "access_token")  # what a token is called in an address
+CLEAN_SECONDS: Final = 3600.0
 MOST_NAMED: Final = 64  # tasks in one request for several
 PREFLIGHT: Final = {
     "access-control-allow-methods": "GET, POST",
@@ -68,6 +73,7 @@ class App:
         self.listing = RunIndex(home)
         self.rules = rules
         self.places = ConnectionLimit(rules.max_watchers, rules.per_address)
+        self.requests = RequestLimit(rules.requests_per_second)
         self.visits = Drain()
         ordered = jobs or Jobs(home, most_seconds=rules.job_seconds, allows_paid=rules.allows_paid)
         self.jobs = ordered if rules.accepts_jobs else None
@@ -99,11 +105,24 @@ class App:
         async with self.hub.running(), contextlib.AsyncExitStack() as stack:
             if self.jobs:
                 await stack.enter_async_context(self.jobs.running())
-            following = asyncio.create_task(self._follow_all())
+            working = [asyncio.create_task(self._follow_all())]
+            if self._rules.cleans:
+                working.append(asyncio.create_task(self._clean_hourly()))
             try:
                 yield
             finally:
-                following.cancel()
+                for task in working:
+                    task.cancel()
+
+    async def _clean_hourly(self) -> None:
+        """What `vidgen clean` does, with the same ages."""
+        while True:
+            await asyncio.sleep(CLEAN_SECONDS)
+            try:
+                days, hours = keeping("keep_history_days"), keeping("keep_work_hours")
+                await asyncio.to_thread(clean, self.hub.home, days, hours)
+            except (OSError, VidgenError) as error:
+                logging.getLogger("vidgen").error("cleaning: %s", error)
 
     def _serves(self, route: Route) -> bool:
         is_stream = route.handler.startswith("stream_")
@@ -121,6 +140,7 @@ class App:
         self.visits.touch()
         origin = self._names.cors_origin(Headers(scope=scope))
         try:
+            self.requests.take(_address(scope))
             stream = await self._respond(scope, receive, send)
             if stream is not None:
                 forget_request(scope)

@@ -64,6 +64,17 @@ def task_token(token: str, task_id: str) -> str:
     return f"{task_id}~{_seal(token, f'vidgen task {task_id}')}"
 
 
+def token_for(token: str, task_id: str) -> str:
+    """The same for a person. Raises InputError without the server's token."""
+    if not token:
+        raise InputError(
+            "The server's token is not known here.",
+            hint="Give the one that the server has: --token, or VIDGEN_TOKEN.",
+            code="page.no_token",
+        )
+    return task_token(token, task_id)
+
+
 def _seal(token: str, about: str) -> str:
     sealed = hmac.digest(token.encode(), about.encode(), "sha256")
     return base64.urlsafe_b64encode(sealed).decode().rstrip("=")

@@ -38,6 +38,35 @@ class ConnectionLimit:
             del self._taken[address]
 
 
+BURST_SECONDS: Final = 10  # of requests that an address may make at once
+MOST_ADDRESSES: Final = 10_000  # that are remembered; a flood of them must not fill the memory
+
+
+class RequestLimit:
+    """How many requests an address may make a second, on average; 0 is no limit."""
+
+    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = per_second
+        self._most = per_second * BURST_SECONDS
+        self._clock = clock
+        self._left: dict[str, tuple[float, float]] = {}  # address → (requests left, when)
+        self.refused = 0
+
+    def take(self, address: str) -> None:
+        """Count a request. Raises ApiError when there were too many."""
+        if not self._rate:
+            return
+        now = self._clock()
+        left, then = self._left.get(address, (self._most, now))
+        left = min(self._most, left + (now - then) * self._rate)
+        if left < 1:
+            self.refused += 1
+            raise ApiError(429, "too_fast", "Too many requests from this address.", RETRY_AFTER)
+        if len(self._left) >= MOST_ADDRESSES and address not in self._left:
+            self._left.clear()
+        self._left[address] = left - 1, now
+
+
 class Drain:
     """Whether somebody was here lately, and fetches a film right now."""
 

@@ -46,26 +46,30 @@ class ServeSettings:
     dialects: tuple[str, ...] = DIALECTS  # the other systems whose clients are answered
     heartbeat_seconds: int = _TYPED.heartbeat
     allows_paid: bool = False  # orders may choose a renderer that sends a bill
+    requests_per_second: float = 100  # of one address, on every path, on average
+    cleans: bool = False  # removes what is old, once an hour
     public_url: str = ""  # how clients write our address, where a proxy stands before us
 
     @classmethod
     def chosen(cls, options: ServerOptions) -> "ServeSettings":
         """What the command line says. Raises InputError."""
         return cls(
-            options.host,
-            options.port,
-            options.token,
-            options.accept_jobs,
-            options.max_watchers,
-            options.per_ip,
-            tuple(options.allow_host or ()),
-            tuple(options.allow_origin or ()),
-            options.job_hours * 3600,
-            tuple(options.trust_proxy or ()),
-            _dialects(options.dialects),
-            options.heartbeat,
-            options.allow_paid,
-            options.public_url or os.environ.get("BASE_URL", ""),
+            host=options.host,
+            port=options.port,
+            token=options.token,
+            accepts_jobs=options.accept_jobs,
+            max_watchers=options.max_watchers,
+            per_address=options.per_ip,
+            host_names=tuple(options.allow_host or ()),
+            origins=tuple(options.allow_origin or ()),
+            job_seconds=options.job_hours * 3600,
+            proxies=tuple(options.trust_proxy or ()),
+            dialects=_dialects(options.dialects),
+            heartbeat_seconds=options.heartbeat,
+            allows_paid=options.allow_paid,
+            requests_per_second=options.per_second,
+            cleans=True,
+            public_url=options.public_url or os.environ.get("BASE_URL", ""),
         )
 
 

@@ -89,7 +89,7 @@ def _run_row(
     yield _local(run.began)[0 if is_wide else 5 : 16]
     if is_wide:
         yield duration(run.seconds, language)
-        names = Text(harmless(" + ".join(filter(None, (run.photo, run.voice)))))
+        names = Text(harmless(run.title))
         names.truncate(half, overflow="ellipsis")
         yield names
     outcome = _outcome(run, language, half, out)
@@ -111,7 +111,7 @@ def print_timeline(timeline: "Timeline", language: str) -> None:
     out = console()
     run = timeline.run
     head = Text.assemble(
-        (harmless(" + ".join(filter(None, (run.photo, run.voice)))) or "vidgen", "bold"),
+        (harmless(run.title) or "vidgen", "bold"),
         "  ",
         (stage_name(run.state, language), SIGNS.get(run.state, ("", ""))[1]),
     )

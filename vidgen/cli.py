@@ -271,11 +271,8 @@ def serve_progress(**flags: Any) -> None:
 
 
 @app.command(rich_help_panel=WATCH)
-def token(
-    task: Annotated[str, typer.Argument(help="The run's whole id.", metavar="TASK")],
-    token: Token = "",
-) -> None:
-    """Print a token that lets somebody watch one run, and nothing else."""
+def token(task: Task, token: Token = "") -> None:
+    """Print a token that opens one run, by its whole id, and nothing else."""
     from vidgen.progress.serve.auth import token_for
 
     console.print_line(token_for(token, task))

@@ -180,7 +180,7 @@ def test_a_stage_without_a_share_fills_the_bar_by_itself(home: Home) -> None:
 
 
 def test_a_program_tells_what_it_uses(home: Home) -> None:
-    with Reporter(home=home, resources=True) as report:
+    with Reporter(home=home, resources=0.01) as report:
         wait_until(lambda: report.get_status()["resource"] is not None)
     kinds = {event.event_type for event in told(home, report.task_id)}
     assert "resource" in kinds

@@ -56,7 +56,8 @@ class Reporter:
     fails it, a Ctrl-C cancels it, and both go on. With `is_part` another process goes on behind
     this one, and leaving the `with` ends nothing. Runs of one `batch_id` are told together.
     `estimate` foretells the time that is left.
-    `resources` tells what this process uses every two seconds. `about` is kept in request.json.
+    `resources` are seconds between two looks at what this process uses; 0 is none. `about` is
+    kept in request.json.
     `views` hear every event too, `vidgen.progress.views.choose` for example.
 
     Raises InputError for an id that cannot be one (`check_id`), and when it is entered for a run
@@ -72,7 +73,7 @@ class Reporter:
         batch_id: str = "",
         home: Home | None = None,
         views: Sequence[Sink] = (),
-        resources: bool = False,
+        resources: float = 0.0,
         is_part: bool = False,
         estimate: Estimate | None = None,
         about: Mapping[str, Any] | None = None,
@@ -103,7 +104,7 @@ class Reporter:
                 raise _already_complete(self.task_id)
             self._begin(log)
             if self._samples:
-                self._stack.enter_context(Sampler(self._emit))
+                self._stack.enter_context(Sampler(self._emit, every=self._samples))
             self._stack = self._stack.pop_all()
         return self
 

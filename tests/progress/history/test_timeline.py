@@ -17,7 +17,8 @@ from vidgen.messages import say
 from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.history import stats
-from vidgen.progress.history.timeline import LogLine, TimelineRow, batch_runs, timeline
+from vidgen.progress.history.timeline import LogLine, TimelineRow, batch_runs, runs, timeline
+from vidgen.progress.reporter import Reporter
 from vidgen.progress.store.batches import BatchFilm, record_batch
 from vidgen.progress.store.cleanup import Cleanup, clean
 from vidgen.progress.store.log import TaskLog
@@ -142,6 +143,7 @@ def test_a_timeline_holds_what_happened(home: Home, made: Callable[..., Path]) -
         "video_path": "/videos/out.mp4",
         "resume_command": "",
         "error": {},
+        "title": "me.jpg + hello.wav",
     }
     assert [(s.stage, s.status, s.began, s.seconds) for s in told.steps] == [
         ("initialized", "completed", 0.0, 0.2),
@@ -536,3 +538,12 @@ def test_the_runs_of_a_batch_are_listed_alone(home: Home) -> None:
             Broadcast(task_id, log=log)(StageStarted("initialized"))
     with record_batch(home, "b", films):
         assert [run.task_id for run in batch_runs(home, "b")] == [films[0].task_id]
+
+
+def test_other_programs_runs_have_titles_and_statistics_of_their_own(home: Home) -> None:
+    for title in ("nightly", ""):
+        with Reporter(["rendering"], title=title, home=home) as report, report.stage("rendering"):
+            pass
+    assert sorted(run.title for run in runs(home)) == ["", "nightly"]
+    backends = sorted(stage.backend for stage in stats.statistics(home).stages)
+    assert backends == ["Reporter", "nightly"]

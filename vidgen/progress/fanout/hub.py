@@ -61,6 +61,7 @@ class Hub:
         self._expected: dict[str, set[asyncio.Future[None]]] = {}  # tasks that are not there yet
         self._names: set[str] = set()
         self._notifier: Notifier
+        self.loop: asyncio.AbstractEventLoop  # from `running` on
         self._is_closing = False
 
     @contextlib.asynccontextmanager
@@ -287,6 +288,7 @@ class Hub:
     # Time
 
     async def _tick(self) -> None:
+        self.loop = asyncio.get_running_loop()
         second = 0
         while True:
             await asyncio.sleep(1.0)

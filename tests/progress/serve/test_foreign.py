@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.serving import Run, Served, served
+from vidgen.command_options import ServerOptions
 from vidgen.errors import InputError
 from vidgen.paths import Home
 from vidgen.progress.serve import foreign
@@ -19,7 +20,6 @@ from vidgen.progress.serve.dialects import jobs, projects, signalr, tracker
 from vidgen.progress.serve.errors import ApiError
 from vidgen.progress.serve.limits import RequestLimit
 from vidgen.progress.serve.settings import ServeSettings
-from vidgen.command_options import ServerOptions
 
 
 @pytest.fixture

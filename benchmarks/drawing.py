@@ -42,7 +42,7 @@ def row(shelf: Catalog, size: tuple[int, int], device: str, count: int) -> str:
         return shelf.path(name)
 
     who = speaker(model("demo_photo"), model, size[1], width=size[0])
-    cutout, said = cut(who), _long(count / FPS)
+    cutout, said = cut(who), lengthen(count / FPS)
     began = time.perf_counter()
     with PuppetRenderer(device).perform(who, cutout, said, MotionOptions()) as act:
         prepared = time.perf_counter() - began
@@ -54,7 +54,8 @@ def row(shelf: Catalog, size: tuple[int, int], device: str, count: int) -> str:
     return f"| {size[0]} × {size[1]} | {drawn / lasted:.0f} | {each:.1f} | {prepared:.2f} |"
 
 
-def _long(seconds: float) -> Speech:
+def lengthen(seconds: float) -> Speech:
+    """A second of voice, again and again."""
     one = voice(1.0)
     return Speech(np.tile(one.samples, int(seconds) + 1), one.rate, one.sha256)
 

@@ -1,0 +1,207 @@
+"""What a GPU and many cores do to the program, in one command of a few minutes.
+
+    python -m benchmarks.gpu [--device cuda:0] [--seconds 34] [--json FILE]
+
+Whole commands on the processor and the device, drawing and encoding by 1, 2, 4 … worker processes,
+drawing alone on the device, the time to the first frame, Ctrl-C at several moments, two runs at
+once, and the device with little memory left. Needs the embedded models and no network. Without a
+device its rows are left out. `benchmarks.models` measures the networks.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import drawing, whole
+from tests.support.puppet import cut, speaker
+from vidgen.device import device
+from vidgen.errors import VidgenError
+from vidgen.events import Event, StageProgress
+from vidgen.models import catalog, download
+from vidgen.models.catalog import Catalog
+from vidgen.paths import Home
+from vidgen.renderers.puppet.renderer import PuppetRenderer
+from vidgen.renderers.workers import Workers
+from vidgen.stages.render import Render
+from vidgen.work import Folder, MotionOptions, Work
+
+SIZE: Final = (1280, 720)
+FLAGS: Final = ("--height", "720", "--aspect", "16:9")
+MOMENTS: Final = (0.5, 1.5, 3.0, 5.0)  # seconds after the start, at which Ctrl-C comes
+LEFT_GB: Final = (5.0, 1.5)
+GIVE_UP: Final = 30.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure."""
+
+    what: str
+    value: float
+    unit: str
+    remark: str = ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--seconds", type=float, default=34.0, help="of voice")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    shelf = Catalog(Home.default())
+    download.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
+    where = _present(options.device)
+    print(f"{device.cpu_name()}; {device.device_name(where) if where else 'no device'}\n")
+    print("| what | value | unit | remark |\n|---|---|---|---|")
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        voice = Path(folder) / "voice.wav"
+        whole.speak(voice, options.seconds)
+        for row in measure(shelf, voice, where, options.seconds):
+            rows.append(row)
+            print(f"| {row.what} | {row.value:.2f} | {row.unit} | {row.remark} |", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1), "utf-8")
+
+
+def _present(wanted: str) -> str:
+    """The device, or "" where it does not answer."""
+    try:
+        return device.resolve_device(wanted)
+    except VidgenError:
+        return ""
+
+
+def measure(shelf: Catalog, voice: Path, where: str, seconds: float) -> Iterator[Row]:
+    """Everything, cheapest first."""
+    yield from drawn_by_workers(shelf, seconds)
+    yield from whole_commands(shelf, voice, ["--device", "cpu"], "processor")
+    yield first_frame(shelf, voice, "cpu")
+    yield from interrupted(shelf, voice, "cpu")
+    if not where:
+        return
+    yield drawn_on_device(shelf, where)
+    yield from whole_commands(shelf, voice, ["--device", where], where)
+    yield first_frame(shelf, voice, where)
+    yield from interrupted(shelf, voice, where)
+    yield two_at_once(shelf, voice, where)
+    for left in LEFT_GB:
+        with little_memory(where, left):
+            rows = whole_commands(shelf, voice, ["--device", where], f"{where}, {left} GB left")
+            yield next(rows)
+
+
+def drawn_by_workers(shelf: Catalog, seconds: float) -> Iterator[Row]:
+    """Frames a second, drawn and encoded, with 1, 2, 4 … processes."""
+    who = speaker(shelf.path("demo_photo"), shelf.path, SIZE[1], width=SIZE[0])
+    said = drawing.lengthen(seconds)
+    count, alone = 1, 0.0
+    while count <= device.usable_cores():
+        moments: list[tuple[float, float]] = []
+
+        def heard(event: Event, moments: list[tuple[float, float]] = moments) -> None:
+            if isinstance(event, StageProgress):
+                moments.append((time.perf_counter(), event.done))
+
+        with tempfile.TemporaryDirectory() as folder, Workers(count) as workers:
+            work = Work(who, cut(who), said, Folder(Path(folder), Path(folder) / "previews"))
+            Render(PuppetRenderer(), MotionOptions(), workers=workers).run(work, heard)
+        (began, before), (ended, after) = moments[1], moments[-1]
+        speed = (after - before) / (ended - began)
+        alone = alone or speed
+        remark = f"{speed / alone:.1f} times one"
+        yield Row(f"drawn and encoded by {count}", speed, "frames/s", remark)
+        count *= 2
+
+
+def drawn_on_device(shelf: Catalog, where: str) -> Row:
+    """The drawing alone, by `benchmarks.drawing`."""
+    cells = drawing.row(shelf, SIZE, where, 400).split("|")
+    return Row(f"drawn on {where}", float(cells[2]), "frames/s", "not encoded")
+
+
+def whole_commands(shelf: Catalog, voice: Path, flags: Sequence[str], name: str) -> Iterator[Row]:
+    run = whole.ran(shelf, voice, [*FLAGS, *flags])
+    yield Row(f"whole run, {name}", run.command, "s", f"{run.processor:.0f} s of processor")
+    yield Row(f"memory, {name}", run.megabytes, "MB", "the largest process")
+
+
+@contextmanager
+def started(shelf: Catalog, voice: Path, where: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A run that tells its events, in a home of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "models").symlink_to(shelf.home.models)
+        command = [sys.executable, "-m", "vidgen", "run", str(shelf.path("demo_photo")), str(voice)]
+        command += ["-o", f"{folder}/film.mp4", "--models", "embedded", "--device", where]
+        with subprocess.Popen(
+            [*command, *FLAGS, "--progress", "rawjson"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "VIDGEN_HOME": folder},
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
+def first_frame(shelf: Catalog, voice: Path, where: str) -> Row:
+    """From the command to the first frame that is drawn."""
+    began = time.monotonic()
+    with started(shelf, voice, where) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            data: dict[str, Any] = json.loads(line)["data"]
+            if data.get("stage") == "rendering" and data.get("done", 0) > 0:
+                break
+        return Row(f"first frame, {where}", time.monotonic() - began, "s")
+
+
+def interrupted(shelf: Catalog, voice: Path, where: str) -> Iterator[Row]:
+    """From Ctrl-C to the end, at several moments."""
+    for moment in MOMENTS:
+        with started(shelf, voice, where) as process:
+            time.sleep(moment)
+            process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            process.communicate(timeout=GIVE_UP)
+            remark = f"exit code {process.returncode}"
+            yield Row(f"Ctrl-C after {moment} s, {where}", time.monotonic() - began, "s", remark)
+
+
+def two_at_once(shelf: Catalog, voice: Path, where: str) -> Row:
+    """Two runs on one device: both in their own homes, so that neither waits for the other."""
+    began = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(2):
+            pool.submit(whole.ran, shelf, voice, [*FLAGS, "--device", where])
+    return Row(f"two runs at once, {where}", time.monotonic() - began, "s")
+
+
+@contextmanager
+def little_memory(where: str, left: float) -> Iterator[None]:
+    """Hold the device's memory but for `left` GB."""
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(where)
+    held = torch.empty(max(0, int(free - left * 1e9)), dtype=torch.uint8, device=where)
+    try:
+        yield
+    finally:
+        del held
+        torch.cuda.empty_cache()
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import typer
 
 from vidgen.errors import VidgenError
+from vidgen.messages import harmless, harmless_lines
 from vidgen.version import __version__
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def print_error(error: VidgenError) -> None:
             hint = hint.replace("`vidgen resume`", f"`{command}`")
     for text, lead in ((message, "vidgen: "), (hint, " " * 8)):
         if text:
-            typer.echo(_paragraph(text, lead), err=True)
+            typer.echo(_paragraph(harmless_lines(text), lead), err=True)
 
 
 def print_mistakes(source: str, mistakes: "Sequence[Mistake]") -> None:
@@ -97,7 +98,7 @@ def print_mistakes(source: str, mistakes: "Sequence[Mistake]") -> None:
             text = _sentence(error.code, error.details, text)
             hint = _sentence(f"{error.code}_hint", error.details, hint)
         where = f"{source}:{mistake.line}: " if mistake.line else ""
-        typer.echo(f"{where}{text} {hint}", err=True)
+        typer.echo(harmless(f"{where}{text} {hint}"), err=True)
 
 
 def print_batch_plan(
@@ -106,7 +107,7 @@ def print_batch_plan(
     """A line for each film: what is to be done, and how long it will take."""
     from rich.table import Table
 
-    from vidgen.progress.views.text import duration, harmless
+    from vidgen.progress.views.text import duration
 
     table = Table.grid(padding=(0, 2, 0, 0))
     for film in films:
@@ -130,7 +131,7 @@ def print_batch(result: "BatchResult") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from vidgen.progress.views.text import duration, harmless
+    from vidgen.progress.views.text import duration
 
     out = _table_console()
     if not out.is_terminal:
@@ -200,11 +201,14 @@ def print_findings(findings: "Iterable[Finding]") -> None:
     """A table on stdout, advice under what needs it."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
     for finding in findings:
-        text = finding.text + (f"\n[dim]{finding.advice}[/]" if finding.advice else "")
-        table.add_row(MARKS[finding.verdict], finding.subject, text)
+        text = Text(harmless_lines(finding.text))
+        if finding.advice:
+            text.append(f"\n{harmless_lines(finding.advice)}", "dim")
+        table.add_row(MARKS[finding.verdict], Text(finding.subject), text)
     Console().print(table)
 
 
@@ -234,9 +238,9 @@ def _print_models_in_columns(rows: "Sequence[CatalogEntry]", out: "Console") -> 
     if out.width >= ROOMY:
         table.add_column()
     for name, members in _by_set(rows).items():
-        table.add_row(Text(name, "bold"))
+        table.add_row(Text(harmless(name), "bold"))
         for row in members:
-            use = [Text(row.model.about, "dim")] if out.width >= ROOMY else []
+            use = [Text(harmless(row.model.about), "dim")] if out.width >= ROOMY else []
             table.add_row(*_cells(row), *use)
     out.print(table)
 
@@ -252,11 +256,11 @@ def _cells(row: "CatalogEntry") -> "Iterator[Text]":
     from rich.text import Text
 
     model = row.model
-    yield Text(f"  {model.name}", no_wrap=True)
-    yield Text(STAGES.get(model.stage, model.stage), "dim", no_wrap=True)
+    yield Text(f"  {harmless(model.name)}", no_wrap=True)
+    yield Text(harmless(STAGES.get(model.stage, model.stage)), "dim", no_wrap=True)
     yield Text(row.state, STATES[row.state], no_wrap=True)
     yield Text(format_size(model.bytes or row.bytes), no_wrap=True)
-    yield Text(model.licence)
+    yield Text(harmless(model.licence))
 
 
 def _print_models_in_two_lines(rows: "Sequence[CatalogEntry]", out: "Console") -> None:
@@ -271,18 +275,25 @@ def _print_models_in_two_lines(rows: "Sequence[CatalogEntry]", out: "Console") -
 
 def print_pull(pulled: "Sequence[PullResult]") -> None:
     """A line a model: was it fetched, and where it is."""
+    from rich.markup import escape
+
     for one in pulled:
         state = "fetched" if one.fetched else "was here already"
-        _print_markup(f"{one.model.name}  {state}  [dim]{one.file}[/]")
+        file = escape(harmless(str(one.file)))
+        _print_markup(f"{escape(harmless(one.model.name))}  {state}  [dim]{file}[/]")
 
 
 def print_removal(removed: "Sequence[Removal]") -> None:
     """A line a model that is gone now."""
+    from rich.markup import escape
+
     if not removed:
         _print_markup("Nothing of it was here.")
     for one in removed:
         note = " (another program's cache keeps it)" if one.still_cached else ""
-        _print_markup(f"{one.model.name}  removed, {format_size(one.bytes)}{note}")
+        _print_markup(
+            f"{escape(harmless(one.model.name))}  removed, {format_size(one.bytes)}{note}"
+        )
 
 
 def _print_markup(line: str) -> None:

@@ -5,7 +5,7 @@ Stages make the small events (`StageStarted`, `StageProgress`, …) and hand the
 history file, `--progress rawjson`, SSE, WebSocket and polling. Imports nothing of vidgen.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import isfinite
@@ -41,6 +41,7 @@ _WIRE_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "metadata": (dict,),
     "details": (dict,),
     "solutions": (list,),
+    "video_file": (list,),
     "is_retryable": (bool,),
 }  # fmt: skip
 LINE_LIMIT: Final = 64 * 1024  # bytes; one os.write of less is never torn by a kill (DESIGN §4)
@@ -178,6 +179,7 @@ class Completed:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)  # what a program of somebody made
     code: str = ""
+    video_file: Sequence[int] = ()  # device and inode: nothing else is served in its place
 
 
 @dataclass(frozen=True, slots=True)

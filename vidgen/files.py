@@ -185,6 +185,15 @@ def share(file: Path) -> None:
         file.chmod(0o666 & ~_users_mask)
 
 
+def identity(file: Path) -> list[int]:
+    """Which file it is, whatever it is called: device and inode; empty when it is not there."""
+    try:
+        found = file.stat()
+    except (OSError, ValueError):
+        return []
+    return [found.st_dev, found.st_ino]
+
+
 def open_regular(path: Path | str) -> int:
     """A descriptor to read a file with. Raises OSError, for a pipe or a folder too: those would
     hold up whoever opens or reads them."""

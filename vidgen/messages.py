@@ -15,6 +15,13 @@ from typing import Any, Final
 
 LANGUAGES: Final = ("en", "ja", "zh")
 
+_UNSEEN: Final = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))  # turn the writing direction
+_HARMLESS: Final = (
+    dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "\ufffd")
+    | dict.fromkeys((0x09, 0x0A, 0x0D, 0x2028, 0x2029), " ")
+    | dict.fromkeys(_UNSEEN, "")
+)
+
 
 class _SafeValues(dict[str, Any]):
     """The values for a sentence's places; a missing one stays visible instead of failing."""
@@ -64,3 +71,13 @@ def pick(wanted: str | None = None, environ: Mapping[str, str] = os.environ) -> 
 def user_language() -> str:
     """The language of the person at this process: --lang (as VIDGEN_LANG), else the locale's."""
     return pick(os.environ.get("VIDGEN_LANG"))
+
+
+def harmless(text: str) -> str:
+    """The text on one line, without anything that a terminal would obey."""
+    return text.translate(_HARMLESS)
+
+
+def harmless_lines(text: str) -> str:
+    """The same, with the line ends that the text has."""
+    return "\n".join(harmless(line) for line in text.split("\n"))

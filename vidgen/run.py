@@ -23,7 +23,7 @@ from vidgen.compose import Job
 from vidgen.device import device, queue
 from vidgen.errors import InputError, SetupError, VidgenError
 from vidgen.events import Completed, Emit, Log, Sink, StageEnded, StageProgress, StageStarted
-from vidgen.files import atomic_write
+from vidgen.files import atomic_write, identity
 from vidgen.inputs import Input
 from vidgen.models import catalog, download, select
 from vidgen.models.catalog import Catalog, Model, OnProgress
@@ -165,7 +165,7 @@ def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit, slot: 
     work = _run_steps(job, steps[len(here) :], work)
     video, took = work.get(Video), time.monotonic() - began
     metadata = {**video.metadata, "took_seconds": round(took, 2)}
-    emit(Completed(str(video.path), took, metadata))
+    emit(Completed(str(video.path), took, metadata, video_file=identity(video.path)))
     return Result(task.task_id, video.path, video.poster, video.seconds, took, metadata)
 
 

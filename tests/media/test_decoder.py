@@ -1,7 +1,9 @@
 """Decoding on the file's own clock: damage and pauses are silence, names are no protocols."""
 
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -220,3 +222,31 @@ def test_a_rate_of_laboratories_is_brought_down(tmp_path: Path) -> None:
     speech = read(tmp_path / "v.wav")[0]
     assert speech.rate == 48000
     assert speech.seconds == pytest.approx(1.0, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("codec", "layout", "suffix"),
+    [
+        ("aac", "7.1", ".m4a"),
+        ("libopus", "7.1", ".mka"),
+        ("pcm_s16le_planar", "7.1", ".nut"),
+        ("pcm_s16le_planar", "hexadecagonal", ".nut"),
+    ],
+)
+def test_many_channels_side_by_side_crash_nothing(
+    tmp_path: Path, codec: str, layout: str, suffix: str
+) -> None:
+    """With eight planes PyAV reads past the end of a frame's own list of them."""
+    path = tmp_path / f"voice{suffix}"
+    tone = np.sin(np.arange(48_000, dtype=np.float32) * 0.05) * 0.3
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=48_000, layout=layout)
+        channels = stream.codec_context.layout.nb_channels
+        packed = np.ascontiguousarray(np.tile(tone, (channels, 1)).T.reshape(1, -1))
+        frame = av.AudioFrame.from_ndarray(packed, "flt", layout)
+        frame.sample_rate = 48_000
+        resampler = av.AudioResampler(stream.codec_context.format.name, layout, 48_000)
+        for made in (*resampler.resample(frame), None):
+            container.mux(stream.encode(made))
+    speech = load_speech(path, max_seconds=10)
+    assert len(speech.samples) / speech.rate == pytest.approx(1.0, abs=0.1)

@@ -4,6 +4,7 @@ A create is never repeated here once it may have been heard: `create` raises `Un
 whoever ordered must look in the list of talks first. Remembers nothing between two runs.
 """
 
+import ipaddress
 import math
 import os
 import ssl
@@ -12,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
@@ -27,6 +28,8 @@ from vidgen.files import sync_folder
 
 PAGE: Final = 100  # talks of one page of the list
 MOST_PAGES: Final = 200
+MOST_ANSWER_BYTES: Final = 16 * 1024 * 1024
+MOST_RESULT_BYTES: Final = 4 * 1024**3  # a film of hours
 EXPIRED: Final = frozenset({400, 401, 403, 404, 410})  # of a signed link to the result
 # The request never left, so not even a create can have been heard.
 UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
@@ -62,7 +65,11 @@ class Client:
         )
         # Signed links refuse a second way of authorising, and must not see the key anyway.
         self._files = httpx.Client(
-            timeout=timeout, follow_redirects=True, trust_env=trust, verify=_tls()
+            timeout=timeout,
+            follow_redirects=True,
+            trust_env=trust,
+            verify=_tls(),
+            event_hooks={"request": [] if account.is_local else [_check_link]},
         )
 
     def __enter__(self) -> Self:
@@ -141,8 +148,6 @@ class Client:
 
     def download(self, url: str, target: Path, on_progress: OnProgress) -> None:
         """Stream a result to `target`, whole or not at all. Raises LinkExpired."""
-        if urlsplit(url).scheme != "https" and not self.account.is_local:
-            raise _unreadable("result", "the link to the result is not https")
         part = target.with_name(target.name + ".part")
 
         def fetch() -> None:
@@ -178,7 +183,8 @@ class Client:
         """One request that may be repeated; `read` turns its JSON into a value."""
 
         def ask() -> T:
-            response = self._api.request(method, self._url(path), **body)
+            with self._api.stream(method, self._url(path), **body) as streamed:
+                response = _load_bounded(streamed, action)
             if not response.is_success:
                 raise self._refusal(action, response)
             try:
@@ -247,6 +253,18 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
+def _load_bounded(response: httpx.Response, action: str) -> httpx.Response:
+    """The whole answer, unless it is longer than any of D-ID's. Raises RenderError."""
+    body = bytearray()
+    for chunk in response.iter_bytes(64 * 1024):
+        body += chunk
+        if len(body) > MOST_ANSWER_BYTES:
+            raise _unreadable(action, "the answer does not end")
+    headers = [pair for pair in response.headers.items() if pair[0] != "content-encoding"]
+    status = response.status_code
+    return httpx.Response(status, headers=headers, content=bytes(body), request=response.request)
+
+
 def _json(response: httpx.Response) -> Any:
     response.read()
     try:
@@ -274,7 +292,7 @@ def _open_part(part: Path) -> BinaryIO:
 
 
 def _copy_body(response: httpx.Response, file: BinaryIO, on_progress: OnProgress) -> None:
-    total = int(response.headers.get("Content-Length") or 0)
+    total = _length(response)
     here = 0
     for chunk in response.iter_bytes(256 * 1024):
         try:
@@ -282,9 +300,29 @@ def _copy_body(response: httpx.Response, file: BinaryIO, on_progress: OnProgress
         except OSError as error:
             raise _unwritable(Path(file.name), error) from error
         here += len(chunk)
+        if here > MOST_RESULT_BYTES:
+            raise _unreadable("result", "the result does not end")
         on_progress(here, total)
     file.flush()
     os.fsync(file.fileno())
+
+
+def _check_link(request: httpx.Request) -> None:
+    """Results come from the internet, also after a redirect. Raises RenderError."""
+    if request.url.scheme != "https":
+        raise _unreadable("result", "the link to the result is not https")
+    try:
+        is_here = not ipaddress.ip_address(request.url.host).is_global
+    except ValueError:  # a name, as it should be
+        is_here = request.url.host == "localhost"
+    if is_here:
+        raise _unreadable("result", "the link to the result leads into this network")
+
+
+def _length(response: httpx.Response) -> int:
+    """Bytes that are announced; 0 when that is no number."""
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def _unreachable(action: str, error: httpx.RequestError) -> RenderError:

@@ -28,6 +28,7 @@ _BAD_READS: Final = 64  # damaged places in a row after which the rest is given 
 # Formats whose stated length can be trusted to tell that the end is missing. Not mp3, aac, amr:
 # there the length is often guessed from the bit rate.
 _KNOW_THEIR_LENGTH: Final = frozenset({"wav", "w64", "aiff", "flac", "mov", "mp4", "m4a"})
+_PLANES: Final = 8  # that FFmpeg's frames hold by themselves
 _PROTECTED: Final = frozenset({"drms", "enca", "aavd", "drmi", "encv"})
 
 
@@ -249,7 +250,7 @@ class _Form:
             self.rate = frame.sample_rate if frame.sample_rate <= MOST_RATE else _RESAMPLED
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         made = self.rest() if shape != self._resampled else []
-        if frame.sample_rate == self.rate:
+        if frame.sample_rate == self.rate and not _is_unreadable(frame):
             return [*made, self._fitted(_samples(frame))]
         return [*made, *map(self._fitted, self._resample(frame, shape))]
 
@@ -264,7 +265,7 @@ class _Form:
         import av
 
         if self._resampler is None:
-            self._resampler, self._resampled = av.AudioResampler("fltp", None, self.rate), shape
+            self._resampler, self._resampled = av.AudioResampler("flt", None, self.rate), shape
         frame.pts = None  # the clock is kept by the samples from here on
         return [_samples(made) for made in self._resampler.resample(frame)]
 
@@ -273,6 +274,12 @@ class _Form:
         if len(block) == self.channels:
             return block
         return np.repeat(block.mean(0, keepdims=True), self.channels, 0)
+
+
+def _is_unreadable(frame: Any) -> bool:
+    """PyAV 18 counts the planes of a frame up to the first empty one, and with eight there is none:
+    it reads on and crashes. The resampler gives all channels in one plane."""
+    return bool(frame.format.is_planar) and frame.layout.nb_channels >= _PLANES
 
 
 def _samples(frame: Any) -> Floats:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LEAST_SIDE: Final = 160  # pixels
 MOST_MEGAPIXELS: Final = 64
+MOST_SCANS: Final = 100  # usual are 10, with the thumbnails of a phone's 30
 LONGEST: Final = 4096  # pixels; a larger photo is scaled down to this
 DRAFT: Final = 3072  # a JPEG may be decoded at 1/2, 1/4, 1/8 as long as this much is left
 # Named, because Pillow's list holds formats that start other programs (EPS) or are no photos.
@@ -42,6 +43,7 @@ def open_photo(path: Path) -> Photo:
     image = _open_image(path, data)
     with image:
         _check_size(path, image.size)
+        _check_scans(path, data)
         image.draft("RGB" if image.mode != "L" else "L", _within(image.size, DRAFT))
         try:
             image.load()
@@ -138,6 +140,19 @@ def _check_size(path: Path, size: tuple[int, int]) -> None:
         )
     if width * height > MOST_MEGAPIXELS * 1_000_000:
         raise _too_large(path, f"{width * height / 1e6:.0f}")
+
+
+def _check_scans(path: Path, data: bytes) -> None:
+    """A progressive JPEG is decoded once for each of its scans: a few KB can cost a minute."""
+    scans = data.count(b"\xff\xda") if data[:2] == b"\xff\xd8" else 0
+    if scans > MOST_SCANS:
+        raise InputError(
+            "The photo {path} is damaged or cut off: {reason}.",
+            hint="Open it in an image viewer and save it again, or use another copy.",
+            code="photo.damaged",
+            path=str(path),
+            reason=f"it is written in {scans} layers",
+        )
 
 
 def _too_large(path: Path, megapixels: str) -> InputError:

@@ -5,6 +5,7 @@ Where bytes come from is `download`'s business.
 """
 
 import os
+import re
 import shutil
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +24,7 @@ State = Literal["ready", "missing", "wrong"]
 OnProgress = Callable[
     ["Model", int, int], None
 ]  # which file, bytes so far, bytes in all (0: unknown)
+_NAME: Final = re.compile(r"(?!\.)[\w.+-]{1,100}")  # it becomes a folder's or a file's
 OWN_ROWS: Final = "VIDGEN_MODELS_FILE"  # environment name of a file with more rows, or other ones
 
 
@@ -93,6 +95,8 @@ def _own_row(name: str, row: Mapping[str, Any], ours: Model | None) -> Model:
     """A row that takes the place of one of ours has its rank, unless it gives another."""
     rank: dict[str, Any] = {"rank": ours.rank, "gpu_only": ours.gpu_only} if ours else {}
     made = Model(name, **{**rank, **row})
+    if not _NAME.fullmatch(name) or not _NAME.fullmatch(made.file_name):
+        raise ValueError(f"{name!r} is no name of a model and its file")
     if not isinstance(made.rank, int):
         raise ValueError(f"the rank of {name} is not a whole number")
     return made

@@ -34,7 +34,7 @@ from vidgen.events import (
     StageStarted,
     Status,
 )
-from vidgen.files import atomic_write, make_private
+from vidgen.files import atomic_write, identity, make_private
 from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.sampler import Sampler
@@ -256,8 +256,9 @@ class Reporter:
             return
         seconds = (datetime.now(UTC) - self._began).total_seconds()
         path, made = ("", result) if isinstance(result, Mapping) else (result, {})
+        file = identity(Path(path)) if path else []
         said = _free_text(message, metadata) if message else {"metadata": metadata}
-        self._emit(Completed(path, seconds, result=dict(made), **said))
+        self._emit(Completed(path, seconds, result=dict(made), video_file=file, **said))
 
     def get_status(self) -> dict[str, Any]:
         """What a watcher would see now (`GET /api/tasks/{id}`)."""

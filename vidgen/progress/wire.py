@@ -207,6 +207,7 @@ class Wire:
         foreign = event.result.get("video_url")  # where a program of somebody put its film
         data = self._sentence(event.code or "stage.complete", peaks | dict(event.metadata)) | {
             "video_path": event.video_path,
+            "video_file": list(event.video_file),
             "video_url": foreign if isinstance(foreign, str) else own,
             "duration_seconds": round(event.duration_seconds, 3),
         }

@@ -116,7 +116,7 @@ class Hub:
         tail = Tail(folder)
         try:
             stop = self._notifier.listen(folder.root, lambda: self._on_change(task_id))
-        except OSError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise UnknownTask(task_id) from error
         try:
             while (change := tail.poll()) is Change.MORE:

@@ -4,11 +4,13 @@ Knows nothing of what is in the folders. A call too many does no harm to whoever
 """
 
 import asyncio
+import errno
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
+USED_UP: Final = frozenset({errno.ENOSPC, errno.ENOMEM})
 POLL_SECONDS: Final = 0.05
 _REMOTE: Final = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "afs", "virtiofs", "vboxsf")
 
@@ -45,13 +47,25 @@ class Inotify:
         self._ignored = flags.IGNORED
         self._source = INotify(nonblocking=True)
         self._loop = loop
+        self._polling: Polling | None = None
         self._listeners: dict[int, list[Wake]] = {}
         loop.add_reader(self._source.fileno(), self._ready)
 
     def listen(self, folder: Path, wake: Wake) -> Callable[[], None]:
-        mark = self._source.add_watch(folder, self._mask)
+        try:
+            mark = self._source.add_watch(folder, self._mask)
+        except OSError as error:
+            if error.errno not in USED_UP:
+                raise
+            return self._poll(folder, wake)
         self._listeners.setdefault(mark, []).append(wake)
         return lambda: self._leave(mark, wake)
+
+    def _poll(self, folder: Path, wake: Wake) -> Callable[[], None]:
+        """The user's watches are used up: this folder is looked at instead."""
+        if self._polling is None:
+            self._polling = Polling(self._loop)
+        return self._polling.listen(folder, wake)
 
     def _leave(self, mark: int, wake: Wake) -> None:
         listeners = self._listeners.get(mark, [])
@@ -73,6 +87,8 @@ class Inotify:
     def close(self) -> None:
         self._loop.remove_reader(self._source.fileno())
         self._source.close()
+        if self._polling is not None:
+            self._polling.close()
 
 
 class Polling:

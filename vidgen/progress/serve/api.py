@@ -4,7 +4,9 @@ Streams are `sse` and `websocket`; who may ask was decided by the application (`
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,11 +16,12 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from vidgen.events import LINE_LIMIT
+from vidgen.files import open_regular
 from vidgen.progress.fanout.cursor import Cursor
 from vidgen.progress.fanout.hub import Hub, UnknownTask
 from vidgen.progress.fanout.tail import Tail
 from vidgen.progress.serve.dialects import pipeline
-from vidgen.progress.serve.errors import ApiError
+from vidgen.progress.serve.errors import ApiError, storage_refusal
 from vidgen.progress.serve.index import RunIndex, aggregate
 from vidgen.progress.serve.limits import ConnectionLimit, Drain
 from vidgen.progress.serve.sse import note_bytes
@@ -69,6 +72,8 @@ class Api:
             return await self._hub.open(task_id)
         except UnknownTask:
             raise ApiError(404, "unknown_task", "There is no such task.") from None
+        except OSError as error:
+            raise storage_refusal(error) from error
 
     async def _tail_of(self, request: Request) -> Tail:
         return await self.tail(request.path_params["task_id"])
@@ -201,21 +206,43 @@ class Api:
             text_path(str(end.get("video_path", ""))) if tail.snapshot.state == "complete" else None
         )
         kind = FILMS.get(file.suffix.lower()) if file else None
-        if file is None or kind is None or not await asyncio.to_thread(file.is_file):
+        if file is None or kind is None:
             raise ApiError(404, "no_video", "There is no finished video.")
-        return _FilmResponse(file, kind, self._visits)
+        fd = await asyncio.to_thread(_open_film, file, end.get("video_file") or [])
+        return _FilmResponse(fd, file, kind, self._visits)
+
+
+def _open_film(file: Path, identity: Sequence[int]) -> int:
+    """A descriptor of the very file that the run wrote. Raises ApiError for any other."""
+    try:
+        if not identity and file.is_symlink():  # a log of an earlier version
+            raise ApiError(404, "no_video", "There is no finished video.")
+        fd = open_regular(file)
+    except (OSError, ValueError):
+        raise ApiError(404, "no_video", "There is no finished video.") from None
+    found = os.fstat(fd)
+    if identity and [found.st_dev, found.st_ino] != list(identity):
+        os.close(fd)
+        raise ApiError(404, "other_video", "Another file is where the run's video was.")
+    return fd
 
 
 class _FilmResponse(FileResponse):
-    """A file that a server may wait for before it ends."""
+    """An open file that a server may wait for before it ends."""
 
-    def __init__(self, file: Path, kind: str, visits: Drain) -> None:
-        super().__init__(file, media_type=kind, headers=FRESH)
+    def __init__(self, fd: int, file: Path, kind: str, visits: Drain) -> None:
+        # By the descriptor, where there is a name for it: the path may lead elsewhere by now.
+        where = f"/proc/self/fd/{fd}" if sys.platform == "linux" else file
+        super().__init__(where, media_type=kind, headers=FRESH, stat_result=os.fstat(fd))
+        self._fd = fd
         self._visits = visits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._visits.fetching():
-            await super().__call__(scope, receive, send)
+        try:
+            with self._visits.fetching():
+                await super().__call__(scope, receive, send)
+        finally:
+            os.close(self._fd)
 
 
 def cursor_of(query: Mapping[str, str], last_event_id: str = "") -> Cursor | None:
@@ -287,6 +314,6 @@ def _within(folder: Path, name: str) -> Path | None:
         return None
     try:
         real = file.resolve(strict=True)
-    except (OSError, ValueError):  # a NUL in the name is a ValueError
+    except (OSError, ValueError, RuntimeError):  # a NUL in the name; links that lead in a circle
         return None
     return real if real.parent == folder.resolve() and real.is_file() else None

@@ -38,7 +38,15 @@ from vidgen.progress.serve.jobs import Jobs
 from vidgen.progress.serve.limits import ConnectionLimit, Drain, RequestLimit
 from vidgen.progress.serve.pipeline_streams import PipelineSocket, PipelineStream
 from vidgen.progress.serve.protocols import CONNECTION, Socket, forget_request
-from vidgen.progress.serve.responses import deny, harden, tell_bug, tell_http_error, tell_refusal
+from vidgen.progress.serve.responses import (
+    deny,
+    harden,
+    tell_bug,
+    tell_http_error,
+    tell_refusal,
+    tell_setup,
+    tell_storage,
+)
 from vidgen.progress.serve.routes import ROUTES, Route
 from vidgen.progress.serve.settings import ServeSettings
 from vidgen.progress.serve.sse import AllStream, SeveralStream, Stream, TaskStream
@@ -94,6 +102,8 @@ class App:
             exception_handlers={
                 HTTPException: tell_http_error,
                 ApiError: tell_refusal,
+                VidgenError: tell_setup,
+                OSError: tell_storage,
                 Exception: tell_bug,
             },
             lifespan=self._lifespan,

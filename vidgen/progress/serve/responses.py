@@ -9,8 +9,9 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from vidgen.errors import VidgenError
 from vidgen.progress.serve.api import answer
-from vidgen.progress.serve.errors import ApiError
+from vidgen.progress.serve.errors import RETRY_AFTER, ApiError, storage_refusal
 
 HARDENED: Final = {
     "content-security-policy": (
@@ -62,6 +63,18 @@ async def tell_http_error(_: Request, error: Exception) -> Response:
     response = answer({"error": about}, error.status_code)
     response.headers.update(error.headers or {})
     return response
+
+
+async def tell_storage(_: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    return _response(storage_refusal(error))
+
+
+async def tell_setup(_: Request, error: Exception) -> Response:
+    """A store that is full, read-only or somebody else's: no fault of the server's."""
+    assert isinstance(error, VidgenError)
+    status = 507 if error.code.endswith("disk_full") else 503
+    return _response(ApiError(status, error.code, error.message, RETRY_AFTER))
 
 
 async def tell_refusal(_: Request, error: Exception) -> Response:

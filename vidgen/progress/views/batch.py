@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import BinaryIO, TextIO
 
 from vidgen.events import Envelope
-from vidgen.messages import say, user_language
+from vidgen.messages import harmless, say, user_language
 from vidgen.progress.batch import BatchProgress, BatchView, Film
 from vidgen.progress.views.choose import resolve_mode
 from vidgen.progress.views.text import (
@@ -15,7 +15,6 @@ from vidgen.progress.views.text import (
     batch_opening,
     clock_time,
     duration,
-    harmless,
     remaining,
 )
 

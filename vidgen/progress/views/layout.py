@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from rich.cells import cell_len
 
+from vidgen.messages import harmless
 from vidgen.progress.views.state import RunState, StageState
 from vidgen.progress.views.text import (
     Line,
@@ -16,7 +17,6 @@ from vidgen.progress.views.text import (
     crop_spans,
     doing,
     duration,
-    harmless,
     label,
     line_len,
     megabytes,

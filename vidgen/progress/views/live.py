@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from vidgen.events import Envelope
+from vidgen.messages import harmless
 from vidgen.progress.snapshot import POSITION
 from vidgen.progress.views import images
 from vidgen.progress.views import terminal as codes
@@ -22,7 +23,7 @@ from vidgen.progress.views.layout import ASCII, UNICODE, Viewport, lay_out, prev
 from vidgen.progress.views.state import RunState
 from vidgen.progress.views.summary import ROOM_BESIDE, beside, message, summary
 from vidgen.progress.views.terminal import Abilities, Terminal, abilities
-from vidgen.progress.views.text import Line, Span, doing, harmless, stage_name
+from vidgen.progress.views.text import Line, Span, doing, stage_name
 
 FRAME_SECONDS: Final = 0.1  # at most ten pictures a second
 REST_SECONDS: Final = 0.5  # the clock on the screen goes on when nothing happens

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from vidgen.events import Envelope
-from vidgen.messages import say
+from vidgen.messages import harmless, say
 from vidgen.progress.batch import BatchProgress, Film
 from vidgen.progress.views.layout import (
     STYLES,
@@ -30,7 +30,6 @@ from vidgen.progress.views.text import (
     clock_time,
     doing,
     duration,
-    harmless,
     label,
     line_len,
     remaining,

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO, Final, TextIO
 
 from vidgen.events import Envelope, is_start, seconds_of
+from vidgen.messages import harmless
 from vidgen.progress.views.text import (
     advice,
     clock_time,
     count_text,
     doing,
     duration,
-    harmless,
     label,
     remaining,
     sentence,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from vidgen.messages import harmless
 from vidgen.progress.views.layout import (
     Viewport,
     fit_line,
@@ -22,7 +23,6 @@ from vidgen.progress.views.text import (
     clock_time,
     crop_spans,
     duration,
-    harmless,
     label,
     line_len,
     megabytes,

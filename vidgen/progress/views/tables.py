@@ -12,13 +12,12 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from vidgen.messages import say
+from vidgen.messages import harmless, say
 from vidgen.progress.forecast.accuracy import MOMENTS
 from vidgen.progress.views.layout import ASCII, STYLES, UNICODE, Glyphs
 from vidgen.progress.views.text import (
     advice,
     duration,
-    harmless,
     megabytes,
     percent,
     sentence,

@@ -2,24 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
-from vidgen.messages import say
+from vidgen.messages import harmless, say
 from vidgen.progress.batch import THERE, BatchProgress, Film
-
-_UNSEEN: Final = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))  # turn the writing direction
-_HARMLESS: Final = (
-    dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "\ufffd")
-    | dict.fromkeys((0x09, 0x0A, 0x0D, 0x2028, 0x2029), " ")
-    | dict.fromkeys(_UNSEEN, "")
-)
-
-
-def harmless(text: str) -> str:
-    """The text on one line, without anything that a terminal would obey."""
-    return text.translate(_HARMLESS)
 
 
 def sentence(data: Mapping[str, Any], language: str) -> str:

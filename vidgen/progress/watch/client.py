@@ -18,10 +18,13 @@ import orjson
 
 from vidgen.errors import InputError, SetupError
 from vidgen.events import Envelope
+from vidgen.progress.store.runs import is_task_id
 from vidgen.progress.watch.sse import ServerEvent, SseDecoder
 from vidgen.progress.watch.timing import USUAL, Timing
 
 _UNSTORED: Final = frozenset({"heartbeat", "connected", "subscribed"})
+
+MOST_BYTES: Final = 64 * 1024 * 1024  # of one answer: a history of a whole day is less
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ class RunClient:
                 # Anew each time: on a dead line the connections kept for later are dead, too.
                 with httpx.Client(headers=self._headers, timeout=timeout, verify=trust) as client:
                     yield from self._once(client)
+            except (KeyError, TypeError, AttributeError, IndexError) as error:
+                raise self._strange() from error
             except (httpx.TransportError, ConnectionLost, ValueError) as error:
                 self._back_off(error, time.monotonic() - began)
 
@@ -121,6 +126,8 @@ class RunClient:
             tasks = self._json(client, "/api/tasks", {"limit": "500"})["tasks"]
             self._on_success()
             found = _choose_task(tasks, self._wanted)
+            if found and not is_task_id(found):
+                raise self._strange()
             if found:
                 self._wanted = found
                 return found
@@ -218,16 +225,36 @@ class RunClient:
             self._asked_title = True
             # InputError: the run was deleted just now, which the stream tells.
             with contextlib.suppress(httpx.TransportError, ConnectionLost, InputError, ValueError):
-                self.title = str(self._json(client, f"/api/tasks/{task_id}")["title"])
+                self.title = str(self._json(client, f"/api/tasks/{task_id}").get("title", ""))
 
     # The line
 
     def _json(
         self, client: httpx.Client, path: str, params: Mapping[str, str] | None = None
     ) -> Any:
-        response = client.get(self.base + path, params=params)
-        self._check(response)
-        return orjson.loads(response.content)
+        url, headers = self.base + path, {"Accept-Encoding": "identity"}
+        with client.stream("GET", url, params=params, headers=headers) as response:
+            self._check(response)
+            return orjson.loads(self._body(response))
+
+    def _body(self, response: httpx.Response) -> bytes:
+        """All of it. Raises InputError when it is packed, or longer than any of vidgen's."""
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise self._strange()
+        body = bytearray()
+        for chunk in response.iter_raw():
+            body += chunk
+            if len(body) > MOST_BYTES:
+                raise self._strange()
+        return bytes(body)
+
+    def _strange(self) -> InputError:
+        return InputError(
+            "{host} answers with what no server of vidgen says.",
+            hint="Check the address, and that `vidgen serve-progress` runs there.",
+            code="page.watch_strange",
+            host=self.host,
+        )
 
     def _check(self, response: httpx.Response) -> None:
         """Raises ConnectionLost for what may pass, VidgenError for what will not."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # numpy and more is behind these
     from vidgen.work import MotionOptions, Photo, Speech, Work
 
 # Raised when a stage makes something else of the same inputs: what is kept of it is made again.
-VERSIONS: Final = {"detect": 1, "matte": 1, "prosody": 1, "render": 2}
+VERSIONS: Final = {"detect": 2, "matte": 1, "prosody": 2, "render": 2}
 # What a worker imports while the photo is being read: half a second of it.
 WORKER_MODULES: Final = ("vidgen.stages.render", "vidgen.renderers.puppet.cpu")
 WORTH_IT: Final = 4  # pieces, from which on workers pay their start

@@ -42,6 +42,7 @@ def vidgen(home: Home, *arguments: object, cwd: Path | None = None, **more: Any)
         command(*arguments),
         capture_output=True,
         text=True,
+        errors="surrogateescape",  # a path's own bytes come out as they are
         cwd=cwd,
         env=environment(home, **more),
         timeout=300,

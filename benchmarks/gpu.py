@@ -104,7 +104,7 @@ def measure(shelf: Catalog, voice: Path, where: str, seconds: float) -> Iterator
 
 def drawn_by_workers(shelf: Catalog, seconds: float) -> Iterator[Row]:
     """Frames a second, drawn and encoded, with 1, 2, 4 … processes."""
-    who = speaker(shelf.path("demo_photo"), shelf.path, SIZE[1], width=SIZE[0])
+    speaking = speaker(shelf.path("demo_photo"), shelf.path, SIZE[1], width=SIZE[0])
     said = drawing.lengthen(seconds)
     count, alone = 1, 0.0
     while count <= device.usable_cores():
@@ -115,13 +115,17 @@ def drawn_by_workers(shelf: Catalog, seconds: float) -> Iterator[Row]:
                 moments.append((time.perf_counter(), event.done))
 
         with tempfile.TemporaryDirectory() as folder, Workers(count) as workers:
-            work = Work(who, cut(who), said, Folder(Path(folder), Path(folder) / "previews"))
+            work = Work(
+                speaking, cut(speaking), said, Folder(Path(folder), Path(folder) / "previews")
+            )
             Render(PuppetRenderer(), MotionOptions(), workers=workers).run(work, heard)
         (began, before), (ended, after) = moments[1], moments[-1]
         speed = (after - before) / (ended - began)
         alone = alone or speed
-        remark = f"{speed / alone:.1f} times one"
-        yield Row(f"drawn and encoded by {count}", speed, "frames/s", remark)
+        who_draws = "this process's threads" if count == 1 else f"{count} processes"
+        yield Row(
+            f"drawn and encoded by {who_draws}", speed, "frames/s", f"{speed / alone:.1f} times one"
+        )
         count *= 2
 
 

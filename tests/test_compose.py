@@ -54,6 +54,16 @@ def test_as_many_draw_as_cores_and_memory_allow(
     assert job(home, ModelChoice("cpu")).workers(speech(seconds)).count == count
 
 
+def test_larger_frames_want_more_memory(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "usable_cores", lambda: 16)
+    monkeypatch.setattr(memory, "free_mb", lambda: 4_000)
+    counts = [
+        job(home, ModelChoice("cpu"), height=height).workers(speech(34)).count
+        for height in (512, 720, 1080, 2160)
+    ]
+    assert counts == [14, 11, 7, 2]
+
+
 def test_only_the_puppet_on_processors_is_shared_out(home: Home) -> None:
     def count(where: str, renderer: str = "puppet", **options: Any) -> int:
         asked = job(home, ModelChoice(where, renderer=renderer), workers=4, **options)

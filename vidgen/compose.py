@@ -37,8 +37,9 @@ if TYPE_CHECKING:  # numpy and more is behind these
 VERSIONS: Final = {"detect": 2, "matte": 1, "prosody": 2, "render": 2}
 # What a worker imports while the photo is being read: half a second of it.
 WORKER_MODULES: Final = ("vidgen.stages.render", "vidgen.renderers.puppet.cpu")
+FRAMED_HEIGHT: Final = 720  # pixels, the most that a film gets unasked
 WORTH_IT: Final = 4  # pieces, from which on workers pay their start
-WORKER_MB: Final = 350  # that a worker takes at 720p
+WORKER_MB: Final = (200, 160)  # that a worker takes, and for each megapixel: 350 at 720p
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,9 @@ class Job:
             return Workers(min(self.options.workers, pieces), WORKER_MODULES)
         if pieces < WORTH_IT:
             return Workers()
-        fit = int(memory.free_mb() / WORKER_MB)
+        height = self.options.height or FRAMED_HEIGHT
+        each = WORKER_MB[0] + WORKER_MB[1] * height**2 * 16 / 9 / 1e6  # the widest shape there is
+        fit = int(memory.free_mb() / each)
         return Workers(min(pieces, device.usable_cores(), fit), WORKER_MODULES)
 
     def steps(self, photo: "Photo", speech: "Speech", workers: "Workers") -> list[Step]:

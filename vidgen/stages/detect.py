@@ -29,14 +29,14 @@ from vidgen.stages.people import (
 )
 from vidgen.vision.faces import FaceDetector, LandmarkNet, Landmarks, head_pose
 from vidgen.vision.iris import IrisNet
+from vidgen.vision.mouth_cover import is_covered, mouth_line
 from vidgen.vision.sight import views
 from vidgen.work import Box, EyeView, Floats, Notes, Photo, Pixels, Subject, Work
 
 NAME: Final = "yolo_detection"
-COVERED: Final = 0.017  # `LandmarkNet.doubt` of a mouth that cannot be seen
-DOUBTFUL: Final = 0.013  # and of one that can hardly be seen
+DOUBTFUL: Final = 0.013  # `LandmarkNet.doubt` of a mouth that can hardly be seen
 MOST_READ: Final = 8  # faces read to find one that can speak
-WIDE: Final = 0.12  # of the face: lips so far apart in the photo cannot be brought together well
+WIDE: Final = 0.11  # of the face: lips so far apart in the photo cannot be brought together well
 SOFT: Final = 2.0  # times enlarged from which a film looks soft
 
 
@@ -232,12 +232,14 @@ class Detect:
     def _warn_of_mouth(self, rgb: Pixels, face: Landmarks, emit: Emit) -> None:
         """Raises InputError for a covered mouth; a doubtful one is only told."""
         doubt = self.landmarks.doubt(rgb, face)
-        if doubt >= COVERED:
+        line = mouth_line(rgb, face)
+        if is_covered(line, doubt):
             raise InputError(
                 "The speaker's mouth seems to be covered, by a mask, a hand or a microphone.",
                 hint="Use a photo in which the whole mouth can be seen.",
                 code="detect.covered",
                 doubt=round(doubt, 4),
+                line=round(line.usual, 3),
             )
         if doubt >= DOUBTFUL:
             emit(Log("WARNING", "detect.mouth_unclear", {"doubt": round(doubt, 4)}))

@@ -19,7 +19,8 @@ LUMA: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
 LEAST: Final = 12  # pixels: a smaller eye is left alone
 SHUT: Final = 0.17  # of its width: an eye less open is shut, or looks down
 LARGE: Final = 0.58  # of its width: no human iris is so large, only drawn ones
-PALE: Final = 0.75  # of the white's luma: an iris not darker than this is not seen
+PALE: Final = 0.75  # of the white's luma: an iris not darker than this is hardly seen
+FAINT: Final = 0.90  # and one not darker than this is not there
 MURKY: Final = 0.38  # of the skin's luma: a white darker than this is none, but a lens
 ASTRAY: Final = 0.24  # of its width: the two nets tell different lids, so they guess
 PAIRED: Final = ("small", "large", "unsure")  # what keeps the other eye still as well
@@ -66,9 +67,7 @@ def eye_problem(rgb: Pixels, eye: EyePoints, mesh: tuple[Floats, Floats]) -> str
                  zip(map(to, mesh), (upper, lower), strict=True))  # fmt: skip
     if astray > ASTRAY * WIDE:
         return "unsure"
-    if not _has_iris(picture, upper, lower, to(eye.centre), eye, width):
-        return "unseen"
-    return ""
+    return _iris_problem(picture, upper, lower, to(eye.centre), eye, width)
 
 
 def _straightened(rgb: Pixels, eye: EyePoints) -> tuple[Floats, "_Map"]:
@@ -96,10 +95,11 @@ class _Map:
         return moved
 
 
-def _has_iris(
+def _iris_problem(
     luma: Floats, upper: Floats, lower: Floats, centre: Floats, eye: EyePoints, width: float
-) -> bool:
-    """Whether something dark and round lies on something bright between the lids."""
+) -> str:
+    """ "" where something dark and round lies on something bright between the lids; "unsure" where
+    it nearly does, as under paint and false lashes."""
     import cv2
 
     opening = np.zeros((SIDE, SIDE), np.uint8)
@@ -110,7 +110,10 @@ def _has_iris(
     below = rows - float(lower[:, 1].max())
     skin = (below > 9) & (below < 24) & (np.abs(columns - SIDE / 2) < 32)
     if min(int(iris.sum()), int(white.sum())) < 10:
-        return False
+        return "unseen"
     bright = float(np.percentile(luma[white], 60))
     dark = float(np.median(luma[iris]))
-    return dark < PALE * bright and bright > MURKY * float(np.median(luma[skin]))
+    lit = bright / max(1.0, float(np.median(luma[skin])))
+    if dark < PALE * bright and lit > MURKY:
+        return ""
+    return "unsure" if dark < FAINT * bright and lit > 0.7 * MURKY else "unseen"

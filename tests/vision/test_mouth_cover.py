@@ -1,0 +1,102 @@
+"""Covered mouths are told from free ones: things drawn over the demo photo's lips."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.support.puppet import speaker
+from vidgen.vision.faces import LandmarkNet, Landmarks
+from vidgen.vision.mouth_cover import is_covered, mouth_line
+from vidgen.work import Pixels, Subject
+
+pytestmark = pytest.mark.models
+
+
+@pytest.fixture(scope="module")
+def net(model_path: Callable[[str], Path]) -> LandmarkNet:
+    return LandmarkNet(model_path("face_landmark"))
+
+
+@pytest.fixture(scope="module")
+def subject(demo_photo: Path, model_path: Callable[[str], Path]) -> Subject:
+    return speaker(demo_photo, model_path, 384)
+
+
+def judged(frame: Pixels, subject: Subject, net: LandmarkNet) -> bool:
+    found = net.track(frame, Landmarks(subject.landmarks, 1.0))
+    assert found is not None
+    return is_covered(mouth_line(frame, found), net.doubt(frame, found))
+
+
+def spot(subject: Subject) -> tuple[int, int, float]:
+    """The middle of the mouth, and Hf."""
+    x, y = subject.landmarks[[13, 14], :2].mean(0)
+    return int(x), int(y), Landmarks(subject.landmarks, 1.0).height
+
+
+def microphone(subject: Subject) -> Pixels:
+    x, y, h = spot(subject)
+    frame = subject.frame.copy()
+    ball = np.zeros(frame.shape[:2], np.uint8)
+    cv2.circle(ball, (x, y + int(0.03 * h)), int(0.16 * h), 1, -1)
+    rough = 60 + 40 * np.random.default_rng(1).random(frame.shape[:2])
+    frame[ball > 0] = rough[ball > 0][:, None].astype(np.uint8)
+    return frame
+
+
+def finger(subject: Subject) -> Pixels:
+    x, y, h = spot(subject)
+    frame, wide = subject.frame.copy(), int(0.055 * h)
+    skin = np.median(frame[int(y - 0.25 * h) : int(y - 0.2 * h), x - 8 : x + 9], (0, 1))
+    top, bottom = (x - wide, int(y - 0.13 * h)), (x + wide, int(y + 0.5 * h))
+    cv2.rectangle(frame, top, bottom, skin.tolist(), -1)
+    return frame
+
+
+def mask(subject: Subject) -> Pixels:
+    x, y, h = spot(subject)
+    frame = subject.frame.copy()
+    corners = [(-0.38, -0.16), (0.38, -0.16), (0.3, 0.2), (0.0, 0.36), (-0.3, 0.2)]
+    shape = np.array([(x + a * h, y + b * h) for a, b in corners]).round().astype(np.int32)
+    cv2.fillPoly(frame, [shape], (150, 190, 215))
+    return frame
+
+
+@pytest.mark.parametrize("cover", [microphone, finger, mask])
+def test_what_lies_over_the_lips_is_noticed(
+    cover: Callable[[Subject], Pixels], subject: Subject, net: LandmarkNet
+) -> None:
+    assert judged(cover(subject), subject, net)
+
+
+def dimmed(frame: Pixels) -> Pixels:
+    return (frame * 0.25).astype(np.uint8)
+
+
+def pale(frame: Pixels) -> Pixels:
+    return (150 + 0.08 * frame).astype(np.uint8)
+
+
+def grey(frame: Pixels) -> Pixels:
+    return np.repeat(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
+
+
+def soft(frame: Pixels) -> Pixels:
+    return np.asarray(cv2.GaussianBlur(frame, (0, 0), 3.0), np.uint8)
+
+
+@pytest.mark.parametrize("change", [np.copy, dimmed, pale, grey, soft])
+def test_a_free_mouth_is_free_in_any_light(
+    change: Callable[[Pixels], Pixels], subject: Subject, net: LandmarkNet
+) -> None:
+    frame = change(subject.frame)
+    face = Landmarks(subject.landmarks, 1.0)
+    assert not is_covered(mouth_line(frame, face), net.doubt(frame, face))
+
+
+def test_a_face_out_of_the_picture_is_answered(subject: Subject) -> None:
+    away = Landmarks(subject.landmarks + np.array([9000, 0, 0], np.float32), 1.0)
+    assert mouth_line(subject.frame, away).contrast == 0.0

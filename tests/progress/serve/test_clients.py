@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.progress.serve.clients.node import client, of
+from tests.progress.serve.clients.node import client, of, page_folder
 from tests.support.serving import Run, Served, served, wait_until
 from vidgen.paths import Home
 from vidgen.progress.reporter import Reporter
@@ -401,3 +402,49 @@ def test_signalr_comes_with_its_token(home: Home) -> None:
         ) as watching,
     ):
         assert watching.until("Completed")["event"]["taskId"] == "mine"
+
+
+# A page of our own modules
+
+
+@pytest.mark.parametrize("way", ["websocket", "sse"])
+def test_a_react_component_follows_a_run(
+    home: Home, program: Program, tmp_path: Path, way: str
+) -> None:
+    with (
+        served(home, token=TOKEN) as server,
+        client(
+            *("hook", server.url, program.task, task_token(TOKEN, program.task), way),
+            folder=page_folder(tmp_path),
+        ) as page,
+    ):
+        while page.until("shown")["connectionType"] != way:
+            pass
+        while (shown := page.until("shown"))["stage"] != "rendering":
+            pass
+        assert (shown["isConnected"], shown["error"]) == (True, None)
+        program.go()
+        if how(program) == "completes":
+            assert page.until("complete")["url"] == f"/api/tasks/{program.task}/video"
+        else:
+            assert page.until("error")["message"] in ("Out of memory", "Interrupted")
+
+
+def test_tasks_of_a_page_share_a_connection(home: Home, tmp_path: Path) -> None:
+    runs = [Run(home, name) for name in ("one", "two")]
+    for run in runs:
+        run.write("stage_update")
+    with (
+        served(home, token=TOKEN) as server,
+        client("shared", server.url, "one", "two", TOKEN, folder=page_folder(tmp_path)) as page,
+    ):
+        for _ in runs:
+            event = page.until("event")
+            assert event["task"] == event["its"]
+        for run in runs:
+            run.write("progress_update", "complete")
+        over = [page.until("over") for _ in runs]
+    assert sorted(one["task"] for one in over) == ["one", "two"]
+    assert [one["sockets"] for one in over] == [1, 1]
+    assert over[0]["metrics"]["events"] == 3
+    assert (over[0]["metrics"]["fallbacks"], over[0]["metrics"]["connections"]) == (0, 1)

@@ -16,6 +16,7 @@ from vidgen.progress.serve.errors import ApiError
 FILES: Final = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/progress.js": ("progress.js", "text/javascript; charset=utf-8"),
+    "/useProgressTracking.js": ("useProgressTracking.js", "text/javascript; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
     "/drawing.js": ("drawing.js", "text/javascript; charset=utf-8"),
     "/words.js": ("words.js", "text/javascript; charset=utf-8"),

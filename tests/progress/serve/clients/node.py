@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,12 @@ def packages() -> Path:
 class Client:
     """A client that runs: `heard` is what it has said, `wait` waits for its end."""
 
-    def __init__(self, name: str, *arguments: str) -> None:
+    def __init__(self, name: str, *arguments: str, folder: Path = HERE) -> None:
         environment = {**os.environ, "NODE_PATH": str(packages())}
+        file = next(folder.glob(f"{name}.[cm]js"))
         self.process = subprocess.Popen(
-            ["node", str(HERE / f"{name}.cjs"), *arguments],
+            ["node", str(file), *arguments],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -73,17 +76,29 @@ class Client:
 
 
 @contextlib.contextmanager
-def client(name: str, *arguments: str) -> Iterator[Client]:
+def client(name: str, *arguments: str, folder: Path = HERE) -> Iterator[Client]:
     """A client of these modules' names; ended with the `with`, if it has not ended by itself."""
-    started = Client(name, *arguments)
+    started = Client(name, *arguments, folder=folder)
     try:
         yield started
     finally:
         started.process.kill()
         started.process.wait()
-        for pipe in (started.process.stdout, started.process.stderr):
+        for pipe in (started.process.stdin, started.process.stdout, started.process.stderr):
             if pipe:
                 pipe.close()
+
+
+def page_folder(folder: Path) -> Path:
+    """A folder as a page's source would be: our modules, a client, and the packages."""
+    for name in ("progress.js", "useProgressTracking.js"):
+        content = resources.files("vidgen.progress.serve").joinpath("web", name).read_bytes()
+        (folder / name).write_bytes(content)
+    (folder / "package.json").write_text('{"type": "module"}')
+    for file in HERE.glob("*.mjs"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "node_modules").symlink_to(packages())
+    return folder
 
 
 def of(said: Sequence[dict[str, Any]], what: str) -> list[dict[str, Any]]:

@@ -8,6 +8,11 @@
  *     onState: (state) => …,      // "websocket", "sse", "polling", or "lost"
  *   });
  *   watching.close();
+ *   watching.metrics();           // {states, events, deduplicated, fallbacks, connections}
+ *
+ * `token` is for a server of another origin: our own pages have a cookie. With `shared` all tasks of
+ * a page that are watched so come over one WebSocket. `localStorage.vidgenDebug = "1"` tells the
+ * console what happens.
  *
  * A WebSocket first, server-sent events where that does not come through, long polls at last; a
  * better way is tried again after a minute. Identical snapshots within 500 ms are told once.
@@ -26,11 +31,15 @@ const SNAPSHOTS = new Set(["progress_update", "resource"]);
 const UNSTORED = new Set(["heartbeat", "connected", "interrupted", "deleted"]);
 
 /** Follow the run whose id is in `url`; see above. */
-export function watch(url, { onEvent, onComplete, onError, onState, after = "", ways = WAYS } = {}) {
+export function watch(
+  url,
+  { onEvent, onComplete, onError, onState, after = "", ways = WAYS, token = "", shared = false } = {},
+) {
   const here = globalThis.document?.baseURI ?? globalThis.location?.href; // a worker has no page
-  const found = new URL(url, here).href.match(
-    /^(.*?)\/(?:api\/.*?)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/,
-  );
+  const whole = new URL(url, here).href;
+  const found =
+    whole.match(/^(.*?)\/api\/(?:tasks|ws\/progress|sse\/progress)\/([A-Za-z0-9._-]+)/) ??
+    whole.match(/^(.*?)\/(?:api\/.*?)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/);
   if (!found) throw new TypeError("watch() wants an address with a task id");
   const [, server, task] = found;
   let [epoch, seq] = after ? [after.split("-")[0], Number(after.split("-")[1])] : ["", 0];
@@ -45,7 +54,16 @@ export function watch(url, { onEvent, onComplete, onError, onState, after = "", 
   const shown = new Map(); // event type → [time, text of its data]
 
   const cursor = () => (epoch ? `${epoch}-${seq}` : "");
-  const query = () => `?v=1${cursor() ? `&after=${cursor()}` : ""}`; // v=1: we know every end
+  const key = token ? `&token=${encodeURIComponent(token)}` : "";
+  const query = () => `?v=1${key}${cursor() ? `&after=${cursor()}` : ""}`; // v=1: we know every end
+  const asking = { credentials: "same-origin", headers: token ? { Authorization: `Bearer ${token}` } : {} };
+  const counted = { states: 0, events: 0, deduplicated: 0, fallbacks: 0, connections: 0 };
+
+  function tellState(state) {
+    counted.states += 1;
+    debug(task, state);
+    onState?.(state);
+  }
 
   function alive() {
     clearTimeout(guard);
@@ -54,7 +72,7 @@ export function watch(url, { onEvent, onComplete, onError, onState, after = "", 
 
   function heard() {
     alive();
-    if (failures || fruitless || !heard.once) onState?.(ways[way]);
+    if (failures || fruitless || !heard.once) tellState(ways[way]);
     heard.once = true;
     failures = fruitless = 0;
   }
@@ -62,7 +80,7 @@ export function watch(url, { onEvent, onComplete, onError, onState, after = "", 
   function accept(event, itsEpoch) {
     if (closed) return;
     heard();
-    if (event.event_type === "connected") {
+    if (event.event_type === "connected" || event.event_type === "subscribed") {
       if (!epoch) epoch = event.data.epoch ?? "";
       return;
     }
@@ -74,7 +92,12 @@ export function watch(url, { onEvent, onComplete, onError, onState, after = "", 
       if (event.seq <= seq) return;
       seq = event.seq;
     }
-    if (repeats(event)) return;
+    if (repeats(event)) {
+      counted.deduplicated += 1;
+      return;
+    }
+    counted.events += 1;
+    debug(task, event.event_type, event.seq, event.data.progress);
     onEvent?.(event);
     if (ENDS.has(event.event_type)) {
       close();
@@ -94,6 +117,7 @@ export function watch(url, { onEvent, onComplete, onError, onState, after = "", 
 
   const open = {
     websocket() {
+      if (shared) return join(server, key, task, cursor(), accept, lost);
       const socket = new WebSocket(`${server.replace(/^http/, "ws")}/api/ws/progress/${task}${query()}`);
       socket.onmessage = (message) => accept(JSON.parse(message.data));
       socket.onclose = () => lost("closed");
@@ -118,7 +142,7 @@ export function watch(url, { onEvent, onComplete, onError, onState, after = "", 
         while (!stopping.signal.aborted) {
           const answer = await fetch(
             `${server}/api/tasks/${task}/events?wait=${POLL_SECONDS}${cursor() ? `&after=${cursor()}` : ""}`,
-            { signal: stopping.signal, credentials: "same-origin" },
+            { signal: stopping.signal, ...asking },
           );
           if (!answer.ok) return lost(answer.status);
           const said = await answer.json();
@@ -141,6 +165,7 @@ export function watch(url, { onEvent, onComplete, onError, onState, after = "", 
     if (closed) return;
     if (way && Date.now() - cameDown > BETTER_MS) way = fruitless = 0;
     alive();
+    counted.connections += 1;
     stop = open[ways[way]]();
   }
 
@@ -150,8 +175,9 @@ export function watch(url, { onEvent, onComplete, onError, onState, after = "", 
     clearTimeout(guard);
     if (++fruitless >= TRIES && way < ways.length - 1) {
       [way, fruitless, cameDown] = [way + 1, 0, Date.now()];
+      counted.fallbacks += 1;
     }
-    if (reason !== "better") onState?.("lost");
+    if (reason !== "better") tellState("lost");
     const wait = Math.random() * Math.min(CAP_MS, BASE_MS * 2 ** failures);
     failures = Math.min(failures + 1, 10);
     if (await refused()) return;
@@ -160,7 +186,7 @@ export function watch(url, { onEvent, onComplete, onError, onState, after = "", 
 
   /* Neither a WebSocket nor an EventSource tells why it was refused, so ask once. */
   async function refused() {
-    const answer = await fetch(`${server}/api/tasks/${task}`, { credentials: "same-origin" }).catch(() => null);
+    const answer = await fetch(`${server}/api/tasks/${task}`, asking).catch(() => null);
     if (closed) return true;
     if (!answer || ![400, 401, 403, 404].includes(answer.status)) return false;
     close();
@@ -176,5 +202,52 @@ export function watch(url, { onEvent, onComplete, onError, onState, after = "", 
   }
 
   start();
-  return { close, cursor };
+  return { close, cursor, metrics: () => ({ ...counted }) };
+}
+
+function debug(...what) {
+  try {
+    if (globalThis.localStorage?.getItem("vidgenDebug") === "1") console.debug("vidgen", ...what);
+  } catch {
+    // a page that may not have any storage
+  }
+}
+
+const sockets = new Map(); // server and token → its one socket and who is on it
+
+/* Watch a task over the page's one socket to a server; answers how to leave it. */
+function join(server, key, task, after, accept, lost) {
+  const name = `${server} ${key}`;
+  const line = sockets.get(name) ?? connect(name, `${server.replace(/^http/, "ws")}/api/ws/progress?v=1${key}`);
+  const say = (command) => line.socket.send(JSON.stringify(command));
+  const subscribe = () => say({ type: "subscribe", task_ids: [task], ...(after ? { after } : {}) });
+  line.members.set(task, { accept, lost });
+  if (line.socket.readyState === WebSocket.OPEN) subscribe();
+  else line.socket.addEventListener("open", subscribe);
+  return () => {
+    line.members.delete(task);
+    line.socket.removeEventListener("open", subscribe);
+    if (!line.members.size) {
+      sockets.delete(name);
+      line.socket.close();
+    } else if (line.socket.readyState === WebSocket.OPEN) {
+      say({ type: "unsubscribe", task_ids: [task] });
+    }
+  };
+}
+
+function connect(name, url) {
+  const line = { socket: new WebSocket(url), members: new Map() };
+  sockets.set(name, line);
+  line.socket.addEventListener("message", (message) => {
+    const event = JSON.parse(message.data);
+    if (event.event_type === "refused") for (const one of [...line.members.values()]) one.lost("refused");
+    else if (event.task_id) line.members.get(event.task_id)?.accept(event);
+    else for (const one of [...line.members.values()]) one.accept(event);
+  });
+  line.socket.addEventListener("close", () => {
+    if (sockets.get(name) === line) sockets.delete(name);
+    for (const one of [...line.members.values()]) one.lost("closed");
+  });
+  return line;
 }

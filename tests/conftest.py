@@ -1,5 +1,6 @@
 """What tests share: folders, the embedded models, photos and voices."""
 
+import signal
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,14 @@ from PIL import Image
 from vidgen.errors import SetupError
 from vidgen.models import catalog, download
 from vidgen.paths import Home
+
+# Tests that are run by nohup or a script's `&` inherit ignored signals, which the programs they
+# start would rightly go on ignoring.
+for name in ("SIGINT", "SIGHUP", "SIGQUIT"):
+    number = getattr(signal, name, None)
+    if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+        is_ctrl_c = number == signal.SIGINT
+        signal.signal(number, signal.default_int_handler if is_ctrl_c else signal.SIG_DFL)
 
 REPOSITORY = Path(__file__).parent.parent
 PILLOWS_OPEN = Image.open  # importing ultralytics, as some tests do, puts its own in its place

@@ -1,7 +1,7 @@
 """Do the lips say what the voice says? The table of docs/performance.md, from decoded films.
 
     python -m benchmarks.lips [FOLDER] [--voices NAMES] [--ways sound,words,true,loudness]
-        [--photo FILE] [--noise DB] [--controls]
+        [--photo FILE] [--heard-by 15|telephone|room] [--controls]
 
 Each voice of benchmarks/natural.JUDGED is drawn by the puppet, encoded, decoded and looked at by
 the landmarks' network; the voice's true sounds say what should be seen when. A way is who knows the
@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import natural, talking
-from tests.support.articulation import judged
-from tests.support.speakers import with_noise
+from tests.support.articulation import Articulation, judged, within
+from tests.support.speakers import with_noise, with_reverb
 from vidgen.media.encoder import FilmWriter
 from vidgen.media.encodings import encoding_for
 from vidgen.media.photo import open_photo
@@ -39,7 +39,7 @@ from vidgen.settings import Options
 from vidgen.speech.espeak import Phone
 from vidgen.speech.hearing import Hearing
 from vidgen.speech.phonemes import PhonemeSource, TimedPhones
-from vidgen.speech.visemes import kind
+from vidgen.speech.visemes import is_open_vowel, kind
 from vidgen.stages.detect import Detect
 from vidgen.stages.matte import Matte
 from vidgen.vision.faces import FaceDetector, LandmarkNet, Landmarks
@@ -51,8 +51,9 @@ FPS: Final = 25
 PUPILS: Final = ((33, 133), (362, 263))  # corners of either eye
 APART: Final = 63.0  # mm between the pupils
 FASTEST: Final = 200.0  # mm/s that lips move
-TEETH: Final = 0.25  # of what is seen between the lips: teeth show
-SLIT: Final = (0.06, 0.75)  # of the 95th percentile: lips that are nearly shut, not shut
+TEETH: Final = 0.12  # of what is seen between the lips: teeth show; shut lips read up to .11
+SLIT: Final = 0.60  # of the way from shut to open: lips that are nearly shut
+SHUT: Final = 0.25  # of that way: less is a closure
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def main() -> None:
     parser.add_argument("--voices", default=",".join(natural.JUDGED))
     parser.add_argument("--ways", default="sound,words,true")
     parser.add_argument("--photo", type=Path)
-    parser.add_argument("--noise", type=float, help="dB of white noise below the voice")
+    parser.add_argument("--heard-by", default="", help="noise of so many dB, telephone, or room")
     parser.add_argument("--controls", action="store_true")
     asked = parser.parse_args()
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="lips-"))
@@ -107,15 +108,28 @@ def main() -> None:
     print("|---" * (len(LINES) + 2) + "|")
     for name in asked.voices.split(","):
         voice = _voice(folder, name)
-        if asked.noise is not None:
-            noisy = with_noise(voice.samples, asked.noise)
-            voice = replace(voice, name=f"{name}, {asked.noise:g} dB", samples=noisy)
+        if asked.heard_by:
+            voice = spoil(voice, asked.heard_by)
         for way in asked.ways.split(","):
             seen = _film(stage, shelf, folder, voice, way)
             numbers = measure(seen, voice)
             _print(f"{voice.name}, {way}", way, numbers)
             if asked.controls:
                 _print_controls(seen, voice, way)
+
+
+def spoil(voice: natural.Voice, how: str) -> natural.Voice:
+    """The voice in white noise of so many dB below it, by telephone (8 kHz), or in a room."""
+    from scipy.signal import resample_poly
+
+    if how == "telephone":
+        samples = resample_poly(resample_poly(voice.samples, 8000, voice.rate), voice.rate, 8000)
+    elif how == "room":
+        samples = with_reverb(voice.samples)
+    else:
+        samples = with_noise(voice.samples, float(how))
+    name = f"{voice.name}, {how} dB" if how.isdigit() else f"{voice.name}, {how}"
+    return replace(voice, name=name, samples=samples[: len(voice.samples)].astype(np.float32))
 
 
 def _voice(folder: Path, name: str) -> natural.Voice:
@@ -243,28 +257,44 @@ def measure(seen: Seen, voice: natural.Voice) -> dict[str, float]:
         watched.opening, watched.times, envelope(voice.samples, voice.rate), voice.phones
     )
     step = np.abs(np.diff(watched.opening)) * seen.millimetres * FPS  # mm/s
+    share = _share(watched.opening, found)
+    labial = [p for p in voice.phones if kind(p.ipa) == "bilabial"]
+    wide = [p for p in voice.phones if is_open_vowel(p.ipa)]
     return {
         "auc": found.auc,
         "ratio": found.ratio,
-        "closed": found.bilabials_closed,
-        "drowned": found.vowels_closed,
+        "closed": _mean([within(share, watched.times, p).min() < SHUT for p in labial]),
+        "drowned": _mean([within(share, watched.times, p).mean() < SHUT for p in wide]),
         "width": talking.round_width(watched, voice.phones),
-        "teeth": _shown(seen, voice.phones),
+        "teeth": _shown(seen, share, voice.phones),
         "lag_ms": found.lag_ms,
         "r": found.r,
         "fast": float((step > FASTEST).mean()),
     }
 
 
-def _shown(seen: Seen, phones: Sequence[Phone]) -> float:
+def _share(opening: Array, found: Articulation) -> Array:
+    """The opening from 0, as in pauses, to 1, its 95th percentile.
+
+    The landmarks' network reads a shut mouth as more than nothing, from .01 to .04 of the face's
+    height by the portrait; how it reads this one in pauses is what shut means.
+    """
+    rest = found.pause_mean * found.p95
+    return np.asarray((opening - rest) / max(1e-6, found.p95 - rest))
+
+
+def _mean(hits: Sequence[bool | np.bool_]) -> float:
+    return float(np.array(hits, float).mean()) if hits else float("nan")
+
+
+def _shown(seen: Seen, share: Array, phones: Sequence[Phone]) -> float:
     """The share of f, v, s and z whose middle shows teeth between lips that are nearly shut."""
-    opening = seen.watched.opening / np.percentile(seen.watched.opening, 95)
-    hits = []
+    hits: list[bool] = []
     for phone in phones:
         if kind(phone.ipa) == "labiodental" or phone.ipa in ("s", "z"):
             at = int(np.abs(seen.watched.times - (phone.start + phone.end) / 2).argmin())
-            hits.append(SLIT[0] < opening[at] < SLIT[1] and seen.teeth[at] > TEETH)
-    return float(np.mean(hits)) if hits else float("nan")
+            hits.append(bool(share[at] < SLIT and seen.teeth[at] > TEETH))
+    return _mean(hits)
 
 
 def line(key: str, way: str) -> Line:

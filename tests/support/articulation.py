@@ -49,9 +49,9 @@ def judged(
     r, lag = correlate(opening, times, envelope)
     p95 = float(np.percentile(opening, 95))
     pauses = _in_pauses(opening, times, envelope)
-    labial = [_within(opening, times, phone) for phone in phones if kind(phone.ipa) == "bilabial"]
-    wide = [_within(opening, times, phone) for phone in phones if is_open_vowel(phone.ipa)]
-    other = [_within(opening, times, phone) for phone in phones if _is_other(phone.ipa)]
+    labial = [within(opening, times, phone) for phone in phones if kind(phone.ipa) == "bilabial"]
+    wide = [within(opening, times, phone) for phone in phones if is_open_vowel(phone.ipa)]
+    other = [within(opening, times, phone) for phone in phones if _is_other(phone.ipa)]
     labial_means, wide_means = _means(labial), _means(wide)
     rest = float(pauses.mean()) if len(pauses) else float(opening.min())
     return Articulation(
@@ -82,7 +82,7 @@ def _is_other(ipa: str) -> bool:
     return first.kind in ("vowel", "glide") or (first.kind == "tongue" and ipa[0] in "nlɹr")
 
 
-def _within(values: Array, times: Array, phone: Phone) -> Array:
+def within(values: Array, times: Array, phone: Phone) -> Array:
     """The frames whose centres lie in the phone, else the nearest one."""
     inside = values[(times >= phone.start) & (times < phone.end)]
     nearest = np.abs(times - (phone.start + phone.end) / 2).argmin()

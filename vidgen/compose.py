@@ -28,6 +28,7 @@ from vidgen.version import __version__
 
 if TYPE_CHECKING:  # numpy and more is behind these
     from vidgen.did.auth import Account
+    from vidgen.quality.judge import HearPhones
     from vidgen.renderers.base import Renderer
     from vidgen.renderers.workers import Workers
     from vidgen.speech.hearing import Hearing
@@ -143,7 +144,8 @@ class Job:
             face = work.get(Subject).face
             run = (lambda tasks, hear: workers.run(tasks, None, hear)) if workers.alive else None
             model = self.catalog.path("face_landmark")
-            found = asdict(judge(video, model, face=face, run=run))
+            hears = self._hear_phones()
+            found = asdict(judge(video, model, face=face, run=run, hear_phones=hears))
         except Exception as error:  # the video is there: a second look must not cost the run
             reason = f"{type(error).__name__}: {error}"
             emit(Log("WARNING", "quality.not_judged", {"reason": reason}))
@@ -151,6 +153,17 @@ class Job:
         if found["follows_voice"] is False:
             emit(Log("WARNING", "quality.not_following", found))
         return {"quality": found}
+
+    def _hear_phones(self) -> "HearPhones | None":
+        """What tells the sounds of a film's voice, for the look at it."""
+        from vidgen.speech.features import at_16k, listen
+
+        hearing = self._hearing()
+        if hearing is None:
+            return None
+        return lambda samples, rate: (
+            hearing(at_16k(samples, rate), listen(samples, rate), "", "").phones
+        )
 
     def _faces(self) -> Any:
         from vidgen.vision.faces import FaceDetector, LandmarkNet

@@ -15,6 +15,9 @@ from vidgen.media.containers import open_container
 from vidgen.quality.correlation import LoudnessEnvelope, best_lag, envelope
 from vidgen.quality.tracking import Tracking, blinks, hear, track
 from vidgen.signals import thread_pool
+from vidgen.speech.espeak import Phone
+from vidgen.speech.visemes import is_open_vowel, kind
+from vidgen.work import Floats
 
 LEAST_FRAMES: Final = 45  # with a face, or nothing is said about the film
 NO_SPREAD: Final = 1e-6  # dB: what rounding leaves of silence
@@ -25,6 +28,8 @@ ENOUGH: Final = 100  # frames; in fewer chance alone misleads once in 70, so onl
 CLEAR: Final = 0.35  # better by this much elsewhere is told
 MOST_LAG: Final = 0.060  # seconds
 STARTS: Final = (0.1, 0.3, 0.55, 0.8)  # of a longer film: where it is looked at
+LEAST_SOUNDS: Final = 4  # open vowels and p, b, m each, or articulation is not told
+WELL: Final = 0.80  # articulation from which on the mouth plainly says the voice's sounds
 ROOM: Final = 0.3  # seconds of sound on both sides of a window, for the lags
 
 
@@ -38,6 +43,8 @@ class Quality:
     reason: str
     offset_ms: float | None = None  # positive: the mouth is late
     correlation: float | None = None  # of opening and loudness, at zero lag
+    # The chance that the mouth is wider open in an open vowel than in a p, b or m; .5 is chance
+    articulation: float | None = None
     aperture_p95: float | None = None  # face heights
     aperture_range: float | None = None  # 5th to 95th percentile, face heights
     blinks: int = 0
@@ -54,9 +61,11 @@ def judge(
     face: Sequence[float] | None = None,
     frames: int = 150,
     run: "RunTasks | None" = None,
+    hear_phones: "HearPhones | None" = None,
 ) -> Quality:
     """Look at about `frames` frames of `video`. `face` is the box where the face is, if known;
-    `run` does the looking elsewhere, two threads do it here.
+    `run` does the looking elsewhere, two threads do it here. With `hear_phones`, lips that say the
+    voice's sounds are good however little the loudness leads them.
 
     Never raises for what a film shows; OSError and av's errors for a file that is no film.
     """
@@ -68,7 +77,8 @@ def judge(
     found: dict[int, Tracking] = {}
     (run or _run_in_threads)(tasks, lambda news: found.update([news]))
     parts = [found[index] for index in sorted(found) if len(found[index])]
-    return judge_windows(parts, [_voice_envelope(video, part) for part in parts])
+    phones = [_phones(video, part, hear_phones) for part in parts] if hear_phones else ()
+    return judge_windows(parts, [_voice_envelope(video, part) for part in parts], phones)
 
 
 Hear = Callable[[tuple[int, Tracking]], None]
@@ -93,6 +103,7 @@ class TrackWindow:
         say((self.index, seen.only_seen()))
 
 
+HearPhones = Callable[[Floats, int], Sequence[Phone]]  # (samples, rate) → what is said in them
 RunTasks = Callable[[Sequence[TrackWindow], Hear], None]
 
 
@@ -102,8 +113,13 @@ def _run_in_threads(tasks: Sequence[TrackWindow], hear: Hear) -> None:
             task.result()
 
 
-def judge_windows(parts: Sequence[Tracking], heard: Sequence[LoudnessEnvelope]) -> Quality:
-    """The verdict over windows of one film, each with the loudness on the film's own clock."""
+def judge_windows(
+    parts: Sequence[Tracking],
+    heard: Sequence[LoudnessEnvelope],
+    phones: Sequence[Sequence[Phone]] = (),
+) -> Quality:
+    """The verdict over windows of one film, each with the loudness, and perhaps the phones, on the
+    film's own clock."""
     seen = sum(len(part) for part in parts)
     if seen < LEAST_FRAMES:
         return Quality(None, "no_face" if seen == 0 else "too_short", frames=seen)
@@ -119,8 +135,12 @@ def judge_windows(parts: Sequence[Tracking], heard: Sequence[LoudnessEnvelope]) 
     if spread < LEAST_SPREAD:
         return Quality(None, "no_sound" if spread < NO_SPREAD else "flat_voice", **measured)
     r, lag, best = _together(parts, heard)
+    said = _articulation(parts, phones)
     measured |= {"offset_ms": round(1e3 * lag, 1), "correlation": round(r, 3)}
+    measured["articulation"] = None if said is None else round(said, 3)
     reason = _reason(high - low, r, lag, best)
+    if reason != "still_mouth" and said is not None and said >= WELL:
+        reason = ""
     if reason and reason != "still_mouth" and seen < ENOUGH and best - r < CLEAR:
         return Quality(None, "too_short", **measured)
     return Quality(not reason, reason, **measured)
@@ -133,6 +153,24 @@ def _reason(span: float, r: float, lag: float, best: float) -> str:
     if abs(lag) > MOST_LAG and best > max(LEAST_R, r + 0.10):
         return "late" if lag > 0 else "early"
     return "unrelated" if r < LEAST_R else ""
+
+
+def _articulation(parts: Sequence[Tracking], phones: Sequence[Sequence[Phone]]) -> float | None:
+    """How often the mean opening of an open vowel is above that of a p, b or m."""
+    wide: list[float] = []
+    shut: list[float] = []
+    for part, said in zip(parts, phones, strict=False):
+        for phone in said:
+            inside = part.opening[(part.times >= phone.start) & (part.times < phone.end)]
+            if not len(inside):
+                continue
+            if kind(phone.ipa) == "bilabial":
+                shut.append(float(inside.mean()))
+            elif is_open_vowel(phone.ipa):
+                wide.append(float(inside.mean()))
+    if min(len(wide), len(shut)) < LEAST_SOUNDS:
+        return None
+    return float((np.array(wide)[:, None] > np.array(shut)).mean())
 
 
 def _together(
@@ -163,6 +201,14 @@ def _windows(video: Path, frames: int) -> list[tuple[float, int]]:
     if seconds * rate <= 1.3 * frames:
         return [(0.0, frames)]
     return [(share * seconds, frames // len(STARTS)) for share in STARTS]
+
+
+def _phones(video: Path, part: Tracking, hear_phones: HearPhones) -> Sequence[Phone]:
+    """What is said around one window, on the film's clock."""
+    start = max(0.0, float(part.times[0]) - ROOM)
+    samples, rate = hear(video, start, float(part.times[-1]) + ROOM)
+    found = hear_phones(samples, rate) if len(samples) else ()
+    return [Phone(phone.start + start, phone.end + start, phone.ipa) for phone in found]
 
 
 def _voice_envelope(video: Path, part: Tracking) -> LoudnessEnvelope:

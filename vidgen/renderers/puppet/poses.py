@@ -16,7 +16,7 @@ from vidgen.work import MotionOptions
 
 HISS: Final = 0.10  # how far the jaw opens for f, s, sh at least
 LOOK: Final = 0.005  # of a half eye, less than a tenth of a pixel at 512
-LIPS, BONE = 165.0, 140.0  # mm/s, room left for f and s: people reach 200 and 150
+LIPS, BONE = 150.0, 140.0  # mm/s, room left for f and s: people reach 200 and 150
 APART: Final = 63.0  # mm between the pupils of a usual face
 LEAST_APART: Final = 0.30  # Hf: eyes that stand nearer are a turned face's
 SMALL: Final = (60.0, 60.0)  # pixels of Hf: half the motion from here down, all of it so far up

@@ -20,6 +20,7 @@ from vidgen.quality.tracking import Tracking, blinks, hear
 from vidgen.renderers.puppet.renderer import PuppetRenderer
 from vidgen.renderers.workers import Workers
 from vidgen.speech.espeak import Phone
+from vidgen.speech.hearing import Hearing
 from vidgen.work import Film, Floats, Frames, MotionOptions, Speech, Subject
 
 RATE = 16_000
@@ -172,13 +173,18 @@ def test_a_verdict_is_json() -> None:
 
 
 def filmed(
-    subject: Subject, speech: Speech, heard: Speech, folder: Path, look: MotionOptions
+    subject: Subject,
+    speech: Speech,
+    heard: Speech,
+    folder: Path,
+    look: MotionOptions,
+    hearing: Hearing | None = None,
 ) -> Path:
     """`subject` saying `speech`, with the sound of `heard`."""
     piece, path = folder / "piece.mkv", folder / "film.mp4"
     encoding = encoding_for("mp4")
     height, width = subject.frame.shape[:2]
-    with PuppetRenderer().perform(subject, cut(subject), speech, look) as act:
+    with PuppetRenderer(hearing=hearing).perform(subject, cut(subject), speech, look) as act:
         count = act.frame_count
         with FilmWriter(piece, size=(width, height), fps=look.fps, encoding=encoding) as writer:
             for frames in act.frames(0, count):
@@ -238,7 +244,8 @@ def test_with_the_words_every_bilabial_is_seen_closed(
     from vidgen.vision.faces import LandmarkNet
 
     speech = replace(spoken.speech, text=spoken.text)
-    film = filmed(subject, speech, speech, tmp_path, MotionOptions(language="en-gb"))
+    hearing, look = Hearing(model_path("phone_recognizer")), MotionOptions(language="en-gb")
+    film = filmed(subject, speech, speech, tmp_path, look, hearing)
     seen = track(film, LandmarkNet(model_path("face_landmark"))).only_seen()
     found = articulated(seen.opening, seen.times, envelope(speech.samples, RATE), spoken.phones)
     assert found.bilabials_closed >= 0.90

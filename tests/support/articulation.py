@@ -16,7 +16,7 @@ from vidgen.speech.espeak import Phone
 from vidgen.speech.visemes import is_open_vowel, kind, visemes
 
 Array = NDArray[np.float64]
-CLOSED: Final = 0.35  # of the 95th percentile of the opening
+CLOSED: Final = 0.35  # of the way from the mouth in pauses to the 95th percentile
 EDGE: Final = 0.12  # seconds: shorter pauses are not judged
 
 
@@ -54,6 +54,7 @@ def judged(
     other = [within(opening, times, phone) for phone in phones if _is_other(phone.ipa)]
     labial_means, wide_means = _means(labial), _means(wide)
     rest = float(pauses.mean()) if len(pauses) else float(opening.min())
+    closed = rest + CLOSED * (p95 - rest)
     return Articulation(
         r=r,
         lag_ms=1e3 * lag,
@@ -63,9 +64,9 @@ def judged(
         p95=p95,
         pause_mean=rest / p95 if p95 > 0 else np.nan,
         pause_sd=float(pauses.std()) if len(pauses) else np.nan,
-        bilabials_closed=_share([part.min() < CLOSED * p95 for part in labial]),
-        vowels_closed=_share([part.mean() < CLOSED * p95 for part in wide]),
-        others_closed=_share([part.mean() < CLOSED * p95 for part in other]),
+        bilabials_closed=_share([part.min() < closed for part in labial]),
+        vowels_closed=_share([part.mean() < closed for part in wide]),
+        others_closed=_share([part.mean() < closed for part in other]),
         bilabials=len(labial),
         open_vowels=len(wide),
     )

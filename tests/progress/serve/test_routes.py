@@ -81,3 +81,11 @@ def test_jobs_are_described_where_they_are_taken() -> None:
     paths = description(with_jobs=False)["paths"]
     assert "/api/video-generation/generate" not in paths
     assert "/api/video-generation/generate" in description(with_jobs=True)["paths"]
+
+
+def test_the_description_can_be_read(server: Served) -> None:
+    answer = httpx.get(f"{server.url}/docs")
+    assert answer.headers["content-type"].startswith("text/html")
+    for path in ("GET /api/tasks/{task_id}", "POST /v1/videos/generations/async", "GET /jobs/"):
+        assert path in answer.text
+    assert "<script" not in answer.text

@@ -13,11 +13,14 @@ from vidgen.events import Envelope
 from vidgen.progress.fanout.hub import Hub
 from vidgen.progress.fanout.tail import Tail
 from vidgen.progress.serve.api import LEVELS, Api, answer
-from vidgen.progress.serve.dialects import jobs, signalr, tracker
+from vidgen.progress.serve.dialects import jobs, paths, signalr, tracker
 from vidgen.progress.serve.dialects.dialect import Json
+from vidgen.progress.serve.docs_page import docs_page
 from vidgen.progress.serve.errors import ApiError
 from vidgen.progress.serve.foreign import standing
 from vidgen.progress.serve.index import RunIndex
+from vidgen.progress.serve.routes import ROUTES, description
+from vidgen.progress.serve.settings import DIALECTS
 
 MOST_IN_BATCH: Final = 500
 Base = Callable[[Request], str]  # our address as the client wrote it
@@ -109,6 +112,11 @@ class ForeignApi:
         own = await self._order(request)
         about = {"job_id": own["task_id"], "websocket_url": f"/ws/jobs/{own['task_id']}"}
         return answer({**own, **about, "status": "queued"}, 202)
+
+    async def docs(self, _: Request) -> Response:
+        """Every path, ours and theirs."""
+        everything = description((*ROUTES, *paths.routes(DIALECTS)), with_jobs=True)
+        return Response(docs_page(everything), media_type="text/html")
 
     async def job_health(self, _: Request) -> Response:
         return answer({"status": "healthy"})

@@ -143,6 +143,7 @@ ROUTES: Final = (
     Route("GET", "/healthz", "health", "Whether the server lives.", {200: "Health"}, (), "open"),
     Route("GET", "/metrics", "metrics", "Figures for Prometheus.", {200: "text/plain"}),
     Route("GET", "/openapi.json", "openapi", "This description.", {200: "object"}, (), "open"),
+    Route("GET", "/docs", "docs", "The same to read.", {200: "text/html"}, (), "open"),
     Route("POST", "/api/video-generation/generate", "generate", "Queue a run on this machine.",
           {202: "Accepted", 400: "Refusal", 413: "Refusal", 415: "Refusal", 503: "Refusal"},
           (), "jobs"),

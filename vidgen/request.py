@@ -6,13 +6,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 import orjson
 
 from vidgen.errors import InputError
 from vidgen.events import timestamp
-from vidgen.files import atomic_write, is_folder
+from vidgen.files import atomic_write, is_folder, open_regular
 from vidgen.inputs import Input, input_copy, is_piped, look_at, short_name
 from vidgen.paths import TaskFolder, absolute
 from vidgen.settings import Options, Setting, background_file, check, words
@@ -228,7 +228,8 @@ class RecordedRequest:
 def load_request(task: TaskFolder) -> RecordedRequest:
     """Raises InputError when the file is missing or not vidgen's."""
     try:
-        said = orjson.loads(task.request.read_bytes())
+        with os.fdopen(open_regular(task.request), "rb") as file:
+            said = orjson.loads(file.read())
         inputs = {
             name: Input(text_path(value["path"]), value["sha256"], value["bytes"])
             for name, value in said["inputs"].items()
@@ -241,14 +242,24 @@ def load_request(task: TaskFolder) -> RecordedRequest:
         request = Request(
             inputs["photo"].path, inputs["voice"].path, text_path(said["output"]), settings
         )
-        return RecordedRequest(request, inputs, said["versions"]["vidgen"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        for name, setting in settings.items():
+            _check_type(name, setting.value)
+        return RecordedRequest(request, inputs, str(said["versions"]["vidgen"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             "The run {task} cannot be taken up: its request.json is missing or damaged.",
             hint="Start it again with vidgen run.",
             code="resume.no_request",
             task=task.task_id,
         ) from error
+
+
+def _check_type(name: str, value: object) -> None:
+    """Raises TypeError for a value that the option cannot have."""
+    kind = get_type_hints(Options)[name]
+    kinds = (int, float) if kind is float else kind
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError(f"{name} cannot be {value!r}")
 
 
 def _parse_value(name: str, value: Any) -> Any:

@@ -37,7 +37,7 @@ from vidgen.progress.serve.index import RunIndex
 from vidgen.progress.serve.jobs import Jobs
 from vidgen.progress.serve.limits import ConnectionLimit, Drain, RequestLimit
 from vidgen.progress.serve.pipeline_streams import PipelineSocket, PipelineStream
-from vidgen.progress.serve.protocols import CONNECTION, Socket, forget_request
+from vidgen.progress.serve.protocols import forget_request, socket_of, stream_socket
 from vidgen.progress.serve.responses import (
     deny,
     harden,
@@ -175,7 +175,7 @@ class App:
             return None
         if access and access.task_id and not _concerns(scope, access.task_id):
             raise ApiError(403, "other_task", "The token is another task's.")
-        if connection := _extension(scope):
+        if connection := socket_of(scope):
             connection.use()
         if scope["type"] == "websocket":
             await self._socket(path, scope, receive, raw_send, access or Access())
@@ -236,7 +236,7 @@ class App:
         places = await self._start(names, cursor)
         if names and cursor and all(t.is_over and p == t.last_seq for t, p in places.items()):
             return None
-        below = _connection(scope)
+        below = stream_socket(scope)
         watcher: TaskStream
         if is_one:
             kind = TaskStream if self._knows_all_ends(flat) else PipelineStream
@@ -304,7 +304,7 @@ class App:
         self, dialect: Dialect, task_id: str, scope: Scope, send: Send, access: Access
     ) -> Talk:
         base = sys.intern(self._address(scope))
-        socket = ForeignSocket(send, _connection(scope), self.hub.limits, dialect, base, task_id)
+        socket = ForeignSocket(send, stream_socket(scope), self.hub.limits, dialect, base, task_id)
         if task_id:
             replays = dialect.replays
             return OneTask(socket, self.hub, access.may_see, task_id, replays=replays)
@@ -319,7 +319,7 @@ class App:
         name = path.removeprefix(WS).strip("/")
         tail = await self._api.tail(name) if name else None
         kind = SocketStream if not name or self._knows_all_ends(query) else PipelineSocket
-        watcher = kind(send, _connection(scope), self.hub.limits, ends=tail is not None)
+        watcher = kind(send, stream_socket(scope), self.hub.limits, ends=tail is not None)
         talk = Conversation(watcher, self.hub, self.listing, self._api.tail)
         return partial(serve_websocket, watcher, tail, cursor, talk)
 
@@ -395,15 +395,3 @@ def _concerns(scope: Scope, task_id: str) -> bool:
 
 def _address(scope: Scope) -> str:
     return scope["client"][0] if scope.get("client") else ""
-
-
-def _extension(scope: Scope) -> Socket | None:
-    found: Socket | None = scope.get("extensions", {}).get(CONNECTION)
-    return found
-
-
-def _connection(scope: Scope) -> Socket | None:
-    found = _extension(scope)
-    if found:
-        found.prepare()
-    return found

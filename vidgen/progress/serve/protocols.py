@@ -72,6 +72,20 @@ class Socket:
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNANSWERED_MS)
 
 
+def socket_of(scope: MutableMapping[str, Any]) -> Socket | None:
+    """The connection under a request."""
+    found: Socket | None = scope.get("extensions", {}).get(CONNECTION)
+    return found
+
+
+def stream_socket(scope: MutableMapping[str, Any]) -> Socket | None:
+    """The same, made ready for a stream."""
+    found = socket_of(scope)
+    if found:
+        found.prepare()
+    return found
+
+
 class Flow(FlowControl):
     """uvicorn's, without the event (0.8 KB) that only a connection with a full socket needs."""
 

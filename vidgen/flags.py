@@ -31,9 +31,7 @@ def with_flags(*tables: type) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         plain = inspect.signature(command, eval_str=True)
         own = [p for p in plain.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        parameters = own + [
-            _flag(table, field) for table in tables for field in dataclasses.fields(table)
-        ]
+        parameters = own + [flag for table in tables for flag in _flags(table)]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # PEP 362
         command.__annotations__ = {p.name: p.annotation for p in parameters}
         return command
@@ -46,9 +44,13 @@ def take(table: type[T], flags: dict[str, Any]) -> T:
     return table(**{field.name: flags.pop(field.name) for field in dataclasses.fields(table)})  # type: ignore[arg-type]  # it is a dataclass
 
 
-def _flag(table: type, option: "dataclasses.Field[Any]") -> inspect.Parameter:
+def _flags(table: type) -> list[inspect.Parameter]:
+    kinds = typing.get_type_hints(table)
+    return [_flag(field, kinds[field.name]) for field in dataclasses.fields(table)]
+
+
+def _flag(option: "dataclasses.Field[Any]", kind: Any) -> inspect.Parameter:
     about = option.metadata
-    kind = typing.get_type_hints(table)[option.name]
     limits = {
         name: about[key]
         for name, key in (("min", "least"), ("max", "most"))

@@ -58,7 +58,7 @@ LINES: Final = {
     "p95": Line("6", "opening p95, Hf", 0.050, 0.085),
     "pause_mean": Line("7", "opening in pauses / p95", 0.0, 0.25),
     "pause_sd": Line("7", "opening in pauses, SD, Hf", 0.0, 0.004),
-    "bilabials_closed": Line("—", "p, b, m closed (below 35 % of p95)", 0.51, 1.0),
+    "bilabials_closed": Line("—", "p, b, m closed (35 % from pauses to p95)", 0.51, 1.0),
     "vowels_closed": Line("—", "open vowels closed (mean)", 0.0, 0.05),
     "others_closed": Line("—", "other vowels, n, l, r, w, j closed (mean)", 0.0, 0.50),
     "round_width": Line("8", "mouth width, round / close vowels", 0.0, 0.97),

@@ -66,7 +66,7 @@ def test_a_pong_keeps_a_project_open(server: Served, home: Home) -> None:
     run = Run(home, "1")
     with socket(server, "/api/v1/projects/1/progress") as ws:
         ws.recv(timeout=10)
-        age(server, 59)
+        age(server, 45)
         ws.send(json.dumps({"event": "pong"}))
         run.write("complete")
         seen = [json.loads(message)["event"] for message in ws]

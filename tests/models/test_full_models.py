@@ -21,6 +21,7 @@ from tests.support.tiny_musetalk import VAE, WHISPER, tiny_files
 from tests.vision.test_birefnet import TINY
 from tests.vision.test_yolo import tiny as tiny_yolo
 from vidgen import demo
+from vidgen.models import catalog
 from vidgen.paths import Home
 from vidgen.vision.birefnet import UNUSED
 
@@ -94,7 +95,7 @@ def row(mirror: Mirror, name: str, file: Path, params: dict[str, Any]) -> str:
     mirror.files[path] = body
     hub = f"hf:o/{name}@{REVISION}/{file.name}"
     values = {
-        "stage": "rendering",
+        "stage": catalog.models()[name].stage,
         "set": "full",
         "source": mirror.url + path if name == "yolo26n" else hub,
         "sha256": hashlib.sha256(body).hexdigest(),

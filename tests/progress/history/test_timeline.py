@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from vidgen.errors import InputError, SetupError
-from vidgen.events import LOCAL_PLAN, Envelope, StageStarted
+from vidgen.events import LOCAL_PLAN, Envelope, StageStarted, seconds_of
 from vidgen.installation import install_command
 from vidgen.messages import say
 from vidgen.paths import Home
@@ -108,12 +108,14 @@ FAILED = [
 
 @pytest.fixture
 def made(home: Home) -> Callable[..., Path]:
-    """Writes a run into the home; answers its folder."""
+    """Writes a run into the home, its log as old as its events say; answers its folder."""
 
     def make(task_id: str, rows: list[Any], *, work: int = 0) -> Path:
         folder = home.task(task_id)
         with TaskLog(folder) as log:
             log.write_all([stamped(task_id, s, *row) for s, row in enumerate(rows, 1)])
+        last = seconds_of(stamped(task_id, len(rows), *rows[-1]).timestamp)
+        os.utime(folder.events, (last, last))
         inputs = {"photo": {"path": "/p/me.jpg"}, "voice": {"path": "/p/hello.wav"}}
         folder.request.write_bytes(orjson.dumps({"inputs": inputs}))
         if work:

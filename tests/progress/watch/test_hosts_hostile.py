@@ -14,9 +14,9 @@ import pytest
 
 from vidgen.errors import InputError
 from vidgen.messages import say
-from vidgen.progress.watch import client as client_module
 from vidgen.progress.watch.hosts import watch
 from vidgen.progress.watch.show import show
+from vidgen.progress.watch.timing import Timing
 
 TASK = "11111111-1111-1111-1111-111111111111"
 ESCAPES = "\x1b]0;PWN\x07\x1b[2J\u202eabc\x9b31m\r\nINJECTED"
@@ -79,12 +79,12 @@ def test_what_is_no_answer_of_vidgens_is_refused_with_a_sentence(answer: Answer)
     assert refused.value.code == "page.watch_strange"
 
 
-def test_an_answer_without_an_end_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "MOST_BYTES", 1 << 20)
+def test_an_answer_without_an_end_takes_little_memory() -> None:
+    limits = Timing(most_bytes=1 << 20)
     with hostile(listing(b" " * (64 << 20))) as url:
         tracemalloc.start()
         with pytest.raises(InputError):
-            list(watch([url]))
+            list(watch([url], timing=limits))
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak < 200 << 20  # the server's own 64 MB are here, too

@@ -24,8 +24,6 @@ from vidgen.progress.watch.timing import USUAL, Timing
 
 _UNSTORED: Final = frozenset({"heartbeat", "connected", "subscribed"})
 
-MOST_BYTES: Final = 64 * 1024 * 1024  # of one answer: a history of a whole day is less
-
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -244,7 +242,7 @@ class RunClient:
         body = bytearray()
         for chunk in response.iter_raw():
             body += chunk
-            if len(body) > MOST_BYTES:
+            if len(body) > self._timing.most_bytes:
                 raise self._strange()
         return bytes(body)
 

@@ -356,7 +356,7 @@ def test_a_job_knows_no_account_and_no_token(
     "options",
     [
         {"seed": "1.5"},
-        {"seed": "-1"},
+        {"seed": "-2"},
         {"height": "2160.0"},
         {"height": "100"},
         {"person": "99999"},

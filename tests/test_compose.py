@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vidgen.compose import Job, Keys, drawing_device, look
+from vidgen.cache import Keys
+from vidgen.compose import Job, look
 from vidgen.device import device, memory
-from vidgen.models.select import ModelChoice
+from vidgen.models.select import ModelChoice, drawing_device
 from vidgen.paths import Home
 from vidgen.request import Request, default_settings
 from vidgen.settings import Options

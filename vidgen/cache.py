@@ -1,30 +1,83 @@
 """What stages made, kept in a task's work folder so that no run makes it twice.
 
 One `.npz` of arrays with a small JSON beside it that says from what it was made. Knows the
-values of `work`, not the stages; a file that is not whole counts as not there. What a key is made
-of is told by `compose.Keys`.
+values of `work`, not the stages; a file that is not whole counts as not there.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from vidgen import settings
 from vidgen.files import atomic_write
+from vidgen.inputs import fingerprint
+from vidgen.models import catalog
+from vidgen.models.select import ModelChoice, drawing_device
 from vidgen.paths import Home
 from vidgen.pipeline import Step
+from vidgen.settings import Options
+from vidgen.version import __version__
 from vidgen.work import Cutout, EyeView, Person, Subject, Work
 
 FORMAT: Final = 2
+# Raised when a stage makes something else of the same inputs: what is kept of it is made again.
+VERSIONS: Final = {"detect": 2, "matte": 1, "prosody": 2, "render": 2}
 
 
 def key_of(*parts: object) -> str:
     """One hash of everything given: strings, numbers, None, and lists or dicts of them."""
     text = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY)
     return hashlib.sha256(text).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What each kept value depends on, as hashes: the same key, the same bytes.
+
+    One hash for each kept value; each builds on those before it.
+    """
+
+    subject: str
+    cutout: str
+    film: str
+
+    @classmethod
+    def of(cls, options: Options, chosen: ModelChoice, photo: str, voice: str) -> "Keys":
+        """`photo` and `voice` are the inputs' own hashes."""
+
+        def key(stage: str, models: Iterable[str], names: str, *parts: object) -> str:
+            hashes = {name: catalog.models()[name].sha256 for name in models}
+            values = {name: str(getattr(options, name)) for name in names.split()}
+            return key_of(__version__, VERSIONS[stage], hashes, values, *parts)
+
+        where = chosen.device.partition(":")[0]  # another kind of device rounds otherwise
+        subject = key(
+            "detect", chosen.face_models, "person conf_threshold framing height aspect", photo
+        )
+        cutout = key(
+            "matte", chosen.matte_models, "smoothing", subject, _background(options), where
+        )
+        speech = key("prosody", (), "pitch pitch_range rate loudness", voice)
+        film = key(
+            "render",
+            chosen.render_models,
+            "seed mouth head_motion blink brows gaze fps format language",
+            cutout,
+            speech,
+            settings.words(options),
+            (chosen.renderer, drawing_device(options, chosen).partition(":")[0]),
+        )
+        return cls(subject, cutout, film)
+
+
+def _background(options: Options) -> str:
+    """The word or colour, or what is in the picture: its name and place do not matter."""
+    file = settings.background_file(options)
+    return fingerprint(file) if file else options.background
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 The only module that names concrete stages and renderers.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import partial
@@ -11,20 +11,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from vidgen import settings
-from vidgen.cache import key_of
+from vidgen.cache import Keys
 from vidgen.device import device, memory
 from vidgen.device.prefetch import Network
 from vidgen.events import Emit, Log
-from vidgen.inputs import fingerprint
 from vidgen.models import catalog, select
 from vidgen.models.catalog import Catalog
-from vidgen.models.select import ModelChoice
+from vidgen.models.select import ModelChoice, drawing_device
 from vidgen.paths import Home, TaskFolder
 from vidgen.pipeline import Step
 from vidgen.request import Request
 from vidgen.settings import Options
-from vidgen.version import __version__
 
 if TYPE_CHECKING:  # numpy and more is behind these
     from vidgen.did.auth import Account
@@ -34,8 +31,6 @@ if TYPE_CHECKING:  # numpy and more is behind these
     from vidgen.speech.hearing import Hearing
     from vidgen.work import MotionOptions, Photo, Speech, Work
 
-# Raised when a stage makes something else of the same inputs: what is kept of it is made again.
-VERSIONS: Final = {"detect": 2, "matte": 1, "prosody": 2, "render": 2}
 # What a worker imports while the photo is being read: half a second of it.
 WORKER_MODULES: Final = ("vidgen.stages.render", "vidgen.renderers.puppet.cpu")
 FRAMED_HEIGHT: Final = 720  # pixels, the most that a film gets unasked
@@ -262,63 +257,11 @@ class Job:
         return PuppetRenderer(self.plan.device, name="musetalk", face=talker), (talker,)
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """What each kept value depends on, as hashes: the same key, the same bytes.
-
-    One hash for each kept value; each builds on those before it.
-    """
-
-    subject: str
-    cutout: str
-    film: str
-
-    @classmethod
-    def of(cls, options: Options, chosen: ModelChoice, photo: str, voice: str) -> "Keys":
-        """`photo` and `voice` are the inputs' own hashes."""
-
-        def key(stage: str, models: Iterable[str], names: str, *parts: object) -> str:
-            hashes = {name: catalog.models()[name].sha256 for name in models}
-            values = {name: str(getattr(options, name)) for name in names.split()}
-            return key_of(__version__, VERSIONS[stage], hashes, values, *parts)
-
-        where = chosen.device.partition(":")[0]  # another kind of device rounds otherwise
-        subject = key(
-            "detect", chosen.face_models, "person conf_threshold framing height aspect", photo
-        )
-        cutout = key(
-            "matte", chosen.matte_models, "smoothing", subject, _background(options), where
-        )
-        speech = key("prosody", (), "pitch pitch_range rate loudness", voice)
-        film = key(
-            "render",
-            chosen.render_models,
-            "seed mouth head_motion blink brows gaze fps format language",
-            cutout,
-            speech,
-            settings.words(options),
-            (chosen.renderer, drawing_device(options, chosen).partition(":")[0]),
-        )
-        return cls(subject, cutout, film)
-
-
-def _background(options: Options) -> str:
-    """The word or colour, or what is in the picture: its name and place do not matter."""
-    file = settings.background_file(options)
-    return fingerprint(file) if file else options.background
-
-
 def seed_of(options: Options, *inputs: str) -> int:
     """The seed asked for, or one of the inputs' own (their hashes): no two films perform alike."""
     if options.seed >= 0:
         return options.seed
     return int.from_bytes(sha256("".join(inputs).encode()).digest()[:4])
-
-
-def drawing_device(options: Options, chosen: ModelChoice) -> str:
-    """The puppet draws faster on processors than on any GPU that was measured (an H100 with 16
-    cores): only who names a device has it drawn there."""
-    return "cpu" if chosen.renderer == "puppet" and options.device == "auto" else chosen.device
 
 
 def look(options: Options, seed: int) -> "MotionOptions":

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.speech.espeak import Phone, speak
+from vidgen.speech.espeak import Phone, speak_in_subprocess
 from vidgen.speech.features import SAMPLE_RATE
 from vidgen.work import Floats, Speech
 
@@ -69,12 +69,13 @@ def voice(
     pitch: float = 1.0,
     seconds: float = 0.0,
 ) -> Voice:
-    """One eSpeak speaker saying `text` (by default the language's own), for `seconds` if given."""
+    """One eSpeak speaker saying `text` (by default the language's own), for `seconds` if given;
+    the same in whatever order tests run: eSpeak keeps a clock through a process."""
     words = text or TEXTS[language]
-    made = speak(words, language, speaker, words_per_minute, 0.01, pitch)
+    made = speak_in_subprocess(words, language, speaker, words_per_minute, 0.01, pitch)
     while seconds > made.seconds:
         words = f"{words} {words}"
-        made = speak(words, language, speaker, words_per_minute, 0.01, pitch)
+        made = speak_in_subprocess(words, language, speaker, words_per_minute, 0.01, pitch)
     return Voice(
         f"{language}/{speaker}/{words_per_minute}",
         Speech(made.samples, SAMPLE_RATE, sha256=""),

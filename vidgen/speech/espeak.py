@@ -59,13 +59,18 @@ class EspeakSpeech:
 
 
 def speak_in_subprocess(
-    text: str, language: str, voice: str, words_per_minute: int
+    text: str,
+    language: str,
+    voice: str,
+    words_per_minute: int,
+    word_gap: float = 0.04,
+    pitch: float = 1.0,
 ) -> EspeakSpeech:
     """`speak` in a process of its own: the same words are the same sound, run after run.
 
     A film that is taken up again must have the lips that it began with.
     """
-    asked = json.dumps([text, language, voice, words_per_minute]).encode()
+    asked = json.dumps([text, language, voice, words_per_minute, word_gap, pitch]).encode()
     command = [sys.executable, "-m", "vidgen.speech.espeak"]
     done = subprocess.run(command, input=asked, stdout=subprocess.PIPE, check=True)  # noqa: S603  # ourselves
     with np.load(io.BytesIO(done.stdout), allow_pickle=False) as told:
@@ -83,8 +88,7 @@ def speak_in_subprocess(
 
 def _answer() -> None:
     """What the process of `speak_in_subprocess` does."""
-    text, language, voice, words_per_minute = json.load(sys.stdin)
-    made = speak(text, language, voice, words_per_minute)
+    made = speak(*json.load(sys.stdin))
     times = np.array([(phone.start, phone.end) for phone in made.phones]).reshape(-1, 2)
     ipa = np.array([phone.ipa for phone in made.phones], dtype=np.str_)
     spans = np.array([(word.start, word.end) for word in made.words]).reshape(-1, 2)

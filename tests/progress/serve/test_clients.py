@@ -177,7 +177,11 @@ def test_a_tracker_asks_by_http(server: Served, program: Program) -> None:
     batch = httpx.get(f"{base}/batch/b?task_ids={program.task},{program.task}").json()
     assert batch["total_tasks"] == 2
     history = httpx.get(f"{base}/tasks/{program.task}/history").json()
-    assert history["event_count"] == len(history["events"]) > 5
+    # Progress is thinned: a killed program's last may be lost, what it said before may not.
+    assert [event["seq"] for event in history["events"]] == list(
+        range(1, history["event_count"] + 1)
+    )
+    assert "log" in [event["event_type"] for event in history["events"]]
     assert httpx.get(f"{base}/tasks/{program.task}/logs?since=x").status_code == 400
     assert httpx.get(f"{base}/batch/nothing").status_code == 404
 

@@ -140,7 +140,7 @@ def run(
 @app.command(rich_help_panel=MAKE)
 @with_flags(Options, ViewOptions)
 def demo(context: typer.Context, output: Output = None, **flags: Any) -> None:
-    """Make a video from a portrait and a voice that vidgen brings along."""
+    """Make a film of a portrait and a voice that vidgen brings along."""
     showing = take(ViewOptions, flags)
     settings = collect_settings(context, flags)
 
@@ -231,7 +231,7 @@ def watch(
         str, typer.Option("--until", help="complete, a stage's id, or 50%.", metavar="WHEN")
     ] = "complete",
     exit_status: Annotated[
-        bool, typer.Option("--exit-status", help="Exit with 0 only if the video is there.")
+        bool, typer.Option("--exit-status", help="Exit with 0 only if the film is there.")
     ] = False,
     ca: Annotated[
         Path | None, typer.Option("--ca", help="Whom to trust, for https.", metavar="FILE")

@@ -141,7 +141,7 @@ class Job:
             model = self.catalog.path("face_landmark")
             hears = self._hear_phones()
             found = asdict(judge(video, model, face=face, run=run, hear_phones=hears))
-        except Exception as error:  # the video is there: a second look must not cost the run
+        except Exception as error:  # the film is there: a second look must not cost the run
             reason = f"{type(error).__name__}: {error}"
             emit(Log("WARNING", "quality.not_judged", {"reason": reason}))
             return {}

@@ -24,7 +24,7 @@ VOICE: Final = ("English (Great Britain)", "Female1")  # as Praat names them
 def make_demo(
     home: Home, output: Path | str | None, given: Mapping[str, Setting], views: Sequence[Sink]
 ) -> Result:
-    """Make the demo's video: a run like any other, of inputs that are made ready in it."""
+    """Make the demo's film: a run like any other, of inputs that are made ready in it."""
 
     def ask(emit: Emit) -> Request:
         picture = demo_photo(Catalog(home), download_progress(emit))

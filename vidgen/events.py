@@ -172,7 +172,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The video is in place; the last event of its log."""
+    """The film is in place; the last event of its log."""
 
     video_path: str
     duration_seconds: float

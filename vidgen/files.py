@@ -47,7 +47,7 @@ def atomic_path(
     `durable` waits until the disk has the content and the name. `move` puts the finished file in
     its place, `move_new` for example. Raises OSError.
     """
-    # Not mkstemp: its files are readable by the owner only, and a video has the usual rights.
+    # Not mkstemp: its files are readable by the owner only, and a film has the usual rights.
     # 40 characters are at most 160 bytes, so the name fits wherever the target's does.
     stem = f".{_encodable(target.name[:40])}.{owner[:8] or os.getpid()}-"
     temporary = target.with_name(f"{stem}{os.urandom(3).hex()}.part")

@@ -127,7 +127,7 @@ Task = Annotated[
     str, typer.Argument(help="A run's id; its first characters do, or: last.", metavar="TASK")
 ]
 Output = Annotated[
-    str | None, typer.Option("--output", "-o", help="Where the video goes.", metavar="FILE")
+    str | None, typer.Option("--output", "-o", help="Where the film goes.", metavar="FILE")
 ]
 Mode = Annotated[
     Literal["auto", "tty", "plain", "rawjson", "quiet"],

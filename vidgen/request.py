@@ -25,11 +25,11 @@ FORMATS: Final = ("mp4", "webm", "mov")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One video that somebody wants."""
+    """One film that somebody wants."""
 
     photo: Path
     voice: Path
-    output: Path  # where the video goes; chosen when nobody named it
+    output: Path  # where the film goes; chosen when nobody named it
     settings: Mapping[str, Setting]
     batch_id: str = ""  # runs of one name are told together
     is_named: bool = False  # whether somebody named the output

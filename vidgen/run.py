@@ -64,7 +64,7 @@ class Result:
 def create(
     home: Home, wanted: Request, views: Sequence[Sink], task_id: str = "", *, slot: str = ""
 ) -> Result:
-    """Make one video from the beginning. Raises VidgenError; the log has heard of it then.
+    """Make one film from the beginning. Raises VidgenError; the log has heard of it then.
 
     `task_id` is given by a server that has promised it to somebody, `slot` by a batch whose films
     share a device: the run waits for its slot's turn instead of the whole device's.

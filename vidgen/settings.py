@@ -125,10 +125,10 @@ class Options:
     did_stitch: bool = option(
         True, "Have D-ID return the whole picture, not a square of the face.", panel=CLOUD
     )
-    did_keep: bool = option(False, "Leave photo, voice and video at D-ID.", panel=CLOUD)
+    did_keep: bool = option(False, "Leave photo, voice and film at D-ID.", panel=CLOUD)
     seed: int = option(
         -1,
-        "Same seed, same video; -1 takes one from photo and voice.",
+        "Same seed, same film; -1 takes one from photo and voice.",
         panel=MOTION,
         least=-1,
         most=MOST_SEED,
@@ -152,13 +152,13 @@ class Options:
     )
     height: int = option(
         0,
-        "Height of the video, pixels, from 256; 0 takes 512 to 720, as the photo allows.",
+        "Height of the film, pixels, from 256; 0 takes 512 to 720, as the photo allows.",
         panel=PICTURE,
         least=0,
         most=2160,
     )
     aspect: str = option(
-        "keep", "Shape of the video.", panel=PICTURE, choices=("keep", "1:1", "9:16", "16:9", "4:5")
+        "keep", "Shape of the film.", panel=PICTURE, choices=("keep", "1:1", "9:16", "16:9", "4:5")
     )
     fps: str = option(
         "25", "Frames per second.", panel=PICTURE, choices=("24", "25", "30", "50", "60")

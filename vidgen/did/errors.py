@@ -184,20 +184,20 @@ NO_FACE = ErrorRow(
 REJECTED = ErrorRow(
     RenderError,
     code="did.rejected",
-    message="D-ID's moderation rejected the video: {reason}",
+    message="D-ID's moderation rejected the film: {reason}",
     hint="Give another photo or recording; D-ID's support can say why.",
 )
 TALK_FAILED = ErrorRow(
     RenderError,
     code="did.talk_failed",
-    message="D-ID could not make the video: {reason}",
+    message="D-ID could not make the film: {reason}",
     hint="`vidgen resume` orders it once more, which D-ID may charge again.",
     is_retryable=True,
 )
 TALK_REFUSED = ErrorRow(
     RenderError,
     code="did.talk_refused",
-    message="D-ID could not make the video: {reason}",
+    message="D-ID could not make the film: {reason}",
     hint="The same files would fail again; give others, or use --renderer puppet.",
 )
 

@@ -14,7 +14,7 @@ from vidgen.files import atomic_write
 
 FILE: Final = "did.json"
 VERSION: Final = 1
-MOST_ATTEMPTS: Final = 3  # of one video that D-ID itself keeps failing
+MOST_ATTEMPTS: Final = 3  # of one film that D-ID itself keeps failing
 LEAST_LOOKS: Final = 2  # into the list, however long ago the order was sent
 STALE: Final = frozenset({"did.bad_request", "did.validation"})
 
@@ -29,7 +29,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What was asked of D-ID for one video, and how far it came. Times are unix seconds."""
+    """What was asked of D-ID for one film, and how far it came. Times are unix seconds."""
 
     task_id: str
     content: str  # sha256 of picture, voice and configuration
@@ -52,7 +52,7 @@ class Order:
         return f"vidgen-{self.task_id[:8]}-{self.content[:8]}-{self.attempt}"
 
     def attempt_of(self, user_data: str, name: str) -> int:
-        """Which attempt at this video a listed talk is; 0 for a talk of something else."""
+        """Which attempt at this film a listed talk is; 0 for a talk of something else."""
         for given, own in ((user_data, self.user_data), (name, self.name)):
             stem = own.removesuffix(str(self.attempt))
             number = given.removeprefix(stem)
@@ -61,7 +61,7 @@ class Order:
         return 0
 
     def again(self) -> "Order":
-        """The same video, ordered once more."""
+        """The same film, ordered once more."""
         return replace(self, attempt=self.attempt + 1, sent_at=None, talk_id="", failed="")
 
 
@@ -158,7 +158,7 @@ def place(client: Client, book: OrderBook, order: Order, emit: Emit) -> Order:
         else:
             return book.save(replace(order, talk_id=talk_id))
     raise RenderError(
-        "D-ID never said whether it took the order, and lists no such video.",
+        "D-ID never said whether it took the order, and lists no such film.",
         hint="Wait a while, then `vidgen resume`: it asks for the list again before ordering.",
         code="did.create_unclear",
         is_retryable=True,

@@ -77,7 +77,7 @@ def fingerprint(photo: Photo, speech: Speech, configuration: str) -> str:
     """sha256 of what is bought: this photo saying this voice.
 
     Of the photo's file, not of the picture that is sent: another model that cuts the speaker out
-    a little differently must not buy the video again. Of the voice's samples, not of their file:
+    a little differently must not buy the film again. Of the voice's samples, not of their file:
     nor must another version of an encoder.
     """
     digest = hashlib.sha256(f"{photo.sha256} {speech.rate} {configuration} ".encode())
@@ -115,7 +115,7 @@ def voice(speech: Speech) -> Payload:
 
 
 def check_film(file: Path, seconds: float) -> Probe:
-    """What is in the file. Raises RenderError when it is no video, or not of the voice's length."""
+    """What is in the file. Raises RenderError when it is no film, or not of the voice's length."""
     import av
 
     try:
@@ -123,14 +123,14 @@ def check_film(file: Path, seconds: float) -> Probe:
         next(decode_frames(file))
     except (RenderError, StopIteration, ArithmeticError, TypeError, av.error.FFmpegError) as error:
         raise RenderError(
-            "What D-ID sent is not a video that can be read.",
+            "What D-ID sent is not a film that can be read.",
             hint="`vidgen resume` fetches it again.",
             code="did.result_broken",
             is_retryable=True,
         ) from error
     if abs(found.video_seconds - seconds) > MOST_APART:
         raise RenderError(
-            "D-ID's video lasts {found:.1f} s, the voice {seconds:.1f} s.",
+            "D-ID's film lasts {found:.1f} s, the voice {seconds:.1f} s.",
             hint="`vidgen resume` fetches it again; D-ID's support can say what went wrong.",
             code="did.result_length",
             is_retryable=True,

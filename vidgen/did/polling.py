@@ -142,7 +142,7 @@ def _ask(client: Client, order: Order) -> tuple[Talk | None, VidgenError | None]
         age = client.patience.wall() - (order.sent_at or 0.0)
         if error.code == "did.not_found" and not 0 <= age < YOUNG:
             raise RenderError(
-                "D-ID does not know the ordered video any more.",
+                "D-ID does not know the ordered film any more.",
                 hint="It was deleted there. `vidgen run` orders it anew, which costs again.",
                 code="did.talk_gone",
                 talk=order.talk_id,
@@ -166,8 +166,8 @@ def _tell_unknown(status: str, emit: Emit) -> None:
 
 def _too_slow(order: Order) -> RenderError:
     return RenderError(
-        "D-ID has not finished the video in the time that was allowed for it.",
-        hint="It goes on there: `vidgen resume` takes up the same video without paying again.",
+        "D-ID has not finished the film in the time that was allowed for it.",
+        hint="It goes on there: `vidgen resume` takes up the same film without paying again.",
         code="did.slow",
         is_retryable=True,
         talk=order.talk_id,

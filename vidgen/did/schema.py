@@ -33,7 +33,7 @@ class Uploaded:
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """One bought video, as D-ID sees it now."""
+    """One bought film, as D-ID sees it now."""
 
     id: str
     status: str

@@ -16,7 +16,7 @@ class Timing:
     """Every waiting time, in seconds, and the clocks; tests pass others."""
 
     tries: int = 6  # of one request that may be repeated
-    delete_tries: int = 2  # the video is there already; nobody should wait for tidying
+    delete_tries: int = 2  # the film is there already; nobody should wait for tidying
     first_wait: float = 1.0  # the upper end of the first random wait; doubles
     longest_wait: float = 30.0
     longest_retry_after: float = 300.0  # a server that asks for more is given up

@@ -20,6 +20,7 @@ from vidgen.work import Floats, Speech
 
 LEAST_SECONDS: Final = 0.3
 QUIET: Final = -45.0  # dB RMS of the loudest 50 ms: a film that is hardly heard
+BLOCK: Final = 1 << 20  # samples that the resampler is given at a time
 _SAID_LOSS: Final = 0.01  # seconds; less is rounding of a clock
 
 
@@ -314,9 +315,6 @@ def _too_short(path: Path, seconds: float, damage: Damage) -> InputError:
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-BLOCK: Final = 1 << 20  # samples given at a time
 
 
 def resample(samples: Floats, rate: int, wanted: int) -> Floats:

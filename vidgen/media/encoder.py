@@ -1,6 +1,6 @@
 """Write frames into one piece of the silent film, in a thread of its own.
 
-Knows how pixels become packets; not what is drawn, nor how pieces become a video.
+Knows how pixels become packets; not what is drawn, nor how pieces become a film.
 """
 
 import queue

@@ -169,7 +169,7 @@ def probe(path: Path) -> Probe:
             return _probe_container(container)
     except (av.error.FFmpegError, OSError, IndexError) as error:
         raise RenderError(
-            "The file {name} is not a video that can be read.",
+            "The file {name} is not a film that can be read.",
             hint="Run again; if it stays so, please report it.",
             code="encode.unreadable",
             name=path.name,
@@ -245,7 +245,7 @@ def write_poster(film: Film, path: Path, tags: Mapping[str, str] | None = None) 
 
 
 def notes_of(path: Path) -> tuple[str, ...]:
-    """What a video or poster of ours says of itself; nothing when the file is something else."""
+    """What a film or poster of ours says of itself; nothing when the file is something else."""
     import av
     from PIL import Image
 

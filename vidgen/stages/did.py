@@ -218,8 +218,8 @@ def _fetch(
             return book.save(replace(order, result=Result(file.name, sha256_of(file))))
         talk = client.talk(order.talk_id)  # with a fresh link
     raise RenderError(
-        "The link to D-ID's video does not open, nor do fresh ones.",
-        hint="Wait a while, then `vidgen resume`: the video is paid and stays with D-ID.",
+        "The link to D-ID's film does not open, nor do fresh ones.",
+        hint="Wait a while, then `vidgen resume`: the film is paid and stays with D-ID.",
         code="did.link",
         is_retryable=True,
         talk=order.talk_id,

@@ -151,7 +151,7 @@ def test_the_finished_film_plays(chromium: Any, server: Served, run: Run, tmp_pa
         page.evaluate("document.querySelector('#film').muted = true")
         page.evaluate("document.querySelector('#film').play()")
         wait_until(lambda: page.evaluate("document.querySelector('#film').currentTime > 0.1"))
-        link = page.get_by_role("link", name="Save the video")
+        link = page.get_by_role("link", name="Save the film")
         assert link.get_attribute("download") == "out.webm"
 
 
@@ -171,7 +171,7 @@ def test_a_film_finished_before_our_eyes_outlives_its_server(
         page.evaluate("document.querySelector('#film').muted = true")
         page.evaluate("document.querySelector('#film').play()")
         wait_until(lambda: page.evaluate("document.querySelector('#film').ended"))
-        href = page.get_by_role("link", name="Save the video").get_attribute("href")
+        href = page.get_by_role("link", name="Save the film").get_attribute("href")
         assert href.startswith("blob:")
 
 

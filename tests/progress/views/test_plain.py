@@ -134,8 +134,8 @@ def test_a_stage_that_turns_to_something_else_says_so(script: Script) -> None:
         script.frames(0.3, 100, **(frames | judging)),
     ]
     assert [line.split("] ")[1] for line in lines_of(events)] == [
-        "Finishing the video ...",
-        "Finishing the video: 100%, 100/100 frames",
+        "Finishing the film ...",
+        "Finishing the film: 100%, 100/100 frames",
         "Looking at the finished film: 100%, 100/100 frames",
     ]
 
@@ -154,8 +154,8 @@ def test_each_stage_counts_its_own_five_percent(script: Script) -> None:
     assert [line.split("] ")[1] for line in lines_of(events)] == [
         "Drawing the frames ...",
         "Drawing the frames: 60%, 60/100 frames",
-        "Finishing the video ...",
-        "Finishing the video: 6%, 6/100 frames",
+        "Finishing the film ...",
+        "Finishing the film: 6%, 6/100 frames",
     ]
 
 

@@ -114,7 +114,7 @@ class Window:
                 "",
                 "  ✓ Drawing the frames                                                    4.0 s",
                 "",
-                "  ✓ Video  /videos/out.mp4",
+                "  ✓ Film  /videos/out.mp4",
                 "    in 5.0 s · 1.2 × the voice's length",
                 "the result",
             ],
@@ -124,7 +124,7 @@ class Window:
             10,
             [
                 "! A warning that stays.",
-                "✓ Video  /videos/out.mp4",
+                "✓ Film  /videos/out.mp4",
                 "  in 5.0 s · 1.2 × the voice's length",
                 "the result",
             ],

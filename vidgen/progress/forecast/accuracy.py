@@ -37,7 +37,7 @@ class Accuracy:
 
 
 def forecast(events: Iterable[Envelope]) -> Forecast | None:
-    """How a whole run was foretold; None for one that did not end in a video or was resumed."""
+    """How a whole run was foretold; None for one that did not end in a film or was resumed."""
     estimates = list(events)
     if not estimates or estimates[-1].event_type != "complete" or sum(map(is_start, estimates)) > 1:
         return None

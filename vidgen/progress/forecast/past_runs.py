@@ -36,8 +36,8 @@ class StageTime:
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """One run that is over. `seconds` runs from the plan's end to the video, without the queue;
-    None when it did not end in a video or was taken up again."""
+    """One run that is over. `seconds` runs from the plan's end to the film, without the queue;
+    None when it did not end in a film or was taken up again."""
 
     task_id: str
     state: State

@@ -70,7 +70,7 @@ class Timeline:
     steps: tuple[TimelineRow, ...]
     said: tuple[LogLine, ...]
     error: Mapping[str, Any] | None
-    metadata: Mapping[str, Any]  # of the finished video: peaks, quality …
+    metadata: Mapping[str, Any]  # of the finished film: peaks, quality …
     left: tuple[str, ...] = ()  # the stages that a resume still has to do
 
     def to_json(self) -> dict[str, Any]:

@@ -207,7 +207,7 @@ class Api:
         )
         kind = FILMS.get(file.suffix.lower()) if file else None
         if file is None or kind is None:
-            raise ApiError(404, "no_video", "There is no finished video.")
+            raise ApiError(404, "no_video", "There is no finished film.")
         fd = await asyncio.to_thread(_open_film, file, end.get("video_file") or [])
         return _FilmResponse(fd, file, kind, self._visits)
 
@@ -216,14 +216,14 @@ def _open_film(file: Path, identity: Sequence[int]) -> int:
     """A descriptor of the very file that the run wrote. Raises ApiError for any other."""
     try:
         if not identity and file.is_symlink():  # a log of an earlier version
-            raise ApiError(404, "no_video", "There is no finished video.")
+            raise ApiError(404, "no_video", "There is no finished film.")
         fd = open_regular(file)
     except (OSError, ValueError):
-        raise ApiError(404, "no_video", "There is no finished video.") from None
+        raise ApiError(404, "no_video", "There is no finished film.") from None
     found = os.fstat(fd)
     if identity and [found.st_dev, found.st_ino] != list(identity):
         os.close(fd)
-        raise ApiError(404, "other_video", "Another file is where the run's video was.")
+        raise ApiError(404, "other_video", "Another file is where the run's film was.")
     return fd
 
 

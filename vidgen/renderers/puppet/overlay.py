@@ -17,6 +17,8 @@ from vidgen.renderers.puppet.poses import Poses
 from vidgen.renderers.puppet.rig import Fields, Rig, into
 from vidgen.work import Box, Pixels
 
+STILL = 2e-3  # of a half eye: less is not drawn
+
 
 @dataclass(frozen=True, slots=True)
 class Patch:
@@ -44,9 +46,6 @@ def patches(painter: FacePainter | None, first: int, last: int) -> Iterator[Patc
     for few in painter.patches(first, last):
         for pixels in few:
             yield Patch(painter.box, pixels)
-
-
-STILL = 2e-3  # of a half eye: less is not drawn
 
 
 @dataclass(frozen=True, slots=True)

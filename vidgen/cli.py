@@ -1,7 +1,6 @@
 """The command line. Each command reads its arguments, calls one thing and prints one thing.
 
-stdout carries results only, stderr everything said. Nothing heavy is imported at the top of
-this file: `--help` and `history` must answer at once.
+stdout carries results only, stderr everything said. Nothing heavy is imported at the top.
 """
 
 import os
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from vidgen import batch_cli, console, streams
-from vidgen.command_options import BatchOptions, ServerOptions
+from vidgen.command_options import BatchOptions, ServerOptions, TokenOptions
 from vidgen.errors import Cancelled, InputError, VidgenError
 from vidgen.files import keep_private, place_error
 from vidgen.flags import (
@@ -27,9 +26,9 @@ from vidgen.flags import (
     Say,
     Task,
     TaskId,
-    Token,
     collect_settings,
     fill_bare_serve,
+    is_typed,
     take,
     with_flags,
 )
@@ -141,8 +140,7 @@ def run(
 @with_flags(Options, ViewOptions)
 def demo(context: typer.Context, output: Output = None, **flags: Any) -> None:
     """Make a film of a portrait and a voice that vidgen brings along."""
-    showing = take(ViewOptions, flags)
-    settings = collect_settings(context, flags)
+    showing, settings = take(ViewOptions, flags), collect_settings(context, flags)
 
     def make(home: Home, views: "Sequence[Sink]") -> "Result":
         from vidgen.demo import make_demo
@@ -210,23 +208,18 @@ def history(
     """The runs on this machine, or the timeline of one."""
     from vidgen.progress.views.report import show_history
 
-    if follow and not task:
-        raise InputError(
-            "--follow needs a run to follow.",
-            hint="Say which: vidgen history last --follow",
-            code="history.follow_what",
-        )
     show_history(
         Home.default(), task, as_json=as_json, follow=follow, logs=logs, limit=limit, batch=batch
     )
 
 
 @app.command(rich_help_panel=WATCH)
+@with_flags(TokenOptions)
 def watch(
+    context: typer.Context,
     where: Annotated[
         list[str], typer.Argument(help="Servers, and perhaps a run's id.", metavar="URL… [TASK]")
     ],
-    token: Token = "",
     until: Annotated[
         str, typer.Option("--until", help="complete, a stage's id, or 50%.", metavar="WHEN")
     ] = "complete",
@@ -237,20 +230,21 @@ def watch(
         Path | None, typer.Option("--ca", help="Whom to trust, for https.", metavar="FILE")
     ] = None,
     progress: Mode = "auto",
+    **flags: Any,
 ) -> None:
     """Watch runs of other machines as if they were here."""
     from vidgen.progress.watch import show
     from vidgen.signals import graceful_interrupts
 
     urls = [word for word in where if "://" in word]
-    tasks = [word for word in where if "://" not in word]
+    tasks = [word for word in where if word not in urls]
     if not urls or len(tasks) > 1:
         raise InputError(
             "watch needs the address of a server.",
             hint="For example: vidgen watch http://127.0.0.1:55433 [TASK]",
             code="page.watch_what",
         )
-    task = tasks[0] if tasks else ""
+    task, token = "".join(tasks), _take_token(context, flags)
     with graceful_interrupts():
         code = show.show(urls, task, token=token, until=until, certificate=ca, mode=progress)
     if exit_status:
@@ -258,24 +252,33 @@ def watch(
 
 
 @app.command("serve-progress", rich_help_panel=WATCH)
-@with_flags(ServerOptions)
-def serve_progress(**flags: Any) -> None:
+@with_flags(TokenOptions, ServerOptions)
+def serve_progress(context: typer.Context, **flags: Any) -> None:
     """Let a browser, a program or another machine watch every run of this one."""
     from vidgen.progress.serve.server import serve
     from vidgen.progress.serve.settings import ServeSettings
 
     options = take(ServerOptions, flags)
-    rules = ServeSettings.chosen(options)
+    rules = ServeSettings.chosen(options, _take_token(context, flags))
     cert, key = options.tls_cert, options.tls_key
     serve(Home.default(), rules, tls_cert=cert, tls_key=key, told=console.print_address)
 
 
 @app.command(rich_help_panel=WATCH)
-def token(task: Task, token: Token = "") -> None:
+@with_flags(TokenOptions)
+def token(context: typer.Context, task: Task, **flags: Any) -> None:
     """Print a token that opens one run, by its whole id, and nothing else."""
     from vidgen.progress.serve.auth import token_for
 
-    console.print_line(token_for(token, task))
+    console.print_line(token_for(_take_token(context, flags), task))
+
+
+def _take_token(context: typer.Context, flags: dict[str, Any]) -> str:
+    """The server's token; says so when everybody on this machine could read it."""
+    options = take(TokenOptions, flags)
+    if is_typed(context, "token"):
+        console.print_note("page.typed_token")
+    return options.given()
 
 
 @app.command(rich_help_panel=WATCH)
@@ -351,8 +354,8 @@ def list_models(as_json: Json = False) -> None:
     """Every model: its stage, size, licence, and whether it is here."""
     from vidgen.models.catalog import Catalog
 
-    rows = Catalog(Home.default()).inventory()
-    (console.print_json if as_json else console.print_models)(rows)
+    show = console.print_json if as_json else console.print_models
+    show(Catalog(Home.default()).inventory())
 
 
 @models_app.command("pull")

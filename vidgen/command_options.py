@@ -5,10 +5,13 @@ Made like those of a run (`settings`): one field is one flag.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from vidgen.errors import InputError
 from vidgen.settings import DEFAULT_HOST, DEFAULT_PORT, option
 
 FILMS, WORKERS = "Which films", "How they are made"
+LONGEST_TOKEN: Final = 4096  # bytes of a token's file; a device has no end
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,39 @@ class BatchOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenOptions:
+    """What opens a server. A token on a command line is seen by everybody who lists processes."""
+
+    token: str = option(
+        "", "The server's token; in a file, no list of processes shows it.", metavar="TOKEN",
+        environment="shown",
+    )  # fmt: skip
+    token_file: Path | None = option(None, "A file that holds the token.", environment="none")
+
+    def given(self) -> str:
+        """The file's token, else the other; "" for none. Raises InputError."""
+        if self.token_file is None:
+            return self.token
+        try:
+            with self.token_file.open("rb") as file:
+                token = file.read(LONGEST_TOKEN).decode("ascii").strip()
+        except (OSError, ValueError) as error:
+            raise _no_token_in(self.token_file) from error
+        if not token.isprintable() or not token:
+            raise _no_token_in(self.token_file)
+        return token
+
+
+def _no_token_in(file: Path) -> InputError:
+    return InputError(
+        "There is no token in {path}.",
+        hint="Write it into the file, alone: letters and digits, at least 16.",
+        code="page.token_file",
+        path=str(file),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ServerOptions:
     """How `vidgen serve-progress` serves, as it is typed; `serve.settings` says what it means."""
 
@@ -85,7 +121,6 @@ class ServerOptions:
     port: int = option(
         DEFAULT_PORT, "0 takes a free one.", least=0, most=65535, metavar=None, environment="none"
     )
-    token: str = option("", "The server's token.", metavar="TOKEN", environment="shown")
     accept_jobs: bool = option(False, "Take orders for runs, with the token.", environment="none")
     job_hours: float = option(
         6.0, "Longest time for one ordered run; 0: any.", least=0, environment="none"

@@ -87,6 +87,11 @@ def print_error(error: VidgenError) -> None:
             typer.echo(_paragraph(harmless_lines(text), lead), err=True)
 
 
+def print_note(code: str) -> None:
+    """A sentence of the catalogue on stderr, beside what is done all the same."""
+    typer.echo(_paragraph(_sentence(code, {}), "vidgen: "), err=True)
+
+
 def print_mistakes(source: str, mistakes: "Sequence[Mistake]") -> None:
     """A line each on stderr: where, what is wrong, what to do."""
     from vidgen.messages import user_language

@@ -97,6 +97,11 @@ def _source(context: typer.Context, name: str) -> Source:
     return _SOURCES.get(source.name if source else "", "default")
 
 
+def is_typed(context: typer.Context, name: str) -> bool:
+    """Whether the option stands on the command line."""
+    return _source(context, name) == "flag"
+
+
 def fill_bare_serve(arguments: Sequence[str]) -> list[str]:
     """The bare `--serve` of a run gets its empty value: Typer knows no option with one or none."""
     if "replay" in arguments[:3]:  # there it is a switch
@@ -138,10 +143,6 @@ Mode = Annotated[
         help="How to show it: auto, tty, plain, rawjson or quiet.",
         metavar="MODE",
     ),
-]
-Token = Annotated[
-    str,
-    typer.Option("--token", envvar="VIDGEN_TOKEN", help="The server's token.", metavar="TOKEN"),
 ]
 ModelName = Annotated[
     str, typer.Argument(help="A model's name, a set, or all.", metavar="NAME|SET")

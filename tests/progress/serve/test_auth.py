@@ -147,14 +147,19 @@ def test_no_log_ever_holds_the_token(home: Home, caplog: pytest.LogCaptureFixtur
 def test_only_a_token_that_was_made_here_is_printed(home: Home, given: str) -> None:
     """What a service prints ends in a log."""
     command = [sys.executable, "-m", "vidgen", "serve-progress", "--host=0.0.0.0", "--port=0"]
-    env = os.environ | {"VIDGEN_HOME": str(home.root), "VIDGEN_TOKEN": given}
+    if given:
+        (home.root / "token").write_text(f"{given}\n")
+        command.append(f"--token-file={home.root / 'token'}")
+    env = os.environ | {"VIDGEN_HOME": str(home.root)}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
         assert process.stderr is not None
         port = int(process.stderr.readline().rstrip("/\n").rpartition(":")[2])
         wait_until(lambda: answers(port))
-        assert httpx.get(f"http://127.0.0.1:{port}/api/tasks").status_code == 401
+        key = {"Authorization": f"Bearer {given or 'none'}"}
+        answered = [httpx.get(f"http://127.0.0.1:{port}/api/tasks", headers=h) for h in ({}, key)]
         process.terminate()
         rest = process.stderr.read()
+    assert [answer.status_code for answer in answered] == [401, 200 if given else 401]
     assert re.fullmatch("" if given else r"Token [\w-]{43}\n", rest)
 
 

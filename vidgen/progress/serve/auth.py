@@ -69,7 +69,7 @@ def token_for(token: str, task_id: str) -> str:
     if not token:
         raise InputError(
             "The server's token is not known here.",
-            hint="Give the one that the server has: --token, or VIDGEN_TOKEN.",
+            hint="Give the one that the server has: --token-file, or VIDGEN_TOKEN.",
             code="page.no_token",
         )
     return task_token(token, task_id)

@@ -51,12 +51,12 @@ class ServeSettings:
     public_url: str = ""  # how clients write our address, where a proxy stands before us
 
     @classmethod
-    def chosen(cls, options: ServerOptions) -> "ServeSettings":
+    def chosen(cls, options: ServerOptions, token: str = "") -> "ServeSettings":
         """What the command line says. Raises InputError."""
         return cls(
             host=options.host,
             port=options.port,
-            token=options.token,
+            token=token,
             accepts_jobs=options.accept_jobs,
             max_watchers=options.max_watchers,
             per_address=options.per_ip,

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from vidgen.errors import InputError
 from vidgen.messages import user_language
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress.history import timeline
@@ -22,7 +23,13 @@ def show_history(
     limit: int = 20,
     batch: str = "",
 ) -> None:
-    """`vidgen history`. Raises InputError when the run is not there."""
+    """`vidgen history`. Raises InputError when the run is not there, or none is named to follow."""
+    if follow and not task:
+        raise InputError(
+            "--follow needs a run to follow.",
+            hint="Say which: vidgen history last --follow",
+            code="history.follow_what",
+        )
     language = user_language()
     if not task:
         found = timeline.batch_runs(home, batch) if batch else timeline.runs(home, limit)

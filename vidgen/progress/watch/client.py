@@ -262,7 +262,7 @@ class RunClient:
         if status == 401:
             raise InputError(
                 "{host} asks for a token.",
-                hint="Give the one that the server printed: --token, or VIDGEN_TOKEN.",
+                hint="Give the one that the server printed: --token-file, or VIDGEN_TOKEN.",
                 code="page.watch_token",
                 host=self.host,
             )

@@ -236,7 +236,7 @@ def download_progress(emit: Emit) -> OnProgress:
 
 
 def _describe(job: Job, photo: "Photo", speech: "Speech") -> Mapping[str, Any]:
-    height, width = photo.rgb.shape[:2]
+    width, height = photo.size
     return {
         **job.plan.metadata(),
         "voice_seconds": round(speech.seconds, 3),

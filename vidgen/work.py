@@ -5,7 +5,7 @@ All are immutable; a stage takes what it needs with `work.get(Subject)` and answ
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -38,8 +38,26 @@ class Photo:
     """The photo, upright, in sRGB."""
 
     path: Path
-    rgb: Pixels  # (H, W, 3)
+    rgb: Pixels  # (H, W, 3), of a large photo a reduced copy
     sha256: str
+    full: tuple[int, int] = (0, 0)  # width, height of the whole; (0, 0): what `rgb` has
+    turns: int = 0  # quarters anticlockwise, by which rgb and full were turned after reading
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the whole along one of `rgb`'s."""
+        return float(max(1.0, max(self.full) / max(self.rgb.shape[:2])))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the whole."""
+        return self.full if any(self.full) else (self.rgb.shape[1], self.rgb.shape[0])
+
+    def turned(self, turns: int) -> "Photo":
+        """Turned by so many quarters anticlockwise."""
+        rgb = np.ascontiguousarray(np.rot90(self.rgb, turns))
+        full = self.full[::-1] if turns % 2 else self.full
+        return replace(self, rgb=rgb, full=full, turns=(self.turns + turns) % 4)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from vidgen.errors import InputError
-from vidgen.media.photo import LONGEST, open_photo
+from vidgen.media.photo import LONGEST, open_photo, read_part
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -272,3 +272,55 @@ def test_a_jpeg_of_a_thousand_layers_is_refused_before_it_is_decoded(tmp_path: P
     assert refused.value.code == "photo.damaged"
     file.write_bytes(data)
     assert open_photo(file).rgb.shape == (400, 400, 3)
+
+
+@pytest.fixture
+def large() -> Image.Image:
+    """440 × 260, read with a longest side of 400: each pixel tells its place, to 2 pixels."""
+    y, x = np.mgrid[:260, :440]
+    return Image.fromarray(np.stack([x // 2, y // 2, 0 * x], -1).astype(np.uint8))
+
+
+def test_a_part_of_a_large_photo_has_all_its_pixels(large: Image.Image, save: Save) -> None:
+    photo = open_photo(save(large, "a.bmp"), 400)
+    assert (photo.rgb.shape, photo.size) == ((236, 400, 3), (440, 260))
+    assert photo.scale == pytest.approx(1.1)
+    part = read_part(photo, (400, 100, 420, 110))
+    assert (part == np.array(large)[100:110, 400:420]).all()
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_part_of_a_turned_photo_is_turned(large: Image.Image, save: Save, turns: int) -> None:
+    photo = open_photo(save(large, "a.bmp"), 400).turned(turns)
+    part = read_part(photo, (30, 150, 42, 153))
+    assert (part == np.rot90(np.array(large), turns)[150:153, 30:42]).all()
+    assert photo.size == ((260, 440) if turns % 2 else (440, 260))
+
+
+def test_a_part_follows_the_exif_note_the_alpha_and_the_profile(
+    large: Image.Image, save: Save
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    profile = _profile_with_red_and_green_swapped()
+    photo = open_photo(save(large, "a.png", exif=exif, icc_profile=profile), 400)
+    assert photo.size == (260, 440)
+    part = read_part(photo, (10, 400, 14, 405))
+    wanted = np.rot90(np.array(large)[..., [1, 0, 2]], -1)[400:405, 10:14]
+    assert np.abs(part.astype(int) - wanted).max() <= 2
+    seen = Image.new("RGBA", (440, 260), (10, 20, 30, 0))
+    clear = open_photo(save(seen, "b.png"), 400)
+    assert (read_part(clear, (400, 100, 410, 110)) == 255).all()
+
+
+def test_a_part_of_a_changed_photo_is_refused(large: Image.Image, save: Save) -> None:
+    photo = open_photo(save(large, "a.bmp"), 400)
+    save(large.rotate(180), "a.bmp")
+    with pytest.raises(InputError) as caught:
+        read_part(photo, (0, 0, 10, 10))
+    assert caught.value.code == "photo.damaged"
+
+
+def test_a_panorama_keeps_its_pixels(save: Save) -> None:
+    photo = open_photo(save(Image.new("RGB", (12000, 400)), "a.bmp"))
+    assert photo.rgb.shape == (400, 12000, 3)

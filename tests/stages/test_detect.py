@@ -315,6 +315,34 @@ def test_bodies_alone_are_no_faces(networks: Networks, woman: Pixels) -> None:
 
 
 @pytest.mark.models
+def test_the_film_of_a_large_photo_has_the_photos_own_pixels(
+    networks: Networks, woman: Pixels, tmp_path: Path
+) -> None:
+    wide = np.full((900, 1400, 3), 128, np.uint8)
+    wide[300:812, 800:1312] = woman
+    cv2.imwrite(str(tmp_path / "a.bmp"), wide[..., ::-1])
+    photo = open_photo(tmp_path / "a.bmp", 700)
+    work = Detect(*networks, Options()).run(Work(photo), lambda _: None)
+    frame, told = work.get(Subject).frame, work.get(Notes).values
+    left, top, right, bottom = told["crop"]
+    crop = Crop(left, top, right - left, bottom - top)
+    assert (frame == crop_frame(wide, crop, (frame.shape[1], frame.shape[0]))).all()
+    assert np.abs(np.array(told["people"][0]["face"]) - (977, 361, 1065, 481)).max() < 12
+    found = networks[1].find(frame, work.get(Subject).face)
+    assert found is not None
+    off = np.linalg.norm(found.points[:, :2] - work.get(Subject).landmarks[:, :2], axis=1)
+    assert off.mean() < 0.01 * found.height
+
+
+@pytest.mark.models
+def test_a_small_face_in_a_panorama_speaks(networks: Networks, woman: Pixels) -> None:
+    wide = np.full((420, 9000, 3), 128, np.uint8)
+    wide[100:420, 7000:7512] = woman[:320]
+    work, _ = detected(networks, wide)
+    assert work.get(Notes).values["people"][0]["face"][0] == pytest.approx(7177, abs=12)
+
+
+@pytest.mark.models
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_photo_on_its_side_is_turned(networks: Networks, woman: Pixels, turns: int) -> None:
     work, events = detected(networks, np.rot90(woman, turns))

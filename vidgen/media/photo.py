@@ -1,5 +1,6 @@
 """Open a photo file as upright sRGB pixels, or say plainly why it cannot be used.
 
+A large photo is looked at in a reduced copy; `read_part` reads a part of it with all its pixels.
 Looks for no faces; that is `vision.faces` and the stage of detection.
 """
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from vidgen.errors import InputError
 from vidgen.media.cicp import Cicp, find_cicp, to_srgb
-from vidgen.work import Photo, Pixels
+from vidgen.work import Box, Photo, Pixels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 LEAST_SIDE: Final = 160  # pixels
 MOST_MEGAPIXELS: Final = 64
 MOST_SCANS: Final = 100  # usual are 10, with the thumbnails of a phone's 30
-LONGEST: Final = 4096  # pixels; a larger photo is scaled down to this
+LONGEST: Final = 4096  # pixels of the copy's longer side; a panorama's may be longer, see `_within`
 DRAFT: Final = 3072  # a JPEG may be decoded at 1/2, 1/4, 1/8 as long as this much is left
 # Named, because Pillow's list holds formats that start other programs (EPS) or are no photos.
 FORMATS: Final = (
@@ -33,30 +34,49 @@ DAMAGE: Final = (
 )  # fmt: skip
 
 
-def open_photo(path: Path) -> Photo:
+def open_photo(path: Path, longest: int = LONGEST) -> Photo:
     """The photo in `path`: turned by its EXIF note, alpha over white, 8 bits, sRGB, no HDR.
 
-    Its longer side is at most `LONGEST`. Raises InputError for what cannot be used: missing,
+    `Photo.rgb` is reduced to within `longest`. Raises InputError for what cannot be used: missing,
     a folder, not readable, not a photo, damaged, too small or too large.
     """
     data = _load_bytes(path)
-    image = _open_image(path, data)
-    with image:
+    with _open_image(path, data) as image:
         _check_size(path, image.size)
         _check_scans(path, data)
-        image.draft("RGB" if image.mode != "L" else "L", _within(image.size, DRAFT))
-        try:
-            image.load()
-        except DAMAGE as error:
-            raise InputError(
-                "The photo {path} is damaged or cut off: {reason}.",
-                hint="Open it in an image viewer and save it again, or use another copy.",
-                code="photo.damaged",
-                path=str(path),
-                reason=str(error).rstrip("."),
-            ) from error
-        rgb = _pixels(image, find_cicp(data))
-    return Photo(path, rgb, hashlib.sha256(data).hexdigest())
+        full = image.size
+        image.draft("RGB" if image.mode != "L" else "L", _within(full, DRAFT * longest // LONGEST))
+        _load(path, image)
+        points, profile = _colours(image, data)
+        small = _eight_bits(image)
+    small = small.resize(_within(small.size, longest), _lanczos())
+    rgb = _pixels(_upright(small), points, profile)
+    if (full[0] < full[1]) != (rgb.shape[1] < rgb.shape[0]):
+        full = full[::-1]  # its EXIF note says so
+    return Photo(path, rgb, hashlib.sha256(data).hexdigest(), full)
+
+
+def read_part(photo: Photo, box: Box) -> Pixels:
+    """The pixels of a `box` of the whole photo, as it stands after its `turns`.
+
+    Reads the file again when `photo.rgb` is a reduced copy: four bytes a pixel of the whole photo,
+    twice where it is turned. Raises InputError as `open_photo` does, and when it has changed.
+    """
+    if photo.scale == 1:
+        return photo.rgb[box[1] : box[3], box[0] : box[2]]
+    data = _load_bytes(photo.path)
+    if hashlib.sha256(data).hexdigest() != photo.sha256:
+        raise _damaged(photo.path, "it changed while it was in use")
+    size = photo.full
+    for _ in range(photo.turns):  # back, a quarter clockwise each
+        left, top, right, bottom = box
+        size = size[::-1]
+        box = size[0] - bottom, left, size[0] - top, right
+    with _open_image(photo.path, data) as image:
+        _load(photo.path, image)
+        points, profile = _colours(image, data)
+        part = _upright(_eight_bits(image)).crop(box)
+    return np.ascontiguousarray(np.rot90(_pixels(part, points, profile), photo.turns))
 
 
 def identify_photo(path: Path) -> tuple[str, tuple[int, int]]:
@@ -146,13 +166,24 @@ def _check_scans(path: Path, data: bytes) -> None:
     """A progressive JPEG is decoded once for each of its scans: a few KB can cost a minute."""
     scans = data.count(b"\xff\xda") if data[:2] == b"\xff\xd8" else 0
     if scans > MOST_SCANS:
-        raise InputError(
-            "The photo {path} is damaged or cut off: {reason}.",
-            hint="Open it in an image viewer and save it again, or use another copy.",
-            code="photo.damaged",
-            path=str(path),
-            reason=f"it is written in {scans} layers",
-        )
+        raise _damaged(path, f"it is written in {scans} layers")
+
+
+def _load(path: Path, image: "Image.Image") -> None:
+    try:
+        image.load()
+    except DAMAGE as error:
+        raise _damaged(path, str(error).rstrip(".")) from error
+
+
+def _damaged(path: Path, reason: str) -> InputError:
+    return InputError(
+        "The photo {path} is damaged or cut off: {reason}.",
+        hint="Open it in an image viewer and save it again, or use another copy.",
+        code="photo.damaged",
+        path=str(path),
+        reason=reason,
+    )
 
 
 def _too_large(path: Path, megapixels: str) -> InputError:
@@ -167,27 +198,41 @@ def _too_large(path: Path, megapixels: str) -> InputError:
 
 
 def _within(size: tuple[int, int], longest: int) -> tuple[int, int]:
-    """`size` shrunk, in proportion, so that no side is over `longest`."""
-    scale = min(1.0, longest / max(size))
+    """`size` shrunk, in proportion, so that no side is over `longest`.
+
+    What is wider than 16:9 keeps as many pixels as a picture of that shape would.
+    """
+    area = longest * longest * 9 / 16
+    scale = min(1.0, max(longest / max(size), (area / (size[0] * size[1])) ** 0.5))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _pixels(image: "Image.Image", points: Cicp | None) -> Pixels:
-    """(H, W, 3) of a decoded picture of any mode, upright and in sRGB.
+def _lanczos() -> "Image.Resampling":
+    from PIL import Image
+
+    return Image.Resampling.LANCZOS
+
+
+def _upright(image: "Image.Image") -> "Image.Image":
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(image)
+
+
+def _colours(image: "Image.Image", data: bytes) -> tuple[Cicp | None, bytes | None]:
+    """What a picture says of its colours: coding points, else a profile.
 
     A profile says more than coding points do, but none that we can use says HDR.
     """
-    from PIL import Image, ImageOps
-
-    profile = image.info.get("icc_profile")
+    points, profile = find_cicp(data), image.info.get("icc_profile")
     if points is not None and not points.is_srgb and (points.is_hdr or not profile):
-        profile = None
-    else:
-        points = None
-    image = _eight_bits(image)
-    image = image.resize(_within(image.size, LONGEST), Image.Resampling.LANCZOS)
-    image = _to_srgb(_over_white(ImageOps.exif_transpose(image)), profile)
-    rgb: Pixels = np.array(image, np.uint8)
+        return points, None
+    return None, profile
+
+
+def _pixels(image: "Image.Image", points: Cicp | None, profile: bytes | None) -> Pixels:
+    """(H, W, 3) in sRGB of an upright picture of 8 bits."""
+    rgb: Pixels = np.array(_to_srgb(_over_white(image), profile), np.uint8)
     return rgb if points is None else to_srgb(rgb, points)
 
 

@@ -4,9 +4,8 @@ Refuses what no renderer can animate before anything costly starts. Cuts nobody 
 the next stage.
 """
 
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -14,8 +13,17 @@ import numpy as np
 
 from vidgen.errors import InputError
 from vidgen.events import Emit, Log, StageProgress
+from vidgen.media.photo import read_part
 from vidgen.settings import Options
-from vidgen.stages.framing import Crop, Scene, choose_framing, crop_frame
+from vidgen.stages.framing import (
+    Crop,
+    Scene,
+    box_of,
+    choose_framing,
+    crop_frame,
+    move_box,
+    move_points,
+)
 from vidgen.stages.people import (
     Candidate,
     faceless,
@@ -27,7 +35,7 @@ from vidgen.stages.people import (
     problem_of,
     weight,
 )
-from vidgen.vision.faces import FaceDetector, LandmarkNet, Landmarks, head_pose
+from vidgen.vision.faces import SIDES, Face, FaceDetector, LandmarkNet, Landmarks, head_pose
 from vidgen.vision.iris import IrisNet
 from vidgen.vision.mouth_cover import is_covered, mouth_line
 from vidgen.vision.sight import views
@@ -38,6 +46,7 @@ DOUBTFUL: Final = 0.013  # `LandmarkNet.doubt` of a mouth that can hardly be see
 MOST_READ: Final = 8  # faces read to find one that can speak
 WIDE: Final = 0.11  # of the face: lips so far apart in the photo cannot be brought together well
 SOFT: Final = 2.0  # times enlarged from which a film looks soft
+FindFaces = Callable[[Pixels, float], Sequence[Face]]
 
 
 class PersonFinder(Protocol):
@@ -86,9 +95,9 @@ class Detect:
         """Raises InputError when nobody is found, chosen or readable."""
         load_seconds = self._load()
         photo = work.get(Photo)
-        turns, candidates = self._search(photo.rgb, emit)
+        turns, candidates = self._search(photo, emit)
         if turns:
-            photo = replace(photo, rgb=np.ascontiguousarray(np.rot90(photo.rgb, turns)))
+            photo = photo.turned(turns)
             emit(Log("INFO", "detect.turned", {"degrees": turns * 90}))
         chosen = self._choose(candidates, photo, emit)
         emit(StageProgress(NAME, 2, 3, "steps"))
@@ -114,38 +123,52 @@ class Detect:
 
     # Who is there
 
-    def _search(self, rgb: Pixels, emit: Emit) -> tuple[int, list[Candidate]]:
+    def _search(self, photo: Photo, emit: Emit) -> tuple[int, list[Candidate]]:
         """Quarter turns anticlockwise that bring the faces upright, and the faces, best first.
 
         Looks again, brightened and turned, only while nobody readable is found.
         Raises InputError when there is no face at all.
         """
         found: tuple[int, list[Candidate]] | None = None
-        for turns, picture in _looks(rgb):
-            candidates = self._candidates(picture)
+        for look, find in self._looks(photo):
+            candidates = self._candidates(look, find)
             if any(map(is_readable, candidates)):
-                found = turns, candidates
+                found = look.turns, candidates
                 break
             if found is None and any(one.face for one in candidates):
-                found = turns, candidates
+                found = look.turns, candidates
         emit(StageProgress(NAME, 1, 3, "steps"))
         if found is None:
-            raise self._nobody(rgb)
+            raise self._nobody(photo.rgb)
         return found
 
-    def _candidates(self, rgb: Pixels) -> list[Candidate]:
-        threshold = self.options.conf_threshold
-        faces = sorted(self.faces.detect(rgb, threshold), key=lambda face: -weight(face, rgb))
+    def _looks(self, photo: Photo) -> Iterator[tuple[Photo, FindFaces]]:
+        """The photo, brightened, turned a quarter, three quarters, half anticlockwise, closely."""
+        yield photo, self.faces.detect
+        yield replace(photo, rgb=_brighten(photo.rgb)), self.faces.detect
+        for turns in (1, 3, 2):
+            yield photo.turned(turns), self.faces.detect
+        if max(photo.rgb.shape) > SIDES[-1]:
+            yield photo, self.faces.detect_small
+
+    def _candidates(self, photo: Photo, find: FindFaces) -> list[Candidate]:
+        """Everybody, best first, in pixels of the whole photo."""
+        threshold, rgb = self.options.conf_threshold, photo.rgb
+        faces = sorted(find(rgb, threshold), key=lambda face: -weight(face, rgb))
         persons = self.people(rgb, threshold) if self.people else ()
         found = [Candidate(face, person_of(face, persons, rgb)) for face in faces]
-        read = [self._with_landmarks(rgb, one) for one in found[:MOST_READ]]
-        return read + found[MOST_READ:] + faceless(persons, faces, rgb)
+        found = [one.scaled(photo.scale) for one in found + faceless(persons, faces)]
+        few = min(MOST_READ, len(faces))
+        return [self._with_landmarks(photo, one) for one in found[:few]] + found[few:]
 
-    def _with_landmarks(self, rgb: Pixels, candidate: Candidate) -> Candidate:
+    def _with_landmarks(self, photo: Photo, candidate: Candidate) -> Candidate:
         """With its landmarks, or with the reason why it cannot be animated."""
-        face = candidate.face
-        landmarks = self.landmarks.find(rgb, face.box, face.roll) if face else None
-        problem = problem_of(face, landmarks, rgb)
+        face, by, landmarks = candidate.face, photo.scale, None
+        if face:
+            small = face.moved(1 / by)
+            landmarks = self.landmarks.find(photo.rgb, small.box, small.roll)
+        landmarks = landmarks and landmarks.moved(by)
+        problem = problem_of(face, landmarks, photo.size)
         return replace(candidate, landmarks=landmarks, problem=problem)
 
     def _nobody(self, rgb: Pixels) -> InputError:
@@ -170,14 +193,14 @@ class Detect:
 
     def _choose(self, candidates: list[Candidate], photo: Photo, emit: Emit) -> int:
         """Index of the speaker. Raises InputError when that person cannot be animated."""
-        index = pick(candidates, self.options.person, photo.rgb.shape[1])
+        index = pick(candidates, self.options.person, photo.size[0])
         first = index
         if self.options.person == "auto":
             readable = (i for i, one in enumerate(candidates) if is_readable(one))
             index = next(readable, index)
-        chosen = candidates[index] = self._sure(photo.rgb, candidates[index])
+        chosen = candidates[index] = self._sure(photo, candidates[index])
         able = others(candidates, index)
-        problem = problem_of(chosen.face, chosen.landmarks, photo.rgb, able)
+        problem = problem_of(chosen.face, chosen.landmarks, photo.size, able)
         if problem is not None:
             raise problem
         if index != first:
@@ -186,10 +209,22 @@ class Detect:
             emit(Log("INFO", "detect.next_best", told))
         return index
 
-    def _sure(self, rgb: Pixels, candidate: Candidate) -> Candidate:
-        if candidate.landmarks is None and candidate.problem is None:
-            return self._with_landmarks(rgb, candidate)
-        return candidate
+    def _sure(self, photo: Photo, candidate: Candidate) -> Candidate:
+        """Read, if it was not; what a reduced copy did not tell, in all pixels of the photo."""
+        face = candidate.face
+        if candidate.landmarks is not None or face is None:
+            return candidate
+        if photo.scale == 1:
+            return candidate if candidate.problem else self._with_landmarks(photo, candidate)
+        x0, y0, x1, y1 = face.box
+        reach = round(x1 - x0 + y1 - y0)
+        around = Crop(round(x0) - reach, round(y0) - reach, 3 * reach, 3 * reach)
+        part, left, top = _read_around(photo, around)
+        box = x0 - left, y0 - top, x1 - left, y1 - top
+        found = self.landmarks.find(part, box, face.roll)
+        landmarks = found and found.moved(1, -left, -top)
+        problem = problem_of(face, landmarks, photo.size)
+        return replace(candidate, landmarks=landmarks, problem=problem)
 
     # How the film shows the speaker
 
@@ -198,25 +233,44 @@ class Detect:
     ) -> tuple[Subject, Crop]:
         speaker = candidates[chosen]
         assert speaker.landmarks is not None
-        self._warn_of_mouth(photo.rgb, speaker.landmarks, emit)
-        height, width = photo.rgb.shape[:2]
+        width, height = photo.size
         faces = tuple(one.face.box for one in candidates if one.face and one is not speaker)
         scene = Scene(width, height, speaker.landmarks.centre, speaker.landmarks.height, faces)
         crop = choose_framing(scene, self.options.framing, self.options.aspect)
         size = crop.size(self.options.height, self.options.aspect)
+        source, inside, face = self._source(photo, crop, size, speaker.landmarks)
+        self._warn_of_mouth(source, face, emit)
         _warn_of_size(crop, size, emit)
-        points = _move_points(speaker.landmarks.points, crop, size)
-        frame = crop_frame(photo.rgb, crop, size)
+        points = move_points(face.points, inside, size)
+        frame = crop_frame(source, inside, size)
         subject = Subject(
             frame,
             points,
-            _box_of(points, size),
-            _move_box(speaker.person.box, crop, size),
+            box_of(points, size),
+            move_box(speaker.person.box, crop, size),
             tuple(one.person for one in candidates),
             chosen,
             self._eyes(frame, points, emit),
         )
         return subject, crop
+
+    def _source(
+        self, photo: Photo, crop: Crop, size: tuple[int, int], face: Landmarks
+    ) -> tuple[Pixels, Crop, Landmarks]:
+        """The picture to cut the film from, with the crop and the face in its pixels.
+
+        The photo's reduced copy where it has pixels enough, else a part of the whole, in which the
+        face is read once more.
+        """
+        if photo.scale == 1:
+            return photo.rgb, crop, face
+        small = crop.scaled(1 / photo.scale)
+        if small.height >= size[1]:
+            return photo.rgb, small, face.moved(1 / photo.scale)
+        part, left, top = _read_around(photo, crop)
+        inside = replace(crop, left=crop.left - left, top=crop.top - top)
+        seen = face.moved(1, left, top)
+        return part, inside, self.landmarks.track(part, seen) or seen
 
     def _eyes(self, frame: Pixels, points: Floats, emit: Emit) -> tuple[EyeView, ...]:
         """Both eyes; what keeps one from moving is told once."""
@@ -250,12 +304,12 @@ class Detect:
 # Looking
 
 
-def _looks(rgb: Pixels) -> Iterator[tuple[int, Pixels]]:
-    """The photo, brightened, and turned a quarter, three quarters, half anticlockwise."""
-    yield 0, rgb
-    yield 0, _brighten(rgb)
-    for turns in (1, 3, 2):
-        yield turns, np.ascontiguousarray(np.rot90(rgb, turns))
+def _read_around(photo: Photo, crop: Crop) -> tuple[Pixels, int, int]:
+    """What of `crop` lies on the whole photo, and the left and top at which it begins."""
+    width, height = photo.size
+    left, top = max(0, crop.left), max(0, crop.top)
+    right, bottom = min(width, crop.left + crop.width), min(height, crop.top + crop.height)
+    return read_part(photo, (left, top, right, bottom)), left, top
 
 
 def _brighten(rgb: Pixels) -> Pixels:
@@ -316,39 +370,3 @@ def _metadata(
         "face_pixels": subject.face[3] - subject.face[1],
         "pose": [round(yaw, 1), round(pitch, 1), round(roll, 1)],
     }
-
-
-# From photo pixels to the film's
-
-
-def _move_points(points: Floats, crop: Crop, size: tuple[int, int]) -> Floats:
-    """(468, 3) landmarks; a pixel's middle stays its middle."""
-    scale = np.array([size[0] / crop.width, size[1] / crop.height], np.float32)
-    moved = points.copy()
-    moved[:, :2] = (points[:, :2] + 0.5 - (crop.left, crop.top)) * scale - 0.5
-    moved[:, 2] *= scale[1]
-    return moved
-
-
-def _move_box(box: Box, crop: Crop, size: tuple[int, int]) -> Box:
-    across, down = size[0] / crop.width, size[1] / crop.height
-    x0, y0 = (box[0] - crop.left) * across, (box[1] - crop.top) * down
-    x1, y1 = (box[2] - crop.left) * across, (box[3] - crop.top) * down
-    return _clip((x0, y0, x1, y1), size)
-
-
-def _box_of(points: Floats, size: tuple[int, int]) -> Box:
-    (x0, y0), (x1, y1) = points[:, :2].min(0).tolist(), points[:, :2].max(0).tolist()
-    return _clip((x0, y0, x1, y1), size)
-
-
-def _clip(box: tuple[float, float, float, float], size: tuple[int, int]) -> Box:
-    x0, y0, x1, y1 = box
-    width, height = size
-    left, top = min(max(0, math.floor(x0)), width - 1), min(max(0, math.floor(y0)), height - 1)
-    return (
-        left,
-        top,
-        min(max(left + 1, math.ceil(x1)), width),
-        min(max(top + 1, math.ceil(y1)), height),
-    )

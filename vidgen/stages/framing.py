@@ -5,14 +5,14 @@ Pure geometry and resampling: it is told where the speaker's face and the others
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import product
 from typing import Final
 
 import numpy as np
 
 from vidgen.vision.inpaint import extend
-from vidgen.work import Pixels
+from vidgen.work import Box, Floats, Pixels
 
 Rect = tuple[float, float, float, float]  # photo pixels: left, top, right, bottom
 
@@ -45,6 +45,11 @@ class Crop:
     top: int
     width: int
     height: int
+
+    def scaled(self, by: float) -> "Crop":
+        """In the whole pixels of a picture `by` times as large."""
+        left, top, width, height = (round(by * value) for value in astuple(self))
+        return Crop(left, top, width, height)
 
     def size(self, height: int, aspect: str = "keep") -> tuple[int, int]:
         """Width and height of the film, even; `height` high unless that is wider than `WIDEST`.
@@ -176,3 +181,39 @@ def crop_frame(rgb: Pixels, crop: Crop, size: tuple[int, int]) -> Pixels:
         part, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     )
     return made
+
+
+# From photo pixels to the film's
+
+
+def move_points(points: Floats, crop: Crop, size: tuple[int, int]) -> Floats:
+    """(468, 3) landmarks; a pixel's middle stays its middle."""
+    scale = np.array([size[0] / crop.width, size[1] / crop.height], np.float32)
+    moved = points.copy()
+    moved[:, :2] = (points[:, :2] + 0.5 - (crop.left, crop.top)) * scale - 0.5
+    moved[:, 2] *= scale[1]
+    return moved
+
+
+def move_box(box: Box, crop: Crop, size: tuple[int, int]) -> Box:
+    across, down = size[0] / crop.width, size[1] / crop.height
+    x0, y0 = (box[0] - crop.left) * across, (box[1] - crop.top) * down
+    x1, y1 = (box[2] - crop.left) * across, (box[3] - crop.top) * down
+    return _clip((x0, y0, x1, y1), size)
+
+
+def box_of(points: Floats, size: tuple[int, int]) -> Box:
+    (x0, y0), (x1, y1) = points[:, :2].min(0).tolist(), points[:, :2].max(0).tolist()
+    return _clip((x0, y0, x1, y1), size)
+
+
+def _clip(box: tuple[float, float, float, float], size: tuple[int, int]) -> Box:
+    x0, y0, x1, y1 = box
+    width, height = size
+    left, top = min(max(0, math.floor(x0)), width - 1), min(max(0, math.floor(y0)), height - 1)
+    return (
+        left,
+        top,
+        min(max(left + 1, math.ceil(x1)), width),
+        min(max(top + 1, math.ceil(y1)), height),
+    )

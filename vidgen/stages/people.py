@@ -5,7 +5,7 @@ Finds nothing itself: it judges what the detector and the landmark net have foun
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from vidgen.errors import InputError
@@ -29,6 +29,18 @@ class Candidate:
     landmarks: Landmarks | None = None
     problem: InputError | None = None
 
+    def scaled(self, by: float) -> "Candidate":
+        """Found, not read yet, in the pixels of a picture `by` times as large."""
+        return replace(
+            self,
+            face=self.face and self.face.moved(by),
+            person=replace(
+                self.person,
+                box=_scaled(self.person.box, by),
+                face=self.person.face and _scaled(self.person.face, by),
+            ),
+        )
+
     @property
     def place(self) -> tuple[float, float, float, float]:
         """The face's box, or where on the body it should be: left, top, right, bottom."""
@@ -40,13 +52,16 @@ class Candidate:
         return middle - wide / 2, top, middle + wide / 2, top + high
 
 
-def faceless(
-    persons: Sequence[tuple[Box, float]], faces: Sequence[Face], rgb: Pixels
-) -> list[Candidate]:
+def _scaled(box: Box, by: float) -> Box:
+    x0, y0, x1, y1 = (round(value * by) for value in box)
+    return x0, y0, x1, y1
+
+
+def faceless(persons: Sequence[tuple[Box, float]], faces: Sequence[Face]) -> list[Candidate]:
     """The bodies in which no face was found: seen from behind, covered, cut off."""
     middles = [((x0 + x1) / 2, (y0 + y1) / 2) for x0, y0, x1, y1 in (face.box for face in faces)]
     return [
-        Candidate(None, Person(box, None, score), problem=problem_of(None, None, rgb))
+        Candidate(None, Person(box, None, score), problem=problem_of(None, None))
         for box, score in persons
         if not any(box[0] <= x < box[2] and box[1] <= y < box[3] for x, y in middles)
     ]
@@ -164,9 +179,15 @@ def is_readable(candidate: Candidate) -> bool:
 
 
 def problem_of(
-    face: Face | None, landmarks: Landmarks | None, rgb: Pixels, others: str = ""
+    face: Face | None,
+    landmarks: Landmarks | None,
+    size: tuple[int, int] = (0, 0),
+    others: str = "",
 ) -> InputError | None:
-    """Why this person cannot be animated; None if it can. `others`: who can, see `others`."""
+    """Why this person cannot be animated; None if it can. `others`: who can, see `others`.
+
+    `size` is the photo's width and height, of which face and landmarks are pixels.
+    """
     if face is None:
         return InputError(
             "The speaker's face cannot be seen: only the body was found.",
@@ -200,7 +221,7 @@ def problem_of(
             degrees=round(abs(roll)),
             others=others,
         )
-    return _crop_problem(landmarks, rgb, others)
+    return _crop_problem(landmarks, size, others)
 
 
 def _unreadable(face: Face, others: str) -> InputError:
@@ -228,10 +249,9 @@ def _profile(degrees: int, others: str) -> InputError:
     )
 
 
-def _crop_problem(landmarks: Landmarks, rgb: Pixels, others: str) -> InputError | None:
-    height, width = rgb.shape[:2]
+def _crop_problem(landmarks: Landmarks, size: tuple[int, int], others: str) -> InputError | None:
     points = landmarks.points[list(EYE_CORNERS + MOUTH), :2]
-    if (points >= 0).all() and (points < (width, height)).all():
+    if (points >= 0).all() and (points < size).all():
         return None
     return InputError(
         "The speaker's face is cut off by the photo's edge.",

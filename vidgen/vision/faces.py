@@ -7,6 +7,7 @@ refuses nothing: that is the business of the stage that asks.
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,12 @@ EYE_CORNERS: Final = (33, 133, 362, 263)  # left eye outer, inner; right eye inn
 MOUTH: Final = (61, 291, 0, 17)  # corners, upper edge, lower edge of the lips
 INNER_LIPS: Final = (13, 14)
 
-SIDES: Final = (320, 640, 1280)  # longest side, pixels, of the pictures CenterFace looks at
+SIDES: Final = (
+    320,
+    640,
+    1280,
+)  # longest side, pixels (of the same area 16:9), CenterFace's pictures
+OVERLAP: Final = 0.05  # of the picture, by which its quarters are larger than that
 CROP: Final = 192  # side, pixels, of the landmark net's picture
 MARGIN: Final = 1.5  # side of its crop over the longer side of the face
 ROUNDS: Final = 3  # each crop is cut round the points of the one before
@@ -45,6 +51,13 @@ class Face:
     score: float  # 0–1
     points: Floats  # (5, 2) left eye, right eye, nose, left and right mouth corner
 
+    def moved(self, by: float, left: float = 0.0, top: float = 0.0) -> "Face":
+        """In a picture `by` times as large, that begins at `left`, `top` of it."""
+        x0, y0, x1, y1 = self.box
+        box = x0 * by - left, y0 * by - top, x1 * by - left, y1 * by - top
+        points = self.points * by - np.array([left, top], np.float32)
+        return Face(box, self.score, points.astype(np.float32))
+
     @property
     def roll(self) -> float:
         """Degrees that the line through the eyes is turned clockwise."""
@@ -65,6 +78,13 @@ class Landmarks:
 
     points: Floats  # (468, 3) x, y in pixels; z in the same unit, towards the camera negative
     score: float  # the net's certainty that this is a face, 0–1
+
+    def moved(self, by: float, left: float = 0.0, top: float = 0.0) -> "Landmarks":
+        """In a picture `by` times as large, that begins at `left`, `top` of it; a pixel's middle
+        stays its middle."""
+        points = self.points * np.float32(by)
+        points[:, :2] += (by - 1) / 2 - np.array([left, top], np.float32)
+        return Landmarks(points, self.score)
 
     @property
     def height(self) -> float:
@@ -104,11 +124,23 @@ class FaceDetector:
     def detect(self, rgb: Pixels, threshold: float) -> tuple[Face, ...]:
         """The faces in `rgb` (H, W, 3) scored at least `threshold`, best first."""
         found: list[Face] = []
-        longest = max(rgb.shape[:2])
+        height, width = rgb.shape[:2]  # a panorama counts as what has its area at 16:9
+        longest = min(max(height, width), (height * width * 16 / 9) ** 0.5)
         for side in SIDES:
             found += self._look(rgb, min(1.0, side / longest), threshold)
             if side >= longest:
                 break
+        return _distinct(found)
+
+    def detect_small(self, rgb: Pixels, threshold: float) -> tuple[Face, ...]:
+        """The faces too small for `detect`: each quarter of the picture is looked at alone."""
+        height, width = rgb.shape[:2]
+        high, wide = (min(side, round((0.5 + OVERLAP) * side)) for side in (height, width))
+        found: list[Face] = []
+        for top, left in product((0, height - high), (0, width - wide)):
+            part = np.ascontiguousarray(rgb[top : top + high, left : left + wide])
+            faces = self._look(part, min(1.0, SIDES[-1] / max(high, wide)), threshold)
+            found += [face.moved(1, -left, -top) for face in faces]
         return _distinct(found)
 
     def _look(self, rgb: Pixels, scale: float, threshold: float) -> list[Face]:

@@ -260,8 +260,8 @@ def serve_progress(context: typer.Context, **flags: Any) -> None:
 
     options = take(ServerOptions, flags)
     rules = ServeSettings.chosen(options, _take_token(context, flags))
-    cert, key = options.tls_cert, options.tls_key
-    serve(Home.default(), rules, tls_cert=cert, tls_key=key, told=console.print_address)
+    tls = options.tls_cert, options.tls_key
+    serve(Home.default(), rules, tls, told=console.print_address, on_link=console.print_link)
 
 
 @app.command(rich_help_panel=WATCH)

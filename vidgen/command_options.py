@@ -155,6 +155,16 @@ class ServerOptions:
     allow_origin: list[str] | None = option(
         None, "Another web site that may read.", metavar="URL", environment="none"
     )
+    sources: str = option(
+        "",
+        "Other servers whose runs are served, too.",
+        flag="--from",
+        metavar="URL,URL…",
+        environment="none",
+    )
+    from_token_file: Path | None = option(
+        None, "Their tokens: a line is HOST TOKEN, or one token for all.", environment="none"
+    )
     public_url: str = option(
         "", "Our address as clients write it, behind a proxy; else BASE_URL.", metavar="URL"
     )

@@ -192,6 +192,12 @@ def print_address(address: Address) -> None:
         typer.echo(_sentence("page.serving_token", {"token": address.token}), err=True)
 
 
+def print_link(host: str, link: str, reason: str) -> None:
+    """How a source of a server is: said when it changes."""
+    values = {"host": host, "reason": reason}
+    typer.echo(_sentence(f"page.source_{link}", values), err=True)
+
+
 def print_batch_address(address: Address, name: str) -> None:
     """The page of one batch, and the token where it must be told."""
     from urllib.parse import quote

@@ -21,6 +21,7 @@ from vidgen.progress.serve.app import App
 from vidgen.progress.serve.jobs import Jobs
 from vidgen.progress.serve.server import Server, bind
 from vidgen.progress.serve.settings import USUAL, ServeSettings, Timing
+from vidgen.progress.sources.sources import Sources
 from vidgen.progress.store.lock import Lock
 from vidgen.progress.watch.sse import SseDecoder
 
@@ -98,6 +99,7 @@ def served(
     hub: Hub | None = None,
     jobs: Jobs | None = None,
     timing: Timing = USUAL,
+    other_machines: Sources | None = None,
     **rules: Any,
 ) -> Iterator[Served]:
     """A real uvicorn in a thread, on a free port of loopback. `tls`: a certificate, its key.
@@ -106,7 +108,9 @@ def served(
     """
     listener = bind("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    app = App(home, ServeSettings(port=port, **rules), hub, jobs)
+    settings = ServeSettings(port=port, **rules)
+    sources = Sources(home, settings.sources) if settings.sources else other_machines
+    app = App(home, settings, hub, jobs, sources)
     server = Server(app, *tls, timing)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -226,6 +226,22 @@ class Snapshot:
         }
 
 
+def brief_of(last: Envelope) -> dict[str, Any]:
+    """What the last event alone says of its run, as a list of tasks has it."""
+    data = last.data
+    return {
+        "state": END_STATES.get(last.event_type, "running"),
+        "stage": str(data.get("stage", "")),
+        "progress": number(data.get("progress")) or 0.0,
+        "message": str(data.get("message", "")),
+        "message_code": str(data.get("message_code", "")),
+        "eta_seconds": data.get("eta_seconds"),
+        "time_progress": data.get("time_progress"),
+        "updated": last.timestamp,
+        "last_seq": last.seq,
+    }
+
+
 def number(value: object) -> float | None:
     """A number of an event's data; None for what is none."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

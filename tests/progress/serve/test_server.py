@@ -267,11 +267,11 @@ def test_ten_thousand_tasks_are_listed_in_time(home: Home, run: Run) -> None:
         folder.mkdir()
         os.link(run.folder.events, folder / "events.jsonl")
     with served(home) as server:
-        began = time.perf_counter()
+        began = time.process_time()  # the server is a thread of ours
         answer = httpx.get(f"{server.url}/api/tasks").json()
-        took = time.perf_counter() - began
+        took = time.process_time() - began
     assert (answer["total"], len(answer["tasks"])) == (10_001, 50)
-    assert took < 0.3 * 2  # 0.15 s alone on two cores; tests share them
+    assert took < 0.3 * 2
 
 
 def test_a_snapshot_tells_where_a_task_stands(home: Home, run: Run) -> None:

@@ -11,10 +11,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from vidgen.files import make_private
-from vidgen.paths import Home
+from vidgen.paths import Home, TaskFolder
 from vidgen.progress.fanout.inotify import Notifier, notifier
 from vidgen.progress.fanout.limits import USUAL, Limits
 from vidgen.progress.fanout.subscriber import SharedBatch, Subscriber
@@ -23,11 +23,24 @@ from vidgen.progress.store.reader import is_running
 
 AT_ONCE: Final = 32  # watchers that are written to before anything else has its turn
 
+
 NotifierFactory = Callable[[Path, asyncio.AbstractEventLoop], Notifier]
 
 
 class UnknownTask(LookupError):  # noqa: N818  # an answer to a question
     """There is no task of this id in the store."""
+
+
+class OutOfReach(UnknownTask):
+    """The task may be at a source that is not there now."""
+
+
+class Elsewhere(Protocol):
+    """Runs whose logs are not in the store but can be brought here."""
+
+    async def find(self, task_id: str) -> TaskFolder | None:
+        """The folder with the run's log; None when there is no such run. Raises OutOfReach."""
+        ...
 
 
 @dataclass(slots=True)
@@ -50,6 +63,7 @@ class Hub:
     ) -> None:
         self.home = home
         self.limits = limits
+        self.elsewhere: Elsewhere | None = None
         self._notify = notify
         self.cuts = 0  # watchers that were too slow; for the metrics, like the next
         self.events_read = 0
@@ -84,7 +98,7 @@ class Hub:
     # Logs
 
     async def open(self, task_id: str) -> Tail:
-        """The log of a task, read to its end. Raises UnknownTask."""
+        """The log of a task, read to its end. Raises UnknownTask, or OutOfReach, which is one."""
         log = self._logs.get(task_id)
         if log is None:
             opening = self._opening.get(task_id)
@@ -112,7 +126,7 @@ class Hub:
                     self._expected.pop(task_id, None)
 
     async def _open(self, task_id: str) -> _Log:
-        folder = self.home.task(task_id)
+        folder = await self._find(task_id)
         tail = Tail(folder)
         try:
             stop = self._notifier.listen(folder.root, lambda: self._on_change(task_id))
@@ -130,10 +144,17 @@ class Hub:
         if change is Change.GONE:
             raise UnknownTask(task_id)
         self.events_read += tail.count
-        log = _Log(tail, stop, grew_at=time.monotonic())
+        now = time.monotonic()
+        log = _Log(tail, stop, grew_at=now, used_at=now)
         self._logs[task_id] = log
         self._check_writer(log)
         return log
+
+    async def _find(self, task_id: str) -> TaskFolder:
+        own = self.home.task(task_id)
+        if self.elsewhere is None or own.root.is_dir():
+            return own
+        return await self.elsewhere.find(task_id) or own
 
     def tails(self) -> list[Tail]:
         return [log.tail for log in self._logs.values()]
@@ -207,8 +228,12 @@ class Hub:
 
     def join(self, watcher: Subscriber, tail: Tail, after: int | None) -> None:
         """Let it watch this log from behind event `after` (None: from a snapshot of now)."""
+        log = self._logs.get(tail.task_id)
+        if log is None or log.tail is not tail:  # deleted since it was opened
+            watcher.bury(tail, tail.snapshot.deletion())
+            return
         watcher.begin(tail, after)
-        self._logs[tail.task_id].watchers[watcher] = None
+        log.watchers[watcher] = None
 
     def part(self, watcher: Subscriber, tail: Tail) -> None:
         watcher.forget(tail)
@@ -260,21 +285,31 @@ class Hub:
     def _look_for_tasks(self) -> None:
         """A folder came or went."""
         for task_id in [name for name in self._expected if self.home.task(name).root.is_dir()]:
-            for future in self._expected[task_id]:
-                if not future.done():
-                    future.set_result(None)
+            self._arrive(task_id)
         if not self._everything:
             return
         names = set(os.listdir(self.home.tasks))  # noqa: PTH208  # ten times iterdir's speed
         for name in names - self._names:
-            asyncio.get_running_loop().create_task(self.welcome(name))
+            asyncio.get_running_loop().create_task(self.welcome(name, is_news=True))
         self._names = names
 
-    async def welcome(self, task_id: str) -> None:
-        """Show a task that is new, or runs again, to those who want all."""
+    def _arrive(self, task_id: str) -> None:
+        for future in self._expected.get(task_id, ()):
+            if not future.done():
+                future.set_result(None)
+
+    def greet(self, task_id: str) -> None:
+        """A task of elsewhere is new, or runs again."""
+        self._arrive(task_id)
+        if self._everything:
+            asyncio.get_running_loop().create_task(self.welcome(task_id, is_news=True))
+
+    async def welcome(self, task_id: str, *, is_news: bool = False) -> None:
+        """Show a task that is new, or runs again, to those who want all; with `is_news` also when
+        it has ended meanwhile."""
         with contextlib.suppress(UnknownTask):
             tail = await self.open(task_id)
-            if tail.is_over:
+            if tail.is_over and not is_news:
                 return
             for watcher in tuple(self._everything):
                 if tail not in watcher.positions:

@@ -4,6 +4,7 @@ Knows nothing of what is in the folders. A call too many does no harm to whoever
 """
 
 import asyncio
+import contextlib
 import errno
 import sys
 from collections.abc import Callable
@@ -72,7 +73,8 @@ class Inotify:
         if wake in listeners:
             listeners.remove(wake)
         if not listeners and self._listeners.pop(mark, None) is not None:
-            self._source.rm_watch(mark)
+            with contextlib.suppress(OSError):  # the kernel forgot it with the folder
+                self._source.rm_watch(mark)
 
     def _ready(self) -> None:
         marks: dict[int, bool] = {}  # in order, each once: a burst of writes is one reading

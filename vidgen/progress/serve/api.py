@@ -4,9 +4,10 @@ Streams are `sse` and `websocket`; who may ask was decided by the application (`
 """
 
 import asyncio
+import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,13 +19,15 @@ from starlette.types import Receive, Scope, Send
 from vidgen.events import LINE_LIMIT
 from vidgen.files import open_regular
 from vidgen.progress.fanout.cursor import Cursor
-from vidgen.progress.fanout.hub import Hub, UnknownTask
+from vidgen.progress.fanout.hub import Hub, OutOfReach, UnknownTask
 from vidgen.progress.fanout.tail import Tail
 from vidgen.progress.serve.dialects import pipeline
-from vidgen.progress.serve.errors import ApiError, storage_refusal
+from vidgen.progress.serve.errors import ApiError, source_refusal, storage_refusal
 from vidgen.progress.serve.index import RunIndex, aggregate
 from vidgen.progress.serve.limits import ConnectionLimit, Drain
 from vidgen.progress.serve.sse import note_bytes
+from vidgen.progress.sources.source import FileAnswer, SourceDown
+from vidgen.progress.sources.sources import Sources
 from vidgen.progress.store.runs import is_task_id
 from vidgen.text import text_path
 
@@ -57,12 +60,14 @@ class Api:
         places: ConnectionLimit,
         visits: Drain,
         knows_all_ends: Callable[[Mapping[str, str]], bool],
+        sources: Sources | None = None,
     ) -> None:
         self._hub = hub
         self._knows_all_ends = knows_all_ends  # a client, by its query
         self._listing = listing
         self._places = places
         self._visits = visits
+        self._sources = sources
 
     async def tail(self, task_id: str) -> Tail:
         """The task's open log."""
@@ -70,6 +75,8 @@ class Api:
             raise ApiError(400, "bad_task_id", "That cannot be the id of a task.")
         try:
             return await self._hub.open(task_id)
+        except OutOfReach as away:
+            raise source_refusal(away) from away
         except UnknownTask:
             raise ApiError(404, "unknown_task", "There is no such task.") from None
         except OSError as error:
@@ -83,13 +90,16 @@ class Api:
         offset = _number(request, "offset", 0, least=0, most=1_000_000)
         limit = _number(request, "limit", 50, least=1, most=500)
         total, page = await asyncio.to_thread(self._listing.page, offset, limit)
-        return answer({"total": total, "offset": offset, "tasks": page})
+        about = {"sources": self._sources.about()} if self._sources else {}
+        return answer({"total": total, "offset": offset, "tasks": page} | about)
 
     async def task(self, request: Request) -> Response:
         """One task: its state, stages, ETA, resources, previews, and how it ended."""
         tail = await self._tail_of(request)
         title = await asyncio.to_thread(self._listing.title, tail.task_id)
-        return answer(tail.snapshot.to_wire() | {"epoch": tail.epoch, "title": title})
+        brief = self._listing.brief_elsewhere(tail.task_id)
+        where = {name: brief[name] for name in ("host", "is_reachable") if name in brief}
+        return answer(tail.snapshot.to_wire() | {"epoch": tail.epoch, "title": title} | where)
 
     async def latest(self, request: Request) -> Response:
         """The last event. Clients that know no other end are told every bad one as an `error`."""
@@ -182,15 +192,20 @@ class Api:
         """Several runs as one."""
         batch_id = request.path_params["batch_id"]
         tasks = await asyncio.to_thread(self._listing.batch, batch_id)
-        if not tasks:
+        others, left = await self._sources.batch(batch_id) if self._sources else ([], [])
+        if not tasks and not others:
             raise ApiError(404, "unknown_batch", "There is no such batch.")
-        left = await asyncio.to_thread(self._listing.batch_eta, batch_id, tasks)
-        return answer({"batch_id": batch_id, "eta_seconds": left} | aggregate(tasks))
+        own = await asyncio.to_thread(self._listing.batch_eta, batch_id, tasks) if tasks else None
+        longest = max([*left, *([own] if own is not None else [])], default=None)
+        whole = aggregate([*tasks, *others])
+        return answer({"batch_id": batch_id, "eta_seconds": longest} | whole)
 
     async def preview(self, request: Request) -> Response:
         """A picture of what is being made."""
         tail = await self._tail_of(request)
         name = request.path_params["name"]  # as the event says it: mostly without an ending
+        if self._listing.brief_elsewhere(tail.task_id) and name not in (".", ".."):
+            return await self._pass(tail, f"previews/{name}", request, PICTURES.values())
         candidates = (_within(tail.folder.previews, name + end) for end in ("", *PICTURES))
         file = next(filter(None, candidates), None)
         kind = PICTURES.get(file.suffix.lower()) if file else None
@@ -201,6 +216,8 @@ class Api:
     async def video(self, request: Request) -> Response:
         """The finished film, in ranges if asked for."""
         tail = await self._tail_of(request)
+        if self._listing.brief_elsewhere(tail.task_id):
+            return await self._pass(tail, "video", request, FILMS.values())
         end = tail.snapshot.end
         file = (
             text_path(str(end.get("video_path", ""))) if tail.snapshot.state == "complete" else None
@@ -210,6 +227,30 @@ class Api:
             raise ApiError(404, "no_video", "There is no finished film.")
         fd = await asyncio.to_thread(_open_film, file, end.get("video_file") or [])
         return _FilmResponse(fd, file, kind, self._visits)
+
+    async def _pass(
+        self, tail: Tail, name: str, request: Request, kinds: Iterable[str]
+    ) -> Response:
+        """A file of another machine, as it comes from there."""
+        assert self._sources is not None
+        stack = contextlib.AsyncExitStack()
+        asking = self._sources.open_file(tail.task_id, name, request.headers)
+        try:
+            found = await stack.enter_async_context(asking)
+        except SourceDown as down:
+            raise source_refusal(down) from down
+        kind = found.headers.get("content-type", "") if found else ""
+        if found is None or (found.status in (200, 206) and kind not in kinds):
+            await stack.aclose()
+            raise ApiError(404, "no_file", "There is no such file.")
+        headers = {**found.headers, **FRESH}
+        return StreamingResponse(_chunks(found, stack), found.status, headers)
+
+
+async def _chunks(found: FileAnswer, stack: contextlib.AsyncExitStack) -> AsyncIterator[bytes]:
+    async with stack:
+        async for chunk in found.chunks:
+            yield chunk
 
 
 def _open_film(file: Path, identity: Sequence[int]) -> int:

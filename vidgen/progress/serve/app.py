@@ -27,8 +27,8 @@ from vidgen.progress.fanout.limits import Limits
 from vidgen.progress.fanout.tail import Tail
 from vidgen.progress.serve import static
 from vidgen.progress.serve.api import Api, answer, cursor_of
-from vidgen.progress.serve.auth import Access, AllowedHosts, Auth, without_token
-from vidgen.progress.serve.dialects import paths, pipeline, signalr, tracker
+from vidgen.progress.serve.auth import Access, AllowedHosts, Auth, concerns, without_token
+from vidgen.progress.serve.dialects import paths, pipeline, signalr
 from vidgen.progress.serve.dialects.dialect import Dialect
 from vidgen.progress.serve.errors import ApiError
 from vidgen.progress.serve.foreign import ForeignSocket, OneTask, SignalHub, Talk, Tracker
@@ -51,11 +51,11 @@ from vidgen.progress.serve.routes import ROUTES, Route
 from vidgen.progress.serve.settings import ServeSettings
 from vidgen.progress.serve.sse import AllStream, SeveralStream, Stream, TaskStream
 from vidgen.progress.serve.websocket import Conversation, SocketStream, serve_websocket
+from vidgen.progress.sources.sources import Sources
 from vidgen.progress.store.cleanup import clean
 
 SSE: Final = "/api/sse/progress"
 WS: Final = "/api/ws/progress"
-MANY: Final = frozenset({"/api/v1/progress/ws", paths.HUB})  # sockets of many tasks
 TOKENS: Final = ("token", "access_token")  # what a token is called in an address
 CLEAN_SECONDS: Final = 3600.0
 MOST_NAMED: Final = 64  # tasks in one request for several
@@ -68,7 +68,8 @@ PREFLIGHT: Final = {
 
 
 class App:
-    """An ASGI application over one store. Tests pass a `hub` and `jobs` with other limits."""
+    """An ASGI application over one store, and over the runs of `sources`. Tests pass a `hub` and
+    `jobs` with other limits."""
 
     def __init__(
         self,
@@ -76,9 +77,11 @@ class App:
         rules: ServeSettings,
         hub: Hub | None = None,
         jobs: Jobs | None = None,
+        sources: Sources | None = None,
     ) -> None:
         self.hub = hub or Hub(home, Limits(heartbeat_seconds=rules.heartbeat_seconds))
-        self.listing = RunIndex(home)
+        self.hub.elsewhere = self.sources = sources
+        self.listing = RunIndex(home, self.sources)
         self.rules = rules
         self.places = ConnectionLimit(rules.max_watchers, rules.per_address)
         self.requests = RequestLimit(rules.requests_per_second)
@@ -89,7 +92,7 @@ class App:
         self._names = AllowedHosts(rules.host, rules.host_names, rules.origins, rules.public_url)
         self._rules = rules
         self._api = Api(
-            self.hub, self.listing, self.places, self.visits, knows_all_ends=self._knows_all_ends
+            self.hub, self.listing, self.places, self.visits, self._knows_all_ends, self.sources
         )
         self._foreign = ForeignApi(self.hub, self.listing, self._api, self._base, self._order)
         self._routes = (*ROUTES, *paths.routes(rules.dialects))
@@ -113,6 +116,8 @@ class App:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         async with self.hub.running(), contextlib.AsyncExitStack() as stack:
+            if self.sources:
+                await stack.enter_async_context(self.sources.running(self.hub.greet))
             if self.jobs:
                 await stack.enter_async_context(self.jobs.running())
             working = [asyncio.create_task(self._follow_all())]
@@ -173,7 +178,7 @@ class App:
         if access is None and self._needs_key(scope):
             await self._exchange_token(scope, receive, send)
             return None
-        if access and access.task_id and not _concerns(scope, access.task_id):
+        if access and access.task_id and not concerns(scope, access.task_id):
             raise ApiError(403, "other_task", "The token is another task's.")
         if connection := socket_of(scope):
             connection.use()
@@ -380,17 +385,6 @@ def _begin(tail: Tail, cursor: Cursor) -> int | None:
         return cursor.place(tail)
     knew_its_end = bool(cursor.newest) and tail.snapshot.began <= cursor.newest
     return tail.resumed_after if knew_its_end else 0
-
-
-def _concerns(scope: Scope, task_id: str) -> bool:
-    """Whether a request is for this task only: what a token of the task may ask."""
-    path = scope["path"]
-    if scope["type"] == "websocket" and path in MANY:
-        return True  # each task that is asked for there is looked at
-    if scope.get("method", "GET") not in ("GET", "HEAD"):
-        return bool(path == f"{paths.HUB}/negotiate")
-    is_preview = path.startswith(f"{tracker.PREVIEWS}{task_id}_")
-    return is_preview or task_id in path.split("/")
 
 
 def _address(scope: Scope) -> str:

@@ -14,13 +14,16 @@ from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from vidgen.errors import InputError
+from vidgen.progress.serve.dialects import paths, tracker
 from vidgen.progress.serve.errors import ApiError
 
 TOKEN_BYTES: Final = 32
 TOKEN_LEAST: Final = 16  # characters of a token that somebody chose
 COOKIE_SECONDS: Final = 30 * 24 * 3600
+MANY: Final = frozenset({"/api/v1/progress/ws", paths.HUB})  # sockets of many tasks
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -189,3 +192,14 @@ def _bare(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].lower()
+
+
+def concerns(scope: Scope, task_id: str) -> bool:
+    """Whether a request is for this task only: what a token of the task may ask."""
+    path = scope["path"]
+    if scope["type"] == "websocket" and path in MANY:
+        return True  # each task that is asked for there is looked at
+    if scope.get("method", "GET") not in ("GET", "HEAD"):
+        return bool(path == f"{paths.HUB}/negotiate")
+    is_preview = path.startswith(f"{tracker.PREVIEWS}{task_id}_")
+    return is_preview or task_id in path.split("/")

@@ -21,6 +21,12 @@ class ApiError(Exception):  # an answer, told to the client
         self.retry_after = retry_after
 
 
+def source_refusal(away: Exception) -> ApiError:
+    """The answer when a run may be at a source that is not there now."""
+    message = f"A source of this server is out of reach: {away}."
+    return ApiError(503, "source_down", message, RETRY_AFTER)
+
+
 def storage_refusal(error: OSError) -> ApiError:
     """The answer when this machine's disk does not take what was sent."""
     if error.errno in NO_SPACE:

@@ -9,12 +9,13 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from vidgen.events import OVER, seconds_of, timestamp
 from vidgen.paths import Home
 from vidgen.progress.fanout.tail import epoch_of
 from vidgen.progress.forecast.batch import BatchForecast, FilmSize
+from vidgen.progress.snapshot import brief_of
 from vidgen.progress.store.batches import BatchFilm, load_batch
 from vidgen.progress.store.runs import Summary, is_task_id, summarise, title
 
@@ -22,11 +23,21 @@ RECENT: Final = 200  # a living run writes every 2 s, so it is among these
 LOOK_BACK: Final = 2000  # tasks searched for an epoch
 
 
+class Elsewhere(Protocol):
+    """Runs of other machines in short: `brief_of`'s fields, `began`, `title`, `host` and
+    `is_reachable`."""
+
+    def brief(self, task_id: str) -> Mapping[str, Any] | None: ...
+
+    def briefs(self) -> Sequence[Mapping[str, Any]]: ...
+
+
 class RunIndex:
     """Remembers what it has read of a log until the log changes."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, elsewhere: Elsewhere | None = None) -> None:
         self._home = home
+        self._elsewhere = elsewhere
         self._known: dict[str, tuple[int, Summary | None]] = {}  # id → (mtime ns, summary)
         self._asked: dict[str, tuple[str, str]] = {}  # id → (title, batch id)
         self._lock = threading.Lock()
@@ -36,10 +47,19 @@ class RunIndex:
         try:
             names = os.listdir(self._home.tasks)  # noqa: PTH208  # ten times iterdir's speed
         except FileNotFoundError:
-            return []
+            names = []
         root = str(self._home.tasks)
         found = [(_write_time(f"{root}/{name}"), name) for name in names if is_task_id(name)]
+        if self._elsewhere:
+            found += [
+                (int(seconds_of(str(brief["updated"])) * 1e9), str(brief["task_id"]))
+                for brief in self._elsewhere.briefs()
+            ]
         return sorted(found, reverse=True)
+
+    def brief_elsewhere(self, task_id: str) -> Mapping[str, Any]:
+        """A run of another machine in short; {} for all others."""
+        return (self._elsewhere.brief(task_id) if self._elsewhere else None) or {}
 
     def page(self, offset: int, limit: int) -> tuple[int, list[dict[str, Any]]]:
         """How many tasks there are, and a page of them in short."""
@@ -50,13 +70,20 @@ class RunIndex:
 
     def running(self) -> list[str]:
         """The tasks that are being worked on, oldest first."""
-        recent = [(self._summary(task_id, at), task_id) for at, task_id in self.newest()[:RECENT]]
-        return [task_id for found, task_id in recent if found and found.state == "running"][::-1]
+        recent = self.newest()[:RECENT]
+        return [name for at, name in recent if self._standing(name, at)[0] == "running"][::-1]
 
     def tasks_since(self, moment: str) -> list[str]:
         """Recent tasks whose first event is later than `moment` (RFC 3339), oldest first."""
-        recent = [(self._summary(task_id, at), task_id) for at, task_id in self.newest()[:RECENT]]
-        return [task_id for found, task_id in recent if found and found.began > moment][::-1]
+        recent = self.newest()[:RECENT]
+        return [name for at, name in recent if self._standing(name, at)[1] > moment][::-1]
+
+    def _standing(self, task_id: str, written: int) -> tuple[str, str]:
+        """(state, time of the first event) of a task; empty while it has none."""
+        if brief := self.brief_elsewhere(task_id):
+            return str(brief["state"]), str(brief["began"])
+        summary = self._summary(task_id, written)
+        return (summary.state, summary.began) if summary else ("", "")
 
     def with_epochs(self, wanted: set[str]) -> dict[str, str]:
         """epoch → task id, as far as they are found."""
@@ -64,14 +91,16 @@ class RunIndex:
         for written, task_id in self.newest()[:LOOK_BACK]:
             if len(found) == len(wanted):
                 break
-            summary = self._summary(task_id, written)
-            epoch = epoch_of(task_id, summary.began) if summary else ""
+            began = self._standing(task_id, written)[1]
+            epoch = epoch_of(task_id, began) if began else ""
             if epoch in wanted:
                 found[epoch] = task_id
         return found
 
     def title(self, task_id: str) -> str:
         """What the task is called; "" when nobody knows yet."""
+        if brief := self.brief_elsewhere(task_id):
+            return str(brief["title"])
         summary = summarise(self._home.task(task_id))
         return self._names(summary)[0] if summary else ""
 
@@ -120,33 +149,22 @@ class RunIndex:
         """task id → when last written, of all tasks that say they belong to it, oldest first."""
         found = []
         for written, task_id in self.newest():
-            summary = self._summary(task_id, written)
+            summary = None if self.brief_elsewhere(task_id) else self._summary(task_id, written)
             if summary and self._names(summary)[1] == batch_id:
                 found.append((task_id, written))
         return dict(reversed(found))
 
     def _brief(self, task_id: str, written: int) -> dict[str, Any]:
+        if brief := self.brief_elsewhere(task_id):
+            return dict(brief)
         summary = self._summary(task_id, written)
         if summary is None:
             return {"task_id": task_id, "state": "queued", "stage": "queued", "progress": 0.0,
                     "message": "", "message_code": "", "eta_seconds": None,
                     "time_progress": None, "began": "",
                     "updated": _moment(written), "last_seq": 0, "title": ""}  # fmt: skip
-        data = summary.last.data
-        return {
-            "task_id": task_id,
-            "state": summary.state,
-            "stage": str(data.get("stage", "")),
-            "progress": summary.progress,
-            "message": str(data.get("message", "")),
-            "message_code": str(data.get("message_code", "")),
-            "eta_seconds": data.get("eta_seconds"),
-            "time_progress": data.get("time_progress"),
-            "began": summary.began,
-            "updated": summary.last.timestamp,
-            "last_seq": summary.last.seq,
-            "title": self._names(summary)[0],
-        }
+        about = {"task_id": task_id, "began": summary.began, "title": self._names(summary)[0]}
+        return about | brief_of(summary.last) | {"state": summary.state}
 
     def _names(self, summary: Summary) -> tuple[str, str]:
         known = self._asked.get(summary.task_id)

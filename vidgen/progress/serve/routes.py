@@ -97,14 +97,15 @@ EVENT: Final = _object(
         "data": ANY,
     }
 )
+WHERE: Final[dict[str, Schema]] = {"host": TEXT, "is_reachable": FLAG}  # runs of other machines
 TASKS: Final[dict[str, Schema]] = {
     "total": COUNT,
-    "tasks": _list(_object(BRIEF, title=TEXT)),
+    "tasks": _list(_object(BRIEF, title=TEXT, **WHERE)),
 }
 TASK: Final = Parameter("task_id", "The task.", UUID, "path")
 AFTER: Final = Parameter("after", "Go on behind this: a number, or the id of an event.", CURSOR)
 LAST_ID: Final = Parameter("Last-Event-ID", "What a browser sends.", CURSOR, "header")
-GONE: Final = {400: "Refusal", 404: "Refusal"}
+GONE: Final = {400: "Refusal", 404: "Refusal", 503: "Refusal"}
 FULL: Final = {429: "Refusal", 503: "Refusal"}
 ROUTES: Final = (
     Route("GET", "/api/tasks", "tasks", "The tasks, newest first.",
@@ -154,7 +155,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Refusal": _object({"error": _object({"code": TEXT, "message": TEXT})}),
     "Health": _object({"status": {"const": "ok"}}),
     "Event": EVENT,
-    "TaskList": _object({**TASKS, "offset": COUNT}),
+    "TaskList": _object({**TASKS, "offset": COUNT}, sources=_list(ANY)),
     "Snapshot": _object(
         {
             **BRIEF,
@@ -168,7 +169,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "previews": _list(ANY),
             "warnings": COUNT,
             "end": _or_null(ANY),
-        }
+        },
+        **WHERE,
     ),
     "Latest": _object({"task_id": dict(UUID), "event": EVENT}),
     "History": _object({"task_id": dict(UUID), "event_count": COUNT, "events": _list(EVENT)}),

@@ -32,6 +32,7 @@ from vidgen.progress.serve.errors import SHORTAGES
 from vidgen.progress.serve.protocols import HttpProtocol
 from vidgen.progress.serve.settings import USUAL, ServeSettings, Timing
 from vidgen.progress.serve.socket_protocol import SocketProtocol
+from vidgen.progress.sources.sources import OnLink, Sources
 from vidgen.progress.store.privacy import secure_store
 
 SHORTAGE_SECONDS: Final = 60.0
@@ -56,16 +57,17 @@ Until = Callable[[App], None]
 def serve(
     home: Home,
     rules: ServeSettings,
+    tls: tuple[Path | None, Path | None] = (None, None),
     *,
-    tls_cert: Path | None = None,
-    tls_key: Path | None = None,
     told: OnListening = lambda _: None,
+    on_link: OnLink = lambda *_: None,
     until: Until | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until `until`, in a thread of its own, returns.
 
-    `told` hears where, once the port is open. Beyond loopback a token is made when none is given.
-    Raises InputError or SetupError.
+    `tls` is a certificate and its key, PEM files. `told` hears where, once the port is open,
+    `on_link` how the sources are. Beyond loopback a token is made when none is given. Raises
+    InputError or SetupError.
     """
     given = rules.token
     rules = _secure(rules)
@@ -73,10 +75,11 @@ def serve(
     _allow_files(rules.max_watchers + SPARE_FILES)
     with bind(rules.host, rules.port) as listener:
         rules = replace(rules, port=listener.getsockname()[1])
-        app = App(home, rules)
-        server = Server(app, tls_cert, tls_key)
+        sources = Sources(home, rules.sources, on_link) if rules.sources else None
+        app = App(home, rules, sources=sources)
+        server = Server(app, *tls)
         _load_certificate(server)
-        scheme = "https" if tls_cert else "http"
+        scheme = "https" if tls[0] else "http"
         made = "" if given else rules.token
         told(Listening(f"{scheme}://{_display_host(rules.host)}:{rules.port}/", made))
         if until:

@@ -6,6 +6,7 @@ from typing import Final
 
 from vidgen.command_options import ServerOptions
 from vidgen.errors import InputError
+from vidgen.progress.sources.address import SourceAddress, parse_sources
 
 DIALECTS: Final = ("000", "001", "002", "003", "004")
 
@@ -48,6 +49,7 @@ class ServeSettings:
     allows_paid: bool = False  # orders may choose a renderer that sends a bill
     requests_per_second: float = 100  # of one address, on every path, on average
     cleans: bool = False  # removes what is old, once an hour
+    sources: tuple[SourceAddress, ...] = ()  # whose runs are served, too
     public_url: str = ""  # how clients write our address, where a proxy stands before us
 
     @classmethod
@@ -69,6 +71,7 @@ class ServeSettings:
             allows_paid=options.allow_paid,
             requests_per_second=options.per_second,
             cleans=True,
+            sources=parse_sources(options.sources, options.from_token_file),
             public_url=options.public_url or os.environ.get("BASE_URL", ""),
         )
 

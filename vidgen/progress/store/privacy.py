@@ -18,7 +18,9 @@ from vidgen.paths import Home
 
 # What vidgen puts into its home. A home with anything else in it is somebody's own folder, and
 # only what is vidgen's is closed to others.
-OWN_NAMES: Final = frozenset({"tasks", "models", "cache", "did-times.json", "demo"})
+OWN_NAMES: Final = frozenset(
+    {"tasks", "models", "cache", "sources", "batches", "did-times.json", "demo"}
+)
 
 
 def secure_store(home: Home) -> None:

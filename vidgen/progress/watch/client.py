@@ -223,7 +223,9 @@ class RunClient:
             self._asked_title = True
             # InputError: the run was deleted just now, which the stream tells.
             with contextlib.suppress(httpx.TransportError, ConnectionLost, InputError, ValueError):
-                self.title = str(self._json(client, f"/api/tasks/{task_id}").get("title", ""))
+                told = self._json(client, f"/api/tasks/{task_id}")
+                where = f" ({told['host']})" if told.get("host") else ""
+                self.title = f"{told.get('title', '')}{where}".strip()
 
     # The line
 

@@ -43,6 +43,7 @@ function drawHead(run) {
   $("id").title = run.task;
   put("state", say(`page.is_${state}`));
   $("state").dataset.state = state;
+  put("host", run.host);
   put("when", run.began ? moment(run.began, { dateStyle: "medium", timeStyle: "short" }) : "");
   document.title = OVER.has(state) ? `${say(`page.is_${state}`)} – vidgen` : `${number(run.percent)} % – vidgen`;
   put("message", headline(run));

@@ -88,7 +88,10 @@ function drawBatch({ batch_id: name, total, states, progress, eta_seconds: left 
   bar.firstElementChild.style.width = `${progress}%`;
 }
 
-function draw({ total, tasks }) {
+function draw({ total, tasks, sources = [] }) {
+  const away = sources.filter(({ state }) => state === "down");
+  show("away", away.length > 0);
+  $("away").replaceChildren(...away.map(({ host, detail }) => element("li", { title: detail }, say("page.away", { host }))));
   show("house", true);
   show("nothing", total === 0 && !run);
   document.querySelector(".runs").hidden = total === 0;
@@ -100,13 +103,14 @@ function draw({ total, tasks }) {
 
 function entry(task, isChosen) {
   const under = task.state === "running" ? `${number(Math.max(0, task.time_progress ?? task.progress))} % · ${stageName(task.stage)}` : say(`page.is_${task.state}`);
+  const isAway = task.is_reachable === false;
   const title = task.title || task.task_id.slice(0, 8);
   const anchor = element(
     "a", { href: `#${task.task_id}`, title },
-    element("span", { class: "dot", "data-state": task.state }),
+    element("span", { class: "dot", "data-state": isAway ? "away" : task.state }),
     element("span", { class: "title" }, title),
     element("span", { class: "time" }, day(task.began)),
-    element("span", { class: "under" }, under),
+    element("span", { class: "under" }, task.host ? `${under} · ${task.host}` : under),
   );
   if (isChosen) anchor.setAttribute("aria-current", "page");
   return element("li", {}, anchor);
@@ -137,7 +141,7 @@ function turn() {
   run = null;
   show("shown", false);
   link("");
-  if (/^[0-9a-f-]{36}$/.test(task)) follow(task);
+  if (/^[\w.-]{1,128}$/.test(task)) follow(task);
 }
 
 function leave() {
@@ -206,7 +210,7 @@ function link(state) {
 
 function reset(snapshot) {
   Object.assign(run, {
-    title: snapshot.title ?? run.title ?? "",
+    title: snapshot.title ?? run.title ?? "", host: snapshot.host ?? run.host ?? "",
     state: snapshot.state, began: snapshot.began, updated: snapshot.updated, now: snapshot,
     percent: Math.max(0, snapshot.time_progress ?? snapshot.progress), end: snapshot.end,
     tellsTime: typeof snapshot.time_progress === "number",

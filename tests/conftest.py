@@ -1,13 +1,14 @@
 """What tests share: folders, the embedded models, photos and voices."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from tests.support.warm import Warm
 from vidgen.errors import SetupError
 from vidgen.models import catalog, download
 from vidgen.paths import Home
@@ -75,6 +76,13 @@ def home_with_models(home: Home, model_path: Callable[[str], Path]) -> Home:
         folder.mkdir()
         (folder / file.name).symlink_to(file)
     return home
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    """Commands without the start of a Python."""
+    with Warm(tmp_path_factory.mktemp("warm")) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,15 @@ from vidgen.files import library_name
 
 @contextmanager
 def open_container(path: Path, mode: str = "r", **options: Any) -> Iterator[Any]:
-    """`av.open` for a file of ours. Raises what it raises."""
+    """`av.open`, which raises what it raises. What is read is handed over open: it may come from
+    elsewhere, and what a playlist names is never opened."""
     import av
 
     opened: Any = av.open  # its overloads know no mode that is a variable
-    with library_name(path) as name, opened(name, mode, **options) as container:
-        yield container
+    if mode == "r":
+        alone = {"protocol_whitelist": "none", **options.pop("options", {})}
+        with path.open("rb") as file, opened(file, options=alone, **options) as container:
+            yield container
+    else:
+        with library_name(path) as name, opened(name, mode, **options) as container:
+            yield container

@@ -5,7 +5,6 @@ import http.server
 import json
 import os
 import select
-import shutil
 import socket
 import socketserver
 import subprocess
@@ -358,19 +357,6 @@ def test_the_token_is_used_and_its_lack_is_said(home: Home, run: Run) -> None:
         assert len(list(watch([server.url], run.id, token=TOKEN))) == 1
         with pytest.raises(InputError, match="asks for a token"):
             list(watch([server.url], run.id))
-
-
-@pytest.fixture
-def pem(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1, and its key."""
-    if not shutil.which("openssl"):
-        pytest.skip("openssl is not installed")
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-               "-nodes", "-days", "2", "-subj", "/CN=box", "-addext", "subjectAltName=IP:127.0.0.1",
-               "-keyout", str(key), "-out", str(cert)]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True)
-    return cert, key
 
 
 def test_a_run_is_watched_by_https(home: Home, run: Run, pem: tuple[Path, Path]) -> None:

@@ -32,6 +32,7 @@ from vidgen.progress.serve.errors import SHORTAGES
 from vidgen.progress.serve.protocols import HttpProtocol
 from vidgen.progress.serve.settings import USUAL, ServeSettings, Timing
 from vidgen.progress.serve.socket_protocol import SocketProtocol
+from vidgen.progress.serve.tls import accept_tls
 from vidgen.progress.sources.sources import OnLink, Sources
 from vidgen.progress.store.privacy import secure_store
 
@@ -202,6 +203,7 @@ class Server(uvicorn.Server):
     ) -> None:
         self._app = app
         self._timing = timing
+        self._entrances: list[asyncio.Task[None]] = []
         rules = app.rules
         limits = limits_for(open_files_limit(), rules.max_watchers, rules.per_address)
         self._connections = Connections(*limits, rules.proxies)
@@ -235,7 +237,22 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_ShortageFilter())
         self._watching = loop.create_task(self._connections.watch(self._timing.look))
-        await super().startup(sockets)
+        context, self.config.ssl = self.config.ssl, None
+        if context is None or sockets is None:
+            await super().startup(sockets)
+            return
+        await super().startup([])  # uvicorn's own part, which then listens nowhere
+        for listener in sockets:
+            entrance = accept_tls(
+                listener, self._protocol, context, self._connections, self._timing.head
+            )
+            self._entrances.append(loop.create_task(entrance))
+
+    def _protocol(self) -> asyncio.Protocol:
+        """What uvicorn makes for each connection."""
+        make = cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class)
+        state = {"server_state": self.server_state, "app_state": self.lifespan.state}
+        return make(config=self.config, **state)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -250,6 +267,8 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
+        for entrance in self._entrances:
+            entrance.cancel()
         await self._app.hub.close()
         await super().shutdown(sockets)
         self._watching.cancel()

@@ -106,6 +106,7 @@ FILM: dict[str, Any] = {
 NEITHER = {
     "max_seconds", "text_file", "renderer", "did_key_file", "did_auth", "did_stitch", "did_keep",
     "models", "device", "force", "fresh", "encoder", "workers", "subtitles",
+    "preview_at",
 }  # fmt: skip
 
 

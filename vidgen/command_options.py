@@ -144,7 +144,7 @@ class ServerOptions:
     tls_cert: Path | None = option(None, "A PEM file; with both it is https.", environment="none")
     tls_key: Path | None = option(None, "A PEM file; with both it is https.", environment="none")
     allow_host: list[str] | None = option(
-        None, "A further name to answer to.", metavar="NAME", environment="none"
+        None, "A further name to answer to; * is any.", metavar="NAME", environment="none"
     )
     trust_proxy: list[str] | None = option(
         None,
@@ -180,5 +180,11 @@ class ServerOptions:
         least=1,
         most=300,
         metavar=None,
+        environment="none",
+    )
+    log_level: str = option(
+        "warning",
+        "What the server says of itself on stderr; debug: every request, watcher and event.",
+        choices=("warning", "debug"),
         environment="none",
     )

@@ -21,7 +21,7 @@ from vidgen.models.select import ModelChoice, drawing_device
 from vidgen.paths import Home, TaskFolder
 from vidgen.pipeline import Step
 from vidgen.request import Request
-from vidgen.settings import Options
+from vidgen.settings import Options, preview_shares
 
 if TYPE_CHECKING:  # numpy and more is behind these
     from vidgen.did.auth import Account
@@ -210,6 +210,7 @@ class Job:
             hardware=self._hardware_encoders(),
             key=key,
             workers=workers,
+            preview_at=preview_shares(self.options.preview_at),
         )
         return [Step(render, networks=networks)]
 

@@ -24,6 +24,7 @@ LEAST_HEIGHT: Final = 256  # pixels
 DEFAULT_HOST: Final = "127.0.0.1"  # where a server listens
 DEFAULT_PORT: Final = 55433
 MOST_SEED: Final = (1 << 63) - 1  # what JSON's readers hold in one number
+MOST_PREVIEWS: Final = 20  # pictures of one film
 MOST_WORDS: Final = 1_000_000  # characters of a voice; a day's speech is less
 
 
@@ -164,11 +165,9 @@ class Options:
         "25", "Frames per second.", panel=PICTURE, choices=("24", "25", "30", "50", "60")
     )
     subtitles: str = option(
-        "none",
-        "Write subtitles beside the film; needs the words.",
-        panel=PICTURE,
-        choices=("none", "srt", "vtt"),
-    )
+        "none", "Write subtitles beside the film; needs the words.",
+        panel=PICTURE, choices=("none", "srt", "vtt"),
+    )  # fmt: skip
     format: str = option(
         "mp4",
         "File format; webm and mov keep a transparent background.",
@@ -193,6 +192,11 @@ class Options:
         least=0,
         most=256,
     )
+    preview_at: str = option(
+        "25,50,75",
+        "Percent of the film at which watchers get a picture of it; none is none.",
+        panel=RUN, metavar="P,P|none",
+    )  # fmt: skip
     force: bool = option(False, "Replace the output if it exists.", panel=RUN)
     fresh: bool = option(False, "Use nothing that an earlier run has made.", panel=RUN)
 
@@ -238,6 +242,7 @@ def check(options: Options) -> None:
             least=LEAST_HEIGHT,
         )
     _check_background(options)
+    preview_shares(options.preview_at)
     target_lufs(options.loudness)
     if options.subtitles != "none" and not (options.text or options.text_file):
         raise InputError(
@@ -269,6 +274,20 @@ def _check_background(options: Options) -> None:
             code="option.background",
             value=wanted,
         )
+
+
+def preview_shares(text: str) -> tuple[int, ...]:
+    """The percentages at which a picture is shown. Raises InputError."""
+    words = [] if text == "none" else text.split(",")
+    if len(words) <= MOST_PREVIEWS and all(re.fullmatch(r" *[1-9]?\d *", word) for word in words):
+        return tuple(map(int, words))
+    raise InputError(
+        "--preview-at {value} names no moments of a film.",
+        hint="Write percents from 0 to 99 with commas between, at most {most} of them, or none.",
+        code="option.preview_at",
+        value=text,
+        most=MOST_PREVIEWS,
+    )
 
 
 def target_lufs(loudness: str) -> float | None:

@@ -18,6 +18,7 @@ from vidgen.media.colour import frame_to_rgb
 from vidgen.media.mux import decode_frames
 from vidgen.media.segments import Segment, spans
 from vidgen.renderers.workers import Workers
+from vidgen.settings import preview_shares
 from vidgen.stages.render import Render
 from vidgen.work import Film, Folder, Frames, MotionOptions, Notes, Speech, Subject, Work
 
@@ -237,6 +238,18 @@ def test_previews_show_the_film_at_a_quarter_a_half_and_three_quarters(
         assert picture is not None
         shown.append((preview.name, number_in(picture)))
     assert shown == [("rendering-25", 10), ("rendering-50", 20), ("rendering-75", 30)]
+
+
+@pytest.mark.parametrize(("asked", "names"), [("0, 99", ["0", "99"]), ("none", [])])
+def test_previews_are_shown_where_they_are_asked_for(
+    tmp_path: Path, asked: str, names: list[str]
+) -> None:
+    heard: list[Event] = []
+    Render(FakeRenderer(), SLOW, preview_at=preview_shares(asked)).run(
+        shelf(tmp_path, 4), heard.append
+    )
+    shown = [event.name for event in heard if isinstance(event, Preview)]
+    assert shown == [f"rendering-{name}" for name in names]
 
 
 def test_a_large_frame_is_shown_small(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Never delays the renderer and never fails a run.
 """
 
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -14,19 +15,21 @@ from vidgen.media.colour import to_rgb
 from vidgen.media.output import atomic_output
 from vidgen.work import Cutout, Frames, Pixels
 
-PERCENTS: Final = (25, 50, 75)
+PERCENTS: Final = (25, 50, 75)  # of the film, unless told otherwise
 LARGEST_SIDE: Final = 640  # pixels
 CUTOUT_HEIGHT: Final = 480  # pixels
 QUALITY: Final = 85  # of JPEG
 
 
 class Previews:
-    """A context manager that saves the frame at 25, 50 and 75 % of the film as a JPEG file."""
+    """A context manager that saves the frames at these percents of the film as JPEG files."""
 
-    def __init__(self, folder: Path, frame_count: int, emit: Emit) -> None:
+    def __init__(
+        self, folder: Path, frame_count: int, emit: Emit, percents: Sequence[int] = PERCENTS
+    ) -> None:
         self.folder = folder
         self.emit = emit
-        self._wanted = {frame_count * percent // 100: percent for percent in PERCENTS}
+        self._wanted = {frame_count * percent // 100: percent for percent in percents}
         self._worker = ThreadPoolExecutor(1, "preview")
 
     def __enter__(self) -> "Previews":

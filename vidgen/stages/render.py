@@ -14,7 +14,7 @@ from vidgen.errors import RenderError
 from vidgen.events import Emit, Event, Log, StageProgress
 from vidgen.media.encoder import FilmWriter
 from vidgen.media.encodings import Encoding, encoding_for
-from vidgen.media.previews import Previews
+from vidgen.media.previews import PERCENTS, Previews
 from vidgen.media.segments import Segment, Segments, spans
 from vidgen.renderers.base import Performance, Renderer
 from vidgen.renderers.workers import Say, Workers
@@ -37,6 +37,7 @@ class Render:
         hardware: Sequence[str] = (),
         key: str = "",
         workers: Workers | None = None,
+        preview_at: Sequence[int] = PERCENTS,
         clock: Clock = time.perf_counter,
     ) -> None:
         """`key` stands for everything the film depends on: with another key, or with none, all
@@ -49,6 +50,7 @@ class Render:
         self.hardware = hardware
         self.key = key
         self.workers = workers or Workers()
+        self.preview_at = tuple(preview_at)
         self.clock = clock
 
     def run(self, work: Work, emit: Emit) -> Work:
@@ -85,7 +87,7 @@ class Render:
             if note := performance.metadata.get("note"):
                 emit(Log("WARNING", str(note)))
             tasks = [
-                DrawPiece(plan, span, _size(subject), self.look.fps, previews)
+                DrawPiece(plan, span, _size(subject), self.look.fps, previews, self.preview_at)
                 for span in plan.missing
             ]
             portable = performance.for_workers() if len(tasks) > 1 else None
@@ -137,11 +139,12 @@ class DrawPiece:
     size: tuple[int, int]
     fps: Fraction
     previews: Path
+    preview_at: tuple[int, ...]
 
     def __call__(self, performance: Performance, say: Say) -> None:
         plan, span = self.plan, self.span
         with (
-            Previews(self.previews, plan.frame_count, say) as previews,
+            Previews(self.previews, plan.frame_count, say, self.preview_at) as previews,
             FilmWriter(
                 plan.pieces.path(span), size=self.size, fps=self.fps, encoding=plan.encoding
             ) as writer,

@@ -235,6 +235,14 @@ def test_signalr_refuses_what_is_unknown(server: Served) -> None:
         assert "There is no such task." in watching.until("failure")["message"]
 
 
+def test_signalr_without_websockets_is_told_so_and_polls(server: Served, home: Home) -> None:
+    Run(home, "mine").write("complete")
+    url = f"{server.url}/hubs/video-generation"
+    with client("signalr", url, "mine", "", "ServerSentEvents") as watching:
+        assert "Unable to connect" in watching.until("failure")["message"]
+    assert httpx.get(f"{server.url}/v1/videos/generations/mine").json()["status"] == "completed"
+
+
 def test_a_generation_is_polled(server: Served, program: Program) -> None:
     url = f"{server.url}/v1/videos/generations/{program.task}"
     assert httpx.get(url).json()["status"] == "processing"

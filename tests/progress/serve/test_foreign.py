@@ -1,16 +1,20 @@
 """What other systems' sockets have beside their words: signs of life, silence, limits."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.serving import Run, Served, served
+from tests.support.serving import Run, Served, answers, free_port, served, wait_until
 from vidgen.command_options import ServerOptions
 from vidgen.errors import InputError
 from vidgen.paths import Home
@@ -143,12 +147,15 @@ def test_requests_are_limited_by_address() -> None:
 
 
 def test_too_many_requests_are_told_on_every_path(home: Home) -> None:
-    with served(home, requests_per_second=0.5) as server:
-        for path in ("/healthz", "/", "/api/tasks", "/jobs/x", "/api/sse/progress/x"):
-            httpx.get(server.url + path)
-        answers = [httpx.get(server.url + path) for path in ("/healthz", "/jobs/x", "/")]
-    assert [answer.status_code for answer in answers] == [429] * 3
-    assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
+    paths = ("/healthz", "/", "/api/tasks", "/jobs/x", "/api/sse/progress/x", "/v1/videos/x")
+    with served(home, requests_per_second=0.001) as server:  # so that none is left ever
+        answers = [httpx.get(server.url + path) for path in paths]
+        with pytest.raises(InvalidStatus) as refused:
+            socket(server, "/ws/jobs/x")
+    answered = [(answer.status_code, answer.headers["retry-after"]) for answer in answers]
+    response = refused.value.response
+    assert answered == [(429, "5")] * len(paths)
+    assert (response.status_code, response.headers["retry-after"]) == (429, "5")
 
 
 def test_a_token_for_one_task_is_made_of_the_servers() -> None:
@@ -194,3 +201,31 @@ def test_settings_come_from_the_command_line(monkeypatch: pytest.MonkeyPatch) ->
     assert chosen(public_url="https://a").public_url == "https://a"
     with pytest.raises(InputError, match="names no system"):
         chosen(dialects="005")
+
+
+def test_a_server_says_what_happens_when_asked(home: Home, tmp_path: Path) -> None:
+    run = Run(home)
+    run.write("progress_update")
+    port, token = free_port(), "a-token-of-enough-letters-for-a-test"
+    command = [sys.executable, "-m", "vidgen", "serve-progress", "--log-level", "debug"]
+    environment = {**os.environ, "VIDGEN_HOME": str(home.root), "VIDGEN_TOKEN": token}
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)], env=environment, stdout=said, stderr=said
+        )
+    try:
+        wait_until(lambda: answers(port))
+        with connect(f"ws://127.0.0.1:{port}/api/ws/progress/{run.id}?token={token}") as ws:
+            run.write("complete")
+            assert len(list(ws)) == 3  # connected, and two events
+        httpx.get(f"http://127.0.0.1:{port}/api/tasks?token=wrong")
+    finally:
+        process.terminate()
+        process.wait(10)
+    text = (tmp_path / "said").read_text()
+    assert f"WebSocket '/api/ws/progress/{run.id}'" in text
+    assert f"{run.id}: watched from 0 on by a PipelineSocket" in text
+    assert f"{run.id}: grew up to event 2, 'complete' 'complete' at 100.0 %, for 1 watchers" in text
+    assert "a PipelineSocket has gone" in text
+    assert "GET '/api/tasks' refused: wrong_token" in text
+    assert token not in text

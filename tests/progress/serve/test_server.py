@@ -437,3 +437,20 @@ def test_health_and_figures(home: Home, run: Run) -> None:
     assert "vidgen_watchers 1\n" in figures.text
     assert "vidgen_events_read_total 3\n" in figures.text
     assert 'vidgen_open_logs{state="running"} 1\n' in figures.text
+
+
+def test_what_is_old_is_removed_by_itself(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    old, young = Run(home), Run(home)
+    old.raw(old.line(1, "complete").replace(b"2026-", b"2020-"))
+    os.utime(old.folder.events, (0, 0))
+    young.write("complete")
+    for run in (old, young):
+        run.end()
+    settings = Path(os.environ["VIDGEN_CONFIG"])
+    settings.write_text("keep_history_days = 'soon'")  # is said in the log, and tried again
+    with served(home, clean_seconds=0.02) as server:
+        wait_until(lambda: "cleaning: " in caplog.text)
+        assert httpx.get(f"{server.url}/api/tasks/{old.id}").status_code == 200
+        settings.unlink()
+        wait_until(lambda: not old.folder.root.exists())
+    assert young.folder.root.exists()

@@ -6,6 +6,7 @@ watchers' business (`subscriber`, `serve.sse`, `serve.websocket`).
 
 import asyncio
 import contextlib
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,6 +22,7 @@ from vidgen.progress.fanout.subscriber import SharedBatch, Subscriber
 from vidgen.progress.fanout.tail import Change, Tail
 from vidgen.progress.store.reader import is_running
 
+logger = logging.getLogger(__name__)
 AT_ONCE: Final = 32  # watchers that are written to before anything else has its turn
 
 
@@ -172,6 +174,7 @@ class Hub:
         if change is Change.NOTHING:
             return
         log.grew_at = time.monotonic()
+        _say_change(log.tail, change, len(log.watchers))
         if change is Change.GONE:
             self._drop(task_id)
         elif change is Change.REPLACED:
@@ -234,6 +237,7 @@ class Hub:
             return
         watcher.begin(tail, after)
         log.watchers[watcher] = None
+        logger.debug("%s: watched from %s on by a %s", tail.task_id, after, type(watcher).__name__)
 
     def part(self, watcher: Subscriber, tail: Tail) -> None:
         watcher.forget(tail)
@@ -258,6 +262,9 @@ class Hub:
             self.part(watcher, tail)
         watcher.release()
         self.cuts += watcher.was_cut
+        logger.debug(
+            "a %s has %s", type(watcher).__name__, "been cut" if watcher.was_cut else "gone"
+        )
 
     @property
     def watcher_count(self) -> int:
@@ -357,3 +364,12 @@ class Hub:
             self._wake(log)
         leaving = [watcher for watcher in self.watchers() if not watcher.is_closed]
         await asyncio.gather(*(watcher.end("stopping") for watcher in leaving))
+
+
+def _say_change(tail: Tail, change: Change, watchers: int) -> None:
+    last = tail.snapshot
+    logger.debug(
+        "%s: %s up to event %d, %r %r at %.1f %%, for %d watchers",
+        *(tail.task_id, change.name.lower(), last.last_seq, last.last_type, last.stage),
+        *(last.most, watchers),
+    )

@@ -7,6 +7,7 @@ when there is something new, the hub says.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import (
     Awaitable,
     Callable,
@@ -20,6 +21,7 @@ from typing import Any, ClassVar, Final, Protocol, cast
 from vidgen.progress.fanout.limits import USUAL, Limits
 from vidgen.progress.fanout.tail import Tail
 
+logger = logging.getLogger(__name__)
 CHUNK_BYTES: Final = 64 * 1024  # handed to the socket at once
 
 Message = MutableMapping[str, Any]
@@ -257,6 +259,8 @@ class Subscriber:
         if not self._is_slow:
             return places
         fresh = tail.without_stale(places)
+        dropped = len(places) - len(fresh)
+        logger.debug("%s: %d snapshots dropped, a watcher is slow", tail.task_id, dropped)
         if tail.size(fresh) > self._limits.backlog_bytes:
             raise ConnectionCut
         return fresh

@@ -18,7 +18,6 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route as Path_
 from starlette.types import Receive, Scope, Send
 
-from vidgen.config import keeping
 from vidgen.errors import VidgenError
 from vidgen.paths import Home
 from vidgen.progress.fanout.cursor import Cursor
@@ -50,14 +49,14 @@ from vidgen.progress.serve.responses import (
 from vidgen.progress.serve.routes import ROUTES, Route
 from vidgen.progress.serve.settings import ServeSettings
 from vidgen.progress.serve.sse import AllStream, SeveralStream, Stream, TaskStream
+from vidgen.progress.serve.upkeep import clean_forever
 from vidgen.progress.serve.websocket import Conversation, SocketStream, serve_websocket
 from vidgen.progress.sources.sources import Sources
-from vidgen.progress.store.cleanup import clean
 
+logger = logging.getLogger(__name__)
 SSE: Final = "/api/sse/progress"
 WS: Final = "/api/ws/progress"
 TOKENS: Final = ("token", "access_token")  # what a token is called in an address
-CLEAN_SECONDS: Final = 3600.0
 MOST_NAMED: Final = 64  # tasks in one request for several
 PREFLIGHT: Final = {
     "access-control-allow-methods": "GET, POST",
@@ -121,23 +120,14 @@ class App:
             if self.jobs:
                 await stack.enter_async_context(self.jobs.running())
             working = [asyncio.create_task(self._follow_all())]
-            if self._rules.cleans:
-                working.append(asyncio.create_task(self._clean_hourly()))
+            if self._rules.clean_seconds:
+                cleaning = clean_forever(self.hub.home, self._rules.clean_seconds)
+                working.append(asyncio.create_task(cleaning))
             try:
                 yield
             finally:
                 for task in working:
                     task.cancel()
-
-    async def _clean_hourly(self) -> None:
-        """What `vidgen clean` does, with the same ages."""
-        while True:
-            await asyncio.sleep(CLEAN_SECONDS)
-            try:
-                days, hours = keeping("keep_history_days"), keeping("keep_work_hours")
-                await asyncio.to_thread(clean, self.hub.home, days, hours)
-            except (OSError, VidgenError) as error:
-                logging.getLogger("vidgen").error("cleaning: %s", error)
 
     def _serves(self, route: Route) -> bool:
         is_stream = route.handler.startswith("stream_")
@@ -154,6 +144,8 @@ class App:
             return
         self.visits.touch()
         origin = self._names.cors_origin(Headers(scope=scope))
+        request = _name_of(scope)
+        logger.debug("%s", request)
         try:
             self.requests.take(_address(scope))
             stream = await self._respond(scope, receive, send)
@@ -161,8 +153,10 @@ class App:
                 forget_request(scope)
                 await stream.run(send, receive)
         except ApiError as refusal:
+            logger.debug("%s refused: %s", request, refusal.code)
             await deny(refusal, scope, receive, send, origin)
         finally:
+            logger.debug("%s over", request)
             self.visits.touch()
 
     async def _respond(self, scope: Scope, receive: Receive, raw_send: Send) -> Stream | None:
@@ -385,6 +379,14 @@ def _begin(tail: Tail, cursor: Cursor) -> int | None:
         return cursor.place(tail)
     knew_its_end = bool(cursor.newest) and tail.snapshot.began <= cursor.newest
     return tail.resumed_after if knew_its_end else 0
+
+
+def _name_of(scope: Scope) -> str:
+    """A request in the log; without its query, in which a token may stand."""
+    if not logger.isEnabledFor(logging.DEBUG):
+        return ""
+    kind = "WebSocket" if scope["type"] == "websocket" else scope["method"]
+    return f"{_address(scope)} {kind} {scope['path']!r}"
 
 
 def _address(scope: Scope) -> str:

@@ -178,7 +178,7 @@ class AllowedHosts:
         return origin if origin in self._origins else ""
 
     def _knows(self, name: str) -> bool:
-        if name in self._names:
+        if name in self._names or "*" in self._names:
             return True
         try:
             ipaddress.ip_address(name)

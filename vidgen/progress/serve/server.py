@@ -70,6 +70,7 @@ def serve(
     `on_link` how the sources are. Beyond loopback a token is made when none is given. Raises
     InputError or SetupError.
     """
+    _say_on_stderr(rules.log_level)
     given = rules.token
     rules = _secure(rules)
     _secure_store(home)
@@ -89,6 +90,13 @@ def serve(
         gc.freeze()  # what is here now stays: no collection need look at it again
         with contextlib.suppress(KeyboardInterrupt):  # how a person ends a server
             server.run(sockets=[listener])
+
+
+def _say_on_stderr(level: str) -> None:
+    """Warnings come there by themselves."""
+    if level == "debug":
+        logging.basicConfig(format="%(asctime)s %(message)s")
+        logging.getLogger("vidgen.progress").setLevel(logging.DEBUG)
 
 
 def _secure_store(home: Home) -> None:

@@ -9,6 +9,7 @@ from vidgen.errors import InputError
 from vidgen.progress.sources.address import SourceAddress, parse_sources
 
 DIALECTS: Final = ("000", "001", "002", "003", "004")
+CLEAN_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,9 @@ class ServeSettings:
     heartbeat_seconds: int = _TYPED.heartbeat
     allows_paid: bool = False  # orders may choose a renderer that sends a bill
     requests_per_second: float = 100  # of one address, on every path, on average
-    cleans: bool = False  # removes what is old, once an hour
     sources: tuple[SourceAddress, ...] = ()  # whose runs are served, too
+    clean_seconds: float = 0.0  # between two looks for what is old enough to go; 0: none
+    log_level: str = _TYPED.log_level
     public_url: str = ""  # how clients write our address, where a proxy stands before us
 
     @classmethod
@@ -70,8 +72,9 @@ class ServeSettings:
             heartbeat_seconds=options.heartbeat,
             allows_paid=options.allow_paid,
             requests_per_second=options.per_second,
-            cleans=True,
             sources=parse_sources(options.sources, options.from_token_file),
+            clean_seconds=CLEAN_SECONDS,
+            log_level=options.log_level,
             public_url=options.public_url or os.environ.get("BASE_URL", ""),
         )
 

@@ -1,12 +1,15 @@
-// System 002: Microsoft's own client; usage: URL task,task [token]
+// System 002: Microsoft's own client; usage: URL task,task [token] [transport,transport]
 const signalR = require("@microsoft/signalr");
 const say = require("./say.cjs");
-const [url, names, token] = process.argv.slice(2);
+const [url, names, token, ways = "WebSockets,ServerSentEvents"] = process.argv.slice(2);
 const open = new Set(names.split(","));
 const connection = new signalR.HubConnectionBuilder()
-  .withUrl(url, token ? { accessTokenFactory: () => token } : {})
+  .withUrl(url, {
+    transport: ways.split(",").reduce((all, way) => all | signalR.HttpTransportType[way], 0),
+    ...(token && { accessTokenFactory: () => token }),
+  })
   .withAutomaticReconnect([0, 200, 500, 1000])
-  .configureLogging(signalR.LogLevel.Error)
+  .configureLogging(signalR.LogLevel.None)
   .build();
 
 for (const kind of ["Started", "Progress", "Completed", "Failed"]) {

@@ -3,7 +3,6 @@
 stdout carries results only, stderr everything said. Nothing heavy is imported at the top.
 """
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from vidgen import batch_cli, console, streams
+from vidgen import batch_cli, console, runs_cli, streams
 from vidgen.command_options import BatchOptions, ServerOptions, TokenOptions
+from vidgen.config_cli import config_app
 from vidgen.errors import Cancelled, InputError, VidgenError
 from vidgen.files import keep_private, place_error
 from vidgen.flags import (
@@ -26,6 +26,7 @@ from vidgen.flags import (
     Say,
     Task,
     TaskId,
+    choose_language,
     collect_settings,
     fill_bare_serve,
     is_typed,
@@ -33,7 +34,8 @@ from vidgen.flags import (
     with_flags,
 )
 from vidgen.paths import Home
-from vidgen.settings import Options, ViewOptions, check_language
+from vidgen.settings import Options, ViewOptions
+from vidgen.usage import Commands, explain
 
 if TYPE_CHECKING:
     from vidgen.events import Sink
@@ -44,24 +46,29 @@ Make = Callable[[Home, "Sequence[Sink]"], "Result"]
 
 app = typer.Typer(
     name="vidgen",
+    cls=Commands,
     help="A talking-head video from one portrait photo and one voice recording.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models_app = typer.Typer(help="Which models there are, and which are here.", no_args_is_help=True)
+models_app = typer.Typer(
+    help="Which models there are, and which are here.", cls=Commands, no_args_is_help=True
+)
 app.add_typer(models_app, name="models", rich_help_panel=CARE)
+app.add_typer(config_app, name="config", rich_help_panel=CARE)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """`vidgen`. Tells a VidgenError once, in two plain lines, and exits with its code."""
     keep_private()
-    words = fill_bare_serve(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     streams.prepare_streams()
     try:
+        words = choose_language(fill_bare_serve(words))
         streams.check_surroundings()
         try:
-            app(args=["--help" if word == "help" else word for word in words[:1]] + words[1:])
+            _run_command(["--help" if word == "help" else word for word in words[:1]] + words[1:])
         finally:
             streams.finish_streams()
     except VidgenError as error:
@@ -73,6 +80,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if plain is None:
             raise
         _fail(plain, words)
+
+
+def _run_command(words: Sequence[str]) -> None:
+    """Raises SystemExit with the command's code where that is not 0, and VidgenError."""
+    from typer._click import exceptions
+
+    try:
+        code = app(args=words, standalone_mode=False)
+    except exceptions.NoArgsIsHelpError:  # its help is on the screen
+        code = InputError.exit_code
+    except exceptions.UsageError as error:
+        raise explain(error) from error
+    if code:
+        sys.exit(code)
 
 
 def _fail(error: VidgenError, words: Sequence[str]) -> NoReturn:
@@ -88,8 +109,13 @@ def _fail(error: VidgenError, words: Sequence[str]) -> NoReturn:
 @app.callback()
 def root(
     context: typer.Context,
-    lang: Annotated[
-        str, typer.Option("--lang", help="Language to speak: en, ja or zh.", metavar="LANG")
+    lang: Annotated[  # noqa: ARG001  # `choose_language` has taken it
+        str,
+        typer.Option(
+            "--lang",
+            help="Language to speak: en, ja or zh; also behind the command.",
+            metavar="LANG",
+        ),
     ] = "",
     version: Annotated[  # noqa: ARG001  # its callback does the work
         bool,
@@ -100,9 +126,6 @@ def root(
 ) -> None:
     from vidgen.config import load_config
 
-    if lang:
-        check_language(lang)
-        os.environ["VIDGEN_LANG"] = lang  # for the views and the children, too
     if context.invoked_subcommand in ("run", "demo", "batch", "resume"):
         context.default_map = {context.invoked_subcommand: dict(load_config())}
 
@@ -333,20 +356,10 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(3)
 
 
-@app.command(rich_help_panel=CARE)
-def clean(
-    everything: Annotated[
-        bool, typer.Option("--all", help="Also what could still be resumed.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Remove what is old: work folders after a day, runs after a month."""
-    from vidgen.config import keeping
-    from vidgen.progress.store import cleanup
-
-    hours, days = keeping("keep_work_hours"), keeping("keep_history_days")
-    cleaned = cleanup.clean(Home.default(), days, hours, keep_resumable=not everything)
-    (console.print_json if as_json else console.print_cleanup)(cleaned)
+app.command("open", rich_help_panel=WATCH)(runs_cli.open_film)
+app.command(rich_help_panel=WATCH)(runs_cli.cancel)
+app.command("rm", rich_help_panel=CARE)(runs_cli.remove)
+app.command(rich_help_panel=CARE)(runs_cli.clean)
 
 
 @models_app.command("list")

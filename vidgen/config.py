@@ -3,18 +3,22 @@
 The options themselves are the business of `settings`.
 """
 
+import json
 import os
+import re
 import tomllib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import Field, fields
 from difflib import get_close_matches
-from math import isnan
+from math import isfinite, isnan
 from pathlib import Path
 from typing import Any, Final
 
 from vidgen import paths
 from vidgen.errors import InputError
+from vidgen.files import atomic_write
 from vidgen.settings import Options, Setting, ViewOptions, environment_name
 
 # Settings of the house rather than of one run: name -> (default, what it is)
@@ -52,6 +56,11 @@ def load_config(file: Path | None = None) -> Mapping[str, Any]:
             file=str(file),
             reason=str(error),
         ) from error
+    _check_all(values, file)
+    return values
+
+
+def _check_all(values: Mapping[str, Any], file: Path) -> None:
     known = {option.name: option for option in _options()}
     for name, value in values.items():
         if name not in known and name not in KEEPING:
@@ -74,7 +83,6 @@ def load_config(file: Path | None = None) -> Mapping[str, Any]:
                 value=str(value),
                 **_limits(known.get(name)),
             )
-    return values
 
 
 def check_option(name: str, value: object) -> None:
@@ -84,24 +92,82 @@ def check_option(name: str, value: object) -> None:
     """
     known = {option.name: option for option in fields(Options)}
     if name not in known:
-        near = get_close_matches(name, known, n=1, cutoff=0.0)[0]
-        raise InputError(
-            "There is no option {name}.",
-            hint="Did you mean {near}? The names are those of `vidgen run`, with _ for -.",
-            code="option.unknown",
-            name=name,
-            near=near,
-        )
-    if wrong := _wrong(known[name], value):
+        raise unknown_option(name, known)
+    check_value(known[name], value)
+
+
+def check_value(option: "Field[Any]", value: object) -> None:
+    """Raises InputError for a value that the option cannot have."""
+    if wrong := _wrong(option, value):
         _, code, advice = WRONG[wrong]
         raise InputError(
             "The option {name} cannot be {value}.",
             hint=advice,
             code=code,
-            name=name,
+            name=option.name,
             value=str(value),
-            **_limits(known[name]),
+            **_limits(option),
         )
+
+
+def unknown_option(name: str, known: Iterable[str]) -> InputError:
+    return InputError(
+        "There is no option {name}.",
+        hint="Did you mean {near}? The names are those of `vidgen run`, with _ for -.",
+        code="option.unknown",
+        name=name,
+        near=get_close_matches(name, known, n=1, cutoff=0.0)[0],
+    )
+
+
+def write_setting(name: str, text: str) -> str:
+    """Set `name` in config.toml, as `text` says; answer the line that stands there now.
+
+    Other lines stay. Raises InputError for a name or a value that there is not, OSError.
+    """
+    known = {option.name: option for option in _options()}
+    if name not in known and name not in KEEPING:
+        raise unknown_option(name, (*known, *KEEPING))
+    value = _parse(text, known.get(name))
+    if name in known:
+        check_value(known[name], value)
+    load_config()  # what is wrong already must not be written again
+    file = paths.config_path()
+    line = f"{name} = {_toml(value)}"
+    rows = file.read_text("utf-8").splitlines() if file.exists() else []
+    here = [at for at, row in enumerate(rows) if re.match(rf"\s*{name}\s*=", row)]
+    if here:
+        rows[here[0]] = line
+    else:
+        rows.append(line)
+    values = tomllib.loads("\n".join(rows))
+    _check_all(values, file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(file, ("\n".join(rows) + "\n").encode())
+    return line
+
+
+def _parse(text: str, option: "Field[Any] | None") -> Any:
+    """The text as the option's kind, or as it is: then its check refuses it."""
+    kinds = (typing.get_args(option.type) or (option.type,)) if option else (float,)
+    if bool in kinds:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    if {int, float}.intersection(kinds):
+        with suppress(ValueError):
+            return int(text)
+        with suppress(ValueError):
+            return float(text) if isfinite(float(text)) else text
+    return text
+
+
+def _toml(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def defaults() -> dict[str, Any]:
+    """Every setting at its default."""
+    own = {option.name: option.default for option in _options()}
+    return own | {name: default for name, (default, _) in KEEPING.items()}
 
 
 def in_force(environ: Mapping[str, str] = os.environ) -> dict[str, Setting]:
@@ -109,12 +175,9 @@ def in_force(environ: Mapping[str, str] = os.environ) -> dict[str, Setting]:
 
     Raises InputError as `load_config` does.
     """
-    values = load_config()
-    defaults = {option.name: option.default for option in _options()}
-    defaults |= {name: default for name, (default, _) in KEEPING.items()}
-    found = {name: Setting(default, "default") for name, default in defaults.items()}
-    found |= {name: Setting(value, "config") for name, value in values.items()}
-    told = {name: environ.get(environment_name(name)) for name in defaults}
+    found = {name: Setting(default, "default") for name, default in defaults().items()}
+    told = {name: environ.get(environment_name(name)) for name in found}
+    found |= {name: Setting(value, "config") for name, value in load_config().items()}
     return found | {name: Setting(value, "environment") for name, value in told.items() if value}
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vidgen.models.catalog import CatalogEntry, Model, OnProgress, Removal
     from vidgen.models.download import PullResult
     from vidgen.progress.store.cleanup import Cleanup
+    from vidgen.settings import Setting
 
 MARKS: Final = {"ok": "[green]✓[/]", "note": "[yellow]·[/]", "problem": "[red]✗[/]"}
 STATES: Final = {"ready": "green", "missing": "dim", "wrong": "bold red"}
@@ -183,6 +184,23 @@ def _sentence(code: str, values: Mapping[str, Any], default: str = "") -> str:
     from vidgen.messages import say, user_language
 
     return say(code, values, user_language(), default)
+
+
+def print_sentence(code: str, values: Mapping[str, Any]) -> None:
+    """One of vidgen's own, on stdout, in the user's language."""
+    print_line(_sentence(code, values))
+
+
+def print_question(code: str, values: Mapping[str, Any]) -> None:
+    """On stderr, without an end of line: the answer is typed behind it."""
+    typer.echo(_sentence(code, values) + " ", nl=False, err=True)
+
+
+def print_settings(settings: "Mapping[str, Setting]") -> None:
+    """A line each, as a settings file would have it, with where the value comes from."""
+    width = max(map(len, settings))
+    for name, setting in settings.items():
+        print_line(harmless(f"{name:{width}} = {setting.value}  # {setting.source}"))
 
 
 def print_address(address: Address) -> None:

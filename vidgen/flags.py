@@ -7,16 +7,19 @@ several commands share besides stands at the end.
 
 import dataclasses
 import inspect
+import os
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import typer
 
-from vidgen.settings import Setting, Source, environment_name
+from vidgen.errors import InputError
+from vidgen.settings import Setting, Source, check_language, environment_name
 
 Command = Callable[..., None]
 T = TypeVar("T")
+MOST_COMPLETIONS: Final = 50
 
 _SOURCES: Final[Mapping[str, Source]] = {
     "COMMANDLINE": "flag",
@@ -64,6 +67,7 @@ def _flag(option: "dataclasses.Field[Any]", kind: Any) -> inspect.Parameter:
         rich_help_panel=about["panel"] or None,
         metavar=_metavar(kind, about["choices"]) if about["metavar"] == "" else about["metavar"],
         show_default=option.default not in (None, "", False),
+        autocompletion=complete_languages if option.name == "language" else None,
         **limits,
     )
     if about["choices"]:
@@ -109,7 +113,49 @@ def fill_bare_serve(arguments: Sequence[str]) -> list[str]:
     return ["--serve=" if word == "--serve" else word for word in arguments]
 
 
+def choose_language(arguments: Sequence[str]) -> list[str]:
+    """Take `--lang LANG` out, before or behind the command, and speak that language from now on,
+    in the views and the children too. Raises InputError for one that is not spoken."""
+    words = list(arguments)
+    end = words.index("--") if "--" in words else len(words)
+    for at, word in enumerate(words[:end]):
+        name, equals, value = word.partition("=")
+        if name == "--lang" and (equals or at + 1 < end):
+            value = value if equals else words[at + 1]
+            check_language(value)
+            os.environ["VIDGEN_LANG"] = value
+            return words[:at] + words[at + (1 if equals else 2) :]
+    return words
+
+
 # Arguments and options that stand in no table
+
+
+def complete_tasks(incomplete: str) -> list[tuple[str, str]]:
+    """Ids of runs, newest first, with what they are of: for a shell's completion."""
+    from vidgen.paths import Home
+    from vidgen.progress.store.runs import list_runs, title
+
+    runs = [run for run in list_runs(Home.default()) if run.task_id.startswith(incomplete)]
+    newest = [("last", "the newest")] if "last".startswith(incomplete) else []
+    return newest + [(run.task_id[:8], title(run.request())) for run in runs[:MOST_COMPLETIONS]]
+
+
+def complete_models(incomplete: str) -> list[tuple[str, str]]:
+    """Names of models and of sets."""
+    from vidgen.models.catalog import models
+
+    sets = {model.set: "a set" for model in models().values()}
+    names = {name: model.about for name, model in models().items()}
+    known = {**sets, "all": "every model", **names}
+    return [(name, about) for name, about in known.items() if name.startswith(incomplete)]
+
+
+def complete_languages(incomplete: str) -> list[tuple[str, str]]:
+    """Languages of a voice's words."""
+    from vidgen.speech.languages import LANGUAGES
+
+    return [pair for pair in LANGUAGES.items() if pair[0].startswith(incomplete)]
 
 
 def _check_uuid(value: str) -> str:
@@ -118,18 +164,33 @@ def _check_uuid(value: str) -> str:
     try:
         return str(uuid.UUID(value)) if value else ""
     except ValueError as error:
-        raise typer.BadParameter("a task id is a UUID") from error
+        raise InputError(
+            "--task-id {value} is no UUID.",
+            hint="Leave it away: a run chooses its own.",
+            code="option.task_id",
+            value=value,
+        ) from error
 
 
 def _check_batch(value: str) -> str:
     if "/" in value or len(value) > 128:
-        raise typer.BadParameter("a batch's name has at most 128 characters, and no /")
+        raise InputError(
+            "--batch {value} is no name of a batch.",
+            hint="Use at most 128 characters, and no /.",
+            code="option.batch",
+            value=value,
+        )
     return value
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout.")]
 Task = Annotated[
-    str, typer.Argument(help="A run's id; its first characters do, or: last.", metavar="TASK")
+    str,
+    typer.Argument(
+        help="A run's id; its first characters do, or: last.",
+        metavar="TASK",
+        autocompletion=complete_tasks,
+    ),
 ]
 Output = Annotated[
     str | None, typer.Option("--output", "-o", help="Where the film goes.", metavar="FILE")
@@ -145,7 +206,10 @@ Mode = Annotated[
     ),
 ]
 ModelName = Annotated[
-    str, typer.Argument(help="A model's name, a set, or all.", metavar="NAME|SET")
+    str,
+    typer.Argument(
+        help="A model's name, a set, or all.", metavar="NAME|SET", autocompletion=complete_models
+    ),
 ]
 Port = Annotated[int, typer.Option("--port", help="0 takes a free one.", min=0, max=65535)]
 Batch = Annotated[

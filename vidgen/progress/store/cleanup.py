@@ -2,12 +2,13 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from vidgen.errors import InputError
 from vidgen.events import RESUMABLE, seconds_of
 from vidgen.files import folder_size, size_of
 from vidgen.paths import JOB_FILE, UPLOAD_FOLDER, Home, TaskFolder
@@ -29,7 +30,7 @@ class Cleanup:
     kept_resumable: int = 0
     resumable_bytes: int = 0
 
-    def plus(self, other: "Cleanup") -> "Cleanup":
+    def __add__(self, other: "Cleanup") -> "Cleanup":
         return Cleanup(
             self.freed_bytes + other.freed_bytes,
             self.runs + other.runs,
@@ -62,10 +63,26 @@ def clean(
             except (LockHeld, OSError):
                 continue
             age = now() - _end_time(folder)
-            total = total.plus(
-                _clean_one(folder, age, keep_history_days, keep_work_hours, keep_resumable)
-            )
+            total += _clean_one(folder, age, keep_history_days, keep_work_hours, keep_resumable)
     return total
+
+
+def remove_runs(folders: Iterable[TaskFolder]) -> Cleanup:
+    """Remove these runs whole, but for their films. Raises InputError when one is being made:
+    then none is removed."""
+    with ExitStack() as stack:
+        roots = list(folders)
+        for folder in roots:
+            try:
+                stack.enter_context(Lock(folder.lock))
+            except LockHeld as error:
+                raise InputError(
+                    "The run {task} is being made: nothing was removed.",
+                    hint="End it first: vidgen cancel {task}",
+                    code="history.rm_running",
+                    task=folder.task_id[:8],
+                ) from error
+        return sum((_remove_run(folder) for folder in roots), start=Cleanup())
 
 
 def _clean_one(

@@ -102,6 +102,28 @@ def find_run(home: Home, prefix: str) -> TaskFolder:
     return home.task(names[0])
 
 
+def find_film(folder: TaskFolder) -> Path:
+    """Where the run's film is. Raises InputError when there is none, or not any more."""
+    summary = summarise(folder)
+    if summary is None or summary.state != "complete":
+        raise InputError(
+            "The run {task} has no film yet.",
+            hint="`vidgen history {task}` tells what is left to do.",
+            code="history.no_film",
+            task=folder.task_id[:8],
+        )
+    film = Path(str(summary.last.data.get("video_path", "")))
+    if not film.is_file():
+        raise InputError(
+            "The film of the run {task} is not at {path} any more.",
+            hint="It was moved or removed; `vidgen run` makes it again.",
+            code="history.film_gone",
+            task=folder.task_id[:8],
+            path=str(film),
+        )
+    return film
+
+
 def summarise(folder: TaskFolder) -> Summary | None:
     """One run in short; None when its log holds no event."""
     return _summary(str(folder.root))

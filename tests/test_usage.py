@@ -1,0 +1,223 @@
+"""A command line that cannot be meant, and the commands on runs and settings, in this process."""
+
+import json
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+from typer._click import Command
+from typer.core import TyperGroup
+
+from vidgen import cli, config, flags, usage
+from vidgen.errors import InputError
+from vidgen.events import Completed, StageStarted
+from vidgen.paths import Home
+from vidgen.progress.broadcast import Broadcast
+from vidgen.progress.store.log import TaskLog
+from vidgen.progress.store.runs import task_names
+
+FIRST, SECOND = "550e8400-e29b-41d4-a716-446655440000", "660e8400-e29b-41d4-a716-446655440000"
+
+
+def leaves(group: Command, path: str = "") -> list[str]:
+    """The whole names of all commands."""
+    if not isinstance(group, TyperGroup):
+        return [path]
+    return [
+        leaf
+        for name, command in group.commands.items()
+        for leaf in leaves(command, f"{path} {name}".strip())
+    ]
+
+
+def fail(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    """What a command says on stderr while it ends with 2."""
+    with pytest.raises(SystemExit) as end:
+        cli.main(words)
+    assert end.value.code == 2
+    return [line.strip() for line in capsys.readouterr().err.splitlines()]
+
+
+def make_run(home: Home, task: str, film: Path | None) -> None:
+    with TaskLog(home.task(task)) as log:
+        emit = Broadcast(task, [], log=log)
+        emit(StageStarted("rendering"))
+        if film:
+            film.write_bytes(b"film")
+            emit(Completed(str(film), 1.0))
+
+
+def test_every_command_has_examples_that_can_be_called() -> None:
+    root = typer.main.get_command(cli.app)
+    assert set(usage.EXAMPLES) == set(leaves(root))
+    for path, examples in usage.EXAMPLES.items():
+        command: Command = root
+        for name in path.split():
+            assert isinstance(command, TyperGroup)
+            command = command.commands[name]
+        for example in examples:
+            words = shlex.split(example)
+            assert words[: 1 + len(path.split())] == ["vidgen", *path.split()]
+            command.make_context(path, words[1 + len(path.split()) :])
+
+
+@pytest.mark.parametrize("name", sorted(usage.MEANT))
+def test_what_others_call_it_leads_to_a_command(name: str) -> None:
+    known = leaves(typer.main.get_command(cli.app))
+    meant = usage.MEANT[name]
+    assert any(meant == leaf or f"{meant} ".startswith(leaf) or leaf.startswith(f"{meant} ")
+               for leaf in known)  # fmt: skip
+    assert name not in known
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("serve", ["There is no command serve.", "Did you mean `vidgen serve-progress`?"]),
+        ("histroy", ["There is no command histroy.", "Did you mean `vidgen history`?"]),
+        ("models fetch", ["There is no command models fetch.",
+                          "Did you mean `vidgen models pull`?"]),
+        ("zzz", ["There is no command zzz.", "`vidgen --help` lists them."]),
+        ("run --hieght 4 a b", ["vidgen run has no option --hieght.", "Did you mean --height?"]),
+        ("run --zzz", ["vidgen run has no option --zzz.", "`vidgen run --help` lists them."]),
+        ("run --height x a b", ["The option --height cannot be x.",
+                                "Write a number from 0 to 2160."]),
+        ("run --fps 12 a b", ["The option --fps cannot be 12.",
+                              "Choose one of: 24, 25, 30, 50, 60."]),
+        ("history -n 0", ["The option --limit cannot be 0.", "Write a number not below 1."]),
+        ("run", ["vidgen run needs PHOTO.", "For example: vidgen run photo.jpg voice.wav"]),
+        ("run --task-id 3 a b", ["--task-id 3 is no UUID.",
+                                 "Leave it away: a run chooses its own."]),
+    ],
+)  # fmt: skip
+def test_a_slip_is_told_in_two_lines(
+    words: str, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, *rest = fail(capsys, *words.split())
+    assert [first.removeprefix("vidgen: "), *rest] == said
+
+
+def test_a_file_in_the_place_of_a_command_is_a_run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("me.jpg").touch()
+    said = fail(capsys, "me.jpg", "voice.wav")
+    assert said[1] == "Did you mean `vidgen run me.jpg voice.wav`?"
+
+
+def test_a_slip_is_one_json_object_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--json", "--hieght", "4"])
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "usage.no_option"
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ("--lang ja run a b", "run a b"),
+        ("run a b --lang=ja", "run a b"),
+        ("run --lang ja --language en a b", "run --language en a b"),
+        ("run a b", "run a b"),
+        ("run -- --lang ja", "run -- --lang ja"),
+    ],
+)
+def test_the_language_may_be_said_anywhere(
+    words: str, left: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDGEN_LANG", "en")
+    assert flags.choose_language(words.split()) == left.split()
+
+
+def test_a_run_that_is_not_ready_has_no_film(
+    home: Home, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    make_run(home, FIRST, None)
+    assert fail(capsys, "open", "last")[0] == "vidgen: The run 550e8400 has no film yet."
+    make_run(home, SECOND, tmp_path / "film.mp4")
+    (tmp_path / "film.mp4").unlink()
+    assert "not at" in fail(capsys, "open", SECOND[:2])[0]
+
+
+def test_a_run_that_is_over_cannot_be_cancelled(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(home, FIRST, None)
+    assert "is not being made" in fail(capsys, "cancel", "last")[0]
+
+
+def test_runs_are_removed_and_their_films_stay(
+    home: Home, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mp4"
+    make_run(home, FIRST, film)
+    make_run(home, SECOND, None)
+    cli.main(["rm", "--all-finished", "--yes"])
+    assert task_names(home) == [SECOND]
+    assert capsys.readouterr().out.startswith("Freed ")
+    cli.main(["rm", "660", "last", "--yes", "--json"])
+    assert json.loads(capsys.readouterr().out)["runs"] == 1
+    assert task_names(home) == []
+    assert film.exists()
+
+
+def test_nothing_is_removed_unasked_or_while_it_is_made(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(home, FIRST, None)
+    with Path("/dev/null").open(encoding="utf-8") as nobody:
+        monkeypatch.setattr("sys.stdin", nobody)
+        assert "nobody here to ask" in fail(capsys, "rm", "last")[0]
+    with TaskLog(home.task(SECOND)) as log:
+        Broadcast(SECOND, [], log=log)(StageStarted("rendering"))
+        assert fail(capsys, "rm", FIRST[:2], SECOND[:2], "--yes")[1] == (
+            "End it first: vidgen cancel 660e8400"
+        )
+    assert set(task_names(home)) == {FIRST, SECOND}
+    assert "not said" in fail(capsys, "rm")[0]
+
+
+def test_settings_are_written_between_the_lines_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "there" / "config.toml"
+    monkeypatch.setenv("VIDGEN_CONFIG", str(file))
+    cli.main(["config", "set", "height", "720"])
+    file.write_text("# mine\nheight = 512 # small\nblink = 0.5\n", "utf-8")
+    for name, value in [("height", "1080"), ("force", "true"), ("text", 'say "a"'),
+                        ("keep_work_hours", "2.5")]:  # fmt: skip
+        cli.main(["config", "set", name, value])
+    assert file.read_text("utf-8").splitlines()[:3] == ["# mine", "height = 1080", "blink = 0.5"]
+    assert tomllib.loads(file.read_text("utf-8")) == {
+        "height": 1080, "blink": 0.5, "force": True, "text": 'say "a"', "keep_work_hours": 2.5,
+    }  # fmt: skip
+    capsys.readouterr()
+    cli.main(["config", "get", "height"])
+    cli.main(["config", "path"])
+    assert capsys.readouterr().out.splitlines() == ["1080", str(file)]
+    cli.main(["config", "get"])
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["height", "=", "1080", "#", "config"] in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("height", "tall"), ("height", "9000"), ("fps", "12"), ("force", "yes"), ("hieght", "1"),
+     ("blink", "nan"), ("keep_work_hours", "nan"), ("keep_work_hours", "long")],
+)  # fmt: skip
+def test_a_setting_that_cannot_be_is_not_written(name: str, value: str) -> None:
+    with pytest.raises(InputError):
+        config.write_setting(name, value)
+
+
+def test_a_shell_completes_runs_models_languages_and_settings(home: Home) -> None:
+    from vidgen.config_cli import complete_names
+
+    make_run(home, FIRST, None)
+    assert flags.complete_tasks("") == [("last", "the newest"), ("550e8400", "")]
+    assert flags.complete_tasks("6") == []
+    assert "embedded" in dict(flags.complete_models("em"))
+    assert flags.complete_languages("cm") == [("cmn", "Chinese (Mandarin)")]
+    assert complete_names("hei") == ["height"]

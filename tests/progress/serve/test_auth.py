@@ -28,8 +28,8 @@ from tests.support.serving import (
 from vidgen.paths import Home
 from vidgen.progress.fanout.hub import Hub
 from vidgen.progress.fanout.limits import Limits
-from vidgen.progress.serve.app import App
-from vidgen.progress.serve.settings import ServeSettings
+from vidgen.progress.serve.auth import Auth
+from vidgen.progress.serve.sessions import Sessions
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
 
@@ -257,6 +257,8 @@ def test_a_slow_watcher_gets_the_newest_snapshots_and_every_other_event(
 
 
 @pytest.mark.parametrize(("scheme", "is_secure"), [("http", False), ("https", True), ("wss", True)])
-def test_over_tls_the_cookie_is_for_tls_only(home: Home, scheme: str, is_secure: bool) -> None:
-    app = App(home, ServeSettings(token=TOKEN))
-    assert ("Secure" in app._cookie({"scheme": scheme}).split("; ")) is is_secure
+def test_over_tls_the_cookie_is_for_tls_only(scheme: str, is_secure: bool) -> None:
+    scope = {"type": "http", "method": "GET", "path": "/", "scheme": scheme,
+             "query_string": f"token={TOKEN}".encode()}  # fmt: skip
+    response = Sessions(Auth(TOKEN)).exchange(scope, is_in=False)
+    assert ("Secure" in response.headers["set-cookie"].split("; ")) is is_secure

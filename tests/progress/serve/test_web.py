@@ -1,8 +1,6 @@
 """The page and `progress.js` in a real Chromium, without a screen."""
 
-import contextlib
 import http.server
-import shutil
 import struct
 import threading
 import time
@@ -14,53 +12,23 @@ from typing import Any
 import pytest
 
 from tests.progress.watch.test_sse import FORMAT
+from tests.support.browser import IN_A_BROWSER, is_text, launch, page_of, playwright
 from tests.support.serving import Run, Served, free_port, served, serving_process, wait_until
 from vidgen.paths import Home
 from vidgen.progress.reporter import Reporter
 from vidgen.progress.serve.subprocess import start_subprocess
 from vidgen.progress.store.batches import BatchFilm, record_batch
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright's library is not installed"
-)
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
 TOKEN = "a-token-of-enough-letters-for-a-test"
-SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update",
-            "--disable-sync"]  # fmt: skip
 TITLED = {"inputs": {"photo": {"path": "/home/x/anna.jpg"}, "voice": {"path": "C:\\x\\hello.wav"}}}
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium on this machine"),
-]
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+    with launch() as browser:
         yield browser
-        browser.close()
-
-
-@contextlib.contextmanager
-def page_of(chromium: Any, **options: Any) -> Iterator[Any]:
-    """A fresh page; whatever the browser complains about fails the test."""
-    context = chromium.new_context(**{"locale": "en-GB", **options})
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda m: complaints.append(m.text) if "Content Security Policy" in m.text else None,
-    )
-    page.set_default_timeout(10_000)
-    yield page
-    context.close()
-    assert complaints == []
 
 
 @pytest.fixture
@@ -78,10 +46,6 @@ def server(home: Home) -> Iterator[Served]:
 @pytest.fixture
 def run(home: Home) -> Run:
     return Run(home, request=TITLED)
-
-
-def is_text(page: Any, selector: str, text: str) -> None:
-    playwright.expect(page.locator(selector)).to_have_text(text, timeout=10_000)
 
 
 def a_picture(width: int = 8, height: int = 6) -> bytes:
@@ -284,7 +248,7 @@ def test_the_page_is_used_by_keyboard(page: Any, server: Served, home: Home, run
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     reached = []
-    for _ in range(8):
+    for _ in range(12):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.getAttribute('title')"))
         if reached[-1] == "nightly":

@@ -16,14 +16,14 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from vidgen.events import LINE_LIMIT
+from vidgen.events import LINE_LIMIT, OVER
 from vidgen.files import open_regular
 from vidgen.progress.fanout.cursor import Cursor
 from vidgen.progress.fanout.hub import Hub, OutOfReach, UnknownTask
 from vidgen.progress.fanout.tail import Tail
 from vidgen.progress.serve.dialects import pipeline
 from vidgen.progress.serve.errors import ApiError, source_refusal, storage_refusal
-from vidgen.progress.serve.index import RunIndex, aggregate
+from vidgen.progress.serve.index import PICTURES, RunIndex, aggregate
 from vidgen.progress.serve.limits import ConnectionLimit, Drain
 from vidgen.progress.serve.sse import note_bytes
 from vidgen.progress.sources.source import FileAnswer, SourceDown
@@ -33,15 +33,10 @@ from vidgen.text import text_path
 
 PIECE_BYTES: Final = 256 * 1024  # of a long history at a time
 POLL_BYTES: Final = 1024 * 1024  # of events in one answer to a long poll
+SEARCH_MOST: Final = 200  # characters
 LOGS_MOST: Final = 1000
 LOGS_AT_ONCE: Final = 128  # 64 KB each at most, so that one reading holds them
 LEVELS: Final = {"INFO": 0, "WARNING": 1, "ERROR": 2}
-PICTURES: Final = {
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-}
 FRESH: Final = {"cache-control": "private, no-cache"}  # kept, but asked about each time
 FILMS: Final = {".mp4": "video/mp4", ".webm": "video/webm", ".mov": "video/quicktime"}
 
@@ -86,10 +81,11 @@ class Api:
         return await self.tail(request.path_params["task_id"])
 
     async def tasks(self, request: Request) -> Response:
-        """A page of the list of tasks, newest first."""
+        """A page of the list of tasks, newest first; `search` and `state` leave some out."""
         offset = _number(request, "offset", 0, least=0, most=1_000_000)
         limit = _number(request, "limit", 50, least=1, most=500)
-        total, page = await asyncio.to_thread(self._listing.page, offset, limit)
+        search, states = _wanted(request)
+        total, page = await asyncio.to_thread(self._listing.page, offset, limit, search, states)
         about = {"sources": self._sources.about()} if self._sources else {}
         return answer({"total": total, "offset": offset, "tasks": page} | about)
 
@@ -303,6 +299,17 @@ def cursor_of(query: Mapping[str, str], last_event_id: str = "") -> Cursor | Non
         return Cursor.parse(after)
     except ValueError:
         raise ApiError(400, "bad_cursor", "`after` is not a cursor of a stream.") from None
+
+
+def _wanted(request: Request) -> tuple[str, list[str]]:
+    """(what to search for, the states that are wanted; none: all)."""
+    search = request.query_params.get("search", "")
+    states = request.query_params.getlist("state")
+    if len(search) > SEARCH_MOST:
+        raise ApiError(400, "bad_search", f"`search` has at most {SEARCH_MOST} characters.")
+    if unknown := set(states) - {"queued", "running", *OVER}:
+        raise ApiError(400, "bad_state", f"There is no state {min(unknown)[:40]!r}.")
+    return search, states
 
 
 def _number(request: Request, name: str, otherwise: int, *, least: int, most: int) -> int:

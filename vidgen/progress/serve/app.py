@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route as Path_
 from starlette.types import Receive, Scope, Send
 
@@ -26,7 +26,7 @@ from vidgen.progress.fanout.limits import Limits
 from vidgen.progress.fanout.tail import Tail
 from vidgen.progress.serve import static
 from vidgen.progress.serve.api import Api, answer, cursor_of
-from vidgen.progress.serve.auth import Access, AllowedHosts, Auth, concerns, without_token
+from vidgen.progress.serve.auth import TOKENS, Access, AllowedHosts, Auth, concerns
 from vidgen.progress.serve.dialects import paths, pipeline, signalr
 from vidgen.progress.serve.dialects.dialect import Dialect
 from vidgen.progress.serve.errors import ApiError
@@ -47,6 +47,7 @@ from vidgen.progress.serve.responses import (
     tell_storage,
 )
 from vidgen.progress.serve.routes import ROUTES, Route
+from vidgen.progress.serve.sessions import PAGE, Sessions
 from vidgen.progress.serve.settings import ServeSettings
 from vidgen.progress.serve.sse import AllStream, SeveralStream, Stream, TaskStream
 from vidgen.progress.serve.upkeep import clean_forever
@@ -56,7 +57,6 @@ from vidgen.progress.sources.sources import Sources
 logger = logging.getLogger(__name__)
 SSE: Final = "/api/sse/progress"
 WS: Final = "/api/ws/progress"
-TOKENS: Final = ("token", "access_token")  # what a token is called in an address
 MOST_NAMED: Final = 64  # tasks in one request for several
 PREFLIGHT: Final = {
     "access-control-allow-methods": "GET, POST",
@@ -88,6 +88,7 @@ class App:
         ordered = jobs or Jobs(home, most_seconds=rules.job_seconds, allows_paid=rules.allows_paid)
         self.jobs = ordered if rules.accepts_jobs else None
         self._keys = Auth(rules.token, rules.port)
+        self._sessions = Sessions(self._keys)
         self._names = AllowedHosts(rules.host, rules.host_names, rules.origins, rules.public_url)
         self._rules = rules
         self._api = Api(
@@ -169,8 +170,9 @@ class App:
             await Response(status_code=204, headers=PREFLIGHT)(scope, receive, send)
             return None
         access = self._access(headers, scope)
-        if access is None and self._needs_key(scope):
-            await self._exchange_token(scope, receive, send)
+        if self._must_exchange(scope, access):
+            response = self._sessions.exchange(scope, is_in=access is not None)
+            await response(scope, receive, send)
             return None
         if access and access.task_id and not concerns(scope, access.task_id):
             raise ApiError(403, "other_task", "The token is another task's.")
@@ -197,27 +199,14 @@ class App:
             asked = next((query[name][-1] for name in TOKENS if name in query), "")
         return self._keys.access(headers, asked)
 
-    def _needs_key(self, scope: Scope) -> bool:
-        return scope["path"] not in self._open_paths or b"token=" in scope["query_string"]
-
-    async def _exchange_token(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Once, a token in the address is taken for a cookie and disappears from the address."""
-        token, rest = without_token(scope["query_string"].decode("latin-1"))
-        if not token or scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
-            raise ApiError(401, "no_token", "This server asks for its token.")
-        if not self._keys.fits(token):
-            raise ApiError(401, "wrong_token", "That is not this server's token.")
-        path = "/" + scope["path"].lstrip("/")  # `//elsewhere` would be another site's address
-        response = RedirectResponse(path + (f"?{rest}" if rest else ""), 303)
-        response.headers["set-cookie"] = self._cookie(scope)
-        await response(scope, receive, send)
-
-    def _cookie(self, scope: Scope) -> str:
-        return self._keys.cookie(is_secure=scope.get("scheme") in ("https", "wss"))
+    def _must_exchange(self, scope: Scope, access: Access | None) -> bool:
+        has_token = self._sessions.has_token(scope)
+        if scope["path"] == PAGE and has_token:
+            return True  # in no case does the token stay in the address of the page
+        return access is None and (scope["path"] not in self._open_paths or has_token)
 
     async def session(self, request: Request) -> Response:
-        """Whoever came so far has the token."""
-        return Response(status_code=204, headers={"set-cookie": self._cookie(request.scope)})
+        return await self._sessions.begin(request)
 
     # Streams
 

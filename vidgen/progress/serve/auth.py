@@ -24,6 +24,7 @@ TOKEN_BYTES: Final = 32
 TOKEN_LEAST: Final = 16  # characters of a token that somebody chose
 COOKIE_SECONDS: Final = 30 * 24 * 3600
 MANY: Final = frozenset({"/api/v1/progress/ws", paths.HUB})  # sockets of many tasks
+TOKENS: Final = ("token", "access_token")  # what a token is called in an address
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -136,8 +137,8 @@ def _cookies(headers: Headers) -> dict[str, str]:
 def without_token(query: str) -> tuple[str, str]:
     """(the token in a query string, the query string without it)."""
     pairs = parse_qsl(query, keep_blank_values=True)
-    token = next((value for name, value in pairs if name == "token"), "")
-    return token, urlencode([pair for pair in pairs if pair[0] != "token"])
+    token = next((value for name, value in pairs if name in TOKENS), "")
+    return token, urlencode([pair for pair in pairs if pair[0] not in TOKENS])
 
 
 class AllowedHosts:

@@ -19,6 +19,12 @@ from vidgen.progress.snapshot import brief_of
 from vidgen.progress.store.batches import BatchFilm, load_batch
 from vidgen.progress.store.runs import Summary, is_task_id, summarise, title
 
+PICTURES: Final = {  # ending of a preview's file → media type
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
 RECENT: Final = 200  # a living run writes every 2 s, so it is among these
 LOOK_BACK: Final = 2000  # tasks searched for an epoch
 
@@ -40,6 +46,7 @@ class RunIndex:
         self._elsewhere = elsewhere
         self._known: dict[str, tuple[int, Summary | None]] = {}  # id → (mtime ns, summary)
         self._asked: dict[str, tuple[str, str]] = {}  # id → (title, batch id)
+        self._pictures: dict[str, tuple[int, str]] = {}  # id → (mtime ns, newest preview)
         self._lock = threading.Lock()
 
     def newest(self) -> list[tuple[int, str]]:
@@ -61,9 +68,16 @@ class RunIndex:
         """A run of another machine in short; {} for all others."""
         return (self._elsewhere.brief(task_id) if self._elsewhere else None) or {}
 
-    def page(self, offset: int, limit: int) -> tuple[int, list[dict[str, Any]]]:
-        """How many tasks there are, and a page of them in short."""
-        newest = self.newest()
+    def page(
+        self, offset: int, limit: int, search: str = "", states: Sequence[str] = ()
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """How many tasks there are, and a page of them in short: those in one of the `states`, if
+        any are named, that have every word of `search` in what is told of them."""
+        newest, words = self.newest(), search.casefold().split()
+        if words or states:
+            briefs = [self._brief(task_id, written) for written, task_id in newest]
+            found = [brief for brief in briefs if _matches(brief, words, states)]
+            return len(found), found[offset : offset + limit]
         return len(newest), [
             self._brief(task_id, written) for written, task_id in newest[offset : offset + limit]
         ]
@@ -163,8 +177,21 @@ class RunIndex:
                     "message": "", "message_code": "", "eta_seconds": None,
                     "time_progress": None, "began": "",
                     "updated": _moment(written), "last_seq": 0, "title": ""}  # fmt: skip
-        about = {"task_id": task_id, "began": summary.began, "title": self._names(summary)[0]}
-        return about | brief_of(summary.last) | {"state": summary.state}
+        name, batch_id = self._names(summary)
+        about = {"task_id": task_id, "began": summary.began, "title": name, "batch_id": batch_id}
+        if picture := self._picture(task_id, written):
+            about["preview"] = picture
+        brief = about | brief_of(summary.last) | {"state": summary.state}
+        is_failed = summary.state == "failed"
+        return brief | {"metadata": summary.last.data.get("metadata") or {}} if is_failed else brief
+
+    def _picture(self, task_id: str, written: int) -> str:
+        """The name of the newest preview's file; "" while there is none."""
+        known = self._pictures.get(task_id)
+        if known is None or known[0] != written:
+            known = written, _newest_picture(f"{self._home.tasks}/{task_id}/previews")
+            self._pictures[task_id] = known
+        return known[1]
 
     def _names(self, summary: Summary) -> tuple[str, str]:
         known = self._asked.get(summary.task_id)
@@ -200,6 +227,26 @@ def aggregate(tasks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "progress": round(sum(done) / len(done), 2) if done else 0.0,
         "tasks": list(tasks),
     }
+
+
+def _matches(brief: Mapping[str, Any], words: Sequence[str], states: Sequence[str]) -> bool:
+    told = (str(brief.get(key, "")) for key in ("title", "message", "batch_id", "host"))
+    text, name = "\n".join(told).casefold(), str(brief["task_id"]).casefold()
+    is_in_state = not states or brief["state"] in states
+    return is_in_state and all(word in text or name.startswith(word) for word in words)
+
+
+def _newest_picture(folder: str) -> str:
+    try:
+        with os.scandir(folder) as entries:
+            found = [
+                (entry.stat(follow_symlinks=False).st_mtime_ns, entry.name)
+                for entry in entries
+                if os.path.splitext(entry.name)[1].lower() in PICTURES  # noqa: PTH122  # 500 at once
+            ]
+    except OSError:
+        return ""
+    return max(found, default=(0, ""))[1]
 
 
 def _write_time(folder: str) -> int:

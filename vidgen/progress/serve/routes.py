@@ -100,7 +100,7 @@ EVENT: Final = _object(
 WHERE: Final[dict[str, Schema]] = {"host": TEXT, "is_reachable": FLAG}  # runs of other machines
 TASKS: Final[dict[str, Schema]] = {
     "total": COUNT,
-    "tasks": _list(_object(BRIEF, title=TEXT, **WHERE)),
+    "tasks": _list(_object(BRIEF, title=TEXT, batch_id=TEXT, preview=TEXT, metadata=ANY, **WHERE)),
 }
 TASK: Final = Parameter("task_id", "The task.", UUID, "path")
 AFTER: Final = Parameter("after", "Go on behind this: a number, or the id of an event.", CURSOR)
@@ -111,7 +111,11 @@ ROUTES: Final = (
     Route("GET", "/api/tasks", "tasks", "The tasks, newest first.",
           {200: "TaskList", 400: "Refusal"},
           (whole("offset", "How many to pass over.", 0, 1_000_000, 0),
-           whole("limit", "How many at most.", 1, 500, 50))),
+           whole("limit", "How many at most.", 1, 500, 50),
+           Parameter("search", "Words that title, id, message or batch have.",
+                     {"type": "string", "maxLength": 200}),
+           Parameter("state", "May be given several times.",
+                     {"type": "array", "items": STATE, "maxItems": 6}))),
     Route("GET", "/api/tasks/{task_id}", "task", "Where a task stands.",
           {200: "Snapshot", **GONE}, (TASK,)),
     Route("GET", "/api/tasks/{task_id}/events", "events", "A long poll with the streams' cursor.",

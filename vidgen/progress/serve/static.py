@@ -13,13 +13,13 @@ from starlette.routing import Route
 from vidgen.messages import LANGUAGES, message_catalogue
 from vidgen.progress.serve.errors import ApiError
 
+SCRIPTS: Final = (
+    *("progress", "useProgressTracking"),  # for the pages of others, too
+    *("page", "list", "run", "drawing", "elements", "server", "words"),
+)
 FILES: Final = {
     "/": ("index.html", "text/html; charset=utf-8"),
-    "/progress.js": ("progress.js", "text/javascript; charset=utf-8"),
-    "/useProgressTracking.js": ("useProgressTracking.js", "text/javascript; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
-    "/drawing.js": ("drawing.js", "text/javascript; charset=utf-8"),
-    "/words.js": ("words.js", "text/javascript; charset=utf-8"),
+    **{f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8") for name in SCRIPTS},
     "/style.css": ("style.css", "text/css; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }

@@ -1,4 +1,5 @@
 /* One run on the page: its stages, plots, previews, log and film. Asks for nothing. */
+import { $, drawBar, element, put, show } from "./elements.js";
 import { clock, duration, english, expected, fill, language, moment, number, say, sentence, sentences, stageName } from "./words.js";
 
 const PLAN = ["yolo_detection", "birefnet_removal", "prosody_adjustment", "rendering", "finalizing"];
@@ -6,25 +7,7 @@ const CLOUD = [...PLAN.slice(0, 3), "d_id_upload", "d_id_processing", "finalizin
 const SIGNS = { waiting: "·", started: "▸", completed: "✓", reused: "✓", skipped: "–", failed: "✕" };
 const OVER = new Set(["complete", "failed", "cancelled", "interrupted"]);
 
-export const $ = (id) => document.getElementById(id);
-
-export function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (value !== undefined && value !== null) made.setAttribute(key, value);
-  }
-  made.append(...children);
-  return made;
-}
-
-export function put(id, text) {
-  const target = $(id);
-  if (target.textContent !== text) target.textContent = text;
-}
-
-export const show = (id, is) => ($(id).hidden = !is);
-
-/* The whole of a run, as page.js keeps it. */
+/* The whole of a run, as run.js keeps it. */
 export function everything(run) {
   drawHead(run);
   drawScreen(run);
@@ -47,10 +30,8 @@ function drawHead(run) {
   put("when", run.began ? moment(run.began, { dateStyle: "medium", timeStyle: "short" }) : "");
   document.title = OVER.has(state) ? `${say(`page.is_${state}`)} – vidgen` : `${number(run.percent)} % – vidgen`;
   put("message", headline(run));
-  put("percent", state === "failed" ? "" : `${number(run.percent)} %`);
-  $("bar").dataset.state = state;
-  $("bar").setAttribute("aria-valuenow", Math.round(run.percent));
-  $("fill").style.width = `${run.percent}%`;
+  put("percent", `${number(run.percent)} %`);
+  drawBar($("bar"), run.percent, state);
   put("done", counted(run));
   put("left", remaining(run));
 }

@@ -56,18 +56,19 @@ export async function speak(chosen) {
   [english, sentences] = await Promise.all([load("en"), load(chosen)]);
   document.documentElement.lang = chosen;
   for (const element of document.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);
+  for (const element of document.querySelectorAll("[data-say-hint]")) element.placeholder = say(element.dataset.sayHint);
 }
 
-/* A browser may forbid a page to keep anything. */
-export function keep(chosen) {
+/* What this browser remembers; it may forbid a page to keep anything. */
+export function keep(name, value) {
   try {
-    localStorage.setItem("vidgen-language", chosen);
+    localStorage.setItem(`vidgen-${name}`, value);
   } catch {}
 }
 
-function keptLanguage() {
+export function kept(name) {
   try {
-    return localStorage.getItem("vidgen-language");
+    return localStorage.getItem(`vidgen-${name}`);
   } catch {
     return null;
   }
@@ -76,6 +77,6 @@ function keptLanguage() {
 /* The address's (?lang=ja), else the one chosen here before, else the browser's. */
 export function preferred() {
   const asked = new URLSearchParams(location.search).get("lang");
-  const wished = [asked, keptLanguage(), ...(navigator.languages ?? [])].map((name) => (name ?? "").slice(0, 2));
+  const wished = [asked, kept("language"), ...(navigator.languages ?? [])].map((name) => (name ?? "").slice(0, 2));
   return wished.find((name) => ["en", "ja", "zh"].includes(name)) ?? "en";
 }

@@ -117,9 +117,10 @@ class FakeDid:
     def content(self, upload_id: str) -> bytes:
         return (self.store / upload_id).read_bytes()
 
-    def fail(self, request: str, fault: str, times: int = 1) -> None:
+    def fail(self, request: str, fault: str | Fault, times: int = 1) -> None:
         """The next `times` requests `request` ("POST /talks"; "GET /talks/" for any id) fail so."""
-        self._faults.append((request, FAULTS[fault], times))
+        found = fault if isinstance(fault, Fault) else FAULTS[fault]
+        self._faults.append((request, found, times))
 
     def mend(self) -> None:
         """Forget all faults."""

@@ -151,7 +151,7 @@ class ServingProcess(Served):
 
     def start(self) -> None:
         self.process = subprocess.Popen(self._arguments)
-        wait_until(lambda: answers(self.port))
+        wait_until(lambda: answers(self.port), 60)
 
     def kill(self) -> None:
         self.process.kill()

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
+import orjson
 
 from vidgen.did import schema
 from vidgen.did.auth import Account
@@ -29,7 +30,8 @@ from vidgen.files import sync_folder
 PAGE: Final = 100  # talks of one page of the list
 MOST_PAGES: Final = 200
 MOST_ANSWER_BYTES: Final = 16 * 1024 * 1024
-MOST_RESULT_BYTES: Final = 4 * 1024**3  # a film of hours
+# A film of D-ID's has 3 Mbit a second at most; ten times that, and as much for its beginning.
+MOST_RESULT_BYTES: Final = (64 * 1024**2, 4 * 1024**2)  # at all, and a second
 EXPIRED: Final = frozenset({400, 401, 403, 404, 410})  # of a signed link to the result
 # The request never left, so not even a create can have been heard.
 UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
@@ -53,7 +55,14 @@ class LinkExpired(Exception):  # noqa: N818  # a fresh link mends it
 class Client:
     """A D-ID account, open for requests; a context manager."""
 
-    def __init__(self, account: Account, emit: Emit, patience: Timing | None = None) -> None:
+    def __init__(
+        self,
+        account: Account,
+        emit: Emit,
+        patience: Timing | None = None,
+        files: httpx.BaseTransport | None = None,
+    ) -> None:
+        """`files` brings the results, in place of the network."""
         self.account = account
         self.patience = patience or Timing()
         self._emit = emit
@@ -70,6 +79,7 @@ class Client:
             trust_env=trust,
             verify=_tls(),
             event_hooks={"request": [] if account.is_local else [_check_link]},
+            transport=files,
         )
 
     def __enter__(self) -> Self:
@@ -146,8 +156,14 @@ class Client:
             self._wait("create", attempt, fault, self.patience.tries)
         raise fault
 
-    def download(self, url: str, target: Path, on_progress: OnProgress) -> None:
-        """Stream a result to `target`, whole or not at all. Raises LinkExpired."""
+    def download(
+        self, url: str, target: Path, on_progress: OnProgress, seconds: float = 0.0
+    ) -> None:
+        """Stream a result of so many seconds to `target`, whole or not at all.
+
+        Raises LinkExpired, and RenderError for one that is larger than any film of that length.
+        """
+        most = MOST_RESULT_BYTES[0] + int(MOST_RESULT_BYTES[1] * seconds)
         part = target.with_name(target.name + ".part")
 
         def fetch() -> None:
@@ -156,9 +172,13 @@ class Client:
                     raise LinkExpired
                 if not response.is_success:
                     raise self._refusal("result", response)
-                _copy_body(response, file, on_progress)
+                _copy_body(response, file, on_progress, most)
 
-        self._retry("result", fetch)
+        try:
+            self._retry("result", fetch)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
         part.replace(target)
         sync_folder(target.parent)  # before anybody deletes it at D-ID
 
@@ -188,7 +208,7 @@ class Client:
             if not response.is_success:
                 raise self._refusal(action, response)
             try:
-                return read(None if method == "DELETE" else response.json())
+                return read(None if method == "DELETE" else orjson.loads(response.content))
             except ValueError as error:
                 raise _unreadable(action, str(error)[:120]) from error
 
@@ -268,14 +288,14 @@ def _load_bounded(response: httpx.Response, action: str) -> httpx.Response:
 def _json(response: httpx.Response) -> Any:
     response.read()
     try:
-        return response.json()
+        return orjson.loads(response.content)
     except ValueError:
         return None
 
 
 def _id_of(response: httpx.Response) -> str:
     try:
-        value = response.json()
+        value = orjson.loads(response.content)
     except ValueError as error:
         raise UnclearOrder("an answer that is not JSON") from error
     found = value.get("id") if isinstance(value, Mapping) else None
@@ -291,7 +311,9 @@ def _open_part(part: Path) -> BinaryIO:
         raise _unwritable(part, error) from error
 
 
-def _copy_body(response: httpx.Response, file: BinaryIO, on_progress: OnProgress) -> None:
+def _copy_body(
+    response: httpx.Response, file: BinaryIO, on_progress: OnProgress, most: int
+) -> None:
     total = _length(response)
     here = 0
     for chunk in response.iter_bytes(256 * 1024):
@@ -300,7 +322,7 @@ def _copy_body(response: httpx.Response, file: BinaryIO, on_progress: OnProgress
         except OSError as error:
             raise _unwritable(Path(file.name), error) from error
         here += len(chunk)
-        if here > MOST_RESULT_BYTES:
+        if here > most:
             raise _unreadable("result", "the result does not end")
         on_progress(here, total)
     file.flush()

@@ -31,6 +31,9 @@ SAME_SHAPE: Final = 0.02  # of the aspect ratio
 MOST_APART: Final = 0.5
 
 
+_NO_FILM: Final = (ArithmeticError, TypeError, ValueError)  # what odd containers lead to
+
+
 @dataclass(frozen=True, slots=True)
 class Payload:
     """One file to send. Its name is ours, never the user's: at most 50 of A-Za-z0-9._-"""
@@ -120,8 +123,10 @@ def check_film(file: Path, seconds: float) -> Probe:
 
     try:
         found = probe(file)
+        if math.prod(found.size) > MOST_PIXELS:
+            raise ValueError("larger than any film of theirs")
         next(decode_frames(file))
-    except (RenderError, StopIteration, ArithmeticError, TypeError, av.error.FFmpegError) as error:
+    except (RenderError, StopIteration, *_NO_FILM, av.error.FFmpegError) as error:
         raise RenderError(
             "What D-ID sent is not a film that can be read.",
             hint="`vidgen resume` fetches it again.",

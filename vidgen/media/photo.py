@@ -4,7 +4,9 @@ A large photo is looked at in a reduced copy; `read_part` reads a part of it wit
 Looks for no faces; that is `vision.faces` and the stage of detection.
 """
 
+import errno
 import hashlib
+import os
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 LEAST_SIDE: Final = 160  # pixels
 MOST_MEGAPIXELS: Final = 64
+MOST_BYTES: Final = 400_000_000  # 64 megapixels of 16 bits, not compressed
 MOST_SCANS: Final = 100  # usual are 10, with the thumbnails of a phone's 30
 LONGEST: Final = 4096  # pixels of the copy's longer side; a panorama's may be longer, see `_within`
 DRAFT: Final = 3072  # a JPEG may be decoded at 1/2, 1/4, 1/8 as long as this much is left
@@ -92,7 +95,11 @@ def identify_photo(path: Path) -> tuple[str, tuple[int, int]]:
 
 def _load_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        return data
     except FileNotFoundError as error:
         raise InputError(
             "There is no photo {path}.",

@@ -206,7 +206,7 @@ def _fetch(
     file = folder / f"d-id-{order.attempt}.mp4"
     for fetch in range(FETCHES):
         try:
-            client.download(talk.result_url, file, on_progress)
+            client.download(talk.result_url, file, on_progress, seconds)
             payload.check_film(file, seconds)
         except LinkExpired:
             emit(Log("INFO", "did.link_expired", {"fetch": fetch + 1}))

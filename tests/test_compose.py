@@ -87,6 +87,7 @@ SUBJECT = {
 }
 CUTOUT = {"smoothing": 0.5, "background": "#123456"}
 FILM: dict[str, Any] = {
+    "trim": "1-3",
     "pitch": 1.0,
     "pitch_range": 1.2,
     "rate": 1.1,
@@ -105,8 +106,7 @@ FILM: dict[str, Any] = {
 # These change nothing that is kept, or choose the models, which count by themselves.
 NEITHER = {
     "max_seconds", "text_file", "renderer", "did_key_file", "did_auth", "did_stitch", "did_keep",
-    "models", "device", "force", "fresh", "encoder", "workers", "subtitles",
-    "preview_at",
+    "models", "device", "force", "fresh", "encoder", "workers", "subtitles", "preview_at", "preset", "poster",
 }  # fmt: skip
 
 

@@ -61,7 +61,7 @@ class Keys:
         cutout = key(
             "matte", chosen.matte_models, "smoothing", subject, _background(options), where
         )
-        speech = key("prosody", (), "pitch pitch_range rate loudness", voice)
+        speech = key("prosody", (), "trim pitch pitch_range rate loudness", voice)
         film = key(
             "render",
             chosen.render_models,

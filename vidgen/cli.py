@@ -20,7 +20,6 @@ from vidgen.flags import (
     Batch,
     Json,
     Mode,
-    ModelName,
     Output,
     Port,
     Say,
@@ -33,6 +32,7 @@ from vidgen.flags import (
     take,
     with_flags,
 )
+from vidgen.models_cli import models_app
 from vidgen.paths import Home
 from vidgen.settings import Options, ViewOptions
 from vidgen.usage import Commands, explain
@@ -51,9 +51,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-)
-models_app = typer.Typer(
-    help="Which models there are, and which are here.", cls=Commands, no_args_is_help=True
 )
 app.add_typer(models_app, name="models", rich_help_panel=CARE)
 app.add_typer(config_app, name="config", rich_help_panel=CARE)
@@ -360,54 +357,3 @@ app.command("open", rich_help_panel=WATCH)(runs_cli.open_film)
 app.command(rich_help_panel=WATCH)(runs_cli.cancel)
 app.command("rm", rich_help_panel=CARE)(runs_cli.remove)
 app.command(rich_help_panel=CARE)(runs_cli.clean)
-
-
-@models_app.command("list")
-def list_models(as_json: Json = False) -> None:
-    """Every model: its stage, size, licence, and whether it is here."""
-    from vidgen.models.catalog import Catalog
-
-    show = console.print_json if as_json else console.print_models
-    show(Catalog(Home.default()).inventory())
-
-
-@models_app.command("pull")
-def pull_models(what: ModelName = "embedded") -> None:
-    """Fetch a model or a set, check it, put it in place."""
-    from vidgen.models import download
-    from vidgen.models.catalog import Catalog
-    from vidgen.signals import graceful_interrupts
-
-    with graceful_interrupts(), console.download_bars() as on_progress:
-        pulled = download.pull(Catalog(Home.default()), what, on_progress)
-    console.print_pull(pulled)
-
-
-@models_app.command("verify")
-def verify_models(what: ModelName = "all", as_json: Json = False) -> None:
-    """Read every byte again and compare it with what it must be.
-
-    Exits with 3 when one is wrong, or one that was named is missing.
-    """
-    from vidgen.models.catalog import Catalog
-
-    rows = Catalog(Home.default()).inventory(what, verify=True)
-    (console.print_json if as_json else console.print_models)(rows)
-    if any(row.state == "wrong" or (row.state == "missing" and what != "all") for row in rows):
-        raise typer.Exit(3)
-
-
-@models_app.command("path")
-def locate_model(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
-    """Where a model's verified file is."""
-    from vidgen.models.catalog import Catalog, find_models
-
-    console.print_line(Catalog(Home.default()).path(find_models(name)[0].name))
-
-
-@models_app.command("rm")
-def remove_models(name: Annotated[str, typer.Argument(metavar="NAME|SET")]) -> None:
-    """Remove a model or a set from this machine."""
-    from vidgen.models.catalog import Catalog
-
-    console.print_removal(Catalog(Home.default()).remove(name))

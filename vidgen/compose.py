@@ -97,6 +97,7 @@ class Job:
             task_id=self.task.task_id,
             force=options.force,
             reads=self.request.reads,
+            poster=options.poster,
             judge=partial(self._judge, workers),
             subtitles=self._subtitles if options.subtitles != "none" else None,
         )

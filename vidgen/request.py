@@ -15,6 +15,7 @@ from vidgen.events import timestamp
 from vidgen.files import atomic_write, is_folder, open_regular
 from vidgen.inputs import Input, input_copy, is_piped, look_at, short_name
 from vidgen.paths import TaskFolder, absolute
+from vidgen.presets import apply_preset
 from vidgen.settings import Options, Setting, background_file, check, words
 from vidgen.text import json_bytes, path_text, text_path
 from vidgen.version import __version__
@@ -66,6 +67,7 @@ def build_request(
     The output's ending may choose the format; a folder gets, like nothing, a default name: `name`,
     or that of both inputs. The words of the voice are read here, once.
     """
+    settings = apply_preset(settings)
     check(options_of(settings))
     folder, file = _place(output)
     settings = _format_of(file, settings)

@@ -40,6 +40,7 @@ from vidgen.progress.store.privacy import secure_store
 from vidgen.progress.store.runs import summarise
 from vidgen.request import RecordedRequest, Request
 from vidgen.settings import Options
+from vidgen.trim import parse_trim
 from vidgen.version import __version__
 
 if TYPE_CHECKING:  # numpy is behind these, and the first event must not wait for it
@@ -188,7 +189,8 @@ def _open_inputs(wanted: Request, emit: Emit) -> "tuple[Photo, Speech]":
     if file := settings.background_file(options):
         open_photo(file)
     voice = wanted.voice
-    speech = load_speech(voice, max_seconds=options.max_seconds, text=options.text, emit=emit)
+    most, trim = options.max_seconds, parse_trim(options.trim)
+    speech = load_speech(voice, max_seconds=most, trim=trim, text=options.text, emit=emit)
     compose.check_did(options, speech.seconds)
     return photo, speech
 

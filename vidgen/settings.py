@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 from vidgen.errors import InputError
 from vidgen.paths import absolute
+from vidgen.trim import parse_trim
 
 Source = Literal["flag", "environment", "config", "default"]
 ENVIRONMENT_PREFIX: Final = "VIDGEN_"
@@ -23,6 +24,7 @@ PAID_RENDERERS: Final = ("d-id",)
 LEAST_HEIGHT: Final = 256  # pixels
 DEFAULT_HOST: Final = "127.0.0.1"  # where a server listens
 DEFAULT_PORT: Final = 55433
+PRESETS: Final = ("none", "story", "square", "call", "hd")  # `presets` says what they set
 MOST_SEED: Final = (1 << 63) - 1  # what JSON's readers hold in one number
 MOST_PREVIEWS: Final = 20  # pictures of one film
 MOST_WORDS: Final = 1_000_000  # characters of a voice; a day's speech is less
@@ -103,6 +105,9 @@ class Options:
         "keep", "Loudness to bring the voice to, LUFS, or keep.", panel=VOICE, metavar="keep|LUFS"
     )
     max_seconds: float = option(600.0, "Longest voice to accept.", panel=VOICE, least=1.0)
+    trim: str = option(
+        "", "Only this part of the voice, like 0:03-0:12.", panel=VOICE, metavar="FROM-TO"
+    )
     text: str = option("", "The words of the voice: they sharpen the lips.", panel=VOICE)
     text_file: Path | None = option(None, "A file with the words of the voice.", panel=VOICE)
     language: str = option("en", "The language of the words, as eSpeak names it.", panel=VOICE)
@@ -142,6 +147,12 @@ class Options:
     brows: float = option(1.0, "How much the brows move; 0 is off.", panel=MOTION, least=0, most=2)
     gaze: float = option(1.0, "How much the eyes wander; 0 is off.", panel=MOTION, least=0, most=2)
     # The picture
+    preset: str = option(
+        "none",
+        "Shape and size for a story, a square post, a video call or full HD.",
+        panel=PICTURE,
+        choices=PRESETS,
+    )
     background: str = option(
         "keep",
         "What is behind the speaker: keep, blur, transparent, a colour like #1e90ff, or a picture.",
@@ -174,6 +185,7 @@ class Options:
         panel=PICTURE,
         choices=("mp4", "webm", "mov"),
     )
+    poster: bool = option(True, "A picture of the first frame beside the film.", panel=PICTURE)
     encoder: str = option(
         "auto",
         "What encodes H.264; auto is x264, or the GPU's where the GPU draws.",
@@ -244,6 +256,7 @@ def check(options: Options) -> None:
     _check_background(options)
     preview_shares(options.preview_at)
     target_lufs(options.loudness)
+    parse_trim(options.trim)
     if options.subtitles != "none" and not (options.text or options.text_file):
         raise InputError(
             "Subtitles need the words of the voice.",

@@ -17,6 +17,7 @@ from vidgen.files import sha256_of
 from vidgen.jobs.rows import Mistake, Row
 from vidgen.request import Request, build_request
 from vidgen.settings import Options, Setting
+from vidgen.trim import parse_trim
 
 OWN_COLUMNS: Final = ("photo", "voice", "output")
 T = TypeVar("T")
@@ -91,7 +92,10 @@ class Checker:
         photo, voice = (self._path(row.line, values, name) for name in ("photo", "voice"))
         longest = float(chosen["max_seconds"].value)
         photo_sha = self._try(row.line, lambda: _photo_facts(photo) if photo else "")
-        sounds = self._try(row.line, lambda: _voice_facts(voice, longest) if voice else ("", 0.0))
+        part = str(chosen["trim"].value)
+        sounds = self._try(
+            row.line, lambda: _voice_facts(voice, longest, part) if voice else ("", 0.0)
+        )
         if photo is None or voice is None or photo_sha is None or sounds is None:
             return None
         request = self._try(
@@ -212,7 +216,7 @@ def _photo_facts(photo: Path) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _voice_facts(voice: Path, max_seconds: float) -> tuple[str, float]:
+def _voice_facts(voice: Path, max_seconds: float, trim: str) -> tuple[str, float]:
     from vidgen.media.audio import identify_voice
 
-    return identify_voice(voice, max_seconds)
+    return identify_voice(voice, max_seconds, parse_trim(trim))

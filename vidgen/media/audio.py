@@ -5,6 +5,7 @@ Judges what `decoder` and `mixdown` give; changes to the voice are `stages.proso
 
 import hashlib
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,34 +17,46 @@ from vidgen.media.decoder import Damage, blocks, open_sound, sound_track, stated
 from vidgen.media.levels import decibels, is_silent, window_levels
 from vidgen.media.loudness import limit
 from vidgen.media.mixdown import Survey, choose_track, mix_weights
+from vidgen.trim import Trim
 from vidgen.work import Floats, Speech
 
 LEAST_SECONDS: Final = 0.3
 QUIET: Final = -45.0  # dB RMS of the loudest 50 ms: a film that is hardly heard
 BLOCK: Final = 1 << 20  # samples that the resampler is given at a time
+FADE_SECONDS: Final = 0.005  # at the ends of a part that was cut out
+WHOLE: Final = Trim()
 _SAID_LOSS: Final = 0.01  # seconds; less is rounding of a clock
 
 
 def load_speech(
-    path: Path, *, max_seconds: float, text: str = "", emit: Emit | None = None
+    path: Path,
+    *,
+    max_seconds: float,
+    trim: Trim = WHOLE,
+    text: str = "",
+    emit: Emit | None = None,
 ) -> Speech:
     """The voice in `path`: its track and channels chosen, mono, at its own rate and level.
 
     Reads whatever FFmpeg reads, a video too, on the file's own clock: pauses and damaged packets
-    are silence. `emit` hears what is odd but usable (clipping, a missing end, …). Decoding stops
-    at `max_seconds`, so memory is bounded. Raises InputError for what cannot be used, each reason
-    with its own code.
+    are silence. Only the part `trim` is kept. `emit` hears what is odd but usable (clipping, a
+    missing end, …). At most `max_seconds` are held, so memory is bounded. Raises InputError for
+    what cannot be used, each reason with its own code.
     """
     _check_file(path)
-    recording = _record(path, max_seconds)
-    if _breaks_off(path):
+    recording = _record(path, Trim(trim.start, min(trim.end, trim.start + max_seconds)))
+    if trim == WHOLE and _breaks_off(path):
         recording.damage.broken = recording.damage.broken or "shorter than its header says"
     seconds = len(recording.samples) / recording.rate
-    if seconds > max_seconds:
+    if min(seconds, trim.seconds) > max_seconds:
         raise _too_long(path, max_seconds)
+    if trim.start and not len(recording.samples):
+        raise _begins_later(path, trim)
     if seconds - recording.damage.lost < LEAST_SECONDS:
         raise _too_short(path, max(0.0, seconds - recording.damage.lost), recording.damage)
     samples, notices = _repair(recording, path)
+    if trim != WHOLE:
+        samples = _cut(samples, recording.rate, trim)
     if is_silent(decibels(window_levels(samples, recording.rate))):
         raise InputError(
             "The voice {name} is silent.",
@@ -58,13 +71,39 @@ def load_speech(
     return speech
 
 
-def identify_voice(path: Path, max_seconds: float) -> tuple[str, float]:
-    """The file's sha256, and its seconds by its head: a quick look before the work.
+def _cut(samples: Floats, rate: int, trim: Trim) -> Floats:
+    """The part, with ends that do not click."""
+    kept = samples if trim.end == inf else samples[: round(trim.seconds * rate)]
+    count = min(round(FADE_SECONDS * rate), len(kept) // 2)
+    ramp = np.linspace(0, 1, count, dtype=np.float32)
+    kept = kept.copy()
+    if trim.start:
+        kept[:count] *= ramp
+    if len(kept) < len(samples):
+        kept[len(kept) - count :] *= ramp[::-1]
+    return kept
+
+
+def _begins_later(path: Path, trim: Trim) -> InputError:
+    return InputError(
+        "The voice {name} is over before {seconds:g} seconds, where --trim begins.",
+        hint="Give an earlier part of it.",
+        code="voice.trimmed_away",
+        name=path.name,
+        seconds=trim.start,
+    )
+
+
+def identify_voice(path: Path, max_seconds: float, trim: Trim = WHOLE) -> tuple[str, float]:
+    """The file's sha256, and the seconds of it by its head: a quick look before the work.
 
     Raises InputError as `load_speech` does, but for what only decoding shows.
     """
     _check_file(path)
-    seconds = _stated_seconds(path)
+    stated = _stated_seconds(path)
+    seconds = max(0.0, min(stated, trim.end) - trim.start)
+    if 0 < stated <= trim.start:
+        raise _begins_later(path, trim)
     if seconds > max_seconds:
         raise _too_long(path, max_seconds)
     if 0 < seconds < LEAST_SECONDS:
@@ -157,8 +196,8 @@ def _breaks_off(path: Path) -> bool:
     return head[:4] == b"RIFF" and 0x7FFF0000 > said > path.stat().st_size
 
 
-def _record(path: Path, max_seconds: float) -> _Recording:
-    """The voice's own track and channels, mixed to mono."""
+def _record(path: Path, part: Trim) -> _Recording:
+    """The voice's own track and channels, mixed to mono, a little more than the part."""
     with open_sound(path) as container:
         asides, defaults = [], []
         for stream in container.streams.audio:
@@ -166,10 +205,10 @@ def _record(path: Path, max_seconds: float) -> _Recording:
             asides.append(bool(stream.disposition & _flags("comment", "visual_impaired")))
     number, notices = 0, []
     if len(defaults) > 1:
-        surveys = [_survey(path, n, max_seconds) for n in range(len(defaults))]
+        surveys = [_survey(path, n, part.end) for n in range(len(defaults))]
         number = choose_track(surveys, defaults, asides)
         notices.append(Log("INFO", "voice.track", {"number": number + 1, "count": len(defaults)}))
-    recording = _mixed(path, number, max_seconds)
+    recording = _mixed(path, number, part)
     recording.notices = notices
     return recording
 
@@ -198,19 +237,25 @@ def _survey(path: Path, number: int, max_seconds: float) -> Survey:
     return survey
 
 
-def _mixed(path: Path, number: int, max_seconds: float) -> _Recording:
+def _mixed(path: Path, number: int, part: Trim) -> _Recording:
     pcm = bytearray()  # grows in place; a list of blocks to be joined would need twice the memory
     weights: Floats | None = None
-    damage, rate = Damage(), 1
+    damage, rate, before = Damage(), 1, 0
     with open_sound(path) as container:
         stream = sound_track(container, number, path)
         stated = stated_seconds(container, stream)
         for block, rate in blocks(container, stream, damage):
             if weights is None:
-                weights = _weights(path, number, max_seconds, len(block))
+                weights = _weights(path, number, part.end, len(block))
+                before = 4 * round(part.start * rate)  # bytes
             pcm += (block[0] if len(block) == 1 else weights @ block).tobytes()
-            if len(pcm) / 4 > max_seconds * rate:
+            if before:
+                skipped = min(before, len(pcm))
+                del pcm[:skipped]
+                before -= skipped
+            if len(pcm) / 4 > part.seconds * rate:
                 break
+    stated = 0.0 if part.start else stated
     count = _stated_end(round(stated * rate), len(pcm) // 4)
     samples = np.frombuffer(pcm, np.float32)[:count]
     if weights is not None and np.count_nonzero(weights) > 1:

@@ -42,6 +42,7 @@ class Finalize:
         title: str = "",
         force: bool = False,
         reads: Sequence[Path] = (),
+        poster: bool = True,
         judge: Judge | None = None,
         subtitles: Subtitles | None = None,
     ) -> None:
@@ -55,6 +56,7 @@ class Finalize:
         self.title = title
         self.force = force
         self.reads = tuple(reads)
+        self.poster = poster
         self.judge = judge
         self.subtitles = subtitles
 
@@ -80,7 +82,7 @@ class Finalize:
         if target != output.wanted:
             names = {"name": output.wanted.name, "new_name": target.name}
             emit(Log("INFO", "finalize.renamed", names))
-        poster = self._poster(film, target, emit)
+        poster = self._poster(film, target, emit) if self.poster else None
         values = _values(found, target, poster, size)
         if self.subtitles:
             values |= self._write_subtitles(self.subtitles, target, work, emit)

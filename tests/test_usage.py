@@ -131,6 +131,22 @@ def test_the_language_may_be_said_anywhere(
     assert flags.choose_language(words.split()) == left.split()
 
 
+@pytest.mark.parametrize(
+    ("words", "filled"),
+    [
+        ("run a b --serve", "run a b --serve="),
+        ("run --serve a.jpg b.wav", "run --serve= a.jpg b.wav"),
+        ("run --serve 127.0.0.1:8000 a b", "run --serve=127.0.0.1:8000 a b"),
+        ("run --serve :8000 a b", "run --serve=:8000 a b"),
+        ("run --serve [::1]:80 a b", "run --serve=[::1]:80 a b"),
+        ("run --serve=:0 a b", "run --serve=:0 a b"),
+        ("replay --serve last", "replay --serve last"),
+    ],
+)
+def test_the_address_of_a_runs_server_may_stand_behind_a_space(words: str, filled: str) -> None:
+    assert flags.fill_bare_serve(words.split()) == filled.split()
+
+
 def test_a_run_that_is_not_ready_has_no_film(
     home: Home, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -204,9 +204,7 @@ def _make(
         record_batch(home, inputs.name, planned, places=len(places), part=wish.part),
         batch.say_how_to_go_on(sys.argv[1:]),
         graceful_interrupts(),
-        serve_meanwhile(
-            home, showing.serve, lambda at: console.print_batch_address(at, inputs.name)
-        ),
+        serve_meanwhile(home, showing.serve, lambda at: console.print_address(at, inputs.name)),
         open_batch_view(showing.progress) as view,
     ):
         result = batch.run_batch(

@@ -14,7 +14,7 @@ import typer
 from vidgen import batch_cli, console, runs_cli, streams
 from vidgen.command_options import BatchOptions, ServerOptions, TokenOptions
 from vidgen.config_cli import config_app
-from vidgen.errors import Cancelled, InputError, VidgenError
+from vidgen.errors import Cancelled, InputError, SetupError, VidgenError
 from vidgen.files import keep_private, place_error
 from vidgen.flags import (
     Batch,
@@ -275,13 +275,20 @@ def watch(
 @with_flags(TokenOptions, ServerOptions)
 def serve_progress(context: typer.Context, **flags: Any) -> None:
     """Let a browser, a program or another machine watch every run of this one."""
-    from vidgen.progress.serve.server import serve
+    from vidgen.progress.serve.server import Listening, serve
     from vidgen.progress.serve.settings import ServeSettings
+    from vidgen.progress.serve.sharing import find_server
 
     options = take(ServerOptions, flags)
     rules = ServeSettings.chosen(options, _take_token(context, flags))
-    tls = options.tls_cert, options.tls_key
-    serve(Home.default(), rules, tls, told=console.print_address, on_link=console.print_link)
+    home, tls = Home.default(), (options.tls_cert, options.tls_key)
+    try:
+        serve(home, rules, tls, told=console.print_address, on_link=console.print_link)
+    except SetupError as error:
+        url = find_server(home, rules.port) if error.code == "page.port_taken" else ""
+        if not url or rules.accepts_jobs or rules.sources:  # that one may not do what is asked
+            raise
+        console.print_address(Listening(url, ""))
 
 
 @app.command(rich_help_panel=WATCH)

@@ -43,13 +43,17 @@ LINE_SECONDS: Final = 10.0  # between the lines of a download that nobody watche
 
 
 class Address(Protocol):
-    """Where a server can be reached, and its token where it must be told."""
+    """Where a server can be reached, its token where it must be told, and the port that it was
+    to have, where another program has that."""
 
     @property
     def url(self) -> str: ...
 
     @property
     def token(self) -> str: ...
+
+    @property
+    def taken(self) -> int: ...
 
 
 def print_line(text: object) -> None:
@@ -203,9 +207,17 @@ def print_settings(settings: "Mapping[str, Setting]") -> None:
         print_line(harmless(f"{name:{width}} = {setting.value}  # {setting.source}"))
 
 
-def print_address(address: Address) -> None:
-    """On stderr, the token on a line of its own: it must not get into a copied address."""
-    typer.echo(_sentence("page.serving", {"url": address.url}), err=True)
+def print_address(address: Address, batch: str = "") -> None:
+    """On stderr, the token on a line of its own: it must not get into a copied address.
+
+    Of a `batch` its own page; a port that another program has is told.
+    """
+    from urllib.parse import quote
+
+    if address.taken:
+        typer.echo(_sentence("page.port_moved", {"port": address.taken}), err=True)
+    url = f"{address.url.rstrip('/')}/?batch={quote(batch)}" if batch else address.url
+    typer.echo(_sentence("page.serving", {"url": url}), err=True)
     if address.token:
         typer.echo(_sentence("page.serving_token", {"token": address.token}), err=True)
 
@@ -214,16 +226,6 @@ def print_link(host: str, link: str, reason: str) -> None:
     """How a source of a server is: said when it changes."""
     values = {"host": host, "reason": reason}
     typer.echo(_sentence(f"page.source_{link}", values), err=True)
-
-
-def print_batch_address(address: Address, name: str) -> None:
-    """The page of one batch, and the token where it must be told."""
-    from urllib.parse import quote
-
-    here = f"{address.url.rstrip('/')}/?batch={quote(name)}"
-    typer.echo(_sentence("page.serving", {"url": here}), err=True)
-    if address.token:
-        typer.echo(_sentence("page.serving_token", {"token": address.token}), err=True)
 
 
 def print_findings(findings: "Iterable[Finding]") -> None:

@@ -8,6 +8,7 @@ several commands share besides stands at the end.
 import dataclasses
 import inspect
 import os
+import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -20,6 +21,7 @@ from vidgen.settings import Setting, Source, check_language, environment_name
 Command = Callable[..., None]
 T = TypeVar("T")
 MOST_COMPLETIONS: Final = 50
+ADDRESS: Final = re.compile(r"[\w.-]*:\d{1,5}|\[[\da-fA-F:]+\](:\d{1,5})?")  # no file is meant
 
 _SOURCES: Final[Mapping[str, Source]] = {
     "COMMANDLINE": "flag",
@@ -107,10 +109,16 @@ def is_typed(context: typer.Context, name: str) -> bool:
 
 
 def fill_bare_serve(arguments: Sequence[str]) -> list[str]:
-    """The bare `--serve` of a run gets its empty value: Typer knows no option with one or none."""
-    if "replay" in arguments[:3]:  # there it is a switch
-        return list(arguments)
-    return ["--serve=" if word == "--serve" else word for word in arguments]
+    """A run's `--serve` with its value in the same word, empty where it stands alone: Typer knows
+    no option with one value or none."""
+    words: list[str] = []
+    is_switch = "replay" in arguments[:3]
+    for word in arguments:
+        if words and words[-1] == "--serve=" and ADDRESS.fullmatch(word):
+            words[-1] += word
+        else:
+            words.append("--serve=" if word == "--serve" and not is_switch else word)
+    return words
 
 
 def choose_language(arguments: Sequence[str]) -> list[str]:

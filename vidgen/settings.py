@@ -355,7 +355,7 @@ class ViewOptions:
         None,
         f"Let others watch meanwhile: a web page and more, at http://{DEFAULT_HOST}:{DEFAULT_PORT}.",
         panel=SHOWN,
-        metavar="[=HOST:PORT]",
+        metavar="[HOST:PORT]",
     )
     notify: bool = option(False, "Ring or notify at the end.", panel=SHOWN)
     json: bool = option(False, "Print the result as one JSON object on stdout.", panel=SHOWN)

@@ -1,6 +1,7 @@
 """Any program as a run: what it tells is what watchers see."""
 
 import contextlib
+import socket
 import subprocess
 import sys
 import threading
@@ -280,16 +281,19 @@ def test_a_child_beyond_loopback_makes_a_token(home: Home) -> None:
         assert len(child.token) == 43  # 32 bytes
 
 
-def test_a_taken_port_is_told_or_left(home: Home) -> None:
-    from vidgen.errors import SetupError
-
+def test_a_port_that_our_own_server_has_is_shared(home: Home) -> None:
     with start_subprocess(home, "127.0.0.1:0") as first:
-        port = first.url.rpartition(":")[2].strip("/")
-        with (
-            pytest.raises(SetupError, match="could not be started: Port"),
-            start_subprocess(home, f"127.0.0.1:{port}"),
-        ):
-            pass
+        with start_subprocess(home, first.url.removeprefix("http://").strip("/")) as second:
+            assert second == first
+        assert httpx.get(f"{first.url}healthz").status_code == 200  # it outlives who shared it
+
+
+def test_a_port_that_a_stranger_has_is_said_and_another_taken(home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        with start_subprocess(home, f"127.0.0.1:{port}") as child:
+            assert child.taken == port
+            assert httpx.get(f"{child.url}healthz").status_code == 200
 
 
 def test_a_child_ends_with_a_parent_that_is_killed(home: Home) -> None:

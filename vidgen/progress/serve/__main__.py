@@ -11,6 +11,7 @@ from vidgen.paths import Home
 from vidgen.progress.serve.app import App
 from vidgen.progress.serve.server import Listening, serve
 from vidgen.progress.serve.settings import ServeSettings
+from vidgen.progress.serve.sharing import find_server
 
 
 def main() -> None:
@@ -28,11 +29,18 @@ def main() -> None:
     try:
         try:
             serve(home, rules, told=told, until=until)
-        except SetupError:
-            if not wanted["may_move"]:
+        except SetupError as error:
+            if error.code != "page.port_taken":
                 raise
-            elsewhere = replace(rules, port=0)
-            serve(home, elsewhere, told=told, until=until)
+            if url := find_server(home, rules.port):
+                _answer(asdict(Listening(url, "")))
+                sys.stdin.buffer.read()
+                return
+
+            def told_moved(listening: Listening) -> None:
+                told(replace(listening, taken=rules.port))
+
+            serve(home, replace(rules, port=0), told=told_moved, until=until)
     except (InputError, SetupError) as error:
         _answer({"reason": error.message})
 

@@ -31,6 +31,7 @@ from vidgen.progress.serve.connections import Connections, limits_for, open_file
 from vidgen.progress.serve.errors import SHORTAGES
 from vidgen.progress.serve.protocols import HttpProtocol
 from vidgen.progress.serve.settings import USUAL, ServeSettings, Timing
+from vidgen.progress.serve.sharing import claim_port
 from vidgen.progress.serve.socket_protocol import SocketProtocol
 from vidgen.progress.serve.tls import accept_tls
 from vidgen.progress.sources.sources import OnLink, Sources
@@ -45,10 +46,12 @@ SOCKET_MESSAGE_BYTES: Final = 64 * 1024
 @dataclass(frozen=True, slots=True)
 class Listening:
     """Where a server can be reached, and the token when it was made here: a given one is known,
-    and what is printed may end in a log."""
+    and what is printed may end in a log. `taken` is the port that it was to have, and another
+    program has."""
 
     url: str
     token: str
+    taken: int = 0
 
 
 OnListening = Callable[[Listening], None]
@@ -75,13 +78,15 @@ def serve(
     rules = _secure(rules)
     _secure_store(home)
     _allow_files(rules.max_watchers + SPARE_FILES)
-    with bind(rules.host, rules.port) as listener:
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(bind(rules.host, rules.port))
         rules = replace(rules, port=listener.getsockname()[1])
         sources = Sources(home, rules.sources, on_link) if rules.sources else None
         app = App(home, rules, sources=sources)
         server = Server(app, *tls)
         _load_certificate(server)
         scheme = "https" if tls[0] else "http"
+        stack.enter_context(claim_port(home, scheme, rules.port))
         made = "" if given else rules.token
         told(Listening(f"{scheme}://{_display_host(rules.host)}:{rules.port}/", made))
         if until:

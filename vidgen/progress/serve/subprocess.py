@@ -26,10 +26,14 @@ END_SECONDS: Final = 11.0  # `Drain` waits 8 s at most, the server's end takes 2
 
 @dataclass(frozen=True, slots=True)
 class Subprocess:
-    """A server that runs beside us, and its token when it was made for it."""
+    """A server that runs beside us, and its token when it was made for it.
+
+    `taken` is the port that was asked for, where another program has it.
+    """
 
     url: str
     token: str
+    taken: int = 0
 
 
 @contextlib.contextmanager
@@ -37,14 +41,14 @@ def start_subprocess(home: Home, address: str = "", token: str = "") -> Iterator
     """Serve this home until the `with` ends, or this process does; a page that is open then gets
     the film first.
 
-    `address` is HOST, :PORT or HOST:PORT; "" is loopback at the usual port or, when that is
-    taken, at a free one. `token` is VIDGEN_TOKEN's when none is given, as for `serve-progress`.
+    `address` is HOST, :PORT or HOST:PORT; "" is loopback at the usual port. Where this store's own
+    server is there already, that one is used; where another program is, a free port is taken.
+    `token` is VIDGEN_TOKEN's when none is given, as for `serve-progress`.
     Raises InputError or SetupError when it cannot be served there.
     """
     host, port = parse_address(address)
     token = token or os.environ.get("VIDGEN_TOKEN", "")
-    wanted = {"home": str(home.root), "host": host, "port": port, "token": token,
-              "may_move": not address}  # fmt: skip
+    wanted = {"home": str(home.root), "host": host, "port": port, "token": token}
     process = subprocess.Popen(  # noqa: S603  # ourselves
         [sys.executable, "-m", CHILD],
         stdin=subprocess.PIPE,
@@ -101,7 +105,7 @@ def _introduce(process: "subprocess.Popen[bytes]", wanted: dict[str, Any]) -> Su
         patience.cancel()
     answer = json.loads(line) if line else {"reason": "it ended at once"}
     if "url" in answer:
-        return Subprocess(answer["url"], answer["token"])
+        return Subprocess(**answer)
     raise SetupError(
         "The progress server could not be started: {reason}.",
         hint="Run without --serve, or give another address.",

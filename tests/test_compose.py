@@ -106,7 +106,8 @@ FILM: dict[str, Any] = {
 # These change nothing that is kept, or choose the models, which count by themselves.
 NEITHER = {
     "max_seconds", "text_file", "renderer", "did_key_file", "did_auth", "did_stitch", "did_keep",
-    "models", "device", "force", "fresh", "encoder", "workers", "subtitles", "preview_at", "preset", "poster",
+    "models", "device", "force", "fresh", "encoder", "workers", "subtitles",
+    "preview_at", "preset", "poster",
 }  # fmt: skip
 
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vidgen import console
-from vidgen.command_options import BatchOptions
+from vidgen.command_options import BatchOptions, ViewOptions
 from vidgen.errors import InputError
 from vidgen.flags import Batch, collect_settings, take
 from vidgen.paths import Home
-from vidgen.settings import ViewOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

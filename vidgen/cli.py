@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from vidgen import batch_cli, console, runs_cli, streams
-from vidgen.command_options import BatchOptions, ServerOptions, TokenOptions
+from vidgen.command_options import BatchOptions, ServerOptions, TokenOptions, ViewOptions
 from vidgen.config_cli import config_app
 from vidgen.errors import Cancelled, InputError, SetupError, VidgenError
 from vidgen.files import keep_private, place_error
@@ -34,7 +34,7 @@ from vidgen.flags import (
 )
 from vidgen.models_cli import models_app
 from vidgen.paths import Home
-from vidgen.settings import Options, ViewOptions
+from vidgen.settings import Options
 from vidgen.usage import Commands, explain
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The options of commands that make no single film: `vidgen batch`, `vidgen serve-progress`.
+"""The options of commands beside those of a film: `vidgen batch`, `vidgen serve-progress`, views.
 
 Made like those of a run (`settings`): one field is one flag.
 """
@@ -10,7 +10,7 @@ from typing import Final
 from vidgen.errors import InputError
 from vidgen.settings import DEFAULT_HOST, DEFAULT_PORT, option
 
-FILMS, WORKERS = "Which films", "How they are made"
+FILMS, WORKERS, SHOWN = "Which films", "How they are made", "How it is shown"
 LONGEST_TOKEN: Final = 4096  # bytes of a token's file; a device has no end
 
 
@@ -188,3 +188,29 @@ class ServerOptions:
         choices=("warning", "debug"),
         environment="none",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ViewOptions:
+    """How a run is shown to whoever started it; the film does not depend on it."""
+
+    progress: str = option(
+        "auto",
+        "A live view, plain lines, bare events, or nothing; auto takes what fits.",
+        panel=SHOWN,
+        choices=("auto", "tty", "plain", "rawjson", "quiet"),
+    )
+    preview: str = option(
+        "auto",
+        "Pictures in the terminal, links to them, or neither.",
+        panel=SHOWN,
+        choices=("auto", "inline", "link", "off"),
+    )
+    serve: str | None = option(
+        None,
+        f"Let others watch meanwhile: a web page and more, at http://{DEFAULT_HOST}:{DEFAULT_PORT}.",
+        panel=SHOWN,
+        metavar="[HOST:PORT]",
+    )
+    notify: bool = option(False, "Ring or notify at the end.", panel=SHOWN)
+    json: bool = option(False, "Print the result as one JSON object on stdout.", panel=SHOWN)

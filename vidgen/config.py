@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from vidgen import paths
+from vidgen.command_options import ViewOptions
 from vidgen.errors import InputError
 from vidgen.files import atomic_write
-from vidgen.settings import Options, Setting, ViewOptions, environment_name
+from vidgen.settings import Options, Setting, environment_name
 
 # Settings of the house rather than of one run: name -> (default, what it is)
 KEEPING: Final[Mapping[str, tuple[Any, str]]] = {

@@ -64,14 +64,13 @@ def option(
     )
 
 
-FACE, VOICE, MOTION, CLOUD, PICTURE, RUN, SHOWN = (
+FACE, VOICE, MOTION, CLOUD, PICTURE, RUN = (
     "Who speaks",
     "The voice",
     "How they move",
     "D-ID, when it draws",
     "The picture",
     "The run",
-    "How it is shown",
 )
 
 
@@ -333,32 +332,6 @@ def check_language(name: str) -> None:
             name=name,
             choices=", ".join(LANGUAGES),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class ViewOptions:
-    """How a run is shown to whoever started it; the film does not depend on it."""
-
-    progress: str = option(
-        "auto",
-        "A live view, plain lines, bare events, or nothing; auto takes what fits.",
-        panel=SHOWN,
-        choices=("auto", "tty", "plain", "rawjson", "quiet"),
-    )
-    preview: str = option(
-        "auto",
-        "Pictures in the terminal, links to them, or neither.",
-        panel=SHOWN,
-        choices=("auto", "inline", "link", "off"),
-    )
-    serve: str | None = option(
-        None,
-        f"Let others watch meanwhile: a web page and more, at http://{DEFAULT_HOST}:{DEFAULT_PORT}.",
-        panel=SHOWN,
-        metavar="[HOST:PORT]",
-    )
-    notify: bool = option(False, "Ring or notify at the end.", panel=SHOWN)
-    json: bool = option(False, "Print the result as one JSON object on stdout.", panel=SHOWN)
 
 
 def colour(text: str) -> tuple[int, ...] | None:

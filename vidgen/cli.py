@@ -3,6 +3,7 @@
 stdout carries results only, stderr everything said. Nothing heavy is imported at the top.
 """
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -59,6 +60,7 @@ app.add_typer(config_app, name="config", rich_help_panel=CARE)
 def main(arguments: Sequence[str] | None = None) -> None:
     """`vidgen`. Tells a VidgenError once, in two plain lines, and exits with its code."""
     keep_private()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads mostly wait in turns
     words = list(sys.argv[1:] if arguments is None else arguments)
     streams.prepare_streams()
     try:

@@ -103,11 +103,12 @@ class Job:
         )
         faces, landmarks, irises = self._faces()
         detect = Detect(faces, landmarks, options, people, irises)
+        prosody, seed = Prosody(options), seed_of(options, photo.sha256, speech.sha256)
         return [
             Step(detect, keys.subject, (Subject,), (people,) if people else ()),
             Step(Matte(matter, options), keys.cutout, (Cutout,), (matter,)),
-            Step(Prosody(options)),
-            *self._render_steps(keys.film, workers, seed_of(options, photo.sha256, speech.sha256)),
+            Step(prosody),
+            *self._render_steps(keys.film, workers, seed, speech if prosody.is_idle else None),
             Step(finalize),
         ]
 
@@ -158,7 +159,7 @@ class Job:
         if hearing is None:
             return None
         return lambda samples, rate: (
-            hearing(at_16k(samples, rate), listen(samples, rate), "", "").phones
+            hearing(at_16k(samples, rate), listen(samples, rate, tones=False), "", "").phones
         )
 
     def _faces(self) -> Any:
@@ -197,13 +198,15 @@ class Job:
         found = variants(variant(chosen), variant(lighter), self.plan.device)
         return BiRefNet(found, self.plan.device, self.emit)
 
-    def _render_steps(self, key: str, workers: "Workers", seed: int) -> list[Step]:
-        """What draws the film: a local renderer, or D-ID's two stages."""
+    def _render_steps(
+        self, key: str, workers: "Workers", seed: int, speech: "Speech | None"
+    ) -> list[Step]:
+        """What draws the film: a local renderer, or D-ID's two stages. `speech` if it is known."""
         if self.plan.renderer == "d-id":
             return self._did_steps()
         from vidgen.stages.render import Render
 
-        renderer, networks = self._renderer()
+        renderer, networks = self._renderer(speech)
         render = Render(
             renderer,
             look(self.options, seed),
@@ -242,12 +245,18 @@ class Job:
 
         return Hearing(self.catalog.path(self.plan.ears)) if self.plan.ears else None
 
-    def _renderer(self) -> tuple["Renderer", tuple[Network, ...]]:
-        """What draws the frames, and the networks it loads."""
+    def _renderer(self, speech: "Speech | None") -> tuple["Renderer", tuple[Network, ...]]:
+        """What draws the frames, and what it has ready: `speech` is heard while the photo is read,
+        unless an earlier run has begun to draw."""
         from vidgen.renderers.puppet.renderer import PuppetRenderer
+        from vidgen.speech.hearing import HearAhead
 
         if self.plan.renderer == "puppet":
-            return PuppetRenderer(self.drawing_device, hearing=self._hearing()), ()
+            device, hearing = self.drawing_device, self._hearing()
+            if speech is None or (self.task.work / "render").exists():
+                return PuppetRenderer(device, hearing=hearing), ()
+            ahead = HearAhead(speech, self.options.language, hearing)
+            return PuppetRenderer(device, hearing=hearing, ahead=ahead), (ahead,)
         from vidgen.renderers.musetalk.networks import NetworkFiles
         from vidgen.renderers.musetalk.renderer import MuseTalkRenderer
 

@@ -9,10 +9,11 @@ import pytest
 from vidgen.errors import SetupError
 from vidgen.speech.curves import limit_speed
 from vidgen.speech.features import SpeechFeatures, listen
-from vidgen.speech.hearing import Hearing
+from vidgen.speech.hearing import HearAhead, Hearing
+from vidgen.speech.phonemes import TimedPhones
 from vidgen.speech.spikes import Spike, find_spikes, hear_phones
 from vidgen.speech.tokens import BLANK, TOKENS
-from vidgen.work import Floats
+from vidgen.work import Floats, Speech
 
 RATE = 16_000
 
@@ -85,3 +86,35 @@ def test_a_limit_keeps_closures_and_lowers_what_is_short() -> None:
     assert 0.1 <= slow[26] <= 0.3
     assert (slow <= curve + 1e-12).all()
     assert slow[5] == 1
+
+
+def test_a_voice_is_heard_once_whoever_asks_first() -> None:
+    voice = Speech(np.zeros(RATE, np.float32), RATE, "")
+    asked: list[str] = []
+
+    def source(_: object, __: object, text: str, language: str) -> TimedPhones:
+        asked.append(language)
+        return TimedPhones((), note=text)
+
+    ahead = HearAhead(voice, "de", source)
+    ahead.load()
+    first = ahead(voice, "de", source)
+    assert ahead(voice, "de", source) is first
+    assert asked == ["de"]
+    other = replace(voice, text="Hello")  # the prosody's, for one
+    assert ahead(other, "fr", source).words.note == "Hello"
+    ahead.release()
+    assert ahead(voice, "de", source) is not first
+    assert asked == ["de", "fr", "de"]
+
+
+def test_a_voice_that_cannot_be_heard_ahead_fails_when_it_is_asked_for() -> None:
+    voice = Speech(np.zeros(RATE, np.float32), RATE, "")
+
+    def broken(*_: object) -> TimedPhones:
+        raise SetupError("No weights.", hint="Fetch them.", code="speech.weights")
+
+    ahead = HearAhead(voice, "", broken)
+    for _ in range(2):
+        with pytest.raises(SetupError):
+            ahead(voice, "", broken)

@@ -192,8 +192,7 @@ class _Worker:
 def _environment(place: Place) -> dict[str, str]:
     threads = {}
     if place.cores:
-        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-        threads = dict.fromkeys(names, str(len(place.cores)))
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(len(place.cores)))
     # It looks for modules where we do.
     path = os.pathsep.join(filter(None, sys.path))
     return {**os.environ, **threads, "PYTHONPATH": path, **place.environment}

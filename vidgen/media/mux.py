@@ -115,7 +115,9 @@ def _unfit(piece: Path) -> RenderError:
 
 def _sound_stream(out: Any, encoding: Encoding) -> Any:
     sound = encoding.sound
-    stream = out.add_stream(sound.codec, rate=sound.rate, layout="mono")
+    stream = out.add_stream(
+        sound.codec, rate=sound.rate, layout="mono", options=dict(sound.options)
+    )
     stream.codec_context.format = sound.sample_format
     if sound.bit_rate:
         stream.codec_context.bit_rate = sound.bit_rate

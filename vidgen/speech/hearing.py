@@ -1,13 +1,14 @@
 """Find the phones of a voice with the recogniser: by its words where they fit, else as heard."""
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidgen.speech.features import SpeechFeatures
-from vidgen.speech.phonemes import TimedPhones, align_words
+from vidgen.speech.features import SpeechFeatures, at_16k, listen
+from vidgen.speech.phonemes import PhonemeSource, TimedPhones, align_words
 from vidgen.speech.recognizer import open_recognizer
 from vidgen.speech.spikes import hear_phones
-from vidgen.work import Floats
+from vidgen.work import Floats, Speech
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +28,46 @@ class Hearing:
             if words.phones:
                 return words
         return TimedPhones(hear_phones(answers, sound), note=words.note, source="recogniser")
+
+
+@dataclass(frozen=True, slots=True)
+class HeardVoice:
+    """All that a voice tells about the mouth that speaks it."""
+
+    sound: SpeechFeatures
+    words: TimedPhones
+
+
+def hear_voice(speech: Speech, language: str, hearing: PhonemeSource | None) -> HeardVoice:
+    """Its sound, and the phones that `hearing` finds, if any. Raises what `hearing` does."""
+    sound = listen(speech.samples, speech.rate)
+    if hearing is None:  # words alone do not tell when they are said
+        return HeardVoice(sound, TimedPhones((), "puppet.text_unheard" * bool(speech.text.strip())))
+    voice = at_16k(speech.samples, speech.rate)
+    return HeardVoice(sound, hearing(voice, sound, speech.text, language))
+
+
+class HearAhead:
+    """`hear_voice` for one voice, begun before it is asked for: a `Network` to `prefetch`.
+
+    Safe to call from several threads; another voice than `speech` is heard when it is asked for.
+    """
+
+    def __init__(self, speech: Speech, language: str, hearing: PhonemeSource | None) -> None:
+        self._asked = speech, language, hearing
+        self._heard: HeardVoice | None = None
+        self._lock = threading.Lock()
+
+    def load(self) -> None:
+        self(*self._asked)
+
+    def release(self) -> None:
+        self._heard = None
+
+    def __call__(self, speech: Speech, language: str, hearing: PhonemeSource | None) -> HeardVoice:
+        if speech is not self._asked[0]:
+            return hear_voice(speech, language, hearing)
+        with self._lock:
+            if self._heard is None:
+                self._heard = hear_voice(speech, language, hearing)
+            return self._heard

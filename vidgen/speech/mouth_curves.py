@@ -14,7 +14,8 @@ import numpy as np
 from vidgen.speech import from_audio
 from vidgen.speech.coarticulation import coarticulation
 from vidgen.speech.curves import RATE, Array, resample_curve, smooth
-from vidgen.speech.features import SpeechFeatures, at_16k, listen
+from vidgen.speech.features import SpeechFeatures
+from vidgen.speech.hearing import HeardVoice, hear_voice
 from vidgen.speech.phonemes import PhonemeSource, Source, TimedPhones
 from vidgen.work import Floats, MotionOptions, Speech
 
@@ -53,13 +54,12 @@ def mouth_curves(
     By the phones that `hearing` finds, or by the sound alone when it finds none. Raises what
     `hearing` does.
     """
-    sound = listen(speech.samples, speech.rate)
-    if hearing is not None:
-        voice = at_16k(speech.samples, speech.rate)
-        words = hearing(voice, sound, speech.text, look.language)
-    else:  # words alone do not tell when they are said
-        words = TimedPhones((), "puppet.text_unheard" if speech.text.strip() else "")
-    made = _assemble(_mouth(words, sound), sound, words)
+    return curves_of(hear_voice(speech, look.language, hearing), look)
+
+
+def curves_of(heard: HeardVoice, look: MotionOptions) -> MouthCurves:
+    """`mouth_curves` of a voice that is heard already."""
+    made = _assemble(_mouth(heard.words, heard.sound), heard.sound, heard.words)
     return made if look.mouth == 1.0 else _scale(made, look.mouth)
 
 

@@ -42,11 +42,16 @@ class Prosody:
             _target(options.loudness),
         )
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing was wished: the voice goes on as it is."""
+        return self.wish == ProsodyTarget()
+
     def run(self, work: Work, emit: Emit) -> Work:
         """The voice untouched, bit for bit, when nothing was wished; else at most -1 dBTP loud."""
         speech = work.get(Speech)
         seconds = {"work": round(speech.seconds, 3), "work_unit": "seconds"}
-        if self.wish == ProsodyTarget():
+        if self.is_idle:
             return work.plus(Notes({"seconds": seconds["work"]}, "prosody.kept", "skipped"))
         samples, values = speech.samples, dict[str, Any]()
         if self.wish.moves and speech.seconds >= _LEAST_SECONDS:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vidgen.renderers.puppet.cpu import SingleCorePerformance
     from vidgen.renderers.puppet.poses import Poses
     from vidgen.renderers.puppet.rig import Rig
+    from vidgen.speech.hearing import HearAhead
     from vidgen.speech.phonemes import PhonemeSource
 
 # More only wait for the interpreter's lock: 12.1, 6.6, 5.9, 7.1, 9.5 ms a frame by 1, 2, 4, 8, 16.
@@ -43,6 +44,7 @@ class PuppetRenderer:
     name: str = "puppet"
     face: FaceSource | None = None
     hearing: "PhonemeSource | None" = None
+    ahead: "HearAhead | None" = None  # it may have heard the voice already
     batch: int = 0  # frames that a device draws at once; 0: as many as its memory usually takes
 
     @contextmanager
@@ -55,9 +57,11 @@ class PuppetRenderer:
         """
         from vidgen.renderers.puppet import cpu, poses, rig
         from vidgen.renderers.puppet.motion import motion
-        from vidgen.speech.mouth_curves import mouth_curves
+        from vidgen.speech.hearing import hear_voice
+        from vidgen.speech.mouth_curves import curves_of
 
-        mouth = mouth_curves(speech, look, self.hearing)
+        heard = (self.ahead or hear_voice)(speech, look.language, self.hearing)
+        mouth = curves_of(heard, look)
         head = motion(mouth, look, speech.seconds)
         made = rig.build(subject, cutout)
         count = speech.frame_count(look.fps)

@@ -1,7 +1,8 @@
 # make demo   a talking video from nothing, in .venv
 # make check  ruff, mypy --strict, import-linter
-# make test   all tests
-.PHONY: demo check test clean
+# make test   the tests that need nothing of the extra `gpu` (1 GB in .venv)
+# make test-all  all tests: 7 GB in .venv, and a Chromium, a tmux and an nginx, or theirs are skipped
+.PHONY: demo check test test-all clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +18,10 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-test: $(VENV)/.dev
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not gpu"
+
+test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
 clean:
@@ -30,6 +34,10 @@ $(VENV)/.base: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable .
 	@touch $@
 
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[test]'
+	@touch $@ $(VENV)/.base
+
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[gpu,dev]'
-	@touch $@ $(VENV)/.base
+	@touch $@ $(VENV)/.base $(VENV)/.test

@@ -1,6 +1,7 @@
 """What is built of the project works without it: a wheel, and an sdist that makes the same."""
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -80,3 +81,13 @@ def test_an_sdist_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
 def names_in(wheel: Path) -> set[str]:
     with zipfile.ZipFile(wheel) as archive:
         return set(archive.namelist())
+
+
+def test_what_the_dockerfile_copies_is_there_and_let_through() -> None:
+    said = (REPOSITORY / "Dockerfile").read_text("utf-8")
+    let_through = (REPOSITORY / ".dockerignore").read_text("utf-8").split()
+    copied = [word for line in re.findall(r"^COPY (.*) \S+$", said, re.M) for word in line.split()]
+    assert {"vidgen", "pyproject.toml", "constraints.txt", "models.toml"} <= set(copied)
+    for name in copied:
+        assert (REPOSITORY / name).exists(), name
+        assert f"!{name}" in let_through, name

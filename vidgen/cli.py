@@ -33,6 +33,8 @@ from vidgen.flags import (
     take,
     with_flags,
 )
+from vidgen.help import translate_help
+from vidgen.messages import user_language
 from vidgen.models_cli import models_app
 from vidgen.paths import Home
 from vidgen.settings import Options
@@ -85,8 +87,11 @@ def _run_command(words: Sequence[str]) -> None:
     """Raises SystemExit with the command's code where that is not 0, and VidgenError."""
     from typer._click import exceptions
 
+    command = typer.main.get_command(app)
+    if (language := user_language()) != "en":
+        translate_help(command, language)
     try:
-        code = app(args=words, standalone_mode=False)
+        code = command(args=words, standalone_mode=False)
     except exceptions.NoArgsIsHelpError:  # its help is on the screen
         code = InputError.exit_code
     except exceptions.UsageError as error:

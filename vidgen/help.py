@@ -37,7 +37,7 @@ def _fold_lines() -> None:
     make = rich_utils._make_rich_text
 
     def make_folding(**how: Any) -> Any:
-        text = make(**how)
+        text: Any = make(**how)
         text.overflow = "fold"
         return text
 

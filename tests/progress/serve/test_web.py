@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.progress.watch.test_sse import FORMAT
-from tests.support.browser import IN_A_BROWSER, is_text, launch, page_of, playwright
+from tests.support.browser import CONTRASTS, IN_A_BROWSER, is_text, launch, page_of, playwright
 from tests.support.serving import Run, Served, free_port, served, serving_process, wait_until
 from vidgen.paths import Home
 from vidgen.progress.reporter import Reporter
@@ -101,7 +101,7 @@ def test_a_run_is_followed_live(page: Any, server: Served, run: Run) -> None:
     wait_until(lambda: page.evaluate("document.querySelector('#picture').naturalWidth") == 8)
     run.write("complete")
     is_text(page, "#state", "Done")
-    is_text(page, "#voice", "Done")
+    is_text(page, "#spoken", "Done")
 
 
 def test_the_finished_film_plays(chromium: Any, server: Served, run: Run, tmp_path: Path) -> None:
@@ -269,39 +269,6 @@ def test_every_text_has_contrast(chromium: Any, server: Served, run: Run, scheme
         assert page.evaluate(CONTRASTS) == []
 
 
-CONTRASTS = """() => {
-  const light = (rgb) => {
-    const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    const [r, g, b] = rgb.map((v) => linear(v / 255));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const numbers = (text) => {
-    const paper = document.createElement("canvas").getContext("2d");
-    paper.fillStyle = text;
-    paper.fillRect(0, 0, 1, 1);
-    return [...paper.getImageData(0, 0, 1, 1).data];
-  };
-  const ground = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const found = numbers(getComputedStyle(at).backgroundColor);
-      if (found[3] === 255) return found;
-    }
-    return [255, 255, 255];
-  };
-  const poor = [];
-  for (const element of document.querySelectorAll("body *")) {
-    const isText = (node) => node.nodeType === 3 && node.textContent.trim();
-    if (![...element.childNodes].some(isText) || !element.checkVisibility()) continue;
-    if (element.closest(".unseen, .skip, select")) continue;
-    const both = [light(numbers(getComputedStyle(element).color)), light(ground(element))];
-    const [b, a] = both.sort((x, y) => x - y);
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < 4.5) poor.push(`${element.className || element.id} ${ratio.toFixed(2)}`);
-  }
-  return poor;
-}"""
-
-
 def test_everything_to_be_read_aloud_has_a_name(page: Any, server: Served, run: Run) -> None:
     run.write("stage_update", status="started", message="Drawing the frames")
     run.write("log", message="something", level="INFO")
@@ -321,7 +288,7 @@ def test_everything_to_be_read_aloud_has_a_name(page: Any, server: Served, run: 
         ("progressbar", None),
     ):
         assert page.get_by_role(role, **({"name": name} if name else {})).count() == 1
-    assert page.locator("#voice").get_attribute("aria-live") == "polite"
+    assert page.locator("#spoken").get_attribute("aria-live") == "polite"
 
 
 def test_nothing_a_run_says_becomes_code(page: Any, server: Served, home: Home) -> None:

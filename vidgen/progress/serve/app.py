@@ -35,6 +35,7 @@ from vidgen.progress.serve.foreign_api import ForeignApi
 from vidgen.progress.serve.index import RunIndex
 from vidgen.progress.serve.jobs import Jobs
 from vidgen.progress.serve.limits import ConnectionLimit, Drain, RequestLimit
+from vidgen.progress.serve.page_api import PageApi
 from vidgen.progress.serve.pipeline_streams import PipelineSocket, PipelineStream
 from vidgen.progress.serve.protocols import forget_request, socket_of, stream_socket
 from vidgen.progress.serve.responses import (
@@ -59,7 +60,7 @@ SSE: Final = "/api/sse/progress"
 WS: Final = "/api/ws/progress"
 MOST_NAMED: Final = 64  # tasks in one request for several
 PREFLIGHT: Final = {
-    "access-control-allow-methods": "GET, POST",
+    "access-control-allow-methods": "GET, POST, DELETE",
     "access-control-allow-headers": "authorization, last-event-id, content-type, "
     "x-requested-with, x-signalr-user-agent",
     "access-control-max-age": "600",
@@ -94,6 +95,7 @@ class App:
         self._api = Api(
             self.hub, self.listing, self.places, self.visits, self._knows_all_ends, self.sources
         )
+        self._page = PageApi(home, self.listing, self.jobs)
         self._foreign = ForeignApi(self.hub, self.listing, self._api, self._base, self._order)
         self._routes = (*ROUTES, *paths.routes(rules.dialects))
         self._began = time.time()
@@ -135,7 +137,7 @@ class App:
         return not is_stream and (route.access != "jobs" or self.jobs is not None)
 
     def _route(self, route: Route) -> Path_:
-        owners = (self, self._api, self._foreign)
+        owners = (self, self._page, self._api, self._foreign)
         owner = next(o for o in owners if hasattr(o, route.handler))
         return Path_(route.path, getattr(owner, route.handler), methods=[route.method])
 
@@ -336,10 +338,6 @@ class App:
 
     async def generate(self, request: Request) -> Response:
         return answer(await self._order(request), 202)
-
-    async def cancel(self, request: Request) -> Response:
-        assert self.jobs is not None
-        return await self.jobs.cancel(request)
 
     # Small answers
 

@@ -16,8 +16,8 @@ from vidgen.paths import Home
 from vidgen.progress.fanout.tail import epoch_of
 from vidgen.progress.forecast.batch import BatchForecast, FilmSize
 from vidgen.progress.snapshot import brief_of
-from vidgen.progress.store.batches import BatchFilm, load_batch
-from vidgen.progress.store.runs import Summary, is_task_id, summarise, title
+from vidgen.progress.store.batches import BatchFilm, batch_ids, load_batch
+from vidgen.progress.store.runs import Summary, is_task_id, order_title, summarise, title
 
 PICTURES: Final = {  # ending of a preview's file → media type
     ".jpg": "image/jpeg",
@@ -26,6 +26,7 @@ PICTURES: Final = {  # ending of a preview's file → media type
     ".webp": "image/webp",
 }
 RECENT: Final = 200  # a living run writes every 2 s, so it is among these
+MOST_BATCHES: Final = 100  # in their list
 LOOK_BACK: Final = 2000  # tasks searched for an epoch
 
 
@@ -116,12 +117,26 @@ class RunIndex:
         if brief := self.brief_elsewhere(task_id):
             return str(brief["title"])
         summary = summarise(self._home.task(task_id))
-        return self._names(summary)[0] if summary else ""
+        return self._names(summary)[0] if summary else order_title(self._home.task(task_id))
+
+    def batches(self) -> list[dict[str, Any]]:
+        """Every batch of this machine without its films, the newest first."""
+        labelled = self._labelled()
+        found = []
+        for name in dict.fromkeys([*batch_ids(self._home), *labelled]):
+            films = self._films(name, labelled.get(name, {}))
+            whole = aggregate(films) | {
+                "updated": max((str(film["updated"]) for film in films), default="")
+            }
+            found.append({"batch_id": name, **{k: v for k, v in whole.items() if k != "tasks"}})
+        return sorted(found, key=lambda batch: batch["updated"], reverse=True)[:MOST_BATCHES]
 
     def batch(self, batch_id: str) -> list[dict[str, Any]]:
         """The tasks of one batch in short, in the order in which they were asked for; those that
         nobody has begun are `queued`, or `interrupted` when nobody will."""
-        labelled = self._labelled(batch_id)
+        return self._films(batch_id, self._labelled().get(batch_id, {}))
+
+    def _films(self, batch_id: str, labelled: dict[str, int]) -> list[dict[str, Any]]:
         record = load_batch(self._home, batch_id)
         if record is None:
             return [self._brief(task_id, written) for task_id, written in labelled.items()]
@@ -159,14 +174,15 @@ class RunIndex:
             return sum(seconds or 0.0 for seconds in planned) / record.places
         return told
 
-    def _labelled(self, batch_id: str) -> dict[str, int]:
-        """task id → when last written, of all tasks that say they belong to it, oldest first."""
-        found = []
-        for written, task_id in self.newest():
+    def _labelled(self) -> dict[str, dict[str, int]]:
+        """batch → task id → when last written, of all tasks that say they belong to one, oldest
+        first."""
+        found: dict[str, dict[str, int]] = {}
+        for written, task_id in reversed(self.newest()):
             summary = None if self.brief_elsewhere(task_id) else self._summary(task_id, written)
-            if summary and self._names(summary)[1] == batch_id:
-                found.append((task_id, written))
-        return dict(reversed(found))
+            if summary and (batch_id := self._names(summary)[1]):
+                found.setdefault(batch_id, {})[task_id] = written
+        return found
 
     def _brief(self, task_id: str, written: int) -> dict[str, Any]:
         if brief := self.brief_elsewhere(task_id):
@@ -176,7 +192,8 @@ class RunIndex:
             return {"task_id": task_id, "state": "queued", "stage": "queued", "progress": 0.0,
                     "message": "", "message_code": "", "eta_seconds": None,
                     "time_progress": None, "began": "",
-                    "updated": _moment(written), "last_seq": 0, "title": ""}  # fmt: skip
+                    "updated": _moment(written), "last_seq": 0,
+                    "title": order_title(self._home.task(task_id))}  # fmt: skip
         name, batch_id = self._names(summary)
         about = {"task_id": task_id, "began": summary.began, "title": name, "batch_id": batch_id}
         if picture := self._picture(task_id, written):

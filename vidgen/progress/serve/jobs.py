@@ -16,7 +16,7 @@ import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from starlette.requests import Request
@@ -32,6 +32,7 @@ from vidgen.progress.serve.errors import SHORTAGES, ApiError, storage_refusal
 from vidgen.progress.serve.index import RunIndex
 from vidgen.progress.serve.uploads import UPLOAD_BYTES, Order, receive_upload
 from vidgen.progress.store.cancel import request_cancel
+from vidgen.progress.store.cleanup import remove_runs
 from vidgen.progress.store.lock import is_held
 from vidgen.progress.store.log import TaskLog
 from vidgen.progress.store.runs import is_task_id, summarise
@@ -159,12 +160,8 @@ class Jobs:
 
     async def cancel(self, request: Request) -> Response:
         """End a run wherever it is: in the queue, just started, or at work."""
-        task_id = request.path_params["task_id"]
-        if not is_task_id(task_id):
-            raise ApiError(400, "bad_task_id", "That cannot be the id of a task.")
-        task = self._home.task(task_id)
-        if not task.root.is_dir():
-            raise ApiError(404, "unknown_task", "There is no such task.")
+        task = self._task(request)
+        task_id = task.task_id
         if task_id in self._queue:
             self._queue.remove(task_id)
             await asyncio.to_thread(self._conclude, task, RunCancelled())
@@ -172,6 +169,33 @@ class Jobs:
             self._end_own(task)
         said = {"task_id": task_id, "status": "cancelling"}
         return Response(orjson.dumps(said), 202, media_type="application/json")
+
+    def standing(self) -> dict[str, Any]:
+        """Who waits, the next one first; whose run this server has started; how many may wait."""
+        return {"waiting": list(self._queue), "running": list(self._started),
+                "most": self._most_queued}  # fmt: skip
+
+    async def delete(self, request: Request) -> Response:
+        """Remove a run that is over, with all that was kept of it."""
+        task = self._task(request)
+        refusal = ApiError(409, "not_over", "That run is not over: cancel it first.")
+        if task.task_id in self._queue or task.task_id in self._started:
+            raise refusal
+        try:
+            await asyncio.to_thread(remove_runs, [task])
+        except InputError as error:
+            raise refusal from error
+        return Response(status_code=204)
+
+    def _task(self, request: Request) -> TaskFolder:
+        """The task of a request. Raises ApiError."""
+        task_id = request.path_params["task_id"]
+        if not is_task_id(task_id):
+            raise ApiError(400, "bad_task_id", "That cannot be the id of a task.")
+        task = self._home.task(task_id)
+        if not task.root.is_dir():
+            raise ApiError(404, "unknown_task", "There is no such task.")
+        return task
 
     def _end_own(self, task: TaskFolder) -> None:
         """End a job that does not listen yet: our own child. Any other process is a stranger."""

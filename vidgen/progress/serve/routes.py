@@ -134,6 +134,10 @@ ROUTES: Final = (
           {200: "Latest", **GONE}, (TASK,)),
     Route("GET", "/api/ws/progress/{task_id}/history", "history", "All events.",
           {200: "History", **GONE}, (TASK,)),
+    Route("GET", "/api/batches", "batches", "The batches, the newest first, without their runs.",
+          {200: "Batches"}),
+    Route("GET", "/api/stats", "stats", "What many runs say together, as `vidgen stats` tells it.",
+          {200: "object"}),
     Route("GET", "/api/batches/{batch_id}", "batch", "Several runs as one.",
           {200: "Batch", 404: "Refusal"}, (Parameter("batch_id", "The batch.", NAME, "path"),)),
     Route("GET", "/api/sse/progress", "stream_several",
@@ -143,6 +147,9 @@ ROUTES: Final = (
                      {"type": "array", "items": UUID, "maxItems": 64}), LAST_ID)),
     Route("GET", "/api/sse/progress/{task_id}", "stream_task", "Server-sent events of one task.",
           {200: "text/event-stream", 204: "", **GONE, **FULL}, (TASK, AFTER, LAST_ID)),
+    Route("GET", "/api/session", "about", "What may be done here.", {200: "About"}),
+    Route("GET", "/api/queue", "queue", "The ordered runs that wait or run.",
+          {200: "Queue"}, (), "jobs"),
     Route("POST", "/api/session", "session", "Exchange the token for a cookie.",
           {204: "", 401: "Refusal"}),
     Route("GET", "/healthz", "health", "Whether the server lives.", {200: "Health"}, (), "open"),
@@ -154,10 +161,14 @@ ROUTES: Final = (
           (), "jobs"),
     Route("POST", "/api/tasks/{task_id}/cancel", "cancel", "End a run.",
           {202: "Cancelling", 409: "Refusal", **GONE}, (TASK,), "jobs"),
+    Route("DELETE", "/api/tasks/{task_id}", "delete", "Remove a run that is over.",
+          {204: "", 409: "Refusal", **GONE}, (TASK,), "jobs"),
 )  # fmt: skip
 SCHEMAS: Final[dict[str, Schema]] = {
     "Refusal": _object({"error": _object({"code": TEXT, "message": TEXT})}),
     "Health": _object({"status": {"const": "ok"}}),
+    "About": _object({"accepts_jobs": FLAG, "upload_bytes": COUNT, "options": _list(ANY)}),
+    "Queue": _object({"waiting": _list(UUID), "running": _list(UUID), "most": COUNT}),
     "Event": EVENT,
     "TaskList": _object({**TASKS, "offset": COUNT}, sources=_list(ANY)),
     "Snapshot": _object(
@@ -188,6 +199,21 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "more": FLAG,
             "reset": _or_null(ANY),
             "events": _list(EVENT),
+        }
+    ),
+    "Batches": _object(
+        {
+            "batches": _list(
+                _object(
+                    {
+                        "batch_id": TEXT,
+                        "total": COUNT,
+                        "states": ANY,
+                        "progress": NUMBER,
+                        "updated": TEXT,
+                    }
+                )
+            )
         }
     ),
     "Batch": _object(

@@ -15,7 +15,19 @@ from vidgen.progress.serve.errors import ApiError
 
 SCRIPTS: Final = (
     *("progress", "useProgressTracking"),  # for the pages of others, too
-    *("page", "list", "run", "drawing", "elements", "server", "words"),
+    *(
+        "page",
+        "list",
+        "run",
+        "jobs",
+        "order",
+        "batches",
+        "stats",
+        "drawing",
+        "elements",
+        "server",
+        "words",
+    ),
 )
 FILES: Final = {
     "/": ("index.html", "text/html; charset=utf-8"),

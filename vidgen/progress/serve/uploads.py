@@ -27,6 +27,8 @@ FREE: Final = frozenset(
         *("background", "smoothing", "height", "aspect", "fps", "format", "models"),
     }
 )
+MAIN: Final = ("text", "language", "person", "framing", "background", "aspect", "height", "format",
+               "mouth", "head_motion")  # fmt: skip  # those that the page offers, in its order
 _BACKGROUND: Final = re.compile(r"keep|blur|transparent|#[0-9a-fA-F]{6}")
 _BATCH: Final = re.compile(r"[\w .-]{1,100}")
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,15}")
@@ -103,6 +105,16 @@ async def _order(form: FormData, folder: Path, *, allows_paid: bool) -> Order:
     photo = await _store_file(files["photo"], folder, "photo", _PHOTOS)
     voice = await _store_file(files["voice"], folder, "voice", _VOICES)
     return Order(photo, voice, options)
+
+
+def main_options() -> list[dict[str, Any]]:
+    """The options that the page offers: name, default, and what may be chosen."""
+    known = {field.name: field for field in fields(Options)}
+    return [
+        {"name": name, "default": known[name].default}
+        | {key: known[name].metadata[key] for key in ("choices", "least", "most")}
+        for name in MAIN
+    ]
 
 
 def _check_together(options: Mapping[str, str]) -> None:

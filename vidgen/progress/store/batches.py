@@ -85,6 +85,16 @@ def load_batch(home: Home, batch_id: str) -> BatchRecord | None:
     )
 
 
+def batch_ids(home: Home) -> list[str]:
+    """The batches that were written down, the newest first."""
+    try:
+        files = [(file.stat().st_mtime_ns, file) for file in _folder(home).glob("*.json")]
+    except OSError:  # one was removed meanwhile
+        files = []
+    read = (_read(file) for _, file in sorted(files, reverse=True))
+    return list(dict.fromkeys(str(said["batch_id"]) for said in read if said))
+
+
 def _folder(home: Home) -> Path:
     return home.root / "batches"
 

@@ -15,7 +15,7 @@ import orjson
 from vidgen.errors import InputError
 from vidgen.events import END_STATES, Envelope, State, timestamp
 from vidgen.files import open_regular
-from vidgen.paths import Home, TaskFolder
+from vidgen.paths import JOB_FILE, Home, TaskFolder
 from vidgen.progress.store.privacy import not_ours
 from vidgen.progress.store.reader import is_running, last_whole, percent
 
@@ -183,6 +183,15 @@ def title(request: Mapping[str, Any]) -> str:
     inputs = request.get("inputs")
     names = list(_file_names(inputs)) if isinstance(inputs, dict) else []
     return str(request.get("title", "")) or " + ".join(names)
+
+
+def order_title(folder: TaskFolder) -> str:
+    """What an order is called that waits for its run; "" when none does."""
+    try:
+        order = orjson.loads((folder.root / JOB_FILE).read_bytes())
+        return title({"inputs": {key: {"path": order[key]} for key in ("photo", "voice")}})
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _file_names(inputs: dict[str, Any]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 /* One run on the page: its stages, plots, previews, log and film. Asks for nothing. */
-import { $, drawBar, element, put, show } from "./elements.js";
+import { $, drawBar, element, put, show, svg } from "./elements.js";
+import { drawActions, placeOf } from "./jobs.js";
 import { clock, duration, english, expected, fill, language, moment, number, say, sentence, sentences, stageName } from "./words.js";
 
 const PLAN = ["yolo_detection", "birefnet_removal", "prosody_adjustment", "rendering", "finalizing"];
@@ -32,6 +33,7 @@ function drawHead(run) {
   put("message", headline(run));
   put("percent", `${number(run.percent)} %`);
   drawBar($("bar"), run.percent, state);
+  drawActions(run.task, state);
   put("done", counted(run));
   put("left", remaining(run));
 }
@@ -39,7 +41,7 @@ function drawHead(run) {
 function headline(run) {
   if (run.state === "interrupted") return say("page.interrupted");
   if (run.state === "failed") return say("page.failed_in", { stage: stageName(run.end?.failed_stage ?? "failed") });
-  if (run.state === "queued") return say("page.is_queued");
+  if (run.state === "queued") return placeOf(run.task);
   return sentence(run.now) || stageName(run.now.stage);
 }
 
@@ -154,21 +156,15 @@ export function drawPlots(run) {
 }
 
 function plot(values) {
-  const space = "http://www.w3.org/2000/svg";
   const top = Math.max(...values) * 1.1 || 1;
   const step = 100 / Math.max(1, values.length - 1);
   const points = values.map((value, place) => `${(place * step).toFixed(2)},${(30 - (value / top) * 28).toFixed(2)}`);
   if (points.length === 1) points.push(`100,${points[0].split(",")[1]}`);
-  const svg = document.createElementNS(space, "svg");
-  svg.setAttribute("viewBox", "0 0 100 32");
-  svg.setAttribute("preserveAspectRatio", "none");
-  svg.setAttribute("aria-hidden", "true");
-  for (const [name, content] of [["polygon", `0,32 ${points.join(" ")} 100,32`], ["polyline", points.join(" ")]]) {
-    const shape = document.createElementNS(space, name);
-    shape.setAttribute("points", content);
-    svg.append(shape);
-  }
-  return svg;
+  return svg(
+    "svg", { viewBox: "0 0 100 32", preserveAspectRatio: "none", "aria-hidden": "true" },
+    svg("polygon", { points: `0,32 ${points.join(" ")} 100,32` }),
+    svg("polyline", { points: points.join(" ") }),
+  );
 }
 
 function drawPreviews(run) {
@@ -200,6 +196,6 @@ export function drawLog(run) {
 /* A screen reader hears each stage and the end, not each percent. */
 function announce(run) {
   const said = OVER.has(run.state) ? headline(run) : stageName(run.now.stage);
-  if (said !== run.spoken) put("voice", said);
+  if (said !== run.spoken) put("spoken", said);
   run.spoken = said;
 }

@@ -1,5 +1,6 @@
 /* The list of runs beside the one that is shown: search, filter, batch, and the newest. */
 import { $, drawBar, element, keyed, put, set, show, write } from "./elements.js";
+import { lookAtQueue, placeOf } from "./jobs.js";
 import { ask } from "./server.js";
 import { day, expected, kept, keep, number, say, sentence, stageName } from "./words.js";
 
@@ -20,6 +21,7 @@ let asked = 0;
 export async function load() {
   const mine = ++asked;
   const found = BATCH ? await askBatch() : await ask(`api/tasks?${query()}`);
+  await lookAtQueue(found.tasks);
   return mine === asked ? found : null;
 }
 
@@ -110,6 +112,7 @@ function fillRow(item, task) {
 
 function standing(task) {
   if (task.state === "running") return `${number(Math.max(0, task.time_progress ?? task.progress))} % · ${stageName(task.stage)}`;
+  if (task.state === "queued") return placeOf(task.task_id);
   const state = say(`page.is_${task.state}`);
   return task.state === "failed" ? [state, sentence(task)].filter(Boolean).join(" · ") : state;
 }

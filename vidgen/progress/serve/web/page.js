@@ -1,8 +1,12 @@
 /* The page: the door, the addresses, and who is shown. Each view has a file of its own. */
-import { $, put, show } from "./elements.js";
+import * as batches from "./batches.js";
+import { $, put, set, show } from "./elements.js";
+import * as jobs from "./jobs.js";
 import * as list from "./list.js";
+import * as order from "./order.js";
 import * as run from "./run.js";
 import { whenStranger } from "./server.js";
+import * as stats from "./stats.js";
 import { keep, preferred, say, speak } from "./words.js";
 
 const LIST_MS = 3000;
@@ -10,6 +14,7 @@ const WIDE = 820; // pixels, as in style.css
 
 let listing = 0;
 let newest = "";
+let isReady = false;
 
 // The door
 
@@ -66,16 +71,23 @@ function seeRuns(found) {
   if (!run.isLive()) run.link("");
   const task = chosen();
   const isNew = newest !== before && (before || !task); // an address that names a run is meant so
-  if ((isNew && newest && list.isFollowing() && !list.isNarrowed()) || (!task && newest && innerWidth > WIDE)) go(newest);
+  if ((isNew && newest && !view() && list.isFollowing() && !list.isNarrowed()) || (!task && !view() && newest && innerWidth > WIDE)) go(newest);
   else run.choose(task); // again, if the server was away when it was asked for
+  run.redrawWaiting();
+  if (view() === "batches") batches.load();
   show("list", found.total > 0 || list.isNarrowed());
-  show("nothing", found.total === 0 && !task && !list.isNarrowed());
+  show("nothing", found.total === 0 && !task && !view() && !list.isNarrowed());
 }
 
-// Addresses: #TASK is a run
+// Addresses: #TASK is a run, #/VIEW another view
+
+const VIEWS = { batches: batches.load, stats: stats.load, new: () => {} };
+
+const view = () => Object.keys(VIEWS).find((name) => location.hash === `#/${name}`) ?? "";
 
 function chosen() {
   const name = location.hash.slice(1);
+  if (view()) return "";
   try {
     return decodeURIComponent(name);
   } catch {
@@ -90,10 +102,19 @@ function go(task) {
 }
 
 function turn() {
-  const task = chosen();
-  document.body.classList.toggle("one", Boolean(task));
+  const [task, chosenView] = [chosen(), view()];
+  document.body.classList.toggle("one", Boolean(task || chosenView));
+  for (const anchor of $("views").children) {
+    set(anchor, "aria-current", anchor.getAttribute("href") === (chosenView ? `#/${chosenView}` : "#") ? "page" : null);
+  }
   list.markRows();
   run.choose(task);
+  for (const name of Object.keys(VIEWS)) show(name, name === chosenView);
+  if (!chosenView) return;
+  show("nothing", false);
+  document.title = `${$(`${chosenView}-title`).textContent} – vidgen`;
+  $(`${chosenView}-title`).focus({ preventScroll: true });
+  VIEWS[chosenView]();
 }
 
 $("runs").addEventListener("click", ({ target }) => {
@@ -110,8 +131,21 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 // Beginning
 
 async function enter() {
+  if (!isReady) await begin();
   await refresh();
   turn();
+}
+
+/* What may be done here is asked once somebody is let in. */
+async function begin() {
+  try {
+    await order.prepare((task) => {
+      list.stopFollowing();
+      location.hash = task;
+      refresh();
+    });
+    isReady = true;
+  } catch {} // the door, or no server: the list says so
 }
 
 $("language").addEventListener("change", async (event) => {
@@ -119,9 +153,14 @@ $("language").addEventListener("change", async (event) => {
   await speak(event.target.value);
   refresh();
   run.redraw();
+  VIEWS[view()]?.();
 });
 whenStranger(knock);
 list.listen(refresh);
+jobs.listen(() => {
+  location.hash = "";
+  refresh();
+});
 addEventListener("hashchange", () => {
   if (innerWidth <= WIDE) scrollTo(0, 0);
   turn();

@@ -20,6 +20,7 @@ let standing = "none"; // of the wanted run: "asked", "shown", "unknown", or "aw
 
 export const isLive = () => Boolean(watching);
 export const redraw = () => run && everything(run);
+export const redrawWaiting = () => run?.state === "queued" && everything(run); // its place changes
 
 /* Show the run of this id; "" shows none. */
 export function choose(task) {

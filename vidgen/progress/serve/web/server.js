@@ -16,12 +16,13 @@ function inWords(status, code, message) {
 }
 
 let onStranger = () => {};
-export const whenStranger = (act) => (onStranger = act); // the server asks for its token
+export const whenStranger = (act) => (onStranger = act);
+export const stranger = () => onStranger(); // the server asks for its token
 
 export async function ask(path, options) {
   const answer = await fetch(path, { credentials: "same-origin", ...options }).catch(() => null);
   if (!answer) throw new Refusal(0);
-  if (answer.status === 401) onStranger();
+  if (answer.status === 401) stranger();
   if (answer.status === 204) return null;
   const said = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Refusal(answer.status, said.error);

@@ -25,6 +25,8 @@ const unit = (value, name, digits = 0) =>
     style: "unit", unit: name, unitDisplay: "short", maximumFractionDigits: digits,
   }).format(value);
 
+export const megabytes = (bytes) => `${number(bytes / 1e6, bytes < 1e7 ? 1 : 0)} MB`;
+
 export function duration(seconds) {
   if (seconds < 59.5) return unit(seconds, "second", seconds < 9.95 ? 1 : 0);
   const whole = Math.round(seconds);
@@ -56,6 +58,7 @@ export async function speak(chosen) {
   [english, sentences] = await Promise.all([load("en"), load(chosen)]);
   document.documentElement.lang = chosen;
   for (const element of document.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);
+  for (const element of document.querySelectorAll("[data-say-label]")) element.ariaLabel = say(element.dataset.sayLabel);
   for (const element of document.querySelectorAll("[data-say-hint]")) element.placeholder = say(element.dataset.sayHint);
 }
 

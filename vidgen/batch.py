@@ -20,6 +20,7 @@ import orjson
 from vidgen.cache import key_of
 from vidgen.engines.base import Began, Ended, Engine, Lost, Order, Outcome, Told
 from vidgen.errors import Cancelled
+from vidgen.events import Sink
 from vidgen.jobs.checker import FilmJob
 from vidgen.paths import Home
 from vidgen.progress.batch import BatchProgress, BatchView, Film
@@ -146,9 +147,11 @@ def run_batch(
     *,
     rules: Rules | None = None,
     results: Path | None = None,
+    sinks: Sequence[Sink] = (),
     clock: Callable[[], float] = time.monotonic,
 ) -> BatchResult:
-    """Make the films. A Ctrl-C, or with `fail_fast` the first failure, cancels those being made.
+    """Make the films; `sinks` hear all events, after the logs have them. A Ctrl-C, or with
+    `fail_fast` the first failure, cancels those being made.
 
     Each result is appended to the file `results` as it comes. Raises Cancelled.
     """
@@ -156,6 +159,9 @@ def run_batch(
     account = _Account(name, films, forecast, view, rules or Rules(), results)
     with engine:
         for event in engine.films(account.orders):
+            if isinstance(event, Told):
+                for sink in sinks:
+                    sink(event.envelope)
             if not account.take(event):
                 break
     return BatchResult(name, account.results(), clock() - began)

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -187,6 +188,7 @@ def _make(
     from vidgen import batch
     from vidgen.engines.local import LocalEngine
     from vidgen.engines.places import find_places
+    from vidgen.progress.publisher import publish_run
     from vidgen.progress.serve.subprocess import serve_meanwhile
     from vidgen.progress.store.batches import record_batch
     from vidgen.progress.views.batch import open_batch_view
@@ -204,10 +206,20 @@ def _make(
         batch.say_how_to_go_on(sys.argv[1:]),
         graceful_interrupts(),
         serve_meanwhile(home, showing.serve, lambda at: console.print_address(at, inputs.name)),
+        publish_run(
+            showing.publish, home, partial(console.print_note, "page.unpublished")
+        ) as sinks,
         open_batch_view(showing.progress) as view,
     ):
         result = batch.run_batch(
-            inputs.name, films, engine, forecast, view, rules=rules, results=inputs.results
+            inputs.name,
+            films,
+            engine,
+            forecast,
+            view,
+            rules=rules,
+            results=inputs.results,
+            sinks=sinks,
         )
     if showing.json:
         console.print_json(result)

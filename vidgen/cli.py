@@ -7,15 +7,16 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from vidgen import batch_cli, console, runs_cli, streams
+from vidgen import batch_cli, console, runs_cli, server_cli, streams
 from vidgen.command_options import BatchOptions, ServerOptions, TokenOptions, ViewOptions
 from vidgen.config_cli import config_app
-from vidgen.errors import Cancelled, InputError, SetupError, VidgenError
+from vidgen.errors import Cancelled, InputError, VidgenError
 from vidgen.files import keep_private, place_error
 from vidgen.flags import (
     Batch,
@@ -29,7 +30,6 @@ from vidgen.flags import (
     choose_language,
     collect_settings,
     fill_bare_serve,
-    is_typed,
     take,
     with_flags,
 )
@@ -202,6 +202,7 @@ def resume(task: Task, **flags: Any) -> None:
 
 def _show_run(make: Make, showing: ViewOptions, title: str = "") -> None:
     """Show a run while it is made, then print what was made."""
+    from vidgen.progress.publisher import publish_run
     from vidgen.progress.serve.subprocess import serve_meanwhile
     from vidgen.progress.views.choose import open_views
     from vidgen.signals import graceful_interrupts
@@ -209,9 +210,10 @@ def _show_run(make: Make, showing: ViewOptions, title: str = "") -> None:
     home, how = Home.default(), showing.progress
     serving = serve_meanwhile(home, showing.serve, console.print_address)
     view = open_views(how, title=title, notify=showing.notify, preview=showing.preview)
+    publishing = publish_run(showing.publish, home, partial(console.print_note, "page.unpublished"))
     streams.drop_unwritable()
-    with graceful_interrupts(), serving, view as views:
-        result = make(home, views)
+    with graceful_interrupts(), serving, publishing as sinks, view as views:
+        result = make(home, [*views, *sinks])
     if showing.json:
         console.print_json(result)
     elif how != "rawjson" and not _is_on_screen(how):
@@ -271,48 +273,17 @@ def watch(
             hint="For example: vidgen watch http://127.0.0.1:55433 [TASK]",
             code="page.watch_what",
         )
-    task, token = "".join(tasks), _take_token(context, flags)
+    task, token = "".join(tasks), server_cli.take_token(context, flags)
     with graceful_interrupts():
         code = show.show(urls, task, token=token, until=until, certificate=ca, mode=progress)
     if exit_status:
         raise typer.Exit(code)
 
 
-@app.command("serve-progress", rich_help_panel=WATCH)
-@with_flags(TokenOptions, ServerOptions)
-def serve_progress(context: typer.Context, **flags: Any) -> None:
-    """Let a browser, a program or another machine watch every run of this one."""
-    from vidgen.progress.serve.server import Listening, serve
-    from vidgen.progress.serve.settings import ServeSettings
-    from vidgen.progress.serve.sharing import find_server
-
-    options = take(ServerOptions, flags)
-    rules = ServeSettings.chosen(options, _take_token(context, flags))
-    home, tls = Home.default(), (options.tls_cert, options.tls_key)
-    try:
-        serve(home, rules, tls, told=console.print_address, on_link=console.print_link)
-    except SetupError as error:
-        url = find_server(home, rules.port) if error.code == "page.port_taken" else ""
-        if not url or rules.accepts_jobs or rules.sources:  # that one may not do what is asked
-            raise
-        console.print_address(Listening(url, ""))
-
-
-@app.command(rich_help_panel=WATCH)
-@with_flags(TokenOptions)
-def token(context: typer.Context, task: Task, **flags: Any) -> None:
-    """Print a token that opens one run, by its whole id, and nothing else."""
-    from vidgen.progress.serve.auth import token_for
-
-    console.print_line(token_for(_take_token(context, flags), task))
-
-
-def _take_token(context: typer.Context, flags: dict[str, Any]) -> str:
-    """The server's token; says so when everybody on this machine could read it."""
-    options = take(TokenOptions, flags)
-    if is_typed(context, "token"):
-        console.print_note("page.typed_token")
-    return options.given()
+app.command("serve-progress", rich_help_panel=WATCH)(
+    with_flags(ServerOptions, TokenOptions)(server_cli.serve_progress)
+)
+app.command("token", rich_help_panel=WATCH)(with_flags(TokenOptions)(server_cli.token))
 
 
 @app.command(rich_help_panel=WATCH)

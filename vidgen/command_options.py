@@ -10,6 +10,7 @@ from typing import Final
 from vidgen.errors import InputError
 from vidgen.settings import DEFAULT_HOST, DEFAULT_PORT, option
 
+PUBLISH_HELP = "Tell a Redis or Valkey, too (extra `redis`)."
 FILMS, WORKERS, SHOWN = "Which films", "How they are made", "How it is shown"
 LONGEST_TOKEN: Final = 4096  # bytes of a token's file; a device has no end
 
@@ -157,7 +158,7 @@ class ServerOptions:
     )
     sources: str = option(
         "",
-        "Other servers whose runs are served, too.",
+        "Other servers, or a Redis, whose runs are served, too.",
         flag="--from",
         metavar="URL,URL…",
         environment="none",
@@ -165,6 +166,7 @@ class ServerOptions:
     from_token_file: Path | None = option(
         None, "Their tokens: a line is HOST TOKEN, or one token for all.", environment="none"
     )
+    publish: str = option("", PUBLISH_HELP, metavar="redis://HOST")
     public_url: str = option(
         "", "Our address as clients write it, behind a proxy; else BASE_URL.", metavar="URL"
     )
@@ -212,5 +214,6 @@ class ViewOptions:
         panel=SHOWN,
         metavar="[HOST:PORT]",
     )
+    publish: str = option("", PUBLISH_HELP, panel=SHOWN, metavar="redis://HOST")
     notify: bool = option(False, "Ring or notify at the end.", panel=SHOWN)
     json: bool = option(False, "Print the result as one JSON object on stdout.", panel=SHOWN)

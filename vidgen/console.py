@@ -92,9 +92,9 @@ def print_error(error: VidgenError) -> None:
             typer.echo(_paragraph(harmless_lines(text), lead), err=True)
 
 
-def print_note(code: str) -> None:
+def print_note(code: str, **values: Any) -> None:
     """A sentence of the catalogue on stderr, beside what is done all the same."""
-    typer.echo(_paragraph(_sentence(code, {}), "vidgen: "), err=True)
+    typer.echo(_paragraph(_sentence(code, values), "vidgen: "), err=True)
 
 
 def print_mistakes(source: str, mistakes: "Sequence[Mistake]") -> None:
@@ -220,12 +220,6 @@ def print_address(address: Address, batch: str = "") -> None:
     typer.echo(_sentence("page.serving", {"url": url}), err=True)
     if address.token:
         typer.echo(_sentence("page.serving_token", {"token": address.token}), err=True)
-
-
-def print_link(host: str, link: str, reason: str) -> None:
-    """How a source of a server is: said when it changes."""
-    values = {"host": host, "reason": reason}
-    typer.echo(_sentence(f"page.source_{link}", values), err=True)
 
 
 def print_findings(findings: "Iterable[Finding]") -> None:

@@ -9,6 +9,7 @@ What watches it is the same as for a run of vidgen: the server, the page, `vidge
 
 import contextlib
 import hashlib
+import os
 import traceback
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +38,7 @@ from vidgen.events import (
 from vidgen.files import atomic_write, identity, make_private
 from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
+from vidgen.progress.publisher import publish_run
 from vidgen.progress.sampler import Sampler
 from vidgen.progress.snapshot import Snapshot
 from vidgen.progress.store.log import TaskLog
@@ -58,6 +60,7 @@ class Reporter:
     `estimate` foretells the time that is left.
     `resources` are seconds between two looks at what this process uses; 0 is none. `about` is
     kept in request.json.
+    `publish` is the address of a Redis or Valkey that is told of the run, else VIDGEN_PUBLISH's.
     `views` hear every event too, `vidgen.progress.views.choose` for example.
 
     Raises InputError for an id that cannot be one (`check_id`), and when it is entered for a run
@@ -77,9 +80,12 @@ class Reporter:
         is_part: bool = False,
         estimate: Estimate | None = None,
         about: Mapping[str, Any] | None = None,
+        publish: str | None = None,
     ) -> None:
         self.task_id = check_id(task_id) if task_id else str(uuid.uuid4())
-        self._folder = (home or Home.default()).task(self.task_id)
+        self._home = home or Home.default()
+        self._folder = self._home.task(self.task_id)
+        self._publish = os.environ.get("VIDGEN_PUBLISH", "") if publish is None else publish
         self._shares = shares(stages) if stages else {}
         self._is_free = not stages
         names = {"title": title, "batch_id": batch_id, "stages": list(self._shares)}
@@ -99,6 +105,8 @@ class Reporter:
     def __enter__(self) -> "Reporter":
         make_private(self._folder.previews)
         with self._stack:
+            publishing = publish_run(self._publish, self._home)
+            self._views = [*self._views, *self._stack.enter_context(publishing)]
             log = self._stack.enter_context(TaskLog(self._folder))
             if log.last and log.last.event_type == "complete":
                 raise _already_complete(self.task_id)

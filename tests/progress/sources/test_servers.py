@@ -1,5 +1,6 @@
 """One server with the runs of others: real servers, lines that are cut, sources that go away."""
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from vidgen.errors import InputError
 from vidgen.paths import Home
 from vidgen.progress.fanout.tail import epoch_of
 from vidgen.progress.sources.address import SourceAddress, parse_sources
+from vidgen.progress.sources.source import end_tasks
 from vidgen.progress.sources.sources import Sources
 from vidgen.progress.watch.client import RunClient
 from vidgen.progress.watch.timing import Timing
@@ -297,3 +299,18 @@ def test_what_is_no_address_is_refused(text: str, code: str) -> None:
 def test_tokens_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         parse_sources("a:1", tmp_path / "missing")
+
+
+def test_a_source_that_swallows_its_end_once_is_ended_all_the_same() -> None:
+    async def stubborn() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    async def end() -> bool:
+        task = asyncio.create_task(stubborn())
+        await asyncio.sleep(0)
+        await end_tasks([task])
+        return task.cancelled()
+
+    assert asyncio.run(end())

@@ -38,6 +38,6 @@ class Cursor:
         seq = self.seq if self.seq is not None else self.places.get(tail.epoch)
         if not tail.epoch:
             return 0  # nothing is written yet
-        if seq is None or seq > tail.last_seq:
+        if seq is None or seq > tail.last_seq or 0 < seq < tail.whole_from - 1:
             return None
         return seq

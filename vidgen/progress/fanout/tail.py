@@ -67,6 +67,7 @@ class Tail:
         self._names: list[str] = []
         self._percents = array("f")
         self._request: Mapping[str, Any] = {}
+        self.whole_from = 0  # what is between the first event and this one is lost; 0: nothing
         self.resumed_after = 0  # the seq at which an earlier try of the run had ended
 
     def close(self) -> None:
@@ -151,6 +152,8 @@ class Tail:
             self.resumed_after = self.last_seq
         if not self.epoch:
             self.epoch = epoch_of(self.task_id, event.timestamp)
+        if self.count == 1 and event.seq > self.last_seq + 1:
+            self.whole_from = event.seq
         self._last_line = line
         self._seqs.append(event.seq)
         self._starts.append(start)

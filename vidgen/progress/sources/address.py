@@ -5,8 +5,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vidgen.errors import InputError
+from vidgen.progress.sources import redis_keys
 
-SCHEMES = ("http", "https")
+SCHEMES = ("http", "https", *redis_keys.SCHEMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +44,18 @@ def _host(url: str) -> str:
     """The name and port in an address, without a password."""
     parts = urlsplit(url)
     try:
-        is_good = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
+        is_named = bool(parts.hostname) or parts.scheme == "unix"
+        is_good = parts.scheme in SCHEMES and is_named and parts.port != 0
     except ValueError:
         is_good = False
     if not is_good:
         raise InputError(
             "{url} is no address of a source.",
-            hint="It looks like http://host:55433.",
+            hint="It looks like http://host:55433 or redis://host:6379.",
             code="sources.address",
             url=url,
         )
-    return parts.netloc.rpartition("@")[2].lower()
+    return redis_keys.host_of(url).lower()
 
 
 def _tokens(file: Path) -> dict[str, str]:

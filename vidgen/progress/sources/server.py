@@ -16,7 +16,7 @@ import orjson
 from vidgen.events import Envelope
 from vidgen.progress.fanout.tail import epoch_of
 from vidgen.progress.sources.address import SourceAddress
-from vidgen.progress.sources.source import LISTED, Desk, FileAnswer, Source, SourceDown
+from vidgen.progress.sources.source import LISTED, Desk, FileAnswer, Source, SourceDown, end_tasks
 from vidgen.progress.store.runs import is_task_id
 from vidgen.progress.watch.sse import SseDecoder
 from vidgen.progress.watch.timing import USUAL, Timing
@@ -79,9 +79,7 @@ class ServerSource(Source):
             for task in done:
                 task.result()
         finally:
-            for task in (listing, streaming):
-                task.cancel()
-            await asyncio.gather(listing, streaming, return_exceptions=True)
+            await end_tasks((listing, streaming))
 
     # The list
 

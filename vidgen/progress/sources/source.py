@@ -3,12 +3,13 @@
 How the events come is the kinds' business (`server`, `redis`).
 """
 
+import asyncio
 import hashlib
 import re
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -172,6 +173,18 @@ class Source(ABC):
 
     def _sign(self, brief: Brief) -> Brief:
         return {**brief, "is_reachable": self.link == "connected"}
+
+
+async def end_tasks(tasks: Iterable["asyncio.Task[None]"]) -> None:
+    """Cancel them until they end: a client that is just timing out may swallow it once."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        done, pending = await asyncio.wait(pending, timeout=0.2)
+        for task in done:
+            if not task.cancelled():
+                task.exception()  # whoever ends them knows
 
 
 def label_of(host: str) -> str:

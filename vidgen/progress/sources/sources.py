@@ -10,14 +10,17 @@ import httpx
 
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress.fanout.hub import OutOfReach
+from vidgen.progress.sources import redis_keys
 from vidgen.progress.sources.address import SourceAddress
 from vidgen.progress.sources.copies import Copies, open_copies
+from vidgen.progress.sources.redis import RedisSource
 from vidgen.progress.sources.server import ServerSource
 from vidgen.progress.sources.source import (
     Desk,
     FileAnswer,
     Source,
     SourceDown,
+    end_tasks,
     is_unique,
     label_of,
     shown_id,
@@ -65,13 +68,15 @@ class Sources:
                     source = self._make(address, desk, client)
                     self._labels[source] = self._label(source.host)
                     self.all.append(source)
-                async with asyncio.TaskGroup() as group:
-                    working = [group.create_task(_keep_running(source)) for source in self.all]
+                working = [asyncio.create_task(_keep_running(source)) for source in self.all]
+                try:
                     yield
-                    for task in working:
-                        task.cancel()
+                finally:
+                    await end_tasks(working)
 
     def _make(self, address: SourceAddress, desk: Desk, client: httpx.AsyncClient) -> Source:
+        if redis_keys.is_redis(address.url):
+            return RedisSource(address, desk, timing=self._timing, every=self._every)
         return ServerSource(address, desk, client, timing=self._timing, every=self._every)
 
     def _tell_link(self, source: Source) -> None:

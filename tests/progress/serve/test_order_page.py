@@ -36,7 +36,7 @@ def seconds() -> list[float]:
 
 @pytest.fixture(scope="module")
 def server(store: Home, seconds: list[float]) -> Iterator[Served]:
-    jobs = quick_jobs(store, seconds)
+    jobs = quick_jobs(store, seconds, upload_bytes=1_000_000)
     with served(store, token=TOKEN, accepts_jobs=True, jobs=jobs) as server:
         yield server
         cancel_all(server, jobs)
@@ -114,6 +114,12 @@ def test_what_the_server_refuses_is_said_in_a_sentence(page: Any) -> None:
     page.locator("#photo").set_input_files({**PHOTO, "buffer": b"no picture"})
     page.locator("#send").click()
     playwright.expect(page.locator("#order-said")).to_contain_text("対応していない種類")
+
+
+def test_files_that_are_too_large_are_not_sent(page: Any) -> None:
+    fill(page, photo={**PHOTO, "buffer": JPEG + bytes(1_200_000)})
+    send(page)
+    is_text(page, "#order-said", "Photo and voice have 1.2 MB; this server takes 1.0 MB.")
 
 
 def test_an_upload_is_stopped(page: Any) -> None:

@@ -113,6 +113,16 @@ def test_a_failed_run_says_why_in_its_row_and_keeps_its_bar(page: Any, server: S
     assert page.get_by_role("progressbar").get_attribute("aria-valuenow") == "65"
 
 
+def test_a_finished_run_is_shown_whole(page: Any, server: Served, full: Home) -> None:
+    run = Run(full, "whole", {"title": "whole"})
+    run.write("progress_update", time_progress=97.0)
+    run.write("complete")
+    run.end()
+    page.goto(f"{server.url}/#whole")
+    is_text(page, "#percent", "100 %")
+    shutil.rmtree(run.folder.root)
+
+
 def test_focus_and_place_stay_when_the_list_is_refreshed(
     page: Any, server: Served, full: Home
 ) -> None:

@@ -88,7 +88,7 @@ class Jobs:
         order choose a renderer that sends a bill."""
         self._allows_paid = allows_paid
         self._most_queued = most_queued
-        self._upload_bytes = upload_bytes
+        self.upload_bytes = upload_bytes
         self._home = home
         self._command = command
         self._most_seconds = most_seconds
@@ -144,7 +144,7 @@ class Jobs:
         task = self._home.task(str(uuid.uuid4()))
         try:
             order = await receive_upload(
-                request, task.root / UPLOAD, self._upload_bytes, allows_paid=self._allows_paid
+                request, task.root / UPLOAD, self.upload_bytes, allows_paid=self._allows_paid
             )
             self._record(task, order)
         except BaseException as error:

@@ -13,7 +13,7 @@ from vidgen.progress.history.stats import statistics
 from vidgen.progress.serve.api import answer
 from vidgen.progress.serve.index import RunIndex
 from vidgen.progress.serve.jobs import Jobs
-from vidgen.progress.serve.uploads import UPLOAD_BYTES, main_options
+from vidgen.progress.serve.uploads import main_options
 
 STATS_SECONDS: Final = 60.0  # counting 200 runs takes a second
 
@@ -38,11 +38,12 @@ class PageApi:
 
     async def about(self, _: Request) -> Response:
         """What the page may offer: orders, how large, and with which options."""
+        jobs = self._jobs
         return answer(
             {
-                "accepts_jobs": self._jobs is not None,
-                "upload_bytes": UPLOAD_BYTES,
-                "options": main_options() if self._jobs else [],
+                "accepts_jobs": jobs is not None,
+                "upload_bytes": jobs.upload_bytes if jobs else 0,
+                "options": main_options() if jobs else [],
             }
         )
 

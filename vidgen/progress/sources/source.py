@@ -22,7 +22,10 @@ Brief = Mapping[str, Any]
 Link = Literal["connecting", "connected", "down"]
 LONGEST_ID: Final = 128
 LISTED: Final = 2000  # of a source's runs, the newest
-_TEXTS: Final = ("state", "stage", "message", "message_code", "began", "updated", "title")
+_TEXTS: Final = (
+    *("state", "stage", "message", "message_code", "began", "updated", "title"),
+    *("preview", "batch_id"),
+)
 _NUMBERS: Final = ("eta_seconds", "time_progress")
 
 

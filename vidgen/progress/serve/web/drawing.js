@@ -33,7 +33,7 @@ function drawHead(run) {
   put("message", headline(run));
   put("percent", `${number(run.percent)} %`);
   drawBar($("bar"), run.percent, state);
-  drawActions(run.task, state);
+  drawActions(run);
   put("done", counted(run));
   put("left", remaining(run));
 }

@@ -27,13 +27,13 @@ export function placeOf(task) {
   return place ? say("page.queued_at", { place }) : say("page.is_queued");
 }
 
-/* The buttons of the run that is shown. */
-export function drawActions(task, state) {
+/* The buttons of the run that is shown; a run of another machine is ended there. */
+export function drawActions({ task, state, host }) {
   if (acting !== task) put("action-said", "");
   acting = task;
-  show("cancel", Boolean(about?.accepts_jobs) && !OVER.has(state));
-  show("delete", Boolean(about?.accepts_jobs) && OVER.has(state));
-  show("actions", Boolean(about?.accepts_jobs));
+  show("actions", Boolean(about?.accepts_jobs) && !host);
+  show("cancel", !OVER.has(state));
+  show("delete", OVER.has(state));
 }
 
 async function act(path, method) {

@@ -159,6 +159,7 @@ whenStranger(knock);
 list.listen(refresh);
 jobs.listen(() => {
   location.hash = "";
+  $("run").focus(); // its button is gone
   refresh();
 });
 addEventListener("hashchange", () => {

@@ -116,7 +116,8 @@ function reset(snapshot) {
     title: snapshot.title ?? run.title ?? "", host: snapshot.host ?? run.host ?? "",
     state: snapshot.state, began: snapshot.began, updated: snapshot.updated, now: snapshot,
     // A failure's own progress is -1: the bar stays where the run had come to.
-    percent: Math.max(0, snapshot.time_progress ?? snapshot.reached ?? snapshot.progress), end: snapshot.end,
+    percent: snapshot.state === "complete" ? 100 : Math.max(0, snapshot.time_progress ?? snapshot.reached ?? snapshot.progress),
+    end: snapshot.end,
     tellsTime: typeof snapshot.time_progress === "number",
     stages: new Map(snapshot.stages.map((stage) => [stage.stage, { ...stage, share: null }])),
     trace: [...snapshot.resources], rates: snapshot.rate ? [snapshot.rate] : [], previews: new Map(snapshot.previews.map((p) => [p.name, p])),

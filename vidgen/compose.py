@@ -184,10 +184,12 @@ class Job:
 
     def _matter(self) -> Any:
         models = self.catalog
-        if not self.plan.matte:
+        if self.plan.matte in ("", select.ISNET):
+            from vidgen.vision.isnet import IsNet
             from vidgen.vision.selfie import Selfie
 
-            return Selfie(*(models.path(name) for name in select.SELFIE))
+            coarse = Selfie(*(models.path(name) for name in select.SELFIE))
+            return IsNet(models.path(select.ISNET), coarse) if self.plan.matte else coarse
         from vidgen.vision.birefnet import BiRefNet, Variant, variants
 
         def variant(model: catalog.Model | None) -> Variant | None:

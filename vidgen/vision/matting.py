@@ -8,11 +8,12 @@ from typing import Final
 import numpy as np
 
 from vidgen.vision.inpaint import pull_push
-from vidgen.work import Floats, Pixels
+from vidgen.work import Box, Floats, Pixels
 
 RADIUS: Final = 0.03  # of the guided filter, in Hf
 FINE_RADIUS: Final = 0.006  # and after a network whose edges are fine already
 EVENNESS: Final = 1e-4  # its epsilon, for colours 0–1
+ROOM: Final = 0.08  # added round the person, shares of the box's sides, for hair and shadows
 NOISE: Final = 0.004  # squared colour distance that noise and compression make, colours 0–1
 
 
@@ -51,6 +52,19 @@ def smooth_matte(
     return _guide_filter(picture, own, max(1, round(FINE_RADIUS * face_height * smoothing)))
 
 
+def roomy(person: Box, rgb: Pixels) -> Box:
+    """`person` with some room round it, within the picture: what a fine network looks at."""
+    height, width = rgb.shape[:2]
+    left, top, right, bottom = person
+    across, down = round(ROOM * (right - left)), round(ROOM * (bottom - top))
+    return (
+        max(0, left - across),
+        max(0, top - down),
+        min(width, right + across),
+        min(height, bottom + down),
+    )
+
+
 def _hair_zone(height: int, face: tuple[float, float], face_height: float) -> Floats:
     """(H, 1) 1 from the cheeks up, 0 from the mouth down."""
     below = (np.arange(height, dtype=np.float32) - face[1]) / face_height  # Hf
@@ -73,12 +87,13 @@ def _face_component(matte: Floats, face: tuple[float, float], face_height: float
     height, width = matte.shape
     x, y = min(max(0, int(face[0])), width - 1), min(max(0, int(face[1])), height - 1)
     own = (labels == labels[y, x]).astype(np.uint8)
-    near = cv2.dilate(own, _disc(0.06 * face_height)).astype(np.float32)
+    near = cv2.dilate(own, disc(0.06 * face_height)).astype(np.float32)
     made: Floats = matte * cv2.GaussianBlur(near, (0, 0), max(0.5, 0.01 * face_height))
     return made
 
 
-def _disc(radius: float) -> Pixels:
+def disc(radius: float) -> Pixels:
+    """A round structuring element; `radius` in pixels."""
     import cv2
 
     side = 2 * max(1, round(radius)) + 1
@@ -123,8 +138,8 @@ def _by_colour(picture: Floats, coarse: Floats, face_height: float) -> tuple[Flo
     """
     import cv2
 
-    speaker = cv2.erode((coarse > 0.95).astype(np.float32), _disc(0.03 * face_height))
-    behind = 1 - cv2.dilate((coarse > 0.05).astype(np.float32), _disc(0.05 * face_height))
+    speaker = cv2.erode((coarse > 0.95).astype(np.float32), disc(0.03 * face_height))
+    behind = 1 - cv2.dilate((coarse > 0.05).astype(np.float32), disc(0.05 * face_height))
     near, far, busy = _sides(picture, speaker, behind, face_height)
     across = near - far
     square = _dot(across, across)

@@ -42,12 +42,21 @@ def server(store: Home, seconds: list[float]) -> Iterator[Served]:
         cancel_all(server, jobs)
 
 
-@pytest.fixture
-def page(chromium: Any, server: Served) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def shared(chromium: Any, server: Served) -> Iterator[Any]:
+    """One page that is signed in, for most tests of this file."""
     with page_of(chromium) as page:
-        page.goto(f"{server.url}/?token={TOKEN}#/new")
-        page.wait_for_selector("#new:not([hidden])")
+        page.goto(f"{server.url}/?token={TOKEN}")
         yield page
+
+
+@pytest.fixture
+def page(shared: Any, server: Served) -> Any:
+    shared.unroute_all()
+    shared.goto("about:blank")  # so that the next address is opened anew
+    shared.goto(f"{server.url}/?lang=en#/new")
+    shared.wait_for_selector("#new:not([hidden])")
+    return shared
 
 
 def fill(page: Any, photo: Any = PHOTO, voice: Any = VOICE) -> None:

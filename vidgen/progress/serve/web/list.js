@@ -71,9 +71,14 @@ export function draw({ total, tasks, sources = [] }) {
   $("away").replaceChildren(...away.map(({ host, detail }) => element("li", { title: detail }, say("page.away", { host }))));
   const newest = tasks.reduce((best, task) => (task.began > best.began ? task : best), tasks[0]);
   keyed($("runs"), BATCH ? tasks : [...tasks].sort(later), (task) => task.task_id, row, fillRow);
-  put("found", tasks.length ? (total > tasks.length && limit >= MOST ? say("page.found_newest", { count: tasks.length, total }) : isNarrowed() ? say("page.found", { count: total }) : "") : isNarrowed() ? say("page.found_none") : "");
+  put("found", countWords(tasks.length, total));
   show("more", total > tasks.length && limit < MOST);
   return newest?.task_id ?? "";
+}
+
+function countWords(count, total) {
+  if (isNarrowed()) return total ? say("page.found", { count: total }) : say("page.found_none");
+  return total > count && limit >= MOST ? say("page.found_newest", { count, total }) : "";
 }
 
 /* What is open stands first, in the order in which it began; then the newest end. */

@@ -5,7 +5,7 @@ import * as jobs from "./jobs.js";
 import * as list from "./list.js";
 import * as order from "./order.js";
 import * as run from "./run.js";
-import { whenStranger } from "./server.js";
+import { Refusal, whenStranger } from "./server.js";
 import * as stats from "./stats.js";
 import { keep, preferred, say, speak } from "./words.js";
 
@@ -14,7 +14,7 @@ const WIDE = 820; // pixels, as in style.css
 
 let listing = 0;
 let newest = "";
-let isReady = false;
+let ready = null; // the promise of it
 
 // The door
 
@@ -53,9 +53,11 @@ async function refresh() {
   clearTimeout(listing);
   if (document.visibilityState === "visible") {
     try {
+      await prepare();
       const found = await list.load();
       if (found) seeRuns(found);
-    } catch {
+    } catch (error) {
+      if (!(error instanceof Refusal)) reportError(error);
       if (!$("door").hidden) return;
       if (!run.isLive()) run.link("lost");
     }
@@ -69,14 +71,20 @@ function seeRuns(found) {
   newest = list.draw(found);
   show("house", true);
   if (!run.isLive()) run.link("");
-  const task = chosen();
-  const isNew = newest !== before && (before || !task); // an address that names a run is meant so
-  if ((isNew && newest && !view() && list.isFollowing() && !list.isNarrowed()) || (!task && !view() && newest && innerWidth > WIDE)) go(newest);
-  else run.choose(task); // again, if the server was away when it was asked for
+  if (wantsNewest(before)) go(newest);
+  else run.choose(chosen()); // again, if the server was away when it was asked for
   run.redrawWaiting();
   if (view() === "batches") batches.load();
-  show("list", found.total > 0 || list.isNarrowed());
-  show("nothing", found.total === 0 && !task && !view() && !list.isNarrowed());
+  const isEmpty = found.total === 0 && !list.isNarrowed();
+  show("list", !isEmpty);
+  show("nothing", isEmpty && !chosen() && !view());
+}
+
+/* Whether to go to the newest run: it is followed, or nothing else was asked for. */
+function wantsNewest(before) {
+  if (!newest || view()) return false;
+  const isNew = before !== "" && before !== newest;
+  return (isNew && list.isFollowing() && !list.isNarrowed()) || (!chosen() && innerWidth > WIDE);
 }
 
 // Addresses: #TASK is a run, #/VIEW another view
@@ -131,21 +139,20 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 // Beginning
 
 async function enter() {
-  if (!isReady) await begin();
   await refresh();
   turn();
 }
 
-/* What may be done here is asked once somebody is let in. */
-async function begin() {
-  try {
-    await order.prepare((task) => {
-      list.stopFollowing();
-      location.hash = task;
-      refresh();
-    });
-    isReady = true;
-  } catch {} // the door, or no server: the list says so
+/* What may be done here is asked once, as soon as somebody is let in. */
+const prepare = () => (ready ??= order.prepare(seeOrdered).catch((error) => {
+  ready = null;
+  throw error;
+}));
+
+function seeOrdered(task) {
+  list.stopFollowing();
+  location.hash = task;
+  refresh();
 }
 
 $("language").addEventListener("change", async (event) => {

@@ -1,5 +1,6 @@
 """Decoding on the file's own clock: damage and pauses are silence, names are no protocols."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -250,3 +251,20 @@ def test_many_channels_side_by_side_crash_nothing(
             container.mux(stream.encode(made))
     speech = load_speech(path, max_seconds=10)
     assert len(speech.samples) / speech.rate == pytest.approx(1.0, abs=0.1)
+
+
+def test_sound_that_unpacks_to_gigabytes_takes_what_was_allowed(tmp_path: Path) -> None:
+    """A FLAC of 78 MB took 6 GB: silence weighs nothing, and channels and rates multiply it."""
+    file = tmp_path / "silence.flac"
+    block = np.zeros((96_000, 8), np.int16)
+    with soundfile.SoundFile(file, "w", 96_000, 8, "PCM_16") as sound:
+        for _ in range(20):
+            sound.write(block)
+    assert file.stat().st_size < 300_000
+    tracemalloc.start()
+    with pytest.raises(InputError) as refused:
+        load_speech(file, max_seconds=2)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert refused.value.code == "voice.too_long"
+    assert most < 16_000_000, "more than the two seconds that were allowed"

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from vidgen.errors import InputError
-from vidgen.media.photo import LONGEST, open_photo, read_part
+from vidgen.media.photo import LONGEST, MOST_BYTES, open_photo, read_part
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -324,3 +324,10 @@ def test_a_part_of_a_changed_photo_is_refused(large: Image.Image, save: Save) ->
 def test_a_panorama_keeps_its_pixels(save: Save) -> None:
     photo = open_photo(save(Image.new("RGB", (12000, 400)), "a.bmp"))
     assert photo.rgb.shape == (400, 12000, 3)
+
+
+def test_a_file_of_gigabytes_is_no_photo(tmp_path: Path) -> None:
+    file = tmp_path / "huge.jpg"
+    with file.open("wb") as sparse:
+        sparse.truncate(MOST_BYTES + 1)
+    assert refusal(file) == "photo.unreadable"

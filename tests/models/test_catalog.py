@@ -1,11 +1,13 @@
 """models.toml and the files it names."""
 
 import hashlib
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from vidgen.console import print_error
 from vidgen.errors import InputError, SetupError
 from vidgen.models import catalog
 from vidgen.models.catalog import Catalog, CatalogEntry, Model, Removal
@@ -110,6 +112,57 @@ def test_own_rows_that_cannot_be_used_are_told(
         catalog.models()
     assert told.value.code == "models.own_rows"
     assert str(file) in told.value.message
+
+
+LEAVING = (
+    "../x",
+    "/etc/passwd",
+    "a/../../b",
+    "..",
+    ".hidden",
+    "x\x1b]0;PWN\x07",
+    "x\x9b31m\u202e",
+    "",
+)
+
+
+def harmless_refusal(error: InputError, capsys: pytest.CaptureFixture[str]) -> bool:
+    """Whether what is said of it commands no terminal."""
+    print_error(error)
+    said = capsys.readouterr().err
+    return said.startswith("vidgen: ") and not set("\x1b\x07\x9b\u202e") & set(said)
+
+
+@pytest.mark.parametrize("name", LEAVING)
+def test_a_typed_name_that_leaves_the_models_folder_is_none(
+    name: str, home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x").write_text("somebody's")
+    for ask in (Catalog(home).remove, Catalog(home).inventory, catalog.find_models):
+        with pytest.raises(InputError) as told:
+            ask(name)
+        assert harmless_refusal(told.value, capsys)
+    assert (tmp_path / "x").read_text() == "somebody's"
+
+
+@pytest.mark.parametrize("name", LEAVING)
+@pytest.mark.parametrize("place", ["name", "file"])
+def test_a_row_that_leaves_the_models_folder_is_refused(
+    place: str,
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    old, new = "models.tiny", f"models.{json.dumps(name)}"
+    if place == "file":
+        old, new = '"https://example.invalid/tiny.bin"', json.dumps(f"https://x/{name}/..")
+    (tmp_path / "rows.toml").write_text(OWN_ROWS.replace(old, new), "utf-8")
+    monkeypatch.setenv("VIDGEN_MODELS_FILE", str(tmp_path / "rows.toml"))
+    with pytest.raises(InputError) as told:
+        catalog.models()
+    assert told.value.code == "models.own_rows"
+    assert harmless_refusal(told.value, capsys)
 
 
 def test_a_file_is_missing_then_ready_then_wrong(home: Home) -> None:

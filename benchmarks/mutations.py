@@ -1,0 +1,175 @@
+"""Small faults put into the core modules, one at a time: do the modules' own tests notice?
+
+    python -m benchmarks.mutations --count 50 --seed 1
+
+Each fault is drawn by chance: a comparison or a sign turned, a number one larger, an `and` for an
+`or`, a `not` or a call left out. It is put into a copy of the repository, and the tests that stand
+beside the module's name here are run. What survives is printed; some of it changes nothing that
+anybody could notice.
+"""
+
+import argparse
+import ast
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+COPIED: Final = ("vidgen", "tests", "benchmarks", "models.toml", "pyproject.toml")
+TIMEOUT: Final = 240  # seconds; a fault that hangs is noticed too
+# module -> the tests that must notice
+TESTS: Final = {
+    "pipeline.py": "tests/test_pipeline.py",
+    "cache.py": "tests/test_cache.py tests/test_compose.py",
+    "compose.py": "tests/test_compose.py",
+    "files.py": "tests/test_files.py tests/media/test_output.py",
+    "inputs.py": "tests/test_inputs.py tests/test_run.py",
+    "events.py": "tests/test_events.py tests/progress/test_broadcast.py",
+    "progress/broadcast.py": "tests/progress/test_broadcast.py",
+    "progress/wire.py": "tests/progress/test_broadcast.py",
+    "progress/store/log.py": "tests/progress/store/test_log.py",
+    "progress/store/reader.py": "tests/progress/store/test_log.py",
+    "progress/store/runs.py": "tests/progress/store/test_log.py",
+    "progress/store/lock.py": "tests/progress/store/test_log.py tests/progress/store/test_cancel.py",
+    "progress/serve/auth.py": "tests/progress/serve/test_auth.py",
+    "progress/serve/connections.py": "tests/progress/serve/test_connections.py",
+    "media/mixdown.py": "tests/media/test_mixdown.py",
+    "media/loudness.py": "tests/stages/test_prosody.py tests/media/test_mixdown.py",
+    "media/output.py": "tests/media/test_output.py",
+    "media/segments.py": "tests/stages/test_render.py",
+    "did/orders.py": "tests/did/test_parts.py tests/stages/test_did.py",
+    "did/timing.py": "tests/did/test_parts.py tests/stages/test_did.py",
+    "did/polling.py": "tests/did/test_parts.py tests/stages/test_did.py",
+}
+TURNED: Final[dict[type[ast.AST], type[ast.AST]]] = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
+    ast.And: ast.Or, ast.Or: ast.And, ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One place of a module, and what becomes of it."""
+
+    module: str
+    line: int
+    text: str
+    source: str  # of the whole module
+
+
+def faults(module: str) -> list[Fault]:
+    """Every fault that can be put into the module."""
+    source = (ROOT / "vidgen" / module).read_text("utf-8")
+    found = []
+    for number, _ in enumerate(_places(ast.parse(source))):
+        tree = ast.parse(source)
+        node, turn = list(_places(tree))[number]
+        before = ast.unparse(node)
+        turn()
+        text = f"{before}  →  {ast.unparse(node) if not isinstance(node, ast.Expr) else 'pass'}"
+        found.append(Fault(module, getattr(node, "lineno", 0), text, ast.unparse(tree)))
+    return found
+
+
+def _places(tree: ast.AST) -> Iterator[tuple[ast.AST, "Turn"]]:
+    for node in _code(tree):
+        match node:
+            case ast.Compare(ops=[op]) if type(op) in TURNED:
+                yield node, Turn(node, "ops", [TURNED[type(op)]()])
+            case ast.BoolOp(op=op):
+                yield node, Turn(node, "op", TURNED[type(op)]())
+            case ast.BinOp(op=op) if type(op) in TURNED:
+                yield node, Turn(node, "op", TURNED[type(op)]())
+            case ast.UnaryOp(op=ast.Not()):
+                yield node, Turn(node, "op", ast.UAdd())
+            case ast.Constant(value=bool(value)):
+                yield node, Turn(node, "value", not value)
+            case ast.Constant(value=int(value) | float(value)):
+                yield node, Turn(node, "value", value + 1)
+            case ast.Expr(value=ast.Call()):
+                yield node, Turn(node, "value", ast.Constant(None))
+
+
+def _code(node: ast.AST) -> Iterator[ast.AST]:
+    """Everything that runs: no annotations, and nothing of an error's words."""
+    for name, value in ast.iter_fields(node):
+        if name in ("annotation", "returns", "decorator_list"):
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST):
+                yield child
+                yield from _code(child)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Put `value` into a field of a node."""
+
+    node: ast.AST
+    name: str
+    value: object
+
+    def __call__(self) -> None:
+        setattr(self.node, self.name, self.value)
+
+
+def is_noticed(folder: Path, fault: Fault | None, tests: str) -> bool:
+    """Whether the tests fail in the copy with this fault, or with none."""
+    file = folder / "vidgen" / fault.module if fault else None
+    before = file.read_bytes() if file else b""
+    try:
+        if file and fault:
+            file.write_text(fault.source, "utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests.split()],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    finally:
+        if file:
+            file.write_bytes(before)
+    return done.returncode != 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--modules", default=",".join(TESTS))
+    wanted = parser.parse_args()
+    dice = random.Random(wanted.seed)
+    modules = wanted.modules.split(",")
+    drawn = [dice.choice(faults(modules[n % len(modules)])) for n in range(wanted.count)]
+    caught = 0
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for name in COPIED:
+            source = ROOT / name
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+        for tests in sorted({TESTS[name] for name in modules}):
+            if is_noticed(folder, None, tests):
+                raise SystemExit(f"fails without any fault: {tests}")
+        for fault in drawn:
+            noticed = is_noticed(folder, fault, TESTS[fault.module])
+            caught += noticed
+            what = "caught  " if noticed else "SURVIVED"
+            print(f"{what} {fault.module}:{fault.line}: {fault.text}", flush=True)
+    print(f"\n{caught} of {len(drawn)} caught")
+
+
+if __name__ == "__main__":
+    main()

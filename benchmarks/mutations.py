@@ -25,6 +25,7 @@ ROOT: Final = Path(__file__).parents[1]
 COPIED: Final = ("vidgen", "tests", "benchmarks", "models.toml", "pyproject.toml")
 TIMEOUT: Final = 240  # seconds; a fault that hangs is noticed too
 # module -> the tests that must notice
+_LOG: Final = "tests/progress/store/test_log.py"
 TESTS: Final = {
     "pipeline.py": "tests/test_pipeline.py",
     "cache.py": "tests/test_cache.py tests/test_compose.py",
@@ -34,10 +35,10 @@ TESTS: Final = {
     "events.py": "tests/test_events.py tests/progress/test_broadcast.py",
     "progress/broadcast.py": "tests/progress/test_broadcast.py",
     "progress/wire.py": "tests/progress/test_broadcast.py",
-    "progress/store/log.py": "tests/progress/store/test_log.py",
-    "progress/store/reader.py": "tests/progress/store/test_log.py",
-    "progress/store/runs.py": "tests/progress/store/test_log.py",
-    "progress/store/lock.py": "tests/progress/store/test_log.py tests/progress/store/test_cancel.py",
+    "progress/store/log.py": _LOG,
+    "progress/store/reader.py": _LOG,
+    "progress/store/runs.py": _LOG,
+    "progress/store/lock.py": f"tests/progress/store/test_cancel.py {_LOG}",
     "progress/serve/auth.py": "tests/progress/serve/test_auth.py",
     "progress/serve/connections.py": "tests/progress/serve/test_connections.py",
     "media/mixdown.py": "tests/media/test_mixdown.py",

@@ -55,11 +55,14 @@ class Losses:
 class Rounds:
     """Films that are made against the killing; `folder` holds the home and all films."""
 
-    def __init__(self, home: Home, photo: Path, folder: Path, warm: Warm) -> None:
+    def __init__(
+        self, home: Home, photo: Path, folder: Path, warm: Warm, *, is_quick: bool
+    ) -> None:
         self.home = home
         self.photo = photo
         self.folder = folder
         self.warm = warm
+        self.is_quick = is_quick
         self.dice = random.Random(20261126)
         self.losses = Losses()
         self.voice = folder / "voice.wav"
@@ -67,7 +70,8 @@ class Rounds:
         self.wanted = {}
         for seed in SEEDS:
             film, began = folder / f"whole-{seed}.mp4", time.monotonic()
-            ran = warm.run(home, "run", photo, self.voice, *OPTIONS, "--seed", seed, "-o", film)
+            run = ("run", photo, self.voice, *OPTIONS, "--seed", seed, "-o", film)
+            ran = warm.run(home, *run, is_quick=is_quick)
             if ran.code:
                 raise SystemExit(ran.err)
             self.usual, self.wanted[seed] = time.monotonic() - began, pictures(film)
@@ -80,14 +84,14 @@ class Rounds:
         run: tuple[object, ...] = fresh
         told: list[Envelope] = []
         for kind in ("run", "resume", "resume", "finalizing", "finalizing"):
-            child = self.warm.start(self.home, *run)
+            child = self.warm.start(self.home, *run, is_quick=self.is_quick)
             told += self._end(child, kind)
             self.losses.kills[kind if run is not fresh or kind != "resume" else "run"] += 1
             if told and self.home.task(told[0].task_id).request.is_file():
                 run = ("resume", told[0].task_id, "--progress", "rawjson")
             else:
                 told = []
-        self.warm.run(self.home, *run)
+        self.warm.run(self.home, *run, is_quick=self.is_quick)
         self._look(film, SEEDS[0], told)
 
     def _end(self, child: Child, kind: str) -> list[Envelope]:
@@ -212,6 +216,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=500, help="kills in all")
     parser.add_argument("--kinds", default=",".join(SHARES), help="film, batch, server, order")
+    parser.add_argument(
+        "--quick", action="store_true", help="draw numbered gradients; batches are always drawn"
+    )
     parser.add_argument("--models", type=Path, default=Home.default().models)
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, Warm(Path(folder)) as warm:
@@ -219,7 +226,7 @@ def main() -> None:
         home.tasks.mkdir(parents=True)
         home.models.symlink_to(wanted.models)
         photo = next((wanted.models / "demo_photo").glob("[!.]*"))
-        rounds = Rounds(home, photo, Path(folder), warm)
+        rounds = Rounds(home, photo, Path(folder), warm, is_quick=wanted.quick)
         go_on(rounds, wanted.rounds, wanted.kinds.split(","))
         rounds.driver.close()
     print("| killed | times |\n|---|---|")

@@ -45,9 +45,9 @@ TESTS: Final = {
     "media/loudness.py": "tests/stages/test_prosody.py tests/media/test_mixdown.py",
     "media/output.py": "tests/media/test_output.py",
     "media/segments.py": "tests/stages/test_render.py",
-    "did/orders.py": "tests/did/test_parts.py tests/stages/test_did.py",
-    "did/timing.py": "tests/did/test_parts.py tests/stages/test_did.py",
-    "did/polling.py": "tests/did/test_parts.py tests/stages/test_did.py",
+    "did/orders.py": "tests/did/test_parts.py",
+    "did/timing.py": "tests/did/test_parts.py",
+    "did/polling.py": "tests/did/test_parts.py",
 }
 TURNED: Final[dict[type[ast.AST], type[ast.AST]]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,

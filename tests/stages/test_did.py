@@ -423,13 +423,16 @@ def test_a_talk_that_was_deleted_there_is_not_bought_again_silently(tmp_path: Pa
     assert (caught.value.code, caught.value.is_retryable) == ("did.talk_gone", False)
 
 
-def test_uploads_that_are_too_old_are_sent_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("hours", "sent"), [(19, 1), (21, 2)])
+def test_uploads_are_used_for_hours_and_then_sent_again(
+    hours: int, sent: int, tmp_path: Path
+) -> None:
     clock = Clock()
     with FakeDid() as fake:
         work = DidUpload(account(fake.url), TASK, clock.patience()).run(shelf(tmp_path), Heard())
-        clock.now += 21 * 3600
+        clock.now += hours * 3600
         film_by(account(fake.url), work, Heard(), clock.patience())
-        assert _plain(fake.requests).count("POST /images") == 2
+        assert _plain(fake.requests).count("POST /images") == sent
 
 
 def test_uploads_that_vanished_early_are_sent_again_by_the_next_run(tmp_path: Path) -> None:

@@ -103,6 +103,19 @@ def test_a_loudness_out_of_reach_ends_at_the_limit_and_is_said() -> None:
     ]
 
 
+def test_no_voice_is_turned_up_by_more_than_six_decibels_over_the_limit() -> None:
+    """More of the limiter is heard as distortion. What lies far from the peaks shows the gain."""
+    samples = tone(3.0).samples * np.float32(0.02)
+    samples[40_000] = 0.5
+    most = -1 + 6 - 20 * np.log10(loudness.true_peak(samples, 16_000))
+    nearly = loudness.loudness(samples, 16_000) + most - 0.1  # and what limiting takes away
+    for target in (-5.0, nearly):
+        louder = loudness.to_loudness(samples, 16_000, target)
+        gain = 20 * np.log10(np.abs(louder[:16_000]).max() / np.abs(samples[:16_000]).max())
+        assert gain == pytest.approx(most, abs=0.01)
+        assert loudness.true_peak(louder, 16_000) <= 10 ** (-1 / 20) + 1e-4
+
+
 def test_a_changed_voice_is_never_louder_than_the_limit() -> None:
     speech = replace(voice(), samples=voice().samples * 2.8)
     assert loudness.measure(speech.samples, speech.rate).true_peak > -1

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,9 @@ WARM: Final = ("vidgen.run", "cv2", "av", "scipy.signal", "parselmouth", "PIL.Im
                "vidgen.renderers.puppet.cpu", "vidgen.renderers.puppet.renderer",
                "vidgen.progress.views.choose", "vidgen.speech.hearing",
                "tests.support.fake_renderer")  # fmt: skip
+
+
+NO_STREAMS: Final[Mapping[int, str]] = {}
 
 
 @dataclass
@@ -93,9 +96,17 @@ class Warm:
         return int(self._process.stdout.readline())
 
     def start(
-        self, home: Home, *arguments: object, cwd: Path | None = None, is_quick: bool = False
+        self,
+        home: Home,
+        *arguments: object,
+        cwd: Path | None = None,
+        is_quick: bool = False,
+        streams: Mapping[int, str] = NO_STREAMS,
+        ignores: Sequence[int] = (),
     ) -> Child:
-        """Begin `vidgen` with these arguments."""
+        """Begin `vidgen` with these arguments. `streams` are files in the place of usual ones, ""
+        for one that is closed; `ignores` are signals that it does not hear, as under nohup.
+        """
         self._count += 1
         out, err = (self._folder / f"{self._count}.{name}" for name in ("out", "err"))
         out.touch()
@@ -104,16 +115,15 @@ class Warm:
             "arguments": [str(argument) for argument in arguments],
             "environment": environment(home),
             "cwd": str(cwd or self._folder),
-            "streams": [os.devnull, str(out), str(err)],
+            "streams": list(({0: os.devnull, 1: str(out), 2: str(err)} | dict(streams)).values()),
             "is_quick": is_quick,
+            "ignores": list(ignores),
         }
         return Child(self.ask(order), out, err, self)
 
-    def run(
-        self, home: Home, *arguments: object, cwd: Path | None = None, is_quick: bool = False
-    ) -> Ran:
+    def run(self, home: Home, *arguments: object, **how: Any) -> Ran:
         """The same to its end."""
-        return self.start(home, *arguments, cwd=cwd, is_quick=is_quick).wait()
+        return self.start(home, *arguments, **how).wait()
 
 
 def serve() -> None:
@@ -142,7 +152,9 @@ def _obey(order: Mapping[str, Any]) -> None:
     try:
         os.setsid()
         for number, file in enumerate(order["streams"]):
-            os.dup2(os.open(file, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
+            _put_stream(number, file)
+        for number in order["ignores"]:
+            signal.signal(number, signal.SIG_IGN)
         os.chdir(order["cwd"])
         os.environ.clear()
         os.environ.update(order["environment"])
@@ -161,6 +173,16 @@ def _obey(order: Mapping[str, Any]) -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _put_stream(number: int, file: str) -> None:
+    os.close(number)
+    if file:
+        flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        opened = os.open(file, flags, 0o600)
+        if opened != number:
+            os.dup2(opened, number)
+            os.close(opened)
 
 
 def _draw_gradients() -> None:

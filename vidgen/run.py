@@ -28,7 +28,7 @@ from vidgen.inputs import Input
 from vidgen.models import catalog, download, select
 from vidgen.models.catalog import Catalog, Model, OnProgress
 from vidgen.models.select import ModelChoice
-from vidgen.paths import Home, TaskFolder
+from vidgen.paths import Home, TaskFolder, absolute
 from vidgen.pipeline import Step
 from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.forecast.estimator import Estimator
@@ -40,6 +40,7 @@ from vidgen.progress.store.privacy import secure_store
 from vidgen.progress.store.runs import summarise
 from vidgen.request import RecordedRequest, Request
 from vidgen.settings import Options
+from vidgen.text import path_text
 from vidgen.trim import parse_trim
 from vidgen.version import __version__
 
@@ -241,6 +242,7 @@ def _describe(job: Job, photo: "Photo", speech: "Speech") -> Mapping[str, Any]:
     width, height = photo.size
     return {
         **job.plan.metadata(),
+        "output": path_text(absolute(job.request.output)),
         "voice_seconds": round(speech.seconds, 3),
         "photo_width": width,
         "photo_height": height,

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 EXIT_CODE: Final = 130
+Keys = list[Any]  # a terminal's settings, as termios has them
 SIGNALS: Final = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 _END_FRAME: Final = "\x1b[?2026l"
 
 _parting = ""
+_keys: Keys | None = None
 _has_come = False
 _heard: tuple[int, ...] = ()  # the signals that end a run in order, as long as `orderly` lasts
 
@@ -29,10 +31,18 @@ def has_signal() -> bool:
     return _has_come
 
 
-def parting_words(codes: str) -> None:
+def parting_words(codes: str, keys: Keys | None = None) -> None:
     """What gives the terminal back when the program is left at once; empty when nothing must."""
-    global _parting  # noqa: PLW0603  # there is one terminal, and a signal handler has no arguments
-    _parting = codes
+    global _parting, _keys  # one terminal, and a signal handler has no arguments
+    _parting, _keys = codes, keys
+
+
+def show_keys(terminal: int, keys: Keys) -> None:
+    """Give a terminal the settings that it had."""
+    import termios
+
+    with suppress(termios.error):
+        termios.tcsetattr(terminal, termios.TCSANOW, keys)
 
 
 def can_be_asked() -> bool:
@@ -127,3 +137,5 @@ def _part() -> None:
     """Past every stream: a drawing thread may hold its lock, or be blocked in it."""
     if _parting and sys.stderr.isatty():
         os.write(sys.stderr.fileno(), f"{_END_FRAME}{_parting}\r\n".encode())
+        if _keys:
+            show_keys(sys.stderr.fileno(), _keys)

@@ -66,6 +66,7 @@ class Program(Window):
 
 def assert_left_as_found(window: Window) -> None:
     assert not window.screen.cursor.hidden
+    assert window.child.getecho()
     assert window.raw.rindex(b"\x1b[23;2t") > window.raw.rindex(b"\x1b]2;")
     assert window.raw.count(b"\x1b[22;2t") == window.raw.count(b"\x1b[23;2t")
     told = [(int(kind), int(percent)) for kind, percent in TASKBAR.findall(window.raw)]
@@ -85,6 +86,7 @@ def test_after_every_end_of_a_run(ending: str) -> None:
 def test_after_every_signal_that_can_be_heard(name: str) -> None:
     window = Program("wait", **KNOWN)
     window.until(lambda: b"WAITING" in window.raw)
+    assert not window.child.getecho()  # keys would stand in the picture
     window.child.kill(getattr(signal, name))
     window.read()
     assert_left_as_found(window)

@@ -156,16 +156,16 @@ def test_a_full_run_makes_a_film(
     assert ended["rendering"]["precision"] == "float32"
 
 
-def test_auto_without_the_weights_falls_back_and_says_so(
+def test_auto_without_the_weights_falls_back(
     home_with_models: Home, small: Small, demo_photo: Path, tmp_path: Path
 ) -> None:
     home, film = home_with_models, tmp_path / "film.mp4"
     voice = demo.demo_voice(tmp_path / "voice.wav", "Hello.")
     ran = small.run(home, "run", demo_photo, voice, "-o", film, "--height", "256")
     assert ran.code == 0, ran.err
-    logs = [event.data for event in events(home) if event.event_type == "log"]
-    told = next(log for log in logs if log["message_code"] == "models.embedded")
-    assert "vidgen models pull full" in told["message"]
+    plans = [event.data["metadata"] for event in events(home)
+             if event.data.get("message_code") == "run.planned"]  # fmt: skip
+    assert [plan["models"] for plan in plans] == ["embedded"]
 
 
 def test_full_without_the_weights_stops_and_names_them(

@@ -67,16 +67,23 @@ def test_everything_there_on_a_cpu(machine: Machine) -> None:
     assert machine.heard == []
 
 
-def test_nothing_there_falls_back_and_says_so(machine: Machine) -> None:
+def test_nothing_there_falls_back_and_says_so_once_where_a_gpu_is(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert machine.chooses() == ModelChoice("cpu")
+    assert machine.heard == []
+    monkeypatch.setattr(device, "gpu_present", lambda: True)
+    for _ in range(2):
+        assert machine.chooses() == ModelChoice("cpu")
     assert machine.heard == [Log("INFO", "models.embedded", {"command": "vidgen models pull full"})]
 
 
 def test_without_the_extra_the_command_has_the_pip_line(machine: Machine) -> None:
     machine.has(*FULL)
     machine.lacks_package("torch", "ultralytics", "nobg", "diffusers")
+    machine.patch.setattr(device, "gpu_present", lambda: True)
     assert machine.chooses() == ModelChoice("cpu")
-    (log,) = machine.heard
+    log = machine.heard[-1]
     assert isinstance(log, Log)
     assert log.metadata["command"] == f"{install_command('gpu')} && vidgen models pull full"
     for wish in ({"models": "full"}, {"renderer": "musetalk"}):

@@ -1,6 +1,7 @@
 """Decide which models, which renderer and which device a run uses, and say why."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from vidgen.settings import Options
 FACES: Final = ("centerface", "face_landmark", "iris_landmark")
 SELFIE: Final = ("selfie_segmentation", "selfie_segmentation_landscape")
 EMBEDDED: Final = FACES + SELFIE
+TOLD_FILE: Final = "better-models-told"  # in the folder of models: that there are better ones
 HEARING: Final = "phone_recognizer"  # what a run can do without, if it must
 ISNET: Final = "isnet"  # finer than the embedded matte, without torch
 MUSETALK: Final = ("musetalk", "musetalk_config", "sd_vae", "whisper_tiny")
@@ -85,7 +87,7 @@ def _choose(catalog: Catalog, options: Options, emit: Emit) -> ModelChoice:
         persons, mattes = (_names_in_full(rows) for rows in (_persons(), _mattes(where)))
         _demand({persons: bool(found.persons), mattes: bool(found.matte)})
     elif not (found.persons and found.matte and (found.can_talk or not talker)):
-        emit(Log("INFO", "models.embedded", {"command": _better()}))
+        _tell_of_better_ones(catalog, where, emit)
     _tell_of_wrong_ones(catalog, talker, emit)
     return ModelChoice(where, found.persons, found.matte, _renderer(options, talker, found))
 
@@ -157,6 +159,16 @@ def _renderer(options: Options, talker: str, found: _UsableModels) -> str:
     if options.renderer not in ("auto", "musetalk"):
         return options.renderer
     return talker if talker and found.can_talk else "puppet"
+
+
+def _tell_of_better_ones(catalog: Catalog, where: str, emit: Emit) -> None:
+    """Once a machine, and only where a GPU could use them: on a processor they take minutes."""
+    told = catalog.home.models / TOLD_FILE
+    if (where == "cpu" and not device.gpu_present()) or told.exists():
+        return
+    emit(Log("INFO", "models.embedded", {"command": _better()}))
+    with suppress(OSError):
+        told.touch(0o600)
 
 
 def _better() -> str:

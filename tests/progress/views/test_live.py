@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -156,6 +157,26 @@ def test_the_picture_at_80_by_24(script: Script, clock: Clock) -> None:
         "   69 %  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━  about 8 s, at most 10 s",
         "  0:07 so far · CPU 187 % · memory 612 MB · GPU 43 % 2.1 GB",
     ]
+
+
+def test_from_its_plan_on_the_view_tells_the_film_and_when_it_is_ready(
+    script: Script, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    about = {"voice_seconds": 95.2, "height": 720, "output": "/films/of/mine/a-b.mp4"}
+    events = [
+        script.stage(0.0, "initialized", "started", progress=0.0),
+        script.stage(1.0, "initialized", "completed", progress=0.0, metadata=about),
+        script(2.0, "progress_update", stage="rendering", progress=1.0, eta_seconds=190.0),
+    ]
+    state = state_of(events, clock)
+    assert text(lay_out(state, Viewport(80, 24), clock()))[-2:] == [
+        "  0:02 so far · ready at 12:03",
+        "  Film  /films/of/mine/a-b.mp4 · 1 min 35 s · 720 px",
+    ]
+    assert "Film" not in " ".join(text(lay_out(state, Viewport(80, 12), clock())))
+    assert text(lay_out(state, Viewport(61, 24), clock()))[-1].startswith("  Film  ")
 
 
 def test_the_picture_at_40_by_10(script: Script, clock: Clock) -> None:

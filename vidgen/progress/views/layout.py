@@ -1,5 +1,6 @@
 """The live picture's rows: signs, styles, lines that fit; a run's state as some of them."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, Final
 from rich.cells import cell_len
 
 from vidgen.messages import harmless
+from vidgen.progress.snapshot import number
 from vidgen.progress.views.state import RunState, StageState
 from vidgen.progress.views.text import (
     Line,
@@ -31,6 +33,7 @@ from vidgen.progress.views.text import (
 WIDEST: Final = 100  # wider bars say no more
 NARROW: Final = 60  # below: one column less, no notes, no bars inside stages
 FULL_HEIGHT: Final = 16  # from here on there is room for a heading and blank lines
+WORTH_A_CLOCK: Final = 60.0  # seconds; what is over sooner needs no time of day
 PATIENCE_SECONDS: Final = 5.0  # past its time, a run is no longer "nearly there"
 
 
@@ -304,10 +307,40 @@ def _details(state: RunState, page: Viewport, now: float) -> list[tuple[int, Lin
         ]
         fitting = next((line for line in left if line_len(line) <= page.inner), left[-1])
         return [(2, fitting), (5, join_parts(_machine(state, page), page))]
-    lines = [(2, join_parts([elapsed, *_machine(state, page)], page))]
+    ready = _ready(state, page, now)
+    lines = [(2, join_parts([elapsed, ready, *_machine(state, page)], page))]
+    if page.is_roomy and state.request.get("output"):
+        lines.append((8, _film(state, page)))
     if state.preview.get("path"):
         lines.append((7, preview_link(state.preview, page)))
     return lines
+
+
+def _ready(state: RunState, page: Viewport, now: float) -> str:
+    """The time of day at which it will be over, when that is not just now."""
+    left, at = state.eta.at(now), state.ready_at(now)
+    if left is None or at is None or left < WORTH_A_CLOCK or state.eta.overdue(now) > 0:
+        return ""
+    return label("ready_at", page.language, clock=time.strftime("%H:%M", time.localtime(at)))
+
+
+def _film(state: RunState, page: Viewport) -> Line:
+    """Where the film goes, how long it will be and how high."""
+    about, language = state.request, page.language
+    facts = []
+    if seconds := number(about.get("voice_seconds")):
+        facts.append(duration(seconds, language))
+    if height := number(about.get("height")):
+        facts.append(f"{height:.0f} px")
+    text = f" {page.glyphs.dot} ".join(["", *facts])
+    name, path = label("video", language), harmless(str(about["output"]))
+    head = (Span(" " * page.margin), Span(f"{name}  ", "dim"))
+    room = page.inner - line_len(head) - cell_len(text)
+    return (
+        *head,
+        Span(shorten_path(path, room, page.glyphs.cut), "", uri(path)),
+        Span(text, "dim"),
+    )
 
 
 def _machine(state: RunState, page: Viewport) -> list[str]:

@@ -88,6 +88,11 @@ class RunState:
         """Seconds since the run began; a finished run stands still."""
         return self._elapsed + (0.0 if self.end else self._clock() - self._seen)
 
+    def ready_at(self, now: float) -> float | None:
+        """When it will be over, seconds since 1970; None while nobody knows."""
+        left = self.eta.at(now)
+        return None if left is None or self._began is None else self._began + self.elapsed() + left
+
     def take(self, event: Envelope) -> None:
         self._tell_time(event)
         self._run.task_id = event.task_id

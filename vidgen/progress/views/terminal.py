@@ -127,6 +127,7 @@ class Terminal:
         self._stream = stream
         self._size = size
         self._restore = ""
+        self._keys: signals.Keys | None = None
         self.is_gone = False
 
     def size(self) -> tuple[int, int]:
@@ -175,15 +176,37 @@ class Terminal:
         return text.replace("×", "x").encode(encoding, "replace").decode(encoding)
 
     def change(self, codes: str, restore: str) -> None:
-        """Send codes that alter the terminal, and promise what undoes them."""
+        """Send codes that alter the terminal, and promise what undoes them.
+
+        Until then typed keys are not shown: they would stand in the middle of what is drawn.
+        """
         self._restore = restore
+        self._keys = self._keys or self._mute_keys()
         atexit.register(self.undo)
-        signals.parting_words(restore)
+        signals.parting_words(restore, self._keys)
         self.write(codes)
 
     def undo(self) -> None:
         codes, self._restore = self._restore, ""
+        keys, self._keys = self._keys, None
         atexit.unregister(self.undo)
         signals.parting_words("")
         if codes:
             self.write(codes)
+        if keys and self.is_ours():
+            signals.show_keys(self._stream.fileno(), keys)
+
+    def _mute_keys(self) -> signals.Keys | None:
+        """The terminal's settings as they were; None where there are none, or they are others'."""
+        try:
+            import termios
+
+            if not self.is_ours():
+                return None
+            number = self._stream.fileno()
+            before = termios.tcgetattr(number)
+            silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+            termios.tcsetattr(number, termios.TCSANOW, silent)
+        except (ImportError, OSError, ValueError, AttributeError, termios.error):
+            return None
+        return before

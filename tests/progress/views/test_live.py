@@ -170,7 +170,7 @@ def test_from_its_plan_on_the_view_tells_the_film_and_when_it_is_ready(
         script.stage(1.0, "initialized", "completed", progress=0.0, metadata=about),
         script(2.0, "progress_update", stage="rendering", progress=1.0, eta_seconds=190.0),
     ]
-    state = state_of(events, clock)
+    state = state_of(iter(events), clock)
     assert text(lay_out(state, Viewport(80, 24), clock()))[-2:] == [
         "  0:02 so far · ready at 12:03",
         "  Film  /films/of/mine/a-b.mp4 · 1 min 35 s · 720 px",

@@ -21,7 +21,7 @@ from vidgen.models.select import ModelChoice, drawing_device
 from vidgen.paths import Home, TaskFolder
 from vidgen.pipeline import Step
 from vidgen.request import Request
-from vidgen.settings import Options, preview_shares
+from vidgen.settings import ANIMATIONS, Options, preview_shares
 
 if TYPE_CHECKING:  # numpy and more is behind these
     from vidgen.did.auth import Account
@@ -98,7 +98,7 @@ class Job:
             force=options.force,
             reads=self.request.reads,
             poster=options.poster,
-            judge=partial(self._judge, workers),
+            judge=None if options.format in ANIMATIONS else partial(self._judge, workers),
             subtitles=self._subtitles if options.subtitles != "none" else None,
         )
         faces, landmarks, irises = self._faces()

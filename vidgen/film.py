@@ -33,6 +33,8 @@ class Film:
             uri = self.path.resolve().as_uri()
             return f'<a href="{html.escape(uri)}">{html.escape(str(self.path))}</a>'
         content = base64.b64encode(self.path.read_bytes()).decode()
+        if self.path.suffix in (".gif", ".webp"):
+            return f'<img width="480" src="data:image/{self.path.suffix[1:]};base64,{content}">'
         kind = {".webm": "video/webm", ".mov": "video/quicktime"}.get(self.path.suffix, "video/mp4")
         return f'<video controls width="480" src="data:{kind};base64,{content}"></video>'
 

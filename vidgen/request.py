@@ -16,12 +16,20 @@ from vidgen.files import atomic_write, is_folder, open_regular
 from vidgen.inputs import Input, input_copy, is_piped, look_at, short_name
 from vidgen.paths import TaskFolder, absolute
 from vidgen.presets import apply_preset
-from vidgen.settings import Options, Setting, background_file, check, words
+from vidgen.settings import (
+    ANIMATION_HEIGHTS,
+    ANIMATIONS,
+    FORMATS,
+    Options,
+    Setting,
+    background_file,
+    check,
+    words,
+)
 from vidgen.text import json_bytes, path_text, text_path
 from vidgen.version import __version__
 
 FORMAT: Final = 1
-FORMATS: Final = ("mp4", "webm", "mov")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +76,8 @@ def build_request(
     or that of both inputs. The words of the voice are read here, once.
     """
     settings = apply_preset(settings)
-    check(options_of(settings))
     folder, file = _place(output)
-    settings = _format_of(file, settings)
+    settings = _limit_height(_format_of(file, settings))
     check(options_of(settings))
     kind = settings["format"].value
     default = f"{name or f'{short_name(photo)}-{short_name(voice)}'}.{kind}"
@@ -154,6 +161,25 @@ def _format_of(output: Path | None, settings: Mapping[str, Setting]) -> Mapping[
             format=now.value,
         )
     return {**settings, "format": Setting(ending, "flag")}
+
+
+def _limit_height(settings: Mapping[str, Setting]) -> Mapping[str, Setting]:
+    """An animation is smaller than a film by itself, and none is large. Raises InputError."""
+    height, format = settings["height"], settings["format"].value
+    if format not in ANIMATIONS:
+        return settings
+    usual, most = ANIMATION_HEIGHTS
+    if height.value > most:
+        raise InputError(
+            "A {format} {height} pixels high would be huge: {most} are the most.",
+            hint="Give --height {usual}, or make a film: --format mp4.",
+            code="option.animation_height",
+            format=format,
+            height=height.value,
+            most=most,
+            usual=usual,
+        )
+    return {**settings, "height": replace(height, value=height.value or usual)}
 
 
 def record(task: TaskFolder, request: Request) -> Request:

@@ -173,6 +173,7 @@ def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit, slot: 
 
 def _open_inputs(wanted: Request, emit: Emit) -> "tuple[Photo, Speech]":
     """The inputs, cheapest refusal first. Raises InputError."""
+    from vidgen.media.animation import check_length
     from vidgen.media.audio import load_speech
     from vidgen.media.output import check_output
     from vidgen.media.photo import open_photo
@@ -192,6 +193,7 @@ def _open_inputs(wanted: Request, emit: Emit) -> "tuple[Photo, Speech]":
     voice = wanted.voice
     most, trim = options.max_seconds, parse_trim(options.trim)
     speech = load_speech(voice, max_seconds=most, trim=trim, text=options.text, emit=emit)
+    check_length(options.format, speech.seconds)
     compose.check_did(options, speech.seconds)
     return photo, speech
 

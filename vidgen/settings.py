@@ -22,6 +22,9 @@ ENVIRONMENT_PREFIX: Final = "VIDGEN_"
 FREE_RENDERERS: Final = ("auto", "puppet", "musetalk")  # they send nobody a bill
 PAID_RENDERERS: Final = ("d-id",)
 LEAST_HEIGHT: Final = 256  # pixels
+ANIMATIONS: Final = ("gif", "webp")  # moving pictures without sound
+FORMATS: Final = ("mp4", "webm", "mov", *ANIMATIONS)
+ANIMATION_HEIGHTS: Final = (480, 720)  # pixels, by themselves and at most: their files grow fast
 DEFAULT_HOST: Final = "127.0.0.1"  # where a server listens
 DEFAULT_PORT: Final = 55433
 PRESETS: Final = ("none", "story", "square", "call", "hd")  # `presets` says what they set
@@ -180,9 +183,9 @@ class Options:
     )  # fmt: skip
     format: str = option(
         "mp4",
-        "File format; webm and mov keep a transparent background.",
+        "File format; webm and mov keep a transparent background, gif and webp are silent.",
         panel=PICTURE,
-        choices=("mp4", "webm", "mov"),
+        choices=FORMATS,
     )
     poster: bool = option(True, "A picture of the first frame beside the film.", panel=PICTURE)
     encoder: str = option(

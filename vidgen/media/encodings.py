@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, Final
 
 from vidgen.errors import InputError
+from vidgen.settings import ANIMATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,9 @@ ENCODINGS: Final[Mapping[tuple[str, bool], Encoding]] = {
     ("webm", True): Encoding("webm", "libvpx-vp9", "yuva420p", _VP9, OPUS),
     ("mov", False): Encoding("mov", "libx264", "yuv420p", _H264, PCM),
     ("mov", True): Encoding("mov", "prores", "yuva444p10le", {"profile": "4"}, PCM),
+    # Of these only the pieces: `animation` makes the file.
+    **{(name, False): Encoding("mp4", "libx264", "yuv420p", _H264, AAC) for name in ANIMATIONS},
+    **{(name, True): Encoding("webm", "libvpx-vp9", "yuva420p", _VP9, OPUS) for name in ANIMATIONS},
 }
 
 # What people call them, in the order in which they are tried.

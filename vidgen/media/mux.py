@@ -14,6 +14,7 @@ from vidgen.errors import RenderError
 from vidgen.media.colour import frame_to_rgb
 from vidgen.media.containers import open_container
 from vidgen.media.encodings import Encoding
+from vidgen.settings import ANIMATIONS
 from vidgen.work import Film, Pixels, Speech
 
 _BLOCK_SECONDS: Final = 0.1  # of voice at a time: sound and pictures stay close in the file
@@ -257,6 +258,10 @@ def notes_of(path: Path) -> tuple[str, ...]:
         if path.suffix == ".png":
             with Image.open(path) as picture:
                 return tuple(text for text in picture.info.values() if isinstance(text, str))
+        if path.suffix.removeprefix(".") in ANIMATIONS:
+            with Image.open(path) as picture:
+                said = (picture.info.get(name) for name in ("comment", "xmp"))
+                return tuple(text.decode("utf-8", "replace") for text in said if text)
         # By its name: a text called .mp4 might be a playlist, and FFmpeg would follow it.
         with open_container(path, format=path.suffix.removeprefix(".")) as container:
             return tuple(container.metadata.values())

@@ -11,9 +11,11 @@ from typing import Any, Final
 from vidgen.errors import RenderError, VidgenError
 from vidgen.events import Emit, Log, StageProgress
 from vidgen.files import share
+from vidgen.media.animation import write_animation
 from vidgen.media.encodings import encoding_for
 from vidgen.media.mux import Probe, mux_film, notes_of, probe, write_poster
 from vidgen.media.output import Output
+from vidgen.settings import ANIMATIONS
 from vidgen.text import letters
 from vidgen.version import __version__
 from vidgen.work import Film, Notes, Speech, Video, Work
@@ -73,9 +75,15 @@ class Finalize:
 
         with output.writing(self.task_id) as temporary:
             tags = _tags(self.title or output.path.stem, self.task_id)
-            mux_film(film, speech, temporary, encoding, tags=tags, progress=on_progress)
-            found = probe(temporary)
-            _check(found, film, emit)
+            if self.format in ANIMATIONS:
+                note = tags["comment"]
+                found = write_animation(
+                    film, temporary, self.format, note=note, progress=on_progress
+                )
+            else:
+                mux_film(film, speech, temporary, encoding, tags=tags, progress=on_progress)
+                found = probe(temporary)
+                _check(found, film, emit)
             size = temporary.stat().st_size
             share(temporary)
         target = output.path

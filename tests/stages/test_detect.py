@@ -285,7 +285,9 @@ def test_a_body_without_a_face_counts(
     networks: Networks, three: Pixels, person: str, number: int
 ) -> None:
     told = with_a_back_view(networks, three, person).get(Notes).values
-    assert (told["number"], told["count"]) == (number, 4)
+    assert (told["number"], told["count"], told["detected_persons"]) == (number, 4, 4)
+    assert told["selected_person"]["person_id"] == number - 1
+    assert 0 < told["selected_person"]["confidence"] <= 1
     assert [one["problem"] for one in told["people"]] == ["", "detect.faceless", "", ""]
     assert told["people"][1]["box"] == [370, 200, 449, 600]
     assert told["people"][1]["face"] == []

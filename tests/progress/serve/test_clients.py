@@ -191,8 +191,8 @@ def test_a_tracker_shows_previews(server: Served, home: Home) -> None:
     (run.folder.previews / "rendering-50.jpg").write_bytes(b"\xff\xd8\xff picture")
     run.write("preview", name="rendering-50", path=str(run.folder.previews / "rendering-50.jpg"))
     task = httpx.get(f"{server.url}/api/v1/progress/tasks/task_1").json()
-    assert task["preview_url"] == f"{server.url}/api/v1/previews/task_1_rendering-50.jpg"
-    assert httpx.get(task["preview_url"]).content == b"\xff\xd8\xff picture"
+    assert task["preview_url"] == "/api/v1/previews/task_1_rendering-50.jpg"
+    assert httpx.get(server.url + task["preview_url"]).content == b"\xff\xd8\xff picture"
     assert httpx.get(f"{server.url}/api/v1/previews/nothing").status_code == 404
 
 
@@ -249,6 +249,10 @@ def test_a_generation_is_polled(server: Served, program: Program) -> None:
     program.go()
     wanted = "completed" if how(program) == "completes" else "failed"
     wait_until(lambda: httpx.get(url).json()["status"] == wanted)
+    said = {"completes": None, "fails": "Out of memory", "dies": "Interrupted"}[how(program)]
+    asked = (url, f"{server.url}/jobs/{program.task}",
+             f"{server.url}/api/v1/progress/tasks/{program.task}")  # fmt: skip
+    assert [httpx.get(address).json().get("error") for address in asked] == [said] * 3
 
 
 # 003

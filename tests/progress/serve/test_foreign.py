@@ -77,6 +77,21 @@ def test_a_pong_keeps_a_project_open(server: Served, home: Home) -> None:
     assert seen[-1] == "complete"
 
 
+def test_a_project_that_comes_back_is_told_again(server: Served, home: Home) -> None:
+    run = Run(home, "1")
+    run.write("progress_update", progress=50)
+    seen = []
+    for _ in range(2):
+        with socket(server, "/api/v1/projects/1/progress") as ws:
+            seen.append([json.loads(ws.recv(timeout=10)) for _ in range(2)])
+            run.write("progress_update", progress=75)
+            seen.append([json.loads(ws.recv(timeout=10))])
+        wait_until(lambda: not server.app.hub.watcher_count)  # nothing of it is left
+    told = [[(one["event"], one["data"].get("progress")) for one in part] for part in seen]
+    half, more = ("progress_update", 50), ("progress_update", 75)
+    assert told == [[("connected", None), half], [more], [("connected", None), half], [more]]
+
+
 def test_a_job_is_kept_alive(server: Served) -> None:
     with socket(server, "/ws/jobs/job_1") as ws:
         ws.recv(timeout=10)

@@ -85,11 +85,8 @@ class ForeignSocket(SocketStream):
                 return self._frames([self._dialect.ping(task_id, timestamp())])
             case "connected" if self._dialect.hello:
                 return self._frames([self._dialect.hello(task_id, timestamp())])
-            case "reset" if tail:
+            case "reset" | "interrupted" if tail:
                 return self._frames(self._dialect.stands(standing(tail), self._base))
-            case "interrupted" if tail:
-                told = {**standing(tail), **data, "state": "interrupted"}
-                return self._frames(self._dialect.stands(told, self._base))
             case "deleted" if tail:
                 told = {**standing(tail), **data, "state": "failed", "end": None}
                 return self._frames(self._dialect.stands(told, self._base))
@@ -126,9 +123,10 @@ class ForeignSocket(SocketStream):
 
 def standing(tail: Tail) -> dict[str, Any]:
     """A run's snapshot with what the dialects ask besides: its plan, its template."""
-    request = tail.request
+    request, snapshot = tail.request, tail.snapshot
     return {
-        **tail.snapshot.to_wire(),
+        **snapshot.to_wire(),
+        **(snapshot.interruption() if snapshot.state == "interrupted" else {}),
         "plan": plan_of(request),
         "template_id": request.get("template_id", ""),
     }

@@ -43,8 +43,7 @@ class ForeignApi:
     # 001
 
     async def task_progress(self, request: Request) -> Response:
-        told = standing(await self._tail(request))
-        return answer(tracker.task_progress(told, self._base(request)))
+        return answer(tracker.task_progress(standing(await self._tail(request))))
 
     async def task_logs(self, request: Request) -> Response:
         """`since` is a time, `level` the least that is told, in either case of letters."""

@@ -1,7 +1,7 @@
 """The words of system 004: one WebSocket a job, `processing` until `completed` or `failed`.
 
 /ws/jobs/{job_id}   connected, processing, completed, failed, ping
-/api/jobs/{job_id}  the same message, polled
+/jobs/{job_id}      the same message, polled
 """
 
 from collections.abc import Mapping, Sequence

@@ -44,7 +44,7 @@ _UNENDED: Final = {"failed": "failed", "interrupted": "failed", "cancelled": "ca
 _USED: Final = ("cpu_percent", "memory_mb", "gpu_percent", "gpu_memory_mb")
 
 
-def task_progress(snapshot: Mapping[str, Any], base: str = "") -> Json:
+def task_progress(snapshot: Mapping[str, Any]) -> Json:
     """The whole state of a task, `TaskProgress`. `snapshot` has the names of its `plan`, too."""
     stages = _stages(snapshot)
     state = str(snapshot["state"])
@@ -58,7 +58,7 @@ def task_progress(snapshot: Mapping[str, Any], base: str = "") -> Json:
         "overall_progress": 100.0 if state == "complete" else _reached(snapshot),
         "message": str(snapshot.get("message", "")),
         "eta": _eta(snapshot),
-        "preview_url": _preview(snapshot, base),
+        "preview_url": _preview(snapshot),
         "stages": {str(place): stage for place, stage in enumerate(stages.values())},
         "resource_usage": {name: (snapshot.get("resource") or {}).get(name) for name in _USED},
         "error": _error(snapshot),
@@ -117,16 +117,16 @@ def preview_name(file: str) -> tuple[str, str]:
     return task_id, name
 
 
-def stands(snapshot: Mapping[str, Any], base: str) -> Sequence[Json]:
+def stands(snapshot: Mapping[str, Any], base: str) -> Sequence[Json]:  # noqa: ARG001  # every dialect's form
     """`progress.update`: idempotent, so it is the same early, late and in between."""
-    return [update(snapshot, base)]
+    return [update(snapshot)]
 
 
-def update(snapshot: Mapping[str, Any], base: str = "") -> Json:
+def update(snapshot: Mapping[str, Any]) -> Json:
     return {
         "type": "progress.update",
         "task_id": snapshot["task_id"],
-        "data": task_progress(snapshot, base),
+        "data": task_progress(snapshot),
         "timestamp": snapshot.get("updated", ""),
     }
 
@@ -192,13 +192,14 @@ def _eta(snapshot: Mapping[str, Any]) -> str | None:
     return ready.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _preview(snapshot: Mapping[str, Any], base: str) -> str | None:
+def _preview(snapshot: Mapping[str, Any]) -> str | None:
+    """A path, as the document has it: the client puts the server before it."""
     previews = snapshot.get("previews") or []
     if not previews:
         return None
     last = previews[-1]
     ending = PurePosixPath(str(last.get("path", "")).replace("\\", "/")).suffix or ".jpg"
-    return f"{base}{PREVIEWS}{snapshot['task_id']}_{last.get('name', '')}{ending}"
+    return f"{PREVIEWS}{snapshot['task_id']}_{last.get('name', '')}{ending}"
 
 
 def _error(snapshot: Mapping[str, Any]) -> str | None:

@@ -64,6 +64,8 @@ def test_the_bar_of_a_run_follows_its_time(page: Any, server: Served, run: Run) 
     run.write("stage_update", status="started", stage="rendering", progress=60.0)
     page.goto(server.url)
     is_text(page, "#percent", "60 %")  # of a run that does not tell its time
+    run.write("progress_update", progress=62.0, time_progress=0.0)
+    is_text(page, "#percent", "62 %")  # of a first run, whose time nobody can foretell yet
     run.write("progress_update", progress=72.4, time_progress=81.2)
     is_text(page, "#percent", "81 %")
     run.write("stage_update", status="completed", stage="rendering", progress=99.0)

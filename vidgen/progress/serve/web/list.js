@@ -116,7 +116,7 @@ function fillRow(item, task) {
 }
 
 function standing(task) {
-  if (task.state === "running") return `${number(Math.max(0, task.time_progress ?? task.progress))} % · ${stageName(task.stage)}`;
+  if (task.state === "running") return `${number(Math.max(0, task.time_progress || task.progress))} % · ${stageName(task.stage)}`;
   if (task.state === "queued") return placeOf(task.task_id);
   const state = say(`page.is_${task.state}`);
   return task.state === "failed" ? [state, sentence(task)].filter(Boolean).join(" · ") : state;

@@ -164,7 +164,7 @@ function move({ event_type: type, timestamp, data }) {
   run.end = ENDED[type] ? data : null;
   if (type === "complete" && data.video_path) hold(run);
   // How much of the time is over; of programs that do not tell it, how much of their stages.
-  run.tellsTime ||= data.time_progress !== undefined;
+  run.tellsTime ||= data.time_progress > 0; // 0: nothing to foretell it from yet, a first run
   const reached = (run.tellsTime ? data.time_progress : data.progress) ?? 0;
   run.percent = type === "complete" ? 100 : Math.max(run.percent, reached);
   if (type === "stage_update") {

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vidgen.batch import PlannedFilm
+    from vidgen.engines.base import Engine
     from vidgen.jobs.checker import FilmJob
     from vidgen.jobs.rows import Mistake, Row
     from vidgen.settings import Setting
@@ -186,8 +187,6 @@ def _make(
     inputs: _Inputs, films: "list[PlannedFilm]", wish: BatchOptions, showing: ViewOptions
 ) -> None:
     from vidgen import batch
-    from vidgen.engines.local import LocalEngine
-    from vidgen.engines.places import find_places
     from vidgen.progress.publisher import publish_run
     from vidgen.progress.serve.subprocess import serve_meanwhile
     from vidgen.progress.store.batches import record_batch
@@ -195,14 +194,12 @@ def _make(
     from vidgen.signals import graceful_interrupts
 
     home = Home.default()
-    places = find_places(wish.devices, wish.jobs)
-    wanted = sum(film.action != "skip" for film in films)
-    engine = LocalEngine(places[:wanted], log=_log_file(home))
-    forecast = batch.forecast_films(home, films, len(places))
+    engine, places = _engine(home, wish, sum(film.action != "skip" for film in films))
+    forecast = batch.forecast_films(home, films, places)
     rules = batch.Rules(wish.retry, wish.fail_fast)
     planned = [film.record(forecast.seconds(film.task_id)) for film in films]
     with (
-        record_batch(home, inputs.name, planned, places=len(places), part=wish.part),
+        record_batch(home, inputs.name, planned, places=places, part=wish.part),
         batch.say_how_to_go_on(sys.argv[1:]),
         graceful_interrupts(),
         serve_meanwhile(home, showing.serve, lambda at: console.print_address(at, inputs.name)),
@@ -226,6 +223,21 @@ def _make(
     elif showing.progress != "rawjson":
         console.print_batch(result)
     raise typer.Exit(result.exit_code)
+
+
+def _engine(home: Home, wish: BatchOptions, wanted: int) -> "tuple[Engine, int]":
+    """What makes the films, and how many at once."""
+    if wish.ray:
+        from vidgen.engines.ray import RayEngine
+
+        gpus = wish.gpus_per_film if wish.gpus_per_film >= 0 else None
+        cluster = RayEngine(wish.ray, home, gpus=gpus, cpus=wish.cpus_per_film)
+        return cluster, cluster.places
+    from vidgen.engines.local import LocalEngine
+    from vidgen.engines.places import find_places
+
+    places = find_places(wish.devices, wish.jobs)
+    return LocalEngine(places[:wanted], log=_log_file(home)), len(places)
 
 
 def _log_file(home: Home) -> Path:

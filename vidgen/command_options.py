@@ -79,6 +79,28 @@ class BatchOptions:
         metavar="cuda:0,cuda:1|all",
         environment="none",
     )
+    ray: str = option(
+        "",
+        "On the machines of a Ray cluster (extra `ray`).",
+        panel=WORKERS,
+        metavar="auto|ADDRESS",
+        environment="none",
+    )
+    gpus_per_film: float = option(
+        -1.0,
+        "On Ray: 1, a part of one, or 0; else 1 where there are any.",
+        panel=WORKERS,
+        metavar="X",
+        environment="none",
+    )
+    cpus_per_film: int = option(
+        0,
+        "On Ray: cores; 0 is a fair share of a machine.",
+        panel=WORKERS,
+        least=0,
+        most=1024,
+        environment="none",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ class LocalEngine:
         self._workers.append(self._start(worker.place))
         yield Lost(order, worker.place.name)
         if order.losses + 1 >= ATTEMPTS:
-            yield Ended(order, Outcome.of_error(_lost(ATTEMPTS)))
+            yield Ended(order, Outcome.of_error(worker_lost(ATTEMPTS)))
         else:
             orders.appendleft(replace(order, is_resume=True, losses=order.losses + 1))
 
@@ -109,7 +109,7 @@ class LocalEngine:
                 return self._heard.get(timeout=LOOK_SECONDS)
 
 
-def _lost(times: int) -> DeviceError:
+def worker_lost(times: int) -> DeviceError:
     return DeviceError(
         "The process that made this film was ended {times} times.",
         hint="Most often memory ran out: close other programs, lower --height, or use --jobs 1."

@@ -1,5 +1,6 @@
 """The WebSocket over real sockets: the same events, commands, and endings."""
 
+import asyncio
 import contextlib
 import json
 import time
@@ -9,12 +10,16 @@ from socket import create_connection
 from typing import Any
 
 import pytest
+from starlette.types import Message
+from uvicorn.protocols.utils import ClientDisconnected
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.serving import Run, Served, served, wait_until
 from vidgen.paths import Home
+from vidgen.progress.fanout.limits import Limits
 from vidgen.progress.serve.settings import Timing
+from vidgen.progress.serve.websocket import SocketStream
 
 NOBODY = str(uuid.UUID(int=1))
 TOKEN = "a-token-of-enough-letters-for-a-test"
@@ -224,3 +229,12 @@ def test_the_end_of_the_server_is_said(home: Home, run: Run) -> None:
             drained(ws)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1012
+
+
+def test_a_watcher_that_goes_first_stops_no_server() -> None:
+    async def go_first(message: Message) -> None:
+        raise ClientDisconnected
+
+    watcher = SocketStream(go_first, None, Limits(), ends=True)
+    asyncio.run(watcher.end("stopping"))
+    assert watcher.is_closed

@@ -295,6 +295,8 @@ class Subscriber:
             await self._wait_for(lambda: self.finish(reason))
         except ConnectionCut:
             self.abort()
+        except OSError:
+            logger.debug("a watcher went before its stream was ended")
 
     def abort(self) -> None:
         """End the connection now, whatever is still on its way."""

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import time
 import uuid
 from collections.abc import Iterator
 from socket import create_connection
@@ -209,11 +208,9 @@ def test_a_peer_without_pong_is_cut(home: Home, run: Run) -> None:
             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
         )
-        began = time.monotonic()
         content = b""
         while chunk := peer.recv(65536):  # and no pong ever
             content += chunk
-        assert 0.5 < time.monotonic() - began < 5
         assert b"connected" in content
         assert b"keepalive ping timeout" in content
         wait_until(lambda: server.app.hub.watcher_count == 0)

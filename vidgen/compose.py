@@ -25,7 +25,6 @@ from vidgen.settings import ANIMATIONS, Options, preview_shares
 
 if TYPE_CHECKING:  # numpy and more is behind these
     from vidgen.did.auth import Account
-    from vidgen.quality.judge import HearPhones
     from vidgen.renderers.base import Renderer
     from vidgen.renderers.workers import Workers
     from vidgen.speech.hearing import Hearing
@@ -141,7 +140,8 @@ class Job:
             face = work.get(Subject).face
             run = (lambda tasks, hear: workers.run(tasks, None, hear)) if workers.alive else None
             model = self.catalog.path("face_landmark")
-            hears = self._hear_phones()
+            hearing = self._hearing()
+            hears = hearing.phones if hearing else None
             found = asdict(judge(video, model, face=face, run=run, hear_phones=hears))
         except Exception as error:  # the film is there: a second look must not cost the run
             reason = f"{type(error).__name__}: {error}"
@@ -150,17 +150,6 @@ class Job:
         if found["follows_voice"] is False:
             emit(Log("WARNING", "quality.not_following", found))
         return {"quality": found}
-
-    def _hear_phones(self) -> "HearPhones | None":
-        """What tells the sounds of a film's voice, for the look at it."""
-        from vidgen.speech.features import at_16k, listen
-
-        hearing = self._hearing()
-        if hearing is None:
-            return None
-        return lambda samples, rate: (
-            hearing(at_16k(samples, rate), listen(samples, rate, tones=False), "", "").phones
-        )
 
     def _faces(self) -> Any:
         from vidgen.vision.faces import FaceDetector, LandmarkNet
@@ -208,7 +197,7 @@ class Job:
             return self._did_steps()
         from vidgen.stages.render import Render
 
-        renderer, networks = self._renderer(speech)
+        renderer, networks = self._renderer(workers, speech)
         render = Render(
             renderer,
             look(self.options, seed),
@@ -247,7 +236,9 @@ class Job:
 
         return Hearing(self.catalog.path(self.plan.ears)) if self.plan.ears else None
 
-    def _renderer(self, speech: "Speech | None") -> tuple["Renderer", tuple[Network, ...]]:
+    def _renderer(
+        self, workers: "Workers", speech: "Speech | None"
+    ) -> tuple["Renderer", tuple[Network, ...]]:
         """What draws the frames, and what it has ready: `speech` is heard while the photo is read,
         unless an earlier run has begun to draw."""
         from vidgen.renderers.puppet.renderer import PuppetRenderer
@@ -257,7 +248,7 @@ class Job:
             device, hearing = self.drawing_device, self._hearing()
             if speech is None or (self.task.work / "render").exists():
                 return PuppetRenderer(device, hearing=hearing), ()
-            ahead = HearAhead(speech, self.options.language, hearing)
+            ahead = HearAhead(speech, self.options.language, hearing, workers.call)
             return PuppetRenderer(device, hearing=hearing, ahead=ahead), (ahead,)
         from vidgen.renderers.musetalk.networks import NetworkFiles
         from vidgen.renderers.musetalk.renderer import MuseTalkRenderer

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,29 @@ def test_one_worker_is_this_process(count: int) -> None:
         assert workers.alive == 0
         workers.run([Double(1), Double(2)], 1, heard.append)
     assert heard == [(os.getpid(), 2), (os.getpid(), 4)]
+
+
+def test_a_call_is_answered_by_a_process_that_is_gone_then() -> None:
+    with Workers(2, ["math"]) as workers:
+        before = set(psutil.Process().children())
+        process = workers.call(os.getpid)
+        assert process != os.getpid()
+        assert not psutil.pid_exists(process)
+        assert set(psutil.Process().children()) == before
+        with pytest.raises(ZeroDivisionError):
+            workers.call(partial(divmod, 1, 0))
+    assert workers.call(os.getpid) == os.getpid()
+
+
+def test_a_call_whose_process_dies_is_answered_by_this_one() -> None:
+    with Workers(2, ["math"]) as workers:
+        assert workers.call(partial(die_unless, os.getpid())) == "alive"
+
+
+def die_unless(process: int) -> str:
+    if os.getpid() != process:
+        os._exit(1)
+    return "alive"
 
 
 def test_the_end_of_the_block_ends_them_whatever_they_do(tmp_path: Path) -> None:

@@ -71,22 +71,35 @@ def judge(
     """
     box = tuple(face) if face is not None else None
     tasks = [
-        TrackWindow(index, video, landmark_model, start, count, box)
+        TrackWindow(index, video, landmark_model, start, count, box, hear_phones)
         for index, (start, count) in enumerate(_windows(video, frames))
     ]
-    found: dict[int, Tracking] = {}
+    found: dict[int, Window] = {}
     (run or _run_in_threads)(tasks, lambda news: found.update([news]))
-    parts = [found[index] for index in sorted(found) if len(found[index])]
-    phones = [_phones(video, part, hear_phones) for part in parts] if hear_phones else ()
-    return judge_windows(parts, [_voice_envelope(video, part) for part in parts], phones)
+    seen = [window for _, window in sorted(found.items()) if len(window.seen)]
+    parts = [window.seen for window in seen]
+    sounds = [_voice_envelope(video, part) for part in parts]
+    return judge_windows(parts, sounds, [window.phones for window in seen] if hear_phones else ())
 
 
-Hear = Callable[[tuple[int, Tracking]], None]
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What is seen and said in one part of a film, on the film's clock."""
+
+    seen: Tracking
+    phones: Sequence[Phone]
+
+
+Hear = Callable[[tuple[int, Window]], None]
+HearPhones = Callable[[Floats, int], Sequence[Phone]]  # (samples, rate) → what is said in them
 
 
 @dataclass(frozen=True, slots=True)
 class TrackWindow:
-    """Follow the face through one window of a film; says its number and what was seen."""
+    """Follow the face and the voice through one part of a film; says its number and the `Window`.
+
+    Can be pickled where `hear_phones` can.
+    """
 
     index: int
     video: Path
@@ -94,16 +107,18 @@ class TrackWindow:
     start: float  # seconds
     frames: int
     face: tuple[float, ...] | None
+    hear_phones: HearPhones | None
 
     def __call__(self, shared: object, say: Hear) -> None:  # noqa: ARG002  # a task's form
         from vidgen.vision.faces import LandmarkNet
 
         net = LandmarkNet(self.landmark_model)
         seen = track(self.video, net, start=self.start, frames=self.frames, face=self.face)
-        say((self.index, seen.only_seen()))
+        seen = seen.only_seen()
+        hears = self.hear_phones if len(seen) else None
+        say((self.index, Window(seen, _phones(self.video, seen, hears) if hears else ())))
 
 
-HearPhones = Callable[[Floats, int], Sequence[Phone]]  # (samples, rate) → what is said in them
 RunTasks = Callable[[Sequence[TrackWindow], Hear], None]
 
 

@@ -14,15 +14,18 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from vidgen.errors import DeviceError
 
 Say = Callable[[Any], None]  # what a task tells while it runs; anything that can be pickled
 OnLoss = Callable[[int], None]  # hears how many workers are left
+T = TypeVar("T")
 
+LOST: Final = (OSError, EOFError, ValueError, pickle.UnpicklingError)  # a worker is gone
 ATTEMPTS: Final = 2  # of a task whose worker dies
 LOOK_SECONDS: Final = 0.5  # on Windows a waiting thread hears no Ctrl-C
 LIKELIER: Final = "500"  # of 1000: when memory is short, a worker and not the run is ended
@@ -69,6 +72,12 @@ class Workers:
         """How many processes there are now."""
         return len(self._living)
 
+    def call(self, call: Callable[[], T]) -> T:
+        """What `call` answers, worked out by one more process: what that imports and takes is gone
+        with it. By this one where it has no workers, or where it dies. Raises what `call` does.
+        """
+        return _call_apart(call) if self._living else call()
+
     def run(
         self, tasks: Sequence[Task], shared: Any, hear: Say, on_loss: OnLoss = lambda _: None
     ) -> None:
@@ -81,7 +90,7 @@ class Workers:
             for task in tasks:
                 task(shared, hear)
             return
-        with _Round(self._living, pickle.dumps(("share", shared), pickle.HIGHEST_PROTOCOL)) as turn:
+        with _Round(self._living, _pack("share", shared)) as turn:
             for task in tasks:
                 turn.give(task)
             self._hear_out(turn, len(tasks), hear, on_loss)
@@ -107,6 +116,37 @@ class Workers:
                     self._living.append(_Worker(self.modules))
                     turn.join(self._living[0])
                 turn.give(value)
+
+
+def _call_apart(call: Callable[[], T]) -> T:
+    try:
+        worker = _Worker(())
+    except OSError:
+        return call()
+    try:
+        kind, answer = next(worker.answers(_Answer(call)))
+    except LOST:
+        return call()
+    finally:
+        worker.kill()
+    if kind == "failed":
+        raise answer
+    return cast(T, answer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A `Task` that says what a call answers."""
+
+    call: Callable[[], Any]
+
+    def __call__(self, shared: object, say: Say) -> None:  # noqa: ARG002  # Task's form
+        say(self.call())
+
+
+def _pack(kind: str, value: Any) -> bytes:
+    """An order for a worker."""
+    return pickle.dumps((kind, value), pickle.HIGHEST_PROTOCOL)
 
 
 def _lost_twice() -> DeviceError:
@@ -155,13 +195,15 @@ class _Round:
 
     def _lead(self, worker: "_Worker") -> None:
         """One task after another, until there is none or the worker is gone."""
+        unsent = self._shared
         while (task := self._tasks.get()) is not None:
             try:
-                for kind, value in worker.answers(task, self._shared):
+                for kind, value in worker.answers(task, unsent):
                     self._heard.put((kind, value, worker))
-            except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+            except LOST:
                 self._heard.put(("lost", task, worker))
                 return
+            unsent = b""
 
 
 class _Worker:
@@ -179,16 +221,14 @@ class _Worker:
             start_new_session=True,  # a Ctrl-C is for the run, and that ends its workers
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # on Windows
         )
-        self._has: bytes = b""  # what it was last given to share
 
-    def answers(self, task: Task, shared: bytes) -> Iterator[tuple[str, Any]]:
-        """Give it a task and hear it out. Raises OSError or EOFError when it is gone."""
+    def answers(self, task: Task, before: bytes = b"") -> Iterator[tuple[str, Any]]:
+        """Give it a task, after an order for `before` it, and hear it out. Raises one of LOST when
+        it is gone."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        if self._has is not shared:
-            self.process.stdin.write(shared)
-            self._has = shared
-        self.process.stdin.write(pickle.dumps(("do", task), pickle.HIGHEST_PROTOCOL))
+        self.process.stdin.write(before)
+        self.process.stdin.write(_pack("do", task))
         self.process.stdin.flush()
         kind = ""
         while kind not in ("done", "failed"):

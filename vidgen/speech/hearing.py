@@ -1,9 +1,12 @@
 """Find the phones of a voice with the recogniser: by its words where they fit, else as heard."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from vidgen.speech.espeak import Phone
 from vidgen.speech.features import SpeechFeatures, at_16k, listen
 from vidgen.speech.phonemes import PhonemeSource, TimedPhones, align_words
 from vidgen.speech.recognizer import open_recognizer
@@ -29,6 +32,11 @@ class Hearing:
                 return words
         return TimedPhones(hear_phones(answers, sound), note=words.note, source="recogniser")
 
+    def phones(self, samples: Floats, rate: int) -> tuple[Phone, ...]:
+        """The sounds of a voice at any rate whose words nobody knows."""
+        sound = listen(samples, rate, tones=False)
+        return self(at_16k(samples, rate), sound, "", "").phones
+
 
 @dataclass(frozen=True, slots=True)
 class HeardVoice:
@@ -47,14 +55,25 @@ def hear_voice(speech: Speech, language: str, hearing: PhonemeSource | None) -> 
     return HeardVoice(sound, hearing(voice, sound, speech.text, language))
 
 
+Caller = Callable[[Callable[[], HeardVoice]], HeardVoice]
+
+
 class HearAhead:
     """`hear_voice` for one voice, begun before it is asked for: a `Network` to `prefetch`.
 
     Safe to call from several threads; another voice than `speech` is heard when it is asked for.
+    `call` makes the calls that work it out: in another process, perhaps.
     """
 
-    def __init__(self, speech: Speech, language: str, hearing: PhonemeSource | None) -> None:
+    def __init__(
+        self,
+        speech: Speech,
+        language: str,
+        hearing: PhonemeSource | None,
+        call: Caller = lambda work: work(),
+    ) -> None:
         self._asked = speech, language, hearing
+        self._call = call
         self._heard: HeardVoice | None = None
         self._lock = threading.Lock()
 
@@ -69,5 +88,5 @@ class HearAhead:
             return hear_voice(speech, language, hearing)
         with self._lock:
             if self._heard is None:
-                self._heard = hear_voice(speech, language, hearing)
+                self._heard = self._call(partial(hear_voice, speech, language, hearing))
             return self._heard

@@ -196,14 +196,20 @@ def _attention(weights: Weights, name: str, matrix: int, x: Floats) -> Floats:
     inner = _norm(weights, name + "attn_norm.", x) @ weights[f"onnx::MatMul_{matrix}"]
     inner = inner + weights[name + "attn.in_proj_bias"]  # (T, 3 * 144)
     parts = inner.reshape(len(x), 3, HEADS, WIDTH // HEADS).transpose(1, 2, 0, 3)
-    queries, keys, values = parts  # (4, T, 36) each
-    scores = queries @ keys.transpose(0, 2, 1) * np.float32((WIDTH // HEADS) ** -0.5)
-    scores -= scores.max(axis=2, keepdims=True)
-    shares = np.exp(scores)
-    shares /= shares.sum(axis=2, keepdims=True)
-    mixed = (shares @ values).transpose(1, 0, 2).reshape(len(x), WIDTH)
+    heads = zip(*parts, strict=True)  # (T, 36) each, of one head after another: T² stays small
+    mixed = np.hstack([_attend(queries, keys, values) for queries, keys, values in heads])
     out = mixed @ weights[f"onnx::MatMul_{matrix + 4}"]
     return np.asarray(out + weights[name + "attn.out_proj.bias"])
+
+
+def _attend(queries: Floats, keys: Floats, values: Floats) -> Floats:
+    """What one head takes from all times, (T, 36)."""
+    scores = queries @ keys.T
+    scores *= np.float32((WIDTH // HEADS) ** -0.5)
+    scores -= scores.max(axis=1, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(axis=1, keepdims=True)
+    return np.asarray(scores @ values)
 
 
 def _convolution(weights: Weights, name: str, depthwise: int, x: Floats) -> Floats:

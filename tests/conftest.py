@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from tests.support.warm import Warm
@@ -20,6 +21,10 @@ for name in ("SIGINT", "SIGHUP", "SIGQUIT"):
     if number is not None and signal.getsignal(number) == signal.SIG_IGN:
         is_ctrl_c = number == signal.SIGINT
         signal.signal(number, signal.default_int_handler if is_ctrl_c else signal.SIG_DFL)
+
+# A machine that is busy makes no test wrong.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 REPOSITORY = Path(__file__).parent.parent
 PILLOWS_OPEN = Image.open  # importing ultralytics, as some tests do, puts its own in its place

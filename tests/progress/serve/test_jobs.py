@@ -20,6 +20,7 @@ from vidgen.progress.serve.jobs import MOST_QUEUED, Jobs, run_command
 from vidgen.progress.serve.uploads import Order
 from vidgen.progress.store.cleanup import clean
 from vidgen.progress.store.lock import is_held
+from vidgen.progress.store.reader import iter_events
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
 KEY = {"Authorization": f"Bearer {TOKEN}"}
@@ -79,6 +80,7 @@ def asked(
         files={"photo": ("../Anna Ø.exe", photo), "voice": ("hello.wav", voice)},
         data=options,
         headers=KEY,
+        timeout=60,
     )
 
 
@@ -172,13 +174,12 @@ def test_the_command_line_is_that_of_a_run(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_orders_run_one_after_the_other(server: Served, seconds: list[float]) -> None:
-    seconds[0] = 0.5
-    first, second = asked(server).json()["task_id"], asked(server).json()["task_id"]
-    wait_until(lambda: state(server, first)["state"] == "running")
-    assert state(server, second)["state"] == "queued"
-    assert ended(server, second)["state"] == "complete"
-    assert state(server, first)["state"] == "complete"
+def test_orders_run_one_after_the_other(home: Home, server: Served) -> None:
+    ids = [asked(server).json()["task_id"] for _ in range(2)]
+    assert [ended(server, task_id)["state"] for task_id in ids] == ["complete"] * 2
+    first, second = (list(iter_events(home.task(task_id).events)) for task_id in ids)
+    begun = next(event for event in second if event.data["stage"] == "rendering")
+    assert first[-1].timestamp <= begun.timestamp
 
 
 @pytest.mark.parametrize("when", ["queued", "running"])

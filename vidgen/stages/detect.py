@@ -27,6 +27,7 @@ from vidgen.stages.framing import (
 from vidgen.stages.people import (
     Candidate,
     faceless,
+    hidden_mouth,
     is_readable,
     number_people,
     others,
@@ -35,6 +36,7 @@ from vidgen.stages.people import (
     problem_of,
     weight,
 )
+from vidgen.vision.exposure import fault_of
 from vidgen.vision.faces import SIDES, Face, FaceDetector, LandmarkNet, Landmarks, head_pose
 from vidgen.vision.iris import IrisNet
 from vidgen.vision.mouth_cover import is_covered, mouth_line
@@ -185,7 +187,7 @@ class Detect:
             )
         return InputError(
             "No face was found in the photo.",
-            hint="Use a photo in which a face looks at the camera and is not covered.",
+            hint="Use a photo in which a human face looks at the camera and is not covered.",
             code="detect.no_face",
         )
 
@@ -288,13 +290,7 @@ class Detect:
         doubt = self.landmarks.doubt(rgb, face)
         line = mouth_line(rgb, face)
         if is_covered(line, doubt):
-            raise InputError(
-                "The speaker's mouth seems to be covered, by a mask, a hand or a microphone.",
-                hint="Use a photo in which the whole mouth can be seen.",
-                code="detect.covered",
-                doubt=round(doubt, 4),
-                line=round(line.usual, 3),
-            )
+            raise hidden_mouth(fault_of(rgb, face), doubt, line.usual)
         if doubt >= DOUBTFUL:
             emit(Log("WARNING", "detect.mouth_unclear", {"doubt": round(doubt, 4)}))
         if _apart(face) > WIDE:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from vidgen.errors import InputError
+from vidgen.vision.exposure import Fault
 from vidgen.vision.faces import EYE_CORNERS, MOUTH, Face, Landmarks, head_pose
 from vidgen.work import Box, Person, Pixels
 
@@ -229,7 +230,8 @@ def _unreadable(face: Face, others: str) -> InputError:
     if abs(face.aside) > MOST_ASIDE:
         return _profile(45, others)
     return InputError(
-        "The speaker's face could be found but not read: it is turned aside, covered or blurred.",
+        "The speaker's face could be found but not read: it is turned aside, covered, blurred,"
+        " badly lit or not a human's.",
         hint="Use a photo in which the face looks at the camera, or choose somebody else with"
         " --person{others}.",
         code="detect.unreadable",
@@ -259,4 +261,34 @@ def _crop_problem(landmarks: Landmarks, size: tuple[int, int], others: str) -> I
         " --person{others}.",
         code="detect.cut_off",
         others=others,
+    )
+
+
+def hidden_mouth(fault: Fault, doubt: float, line: float) -> InputError:
+    """Why the mouth cannot be made out: the photo's `fault`, else something before it."""
+    match fault:
+        case "burnt":
+            return InputError(
+                "The speaker's face is overexposed: the light took the mouth's edges away.",
+                hint="Use a photo with less light on the face.",
+                code="detect.burnt",
+            )
+        case "two_tones":
+            return InputError(
+                "The photo has two tones only, black and white: the mouth cannot be made out.",
+                hint="Use the photo with its greys or colours.",
+                code="detect.two_tones",
+            )
+        case "negative":
+            return InputError(
+                "The photo seems to be a negative: the skin is darker than eyes and brows.",
+                hint="Turn its colours round in an image editor.",
+                code="detect.negative",
+            )
+    return InputError(
+        "The speaker's mouth seems to be covered, by a mask, a hand or a microphone.",
+        hint="Use a photo in which the whole mouth can be seen.",
+        code="detect.covered",
+        doubt=round(doubt, 4),
+        line=round(line, 3),
     )

@@ -69,3 +69,25 @@ except KeyboardInterrupt:
         assert process.stdout.readline() == "closing\n"
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 130
+
+
+def test_ctrl_c_while_modules_are_read_ends_as_any_other() -> None:
+    slow = """
+import sys, time
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "vidgen.cli":
+            print("ready", flush=True)
+            time.sleep(30)
+sys.meta_path.insert(0, Slow())
+from vidgen.__main__ import main
+main()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", slow], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=10)
+    assert (process.returncode, said) == (130, "")

@@ -105,7 +105,7 @@ def plan_films(home: Home, jobs: Sequence[FilmJob]) -> list[PlannedFilm]:
 
 def _plan(home: Home, job: FilmJob) -> PlannedFilm:
     """Its tasks of earlier batches are looked through: the last one counts."""
-    key = key_of(job.ingredients)
+    key, is_fresh = key_of(job.ingredients), job.request.options.fresh
     last: PlannedFilm | None = None
     for attempt in count():
         task_id = str(uuid.uuid5(NAMESPACE, f"{key}/{attempt}"))
@@ -117,9 +117,9 @@ def _plan(home: Home, job: FilmJob) -> PlannedFilm:
             last = PlannedFilm(job, task_id, "resume")
         else:
             last = PlannedFilm(job, task_id, "skip", video) if video.is_file() else None
-    if last and (last.action == "resume" or not job.request.options.fresh):
+    if last and (last.action == "resume" or not is_fresh):
         return last
-    if attempt == 0 and not job.request.options.fresh and _is_film_of(job.request.output, task_id):
+    if attempt == 0 and not is_fresh and _is_film_of(job.request.output, task_id):
         return PlannedFilm(job, task_id, "skip", job.request.output)
     return PlannedFilm(job, task_id, "make")
 

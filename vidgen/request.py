@@ -78,16 +78,17 @@ def build_request(
     settings = apply_preset(settings)
     folder, file = _place(output)
     settings = _limit_height(_format_of(file, settings))
-    check(options_of(settings))
+    options = options_of(settings)
+    check(options)
     kind = settings["format"].value
-    default = f"{name or f'{short_name(photo)}-{short_name(voice)}'}.{kind}"
     if file is None:
-        path = folder / default
+        path = folder / f"{name or f'{short_name(photo)}-{short_name(voice)}'}.{kind}"
     else:
         path = file if file.suffix else file.with_name(f"{file.name}.{kind}")
     reads = tuple(Path(settings[key].value) for key in ("text_file", "did_key_file")
                   if settings[key].value is not None)  # fmt: skip
-    return Request(photo, voice, path, _lasting(settings), is_named=file is not None, reads=reads)
+    lasting, is_named = _lasting(settings, options), file is not None
+    return Request(photo, voice, path, lasting, is_named=is_named, reads=reads)
 
 
 def choose_voice(
@@ -226,12 +227,12 @@ def _plain(settings: Mapping[str, Setting]) -> Mapping[str, Setting]:
     }
 
 
-def _lasting(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+def _lasting(settings: Mapping[str, Setting], options: Options) -> dict[str, Setting]:
     """The settings as they hold later and elsewhere: whole paths, and words instead of their file.
 
     Raises InputError when that file cannot be read.
     """
-    settings, options = dict(settings), options_of(settings)
+    settings = dict(settings)
     if options.text_file is not None:
         settings["text"] = replace(settings["text_file"], value=words(options))
         settings["text_file"] = Setting(None, "default")

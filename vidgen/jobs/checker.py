@@ -126,7 +126,6 @@ class Checker:
         if folder not in self._folders or request.output.is_dir():
             check_output(request.output)
             self._folders.add(folder)
-        settings.words(request.options)
         return replace(request, batch_id=self.batch_id)
 
     def _target(self, line: int, photo: Path, voice: Path, chosen: Mapping[str, Setting]) -> Path:

@@ -1,7 +1,9 @@
 """Inputs of every kind: files, pipes, devices; what is kept of them, and what is not."""
 
+import http.server
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from vidgen.inputs import (
     short_name,
 )
 from vidgen.paths import Home, TaskFolder
+from vidgen.remote import find_url, name_of
 
 
 @pytest.fixture
@@ -128,3 +131,51 @@ def test_a_slip_of_the_pen_is_no_history(home: Home, tmp_path: Path) -> None:
     assert "resume" not in ran.err
     assert list(home.tasks.iterdir()) == []
     assert vidgen(home, "history", "--json").json == []
+
+
+class Shop(http.server.BaseHTTPRequestHandler):
+    """A web server with one file."""
+
+    def do_GET(self) -> None:  # the library's name
+        is_there = self.path.startswith("/a/voice.WAV?key=")
+        self.send_response(200 if is_there else 404)
+        self.end_headers()
+        self.wfile.write(b"sound" if is_there else b"")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def shop() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Shop) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_file_of_the_web_is_read_once_and_its_key_not_kept(task: TaskFolder, shop: str) -> None:
+    path = Path(f"{shop}/a/voice.WAV?key=secret")
+    found = look_at(task, "voice", path)
+    kept = input_copy(task, "voice", found.path)  # as a resume looks for it
+    assert kept == input_copy(task, "voice", path) == task.work / "input" / "voice.wav"
+    assert kept.read_bytes() == b"sound"
+    assert (found.path, found.bytes) == (Path(f"{shop}/a/voice.WAV"), 5)
+    assert (is_piped(path), short_name(path)) == (True, "voice")
+
+
+def test_what_the_web_does_not_give_is_refused(task: TaskFolder, shop: str) -> None:
+    assert refusal(task, Path(f"{shop}/none.wav?key=secret")) == "input.url"
+    assert refusal(task, Path("http://127.0.0.1:1/x.wav")) == "input.url"
+    assert refusal(task, Path("ftp://127.0.0.1/x.wav")) == "input.missing"
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [("https://x.org", "web"), ("https://x.org/a%20b.jpg", "a_b.jpg"), ("http://x/../", "..")],
+)
+def test_a_name_from_the_web_is_one_name(written: str, name: str) -> None:
+    assert str(name_of(find_url(Path(written)))) == name
+    assert short_name(Path(written)).count("/") == 0

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from mimetypes import guess_type
@@ -17,6 +17,7 @@ from typing import BinaryIO, Final
 from vidgen.errors import InputError
 from vidgen.files import NO_SPACE, sha256_of
 from vidgen.paths import TaskFolder
+from vidgen.remote import find_url, name_of, open_url, without_query
 
 STDIN: Final = "-"
 MOST_PIPED: Final = 1 << 30  # bytes that are read from a pipe; an hour of WAV is 635 MB
@@ -35,7 +36,7 @@ class Input:
 
 
 def look_at(task: TaskFolder, name: str, path: Path) -> Input:
-    """What is in an input; a pipe, or "-" for stdin, is read into the run's folder.
+    """What is in an input; a pipe, "-" for stdin, or a URL is read into the run's folder.
 
     Raises InputError when it is missing, a folder, a device, or cannot be read; OSError for a
     full disk.
@@ -73,8 +74,8 @@ def check_order(photo: Path, voice: Path) -> None:
 
 
 def is_piped(path: Path) -> bool:
-    """Whether it can be read once only: stdin's "-", a named pipe, a shell's `<(command)`."""
-    if str(path) == STDIN:
+    """Whether it is read once only: stdin's "-", a URL, a named pipe, a shell's `<(command)`."""
+    if str(path) == STDIN or find_url(path):
         return True
     try:
         return stat.S_ISFIFO(path.stat().st_mode)
@@ -100,11 +101,14 @@ def _read_pipe(task: TaskFolder, name: str, path: Path) -> Input:
     kept = input_copy(task, name, path)
     kept.parent.mkdir(parents=True, exist_ok=True)
     try:
-        if str(path) == STDIN:
-            _spool(_stdin(name), kept)
+        if url := find_url(path):
+            with open_url(url) as blocks:
+                _spool(blocks, kept)
+        elif str(path) == STDIN:
+            _spool(_blocks(_stdin(name)), kept)
         else:
             with path.open("rb") as pipe:
-                _spool(pipe, kept)
+                _spool(_blocks(pipe), kept)
     except OSError as error:
         remove_copies(task, [name])
         if error.errno in NO_SPACE:  # the disk's fault, not the pipe's
@@ -113,7 +117,8 @@ def _read_pipe(task: TaskFolder, name: str, path: Path) -> Input:
     except BaseException:
         remove_copies(task, [name])
         raise
-    return Input(path, sha256_of(kept), kept.stat().st_size)
+    said = Path(without_query(url)) if url else path
+    return Input(said, sha256_of(kept), kept.stat().st_size)
 
 
 def _stdin(name: str) -> BinaryIO:
@@ -127,14 +132,19 @@ def _stdin(name: str) -> BinaryIO:
     return sys.stdin.buffer
 
 
-def _spool(pipe: BinaryIO, kept: Path) -> None:
+def _blocks(pipe: BinaryIO) -> Iterator[bytes]:
+    while block := pipe.read(_BLOCK):
+        yield block
+
+
+def _spool(blocks: Iterable[bytes], kept: Path) -> None:
     size = 0
     with kept.open("wb") as file:
-        while block := pipe.read(_BLOCK):
+        for block in blocks:
             size += len(block)
             if size > MOST_PIPED:
                 raise InputError(
-                    "More than {most} MB came in by a pipe.",
+                    "More than {most} MB came in.",
                     hint="Save it as a file first, and give that.",
                     code="input.pipe_too_long",
                     most=MOST_PIPED >> 20,
@@ -180,7 +190,9 @@ def _cloned(path: Path, kept: Path) -> bool:
 
 def input_copy(task: TaskFolder, name: str, path: Path) -> Path:
     """Where the copy of the input `name` is kept; it has the original's ending."""
-    return task.work / "input" / f"{name}{path.suffix.lower()}"
+    url = find_url(path)
+    ending = name_of(url).suffix if url else path.suffix
+    return task.work / "input" / f"{name}{ending.lower()}"
 
 
 def remove_copies(task: TaskFolder, names: Iterable[str]) -> None:
@@ -203,6 +215,8 @@ def short_name(path: Path) -> str:
     """What a film's default name says of this input."""
     if str(path) == STDIN:
         return "stdin"
+    if url := find_url(path):
+        return name_of(url).stem
     is_descriptor = path.parent in (Path("/dev/fd"), Path(f"/proc/{os.getpid()}/fd"), Path("/dev"))
     return "pipe" if is_descriptor else path.stem
 

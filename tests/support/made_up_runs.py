@@ -49,13 +49,14 @@ class Calendar:
 
 def relive(log: Path, before: Sequence[PastRun]) -> Forecast | None:
     """The run of a log, foretold anew from the runs before it."""
-    calendar, found = Calendar(), list[Envelope]()
+    events = list(iter_events(log))
+    calendar, found = Calendar(seconds_of(events[0].timestamp)), list[Envelope]()
     estimator = Estimator(lambda: TimeModel(before), calendar.clock)
     estimator.wait()
     emit = Broadcast(
         log.parent.name, [found.append], estimate=estimator, clock=calendar.clock, now=calendar.now
     )
-    for envelope in iter_events(log):
+    for envelope in events:
         calendar.seconds = seconds_of(envelope.timestamp)
         event = event_of(envelope)
         if event is not None:

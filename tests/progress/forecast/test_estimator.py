@@ -515,3 +515,5 @@ def test_thirty_mixed_runs_meet_the_goal(tmp_path: Path) -> None:
     assert found.coverage is not None
     assert 0.6 <= found.coverage <= 0.9
     assert found.jumps_per_run < 1
+    assert found.bar is not None
+    assert found.bar <= 10  # points, of the median run

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import fmean
+from statistics import fmean, median
 from typing import Final
 
 from vidgen.events import Envelope, is_start, seconds_of
 
 MOMENTS: Final = (0.0, 0.10, 0.25, 0.50, 0.75)  # shares of a run's time at which it is judged
+TENTHS: Final = tuple(tenth / 10 for tenth in range(1, 10))  # where the bar is looked at
 JUMP_SHARE: Final = 0.10  # an estimate of the whole that grows by more is a jump
 
 
@@ -24,6 +25,7 @@ class Forecast:
     is_kept: bool | None
     jumps: int  # upwards, by more than a tenth
     upper: float | None = None  # the first bound
+    bar: float | None = None  # |shown - true share of the time|, in points, the mean of TENTHS
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Accuracy:
     mape: tuple[float | None, ...]
     coverage: float | None
     jumps_per_run: float
+    bar: float | None  # the median run's
 
 
 def forecast(events: Iterable[Envelope]) -> Forecast | None:
@@ -62,6 +65,7 @@ def forecast(events: Iterable[Envelope]) -> Forecast | None:
         None if upper is None else whole <= float(upper),
         _jumps(points),
         None if upper is None else float(upper),
+        _bar_error(estimates),
     )
 
 
@@ -75,6 +79,7 @@ def accuracy(forecasts: Sequence[Forecast]) -> Accuracy:
         tuple(fmean(errors) if errors else None for errors in known),
         fmean(kept) if kept else None,
         fmean(f.jumps for f in forecasts) if forecasts else 0.0,
+        median(bars) if (bars := [f.bar for f in forecasts if f.bar is not None]) else None,
     )
 
 
@@ -91,6 +96,21 @@ def _error(points: Sequence[tuple[float, float]], at: float, whole: float) -> fl
         return None
     made, eta = before[-1]
     return abs(max(0.0, eta - (at - made)) - left) / left
+
+
+def _bar_error(events: Sequence[Envelope]) -> float | None:
+    """How far the bar is from the share of the run's time that is over; None when it tells none."""
+    began, ended = seconds_of(events[0].timestamp), seconds_of(events[-1].timestamp)
+    if ended <= began or not any("time_progress" in event.data for event in events):
+        return None
+    errors, shown, at = [], 0.0, 0
+    for share in TENTHS:
+        moment = began + share * (ended - began)
+        while seconds_of(events[at].timestamp) <= moment:
+            shown = max(shown, float(events[at].data.get("time_progress") or 0.0))
+            at += 1
+        errors.append(abs(shown - 100 * share))
+    return fmean(errors)
 
 
 def _jumps(points: Sequence[tuple[float, float]]) -> int:

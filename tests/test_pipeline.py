@@ -201,6 +201,13 @@ def test_an_error_is_the_last_event_and_goes_on_up() -> None:
     ]
 
 
+def test_an_error_tells_how_often_it_was_tried_again() -> None:
+    heard: list[Event] = []
+    with pytest.raises(SetupError), run_outcome(heard.append):
+        raise SetupError("No answer.", code="x", is_retryable=True, retry_count=2, max_retries=3)
+    assert heard == [Failed("No answer.", "x", "", True, 2, 3)]
+
+
 def test_an_error_that_can_be_resumed_names_the_command() -> None:
     heard: list[Event] = []
     with (

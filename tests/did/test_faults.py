@@ -123,6 +123,14 @@ def test_a_fault_that_stays(request_: str, fault: str, tmp_path: Path) -> None:
     assert work.get(Film).frame_count == 40
 
 
+def test_a_fault_tells_how_often_it_was_met(tmp_path: Path) -> None:
+    with FakeDid() as fake:
+        fake.fail("POST /audios", "503", 10_000)
+        with pytest.raises(VidgenError) as raised:
+            film_by(account(fake.url), shelf(tmp_path), Heard(), Clock().patience())
+    assert raised.value.retry_count == raised.value.max_retries > 0
+
+
 @pytest.mark.parametrize("newest_first", [True, False])
 @pytest.mark.parametrize("unlisted", [0, 4])
 @pytest.mark.parametrize("others", [0, 250])

@@ -105,6 +105,8 @@ def test_every_client_follows_a_real_run(
         assert early.keys() == late.keys() == PATHS.keys()
         for told in (early, late):
             check(told, how, server)
+        history = httpx.get(f"{server.url}/api/ws/progress/{task}/history").json()["events"]
+        assert all(event["data"]["message"] and "progress" in event["data"] for event in history)
 
 
 def check(told: Mapping[str, dict[str, Any]], how: str, server: Served) -> None:

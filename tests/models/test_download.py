@@ -136,6 +136,7 @@ def test_a_later_run_takes_up_what_an_ended_one_left(
     mirror.cuts = [100_000, 0, 0, 0]
     error = refusal(Catalog(home), model)
     assert (error.code, error.is_retryable) == ("models.download_failed", True)
+    assert error.retry_count == error.max_retries > 0
     left = files.part_file(Catalog(home), model).stat().st_size
     assert left > 0
     mirror.asked.clear()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.support.puppet import asked, cut, drawn, placed, speaker, voice
-from vidgen.renderers.puppet import cpu, geometry, rig
+from vidgen.renderers.puppet import cpu, geometry, lighting, rig
 from vidgen.renderers.puppet.renderer import PuppetRenderer
 from vidgen.renderers.puppet.rig import Rig
 from vidgen.work import Cutout, MotionOptions, Pixels, Speech, Subject
@@ -109,6 +109,16 @@ def test_the_mouth_in_a_photo_without_colours_is_not_red(
     mouth = drawn(made, **SHUT, wide=1.0)[mouth_box(made)].astype(np.float32)
     redder = mouth[..., 0] / tint[0] - mouth[..., 1] / tint[1]
     assert np.abs(redder).max() < 4
+
+
+def test_the_stains_of_a_statue_are_no_colours(subject: Subject) -> None:
+    grey = 0.9 * cv2.cvtColor(subject.frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    y, x = np.mgrid[: grey.shape[0], : grey.shape[1]]
+    stain = 1 + 0.03 * np.sin(x / 17) * np.sin(y / 23)
+    stone = np.stack([grey * stain, grey, 0.9 * grey / stain], -1).clip(0, 255).astype(np.uint8)
+    face = geometry.measure(subject.landmarks, subject.eyes)
+    assert lighting.measure(stone, face).toned is not None
+    assert lighting.measure(subject.frame, face).toned is None
 
 
 def test_looking_aside_moves_the_iris_and_leaves_the_lids(subject: Subject, made: Rig) -> None:

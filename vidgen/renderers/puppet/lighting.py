@@ -18,6 +18,9 @@ USUAL_EYE: Final = 0.78  # luma of a well exposed eye's white
 TONED: Final = (
     1.7  # 8-bit steps of Lab. Grey photos have 0, sepia with grain 1.1-1.5, colours from 2.2
 )
+# Median distance of a face's colours from their middle, in a and b: statues have 1.4-2.2, 40 faces
+# from 3.0 on
+STONE: Final = 2.5
 CAST: Final = 0.30  # how much of the skin's colour lies on teeth: its light, and its glow
 
 
@@ -101,18 +104,34 @@ def _has_glasses(frame: Pixels, face: FaceGeometry) -> bool:
 
 def _is_monochrome(frame: Pixels, face: FaceGeometry) -> bool:
     """Whether luma alone tells the colour, as in black-and-white and sepia: in Lab, a and b keep
-    less than TONED of spread about a parabola over L. Faces in colour have red lips."""
+    less than TONED of spread about a parabola over L, or, as on statues, lie within STONE whatever
+    L is. Living faces in colour have red lips."""
     import cv2
 
     (left, top), (right, bottom) = face.outline.min(0), face.outline.max(0)
-    rows = slice(max(0, int(top)), max(8, int(bottom)))
-    part = frame[rows, max(0, int(left)) : max(8, int(right))]
-    lab = cv2.cvtColor(part, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64)
+    left, top = max(0, int(left)), max(0, int(top))
+    part = frame[top : max(8, int(bottom)), left : max(8, int(right))]
+    lab = cv2.cvtColor(part, cv2.COLOR_RGB2LAB)
+    if _is_stone(lab, face.outline - (left, top), face.height):
+        return True
+    lab = lab.reshape(-1, 3).astype(np.float64)
     light = lab[:, 0] / 255
     powers = np.stack([np.ones_like(light), light, light**2], 1)
     fit, *_ = np.linalg.lstsq(powers, lab[:, 1:], rcond=None)
     spread = (lab[:, 1:] - powers @ fit).std(0)
     return bool(spread.max() < TONED)
+
+
+def _is_stone(lab: Pixels, outline: Array, height: float) -> bool:
+    """Whether everything within the face's outline is of one hue; grain apart."""
+    import cv2
+
+    inside = np.zeros(lab.shape[:2], np.uint8)
+    cv2.fillConvexPoly(inside, cv2.convexHull(outline.round().astype(np.int32)), 1)
+    soft = cv2.GaussianBlur(lab, (0, 0), max(0.5, 0.01 * height))
+    hues = soft[inside > 0][:, 1:].astype(np.float32)
+    off = np.hypot(*(hues - np.median(hues, 0)).T) if len(hues) else np.ones(1)
+    return bool(np.median(off) < STONE)
 
 
 def _window(frame: Pixels, face: FaceGeometry) -> Array:

@@ -76,18 +76,14 @@ class Fault:
     source: str  # of the whole module
 
 
-def faults(module: str) -> list[Fault]:
-    """Every fault that can be put into the module."""
-    source = (ROOT / "vidgen" / module).read_text("utf-8")
-    found = []
-    for number, _ in enumerate(_places(ast.parse(source))):
-        tree = ast.parse(source)
-        node, turn = list(_places(tree))[number]
-        before = ast.unparse(node)
-        turn()
-        text = f"{before}  →  {ast.unparse(node) if not isinstance(node, ast.Expr) else 'pass'}"
-        found.append(Fault(module, getattr(node, "lineno", 0), text, ast.unparse(tree)))
-    return found
+def draw_fault(module: str, dice: random.Random) -> Fault:
+    """Some fault that can be put into the module."""
+    tree = ast.parse((ROOT / "vidgen" / module).read_text("utf-8"))
+    node, turn = dice.choice(list(_places(tree)))
+    before = ast.unparse(node)
+    turn()
+    text = f"{before}  →  {ast.unparse(node) if not isinstance(node, ast.Expr) else 'pass'}"
+    return Fault(module, getattr(node, "lineno", 0), text, ast.unparse(tree))
 
 
 def _places(tree: ast.AST) -> Iterator[tuple[ast.AST, "Turn"]]:
@@ -165,7 +161,7 @@ def main() -> None:
     wanted = parser.parse_args()
     dice = random.Random(wanted.seed)
     modules = wanted.modules.split(",")
-    drawn = [dice.choice(faults(modules[n % len(modules)])) for n in range(wanted.count)]
+    drawn = [draw_fault(modules[n % len(modules)], dice) for n in range(wanted.count)]
     caught = 0
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

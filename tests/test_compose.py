@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from vidgen.cache import Keys
-from vidgen.compose import Job, look
+from vidgen.compose import Job, check_options, look
 from vidgen.device import device, memory
+from vidgen.errors import InputError
 from vidgen.models.select import ModelChoice, drawing_device
 from vidgen.paths import Home
 from vidgen.request import Request, default_settings
@@ -146,3 +147,10 @@ def test_an_option_reaches_the_renderer(name: str) -> None:
     assert getattr(moved, name) == FILM[name]
     assert moved.seed == 7
     assert look(Options(fps="30"), 0).fps == Fraction(30)
+
+
+@pytest.mark.parametrize("options", [{"language": "klingon"}, {"loudness": "loud"}])
+def test_what_only_stages_understand_is_refused_before_them(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        check_options(Options(**options))
+    check_options(Options(language="ja", loudness="-16"))

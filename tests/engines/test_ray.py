@@ -78,6 +78,10 @@ def test_films_come_back_with_their_history(cluster: Any, home: Home, folder: Pa
         assert (last.event_type, last.data["video_path"]) == ("complete", film.video)
         assert seqs(home, film.task_id) == list(range(1, last.seq + 1))
         assert list(home.task(film.task_id).work.iterdir()) == []
+    # Side by side: none waits for a device that another of them has. What is written beside a
+    # film comes back with it.
+    begun = [(folder / f"{name}.begun").read_text().split() for name in "ac"]
+    assert {words[-1] for words in begun} <= {"ray-1", "ray-2"}
     request = orjson.loads(home.task(result.films[0].task_id).request.read_bytes())
     assert request["inputs"]["photo"]["path"] == str(folder / "a.jpg")
     states = {run.task_id: run.state for run in list_runs(home)}

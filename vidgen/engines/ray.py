@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import count
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -55,6 +56,7 @@ class RayEngine:
         self._gpus, self._cpus = gpus, cpus
         self._maker = maker
         self._nodes: list[_Node] = []
+        self._numbers = count(1)
         self._ray: Any = None
 
     def __enter__(self) -> "RayEngine":
@@ -126,8 +128,9 @@ class RayEngine:
     def _start(self) -> None:
         share = self._share()
         options = {"num_cpus": share, "num_gpus": self._gpus, "max_restarts": 0}
-        actor = self._ray.remote(_Actor).options(**options).remote(self._maker, share, self._gpus)
-        name = f"ray-{len(self._nodes) + 1}"
+        name = f"ray-{next(self._numbers)}"
+        make = self._ray.remote(_Actor).options(**options)
+        actor = make.remote(self._maker, name, share, self._gpus)
         self._nodes.append(_Node(name, actor, self._ray))
 
     def _hear(self, node: "_Node", orders: "deque[Order]") -> Iterator[EngineEvent]:
@@ -167,10 +170,10 @@ def _knock(address: str) -> None:
 class _Actor(FilmNode):
     """A `FilmNode` where Ray has put it."""
 
-    def __init__(self, maker: str, cpus: int, gpus: float) -> None:
+    def __init__(self, maker: str, name: str, cpus: int, gpus: float) -> None:
         import ray
 
-        super().__init__(maker, ray.get_runtime_context().get_node_id()[:12], cpus, gpus)
+        super().__init__(maker, ray.get_runtime_context().get_node_id()[:12], name, cpus, gpus)
 
 
 class _Node:

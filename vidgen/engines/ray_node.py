@@ -5,7 +5,6 @@ actor says, one after another: ("told", an event's bytes, a preview's bytes), ("
 ("beside", a file's name, bytes) and at last ("ended", an Outcome, None).
 """
 
-import os
 import shutil
 import time
 from collections import deque
@@ -40,11 +39,12 @@ class Job:
 
 
 class FilmNode:
-    """The actor. `cpus` are the cores that a film may use, `gpus` its share of a GPU."""
+    """The actor. `cpus` are the cores that a film may use, `gpus` its share of a GPU; `name` is
+    what no other actor of the batch has."""
 
-    def __init__(self, maker: str, node: str, cpus: int, gpus: float) -> None:
+    def __init__(self, maker: str, node: str, name: str, cpus: int, gpus: float) -> None:
         self._home = _home_of(node)
-        self._engine = LocalEngine([_place(self._home, cpus, gpus)], maker=maker)
+        self._engine = LocalEngine([_place(self._home, name, cpus, gpus)], maker=maker)
         self._engine.__enter__()
 
     def ready(self) -> str:
@@ -96,13 +96,14 @@ def _home_of(node: str) -> Home:
     return home
 
 
-def _place(home: Home, cpus: int, gpus: float) -> Place:
-    """As many threads as the film was given (Ray says one), and no GPU when it was given none."""
+def _place(home: Home, name: str, cpus: int, gpus: float) -> Place:
+    """As many threads as the film was given (Ray says one), and no GPU when it was given none.
+    Films side by side do not wait for one another: Ray knows who has room."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     environment = dict.fromkeys(names, str(cpus)) | {"VIDGEN_HOME": str(home.root)}
     if not gpus:
-        return Place("ray", environment=environment | {"CUDA_VISIBLE_DEVICES": ""})
-    return Place("ray", "cuda:0", f"ray-{os.getpid()}", environment=environment)
+        return Place(name, slot=name, environment=environment | {"CUDA_VISIBLE_DEVICES": ""})
+    return Place(name, "cuda:0", name, environment=environment)
 
 
 def _unpack(job: Job, folder: Path) -> Request:

@@ -33,8 +33,8 @@ class Clock:
 
     def patience(self, **more: Any) -> Timing:
         patience = Timing(
-            timeout=1.0,
-            connect_timeout=1.0,
+            timeout=20.0,  # nothing waits for it but faults that stall, with one of their own
+            connect_timeout=20.0,
             clock=lambda: self.now,
             wall=lambda: time.time() + self.now,
             sleep=self.sleep,

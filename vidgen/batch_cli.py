@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vidgen import console
+from vidgen import console, film_tables
 from vidgen.command_options import BatchOptions, ViewOptions
 from vidgen.errors import InputError
 from vidgen.flags import Batch, collect_settings, take
@@ -180,7 +180,7 @@ def _show_plan(
             }
         )
     else:
-        console.print_batch_plan(films, seconds, total)
+        film_tables.print_batch_plan(films, seconds, total)
 
 
 def _make(
@@ -221,7 +221,7 @@ def _make(
     if showing.json:
         console.print_json(result)
     elif showing.progress != "rawjson":
-        console.print_batch(result)
+        film_tables.print_batch(result)
     raise typer.Exit(result.exit_code)
 
 

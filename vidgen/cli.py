@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from vidgen import batch_cli, console, runs_cli, server_cli, streams
+from vidgen import batch_cli, console, film_tables, runs_cli, server_cli, streams
 from vidgen.command_options import BatchOptions, ServerOptions, TokenOptions, ViewOptions
 from vidgen.config_cli import config_app
 from vidgen.errors import Cancelled, InputError, VidgenError
 from vidgen.files import keep_private, place_error
 from vidgen.flags import (
     Batch,
+    DryRun,
     Json,
     Mode,
     Output,
@@ -144,10 +145,12 @@ def run(
     output: Output = None,
     batch: Batch = "",
     task_id: TaskId = "",
+    dry_run: DryRun = False,
     **flags: Any,
 ) -> None:
     """Make a talking video of PHOTO saying VOICE."""
     from vidgen.request import build_request, choose_voice
+    from vidgen.say import with_voice
 
     showing, settings = take(ViewOptions, flags), collect_settings(context, flags)
     voice, settings = choose_voice(voice, say, settings)
@@ -155,12 +158,18 @@ def run(
 
     def make(home: Home, views: "Sequence[Sink]") -> "Result":
         from vidgen.run import create  # after the first paint: it takes a while
-        from vidgen.say import with_voice
 
         with with_voice(request, say) as ready:
             return create(home, ready, views, task_id)
 
-    _show_run(make, showing, f"{photo.name} + {voice.name}")
+    if dry_run:
+        from vidgen.dry_run import plan_film
+
+        with with_voice(request, say) as ready:
+            found = plan_film(Home.default(), ready)
+        (console.print_json if showing.json else film_tables.print_plan)(found)
+    else:
+        _show_run(make, showing, f"{photo.name} + {voice.name}")
 
 
 @app.command(rich_help_panel=MAKE)

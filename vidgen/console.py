@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rich.progress import Task
     from rich.text import Text
 
-    from vidgen.batch import BatchResult, PlannedFilm
     from vidgen.doctor import Finding
     from vidgen.jobs.rows import Mistake
     from vidgen.models.catalog import CatalogEntry, Model, OnProgress, Removal
@@ -83,8 +82,8 @@ def print_error(error: VidgenError) -> None:
 
     message, hint = error.message, error.hint
     if user_language() != "en":
-        message = _sentence(error.code, error.details, message)
-        hint = _sentence(f"{error.code}_hint", error.details, hint)
+        message = sentence(error.code, error.details, message)
+        hint = sentence(f"{error.code}_hint", error.details, hint)
         if command := error.details.get("resume_command"):
             hint = hint.replace("`vidgen resume`", f"`{command}`")
     for text, lead in ((message, "vidgen: "), (hint, " " * 8)):
@@ -94,7 +93,7 @@ def print_error(error: VidgenError) -> None:
 
 def print_note(code: str, **values: Any) -> None:
     """A sentence of the catalogue on stderr, beside what is done all the same."""
-    typer.echo(_paragraph(_sentence(code, values), "vidgen: "), err=True)
+    typer.echo(_paragraph(sentence(code, values), "vidgen: "), err=True)
 
 
 def print_mistakes(source: str, mistakes: "Sequence[Mistake]") -> None:
@@ -105,64 +104,10 @@ def print_mistakes(source: str, mistakes: "Sequence[Mistake]") -> None:
         error = mistake.error
         text, hint = error.message, error.hint
         if user_language() != "en":
-            text = _sentence(error.code, error.details, text)
-            hint = _sentence(f"{error.code}_hint", error.details, hint)
+            text = sentence(error.code, error.details, text)
+            hint = sentence(f"{error.code}_hint", error.details, hint)
         where = f"{source}:{mistake.line}: " if mistake.line else ""
         typer.echo(harmless(f"{where}{text} {hint}"), err=True)
-
-
-def print_batch_plan(
-    films: "Sequence[PlannedFilm]", seconds: "Mapping[str, float | None]", total: float | None
-) -> None:
-    """A line for each film: what is to be done, and how long it will take."""
-    from rich.table import Table
-
-    from vidgen.progress.views.text import duration
-
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for film in films:
-        told = seconds.get(film.task_id)
-        table.add_row(
-            str(film.job.line),
-            _sentence(f"batch.to_{film.action}", {}),
-            harmless(str(film.video or film.job.request.output)),
-            f"[dim]{duration(told)}[/]" if told else "",
-        )
-    out = _table_console()
-    out.print(table)
-    left = sum(film.action != "skip" for film in films)
-    values = {"total": len(films), "there": len(films) - left, "left": left}
-    time = duration(total) if total else _sentence("batch.unknown_time", {})
-    typer.echo(f"{_sentence('batch.opening', values)}: {time}", err=True)
-
-
-def print_batch(result: "BatchResult") -> None:
-    """A table on a terminal; elsewhere the films' paths, a line each."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from vidgen.progress.views.text import duration
-
-    out = _table_console()
-    if not out.is_terminal:
-        for film in result.films:
-            if film.video:
-                typer.echo(film.video)
-        return
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for film in result.films:
-        sign = "[green]✓[/]" if film.video else "[red]✗[/]"
-        text = Text(harmless(film.video or film.message))
-        took = duration(film.took_seconds) if film.took_seconds else film.state
-        table.add_row(sign, str(film.line), text, f"[dim]{took}[/]")
-    out.print(table)
-
-
-def _table_console() -> "Console":
-    from rich.console import Console
-
-    out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=PIPED)
 
 
 def print_failure(error: VidgenError) -> None:
@@ -183,7 +128,7 @@ def _paragraph(text: str, lead: str) -> str:
     return lead + ("\n" + " " * len(lead)).join(rows)
 
 
-def _sentence(code: str, values: Mapping[str, Any], default: str = "") -> str:
+def sentence(code: str, values: Mapping[str, Any], default: str = "") -> str:
     """The sentence of this code in the user's language."""
     from vidgen.messages import say, user_language
 
@@ -192,12 +137,12 @@ def _sentence(code: str, values: Mapping[str, Any], default: str = "") -> str:
 
 def print_sentence(code: str, values: Mapping[str, Any]) -> None:
     """One of vidgen's own, on stdout, in the user's language."""
-    print_line(_sentence(code, values))
+    print_line(sentence(code, values))
 
 
 def print_question(code: str, values: Mapping[str, Any]) -> None:
     """On stderr, without an end of line: the answer is typed behind it."""
-    typer.echo(_sentence(code, values) + " ", nl=False, err=True)
+    typer.echo(sentence(code, values) + " ", nl=False, err=True)
 
 
 def print_settings(settings: "Mapping[str, Setting]") -> None:
@@ -215,11 +160,11 @@ def print_address(address: Address, batch: str = "") -> None:
     from urllib.parse import quote
 
     if address.taken:
-        typer.echo(_sentence("page.port_moved", {"port": address.taken}), err=True)
+        typer.echo(sentence("page.port_moved", {"port": address.taken}), err=True)
     url = f"{address.url.rstrip('/')}/?batch={quote(batch)}" if batch else address.url
-    typer.echo(_sentence("page.serving", {"url": url}), err=True)
+    typer.echo(sentence("page.serving", {"url": url}), err=True)
     if address.token:
-        typer.echo(_sentence("page.serving_token", {"token": address.token}), err=True)
+        typer.echo(sentence("page.serving_token", {"token": address.token}), err=True)
 
 
 def print_findings(findings: "Iterable[Finding]") -> None:
@@ -331,10 +276,10 @@ def print_cleanup(cleaned: "Cleanup") -> None:
     """What `vidgen clean` did, in the user's language."""
     freed = {"size": format_size(cleaned.freed_bytes) if cleaned.freed_bytes else "0 MB"}
     counts = {"runs": cleaned.runs, "folders": cleaned.work_folders}
-    typer.echo(_sentence("history.cleaned", {**freed, **counts}))
+    typer.echo(sentence("history.cleaned", {**freed, **counts}))
     if cleaned.kept_resumable:
         kept = {"runs": cleaned.kept_resumable, "size": format_size(cleaned.resumable_bytes)}
-        typer.echo(_sentence("history.kept_resumable", kept))
+        typer.echo(sentence("history.kept_resumable", kept))
 
 
 def format_size(size: int) -> str:

@@ -234,3 +234,7 @@ Say = Annotated[
     ),
 ]
 TaskId = Annotated[str, typer.Option("--task-id", hidden=True, callback=_check_uuid)]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Check all, say what would be made, make nothing."),
+]

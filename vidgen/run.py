@@ -153,12 +153,12 @@ def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit, slot: 
     began = time.monotonic()
     from vidgen.work import Video, Work
 
-    photo, speech = _open_inputs(wanted, emit)
+    photo, speech = open_inputs(wanted, emit)
     _keep_inputs(task, wanted, emit)
     job = Job(home, task, wanted, _choose_models(home, task, wanted.options, emit), emit)
     workers = job.workers(speech)
     steps = job.steps(photo, speech, workers)
-    metadata = {**_describe(job, photo, speech), "kept": _reusable_stages(job, steps)}
+    metadata = {**describe(job, photo, speech), "kept": _reusable_stages(job, steps)}
     emit(StageEnded("initialized", time.monotonic() - began, "completed", "run.planned", metadata))
     # While D-ID draws, which takes minutes, another run may have the device.
     here = list(takewhile(lambda step: not step.is_elsewhere, steps))
@@ -171,7 +171,7 @@ def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit, slot: 
     return Result(task.task_id, video.path, video.poster, video.seconds, took, metadata)
 
 
-def _open_inputs(wanted: Request, emit: Emit) -> "tuple[Photo, Speech]":
+def open_inputs(wanted: Request, emit: Emit) -> "tuple[Photo, Speech]":
     """The inputs, cheapest refusal first. Raises InputError."""
     from vidgen.media.animation import check_length
     from vidgen.media.audio import load_speech
@@ -240,7 +240,8 @@ def download_progress(emit: Emit) -> OnProgress:
     return on_progress
 
 
-def _describe(job: Job, photo: "Photo", speech: "Speech") -> Mapping[str, Any]:
+def describe(job: Job, photo: "Photo", speech: "Speech") -> Mapping[str, Any]:
+    """What the run says of itself before it begins: for watchers, and for the time it takes."""
     width, height = photo.size
     return {
         **job.plan.metadata(),

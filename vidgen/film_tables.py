@@ -1,0 +1,94 @@
+"""What commands print of films: those that would be made, and those of a batch."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from vidgen.console import print_line, sentence
+from vidgen.messages import harmless
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vidgen.batch import BatchResult, PlannedFilm
+    from vidgen.dry_run import FilmPlan
+
+PIPED: Final = 240  # columns: nothing is cut or folded in what another program reads
+
+
+def print_plan(plan: "FilmPlan") -> None:
+    """What a run would make, by what, in what time, and what it would say; on stdout."""
+    from vidgen.progress.views.text import duration, estimate_text
+
+    facts = [
+        duration(plan.seconds),
+        f"{plan.fps:g} fps",
+        plan.plan["renderer"],
+        plan.plan["device"],
+    ]
+    if plan.size:
+        facts.insert(1, "{}×{}".format(*plan.size))
+    print_line(harmless(f"{sentence('live.video', {})}  {plan.output}"))
+    print_line(", ".join(facts))
+    expected = plan.expected_seconds
+    about = {"eta": estimate_text(expected or 0)}
+    print_line(sentence("live.about", about) if expected else sentence("batch.unknown_time", {}))
+    if plan.preview:
+        print_line(harmless(f"{sentence('live.preview', {})}  {plan.preview}"))
+    for note in plan.notes:
+        print_line(harmless(f"! {sentence(note.code, note.metadata)}"))
+
+
+def print_batch_plan(
+    films: "Sequence[PlannedFilm]", seconds: "Mapping[str, float | None]", total: float | None
+) -> None:
+    """A line for each film: what is to be done, and how long it will take."""
+    from rich.table import Table
+
+    from vidgen.progress.views.text import duration
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for film in films:
+        told = seconds.get(film.task_id)
+        table.add_row(
+            str(film.job.line),
+            sentence(f"batch.to_{film.action}", {}),
+            harmless(str(film.video or film.job.request.output)),
+            f"[dim]{duration(told)}[/]" if told else "",
+        )
+    out = _table_console()
+    out.print(table)
+    left = sum(film.action != "skip" for film in films)
+    values = {"total": len(films), "there": len(films) - left, "left": left}
+    time = duration(total) if total else sentence("batch.unknown_time", {})
+    typer.echo(f"{sentence('batch.opening', values)}: {time}", err=True)
+
+
+def print_batch(result: "BatchResult") -> None:
+    """A table on a terminal; elsewhere the films' paths, a line each."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from vidgen.progress.views.text import duration
+
+    out = _table_console()
+    if not out.is_terminal:
+        for film in result.films:
+            if film.video:
+                typer.echo(film.video)
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for film in result.films:
+        sign = "[green]✓[/]" if film.video else "[red]✗[/]"
+        text = Text(harmless(film.video or film.message))
+        took = duration(film.took_seconds) if film.took_seconds else film.state
+        table.add_row(sign, str(film.line), text, f"[dim]{took}[/]")
+    out.print(table)
+
+
+def _table_console() -> "Console":
+    from rich.console import Console
+
+    out = Console(highlight=False)
+    return out if out.is_terminal else Console(highlight=False, width=PIPED)

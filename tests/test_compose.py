@@ -101,6 +101,8 @@ FILM: dict[str, Any] = {
     "blink": 0.4,
     "brows": 0.6,
     "gaze": 0.2,
+    "mood": "happy",
+    "expression": 0.5,
     "fps": "30",
     "format": "webm",
 }
@@ -141,7 +143,9 @@ def test_what_is_in_a_picture_behind_changes_the_key(tmp_path: Path) -> None:
     assert made[0] == made[2]
 
 
-@pytest.mark.parametrize("name", ["mouth", "head_motion", "blink", "brows", "gaze", "language"])
+@pytest.mark.parametrize(
+    "name", ["mouth", "head_motion", "blink", "brows", "gaze", "mood", "expression", "language"]
+)
 def test_an_option_reaches_the_renderer(name: str) -> None:
     moved = look(Options(**{name: FILM[name]}), 7)
     assert getattr(moved, name) == FILM[name]

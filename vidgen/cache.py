@@ -65,7 +65,7 @@ class Keys:
         film = key(
             "render",
             chosen.render_models,
-            "seed mouth head_motion blink brows gaze fps format language",
+            "seed mouth head_motion blink brows gaze mood expression fps format language",
             cutout,
             speech,
             settings.words(options),

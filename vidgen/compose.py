@@ -280,6 +280,8 @@ def look(options: Options, seed: int) -> "MotionOptions":
         blink=options.blink,
         brows=options.brows,
         gaze=options.gaze,
+        mood=options.mood,
+        expression=options.expression,
         language=options.language,
     )
 

@@ -148,6 +148,15 @@ class Options:
     blink: float = option(1.0, "How often the eyes blink; 0 is off.", panel=MOTION, least=0, most=2)
     brows: float = option(1.0, "How much the brows move; 0 is off.", panel=MOTION, least=0, most=2)
     gaze: float = option(1.0, "How much the eyes wander; 0 is off.", panel=MOTION, least=0, most=2)
+    mood: str = option(
+        "neutral",
+        "The face that is kept while speaking.",
+        panel=MOTION,
+        choices=("neutral", "happy", "serious", "sad"),
+    )
+    expression: float = option(
+        1.0, "How strong the mood and the brows are; 0 is off.", panel=MOTION, least=0, most=2
+    )
     # The picture
     preset: str = option(
         "none",

@@ -206,4 +206,6 @@ class MotionOptions:
     blink: float = 1.0
     brows: float = 1.0
     gaze: float = 1.0
+    mood: str = "neutral"  # of MOODS
+    expression: float = 1.0  # of the mood and of the brows
     language: str = "en"  # eSpeak's name for the language of Speech.text

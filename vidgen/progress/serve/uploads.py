@@ -24,6 +24,7 @@ FREE: Final = frozenset(
     {
         *("person", "conf_threshold", "framing", "pitch", "pitch_range", "rate", "loudness"),
         *("text", "language", "seed", "mouth", "head_motion", "blink", "brows", "gaze"),
+        *("mood", "expression"),
         *("background", "smoothing", "height", "aspect", "fps", "format", "models"),
     }
 )

@@ -40,16 +40,18 @@ class Blendshapes:
     upper: Array  # (10, rows, columns, 2)
     lower: Array
     is_lower: Array  # (rows, columns, 1) bool: nodes that belong to the lower layer
+    mood: Array | None = None  # (rows, columns, 2): what both layers do in every frame
 
     def fields(self, weights: Array) -> tuple[Array, Array]:
         """For weights (10,): where each node's colour comes from, upper and lower layer.
 
         Both are (rows, columns, 2): displacements from the node to its source, frame pixels.
         """
-        return (
-            invert(np.tensordot(weights, self.upper, 1), self.grid.pitch),
-            invert(np.tensordot(weights, self.lower, 1), self.grid.pitch),
-        )
+        both = [np.tensordot(weights, layer, 1) for layer in (self.upper, self.lower)]
+        if self.mood is not None:
+            both = [forward + self.mood for forward in both]
+        upper, lower = (invert(forward, self.grid.pitch) for forward in both)
+        return upper, lower
 
     def merge(self, upper: Array, lower: Array) -> Array:
         """One field for everything outside the mouth itself."""
@@ -79,8 +81,11 @@ def sample_field(field: Array, at: Array) -> Array:
     return look_up(field, at)
 
 
-def build(face: FaceGeometry, grid: Grid, calm_brows: float = 1.0) -> Blendshapes:
-    """The bases for `face` over `grid`. `calm_brows` < 1 keeps glasses' frames in place."""
+def build(
+    face: FaceGeometry, grid: Grid, calm_brows: float = 1.0, feeling: Array | None = None
+) -> Blendshapes:
+    """The bases for `face` over `grid`. `calm_brows` < 1 keeps glasses' frames in place;
+    `feeling` is a field of `mood.build`."""
     u, v = face.axes.uv(*grid.nodes())
     shape = _Shape.at(face, u, v)
     upper = _upper(face, shape)
@@ -90,6 +95,7 @@ def build(face: FaceGeometry, grid: Grid, calm_brows: float = 1.0) -> Blendshape
         _stack(face, upper),
         _stack(face, _lower(face, shape)),
         (v > shape.middle)[..., None],
+        feeling,
     )
 
 

@@ -380,7 +380,7 @@ def _brows(f0: Array, loud: Array, look: MotionOptions) -> Array:
     lifted = np.clip((slow - 0.8) / 4, 0, 1) * 0.6 + np.clip(rise / 16, 0, 1) * 0.5
     drift = 0.12 * (0.5 + 0.5 * _sway(rng, len(f0))) * (0.3 + 0.7 * smooth(loud, 0.35 * RATE))
     brows = smooth(np.clip(lifted, 0, 1), 0.08 * RATE) + drift
-    return np.asarray(np.clip(look.brows * brows * _settling(len(f0)), 0, 1))
+    return np.asarray(np.clip(look.brows * look.expression * brows * _settling(len(f0)), 0, 1))
 
 
 def _gaze(

@@ -44,7 +44,7 @@ def poses(
     mouth = sample_curves(_limit_speeds(controls, face), look.fps, 0, count)
     head = motion.sample(look.fps, 0, count)
     return Poses(
-        weights=_weights(face, mouth, head["brows"], look.mouth),
+        weights=_weights(face, mouth, head["brows"], look),
         turns=_turns(face, head),
         lids=np.clip(np.stack([head["lids"], head["lids_right"]], 1), 0, 1),
         gaze=_in_steps(np.stack([head["gaze_x"], head["gaze_y"]], 1)),
@@ -92,11 +92,15 @@ def _in_steps(gaze: Array) -> Array:
     return np.round(gaze / LOOK) * LOOK
 
 
-def _weights(face: FaceGeometry, mouth: dict[str, Array], brows: Array, amount: float) -> Array:
+def _weights(
+    face: FaceGeometry, mouth: dict[str, Array], brows: Array, look: MotionOptions
+) -> Array:
     jaw = mouth["jaw"] * (1 - 0.25 * mouth["round"])
     wide = jaw * np.minimum(1, jaw / 0.65)  # small openings are narrow ones
-    speaks = np.full_like(jaw, 1.0 if amount > 0 else 0.0)
+    speaks = np.full_like(jaw, 1.0 if look.mouth > 0 else 0.0)
     smiles = 1.0 if face.gap > SMILE * face.height else 0.0
+    if look.mood == "happy":  # the photo's own smile may stay
+        smiles *= max(0.0, 1 - look.expression)
     columns = {
         "wide": wide,
         "narrow": jaw - wide,

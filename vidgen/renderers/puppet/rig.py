@@ -16,6 +16,7 @@ from vidgen.renderers.puppet import (
     layer,
     lighting,
     lip_edges,
+    mood,
     mouth,
 )
 from vidgen.renderers.puppet.blendshapes import Blendshapes
@@ -26,7 +27,7 @@ from vidgen.renderers.puppet.head import HeadField
 from vidgen.renderers.puppet.layer import FINE, Layer
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.renderers.puppet.mouth import Mouth
-from vidgen.work import Box, Cutout, Subject
+from vidgen.work import Box, Cutout, MotionOptions, Subject
 
 CALM: Final = 0.4  # of the brows' motion behind glasses: their frame must not bend
 CELL: Final = 0.018  # Hf: one node of the fields in so much of a face
@@ -75,8 +76,8 @@ def into(field: Array, box: Box) -> Array:
     return scale_places(field, box[:2], FINE)
 
 
-def build(subject: Subject, cutout: Cutout) -> Rig:
-    """Prepare `subject`."""
+def build(subject: Subject, cutout: Cutout, look: MotionOptions | None = None) -> Rig:
+    """Prepare `subject`, in the mood of `look`, else in the photo's own."""
     face = lip_edges.snap_lips(subject.frame, geometry.measure(subject.landmarks, subject.eyes))
     light = lighting.measure(subject.frame, face)
     pitch = max(2, round(CELL * face.height))
@@ -86,6 +87,8 @@ def build(subject: Subject, cutout: Cutout) -> Rig:
     alpha = np.zeros(size[::-1], np.uint8)
     layer.crop(alpha, shown.box)[:] = shown.fine[::FINE, ::FINE, 3]
     part, rows, columns = grid.part(_around(face, subject.frame.shape))
+    calm = CALM if light.glasses else 1.0
+    feeling = mood.build(face, part, look.mood, look.expression, calm) if look else None
     return Rig(
         size=size,
         face=face,
@@ -94,7 +97,7 @@ def build(subject: Subject, cutout: Cutout) -> Rig:
         grid=grid,
         nodes=np.stack(grid.nodes(), -1),
         head=head.build(face, grid),
-        bases=blendshapes.build(face, part, CALM if light.glasses else 1.0),
+        bases=blendshapes.build(face, part, calm, feeling),
         rows=rows,
         columns=columns,
         mouth=mouth.build(subject.frame, face, light, alpha),

@@ -18,6 +18,7 @@ from vidgen.work import Box, Pixels
 EDGE_SHUT: Final = 0.009  # Hf: how far from the cut a shut photo's dark line reaches
 EDGE_OPEN: Final = 0.011  # Hf: how far teeth or shadow bleed into an open photo's lips
 WIDE: Final = 0.08  # Hf: lips farther apart belong to a mouth wide open
+INNER: Final = 0.65  # share of a lip's thickness that surely is lip
 TURN: Final = np.array([0.22, 0.32, 0.30], np.float32)  # how much darker a lip's edge is
 TOUCHING: Final = np.array([0.70, 0.95, 1.0], np.float32)  # and the line between two
 
@@ -49,8 +50,9 @@ def build(frame: Pixels, face: FaceGeometry, box: Box, cover: Array, toned: bool
     picture = crop(frame, box)
     if not face.is_shut:
         picture = _bright_corners(picture, face, u, v)
-    upper = _clean_edge(picture, face, (x, y), above, -1.0, _doubt(face, u))
-    lower = _clean_edge(picture, face, (x, y), below, 1.0)
+    thick = face.upper(u) - face.outer_upper(u), face.outer_lower(u) - face.lower(u)
+    upper = _clean_edge(picture, face, (x, y), above, -1.0, thick[0], _doubt(face, u))
+    lower = _clean_edge(picture, face, (x, y), below, 1.0, thick[1])
     inside = np.clip((1.02 - np.abs(share)) / 0.15, 0, 1)
     upper = _fade(picture, upper, inside)
     lower = _fade(picture, lower, inside)
@@ -88,17 +90,20 @@ def _clean_edge(
     at: Any,
     depth: Array,
     down: float,
+    thick: Array,
     doubt: Array | float = 0.0,
 ) -> Pixels:
     """`picture` with the band at the lip's edge and all past it mirrored from the lip itself.
 
-    `depth` is pixels into the lip; `down` is the lip's side: -1 above, 1 below.
+    `depth` is pixels into the lip, which is so `thick` here; `down` is the lip's side: -1 above, 1
+    below.
     A mirror keeps the lip's texture, where inpainting drew streaks.
     """
     edge = (EDGE_SHUT if face.is_shut else EDGE_OPEN) * face.height + doubt
     short = np.maximum(0, edge - depth)
-    # no farther than the lip is thick: its outer edge is skin
-    away = np.minimum(2 * short, short + 0.03 * face.height)
+    # no farther than the lip is thick: beyond its outer edge is skin, or a moustache
+    deep = np.maximum(edge, INNER * thick)
+    away = np.minimum(2 * short, np.maximum(0, deep - depth))
     x, y = at
     dx, dy = face.axes.turn(np.zeros_like(away), down * away)
     at_x, at_y = x + dx - x[0, 0], y + dy - y[0, 0]
@@ -135,10 +140,11 @@ def _shade_turn(lip: Pixels, depth: Array, inside: Array, shade: Array) -> Pixel
 
 def _contact(share: Array) -> Array:
     """How dark the line between touching lips is, 0–1, over the mouth's width."""
-    return np.asarray(0.36 * np.clip(1 - share**4, 0, None))
+    return np.asarray(np.clip(1 - share**8, 0, None))
 
 
 def _shade_line(lip: Pixels, depth: Array, line: Array, shade: Array) -> Pixels:
-    """The lip with the `line` (h, w) of its touching the other, darker by `shade` (3,)."""
-    dark = np.exp(-((depth / 0.0065) ** 2)) * line
+    """The lip with the `line` (h, w) of its touching the other, darker by `shade` (3,), and with
+    the shade that it turns into there."""
+    dark = (0.40 * np.exp(-((depth / 0.0065) ** 2)) + 0.16 * np.exp(-((depth / 0.020) ** 2))) * line
     return to_bytes(lip * (1 - dark[..., None] * shade))

@@ -1,0 +1,67 @@
+"""The pictures of the lips: no skin at their edges, and a line where they meet."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.puppet import speaker
+from vidgen.renderers.puppet import lip_edges, lips
+from vidgen.renderers.puppet.geometry import Curve, FaceGeometry, measure
+from vidgen.renderers.puppet.grid import Array
+from vidgen.renderers.puppet.layer import crop, double
+from vidgen.renderers.puppet.lips import Lips
+from vidgen.work import Pixels, Subject
+
+MOUSTACHE = (0, 200, 0)
+
+
+@pytest.fixture(scope="module")
+def subject(demo_photo: Path, model_path: Callable[[str], Path]) -> Subject:
+    small = speaker(demo_photo, model_path)
+    return replace(small, frame=double(double(small.frame)), landmarks=4 * small.landmarks)
+
+
+@pytest.fixture(scope="module")
+def face(subject: Subject) -> FaceGeometry:
+    return lip_edges.snap_lips(subject.frame, measure(subject.landmarks))
+
+
+def built(frame: Pixels, face: FaceGeometry) -> Lips:
+    x, y, reach = round(face.axes.x), round(face.axes.y), round(0.3 * face.height)
+    box = x - reach, y - reach, x + reach, y + reach
+    return lips.build(frame, face, box, np.ones((2 * reach, 2 * reach), np.float32))
+
+
+def depths(face: FaceGeometry, made: Lips) -> tuple[Array, Array]:
+    """Of every pixel: how far into the upper lip, pixels, and the share of the half mouth."""
+    y, x = np.mgrid[made.box[1] : made.box[3], made.box[0] : made.box[2]].astype(np.float32)
+    u, v = face.axes.uv(x, y)
+    return face.upper(u) - v, face.across(u)
+
+
+def test_a_thin_lip_is_not_mended_with_the_skin_above_it(
+    subject: Subject, face: FaceGeometry
+) -> None:
+    thin = 0.018 * face.height
+    slim = replace(face, outer_upper=Curve(face.upper.u, face.upper.v - thin))
+    frame = subject.frame.copy()
+    made = built(frame, slim)
+    above, share = depths(slim, made)
+    crop(frame, made.box)[above > thin] = MOUSTACHE
+    made = built(frame, slim)
+    edge = (above > 0) & (above < 0.5 * thin) & (np.abs(share) < 0.55)
+    colours = made.upper_apart[::2, ::2][edge].astype(int)
+    assert (colours[:, 1] > colours[:, 0]).mean() < 0.02
+
+
+def test_lips_of_an_open_smile_meet_in_a_dark_line(subject: Subject, face: FaceGeometry) -> None:
+    made = built(subject.frame, face)
+    above, share = depths(face, made)
+    middle = np.abs(share) < 0.8
+    line = middle & (np.abs(above) < 0.004 * face.height)
+    lip = middle & (np.abs(above - 0.022 * face.height) < 0.005 * face.height)
+    dark, pale = (made.upper_touching[::2, ::2][where].mean() for where in (line, lip))
+    assert dark < 0.72 * pale

@@ -1,13 +1,14 @@
 """Do the lips say what the voice says? The table of docs/performance.md, from decoded films.
 
-    python -m benchmarks.lips [FOLDER] [--voices NAMES] [--ways sound,words,true,loudness]
+    python -m benchmarks.lips [FOLDER] [--voices NAMES --ways sound,words,true,loudness]
         [--photo FILE] [--heard-by 15|telephone|room] [--controls]
 
-Each voice of benchmarks/natural.JUDGED is drawn by the puppet, encoded, decoded and looked at by
-the landmarks' network; the voice's true sounds say what should be seen when. A way is who knows the
-sounds: `sound` hears them, `words` has the text, `true` is told them, `loudness` is the renderer as
-it was without a recogniser. With `--controls` the films' own lips late, early, reversed, as a sine,
-frozen and as loudness alone are judged too: each must miss a goal, or the goals say nothing.
+Without `--voices` it is the whole table, JUDGED below. Each voice is drawn by the puppet, encoded,
+decoded and looked at by the landmarks' network; the voice's true sounds say what should be seen
+when. A way is who knows the sounds: `sound` hears them, `words` has the text, `true` is told them,
+`loudness` is the renderer as it was without a recogniser. With `--controls` the films' own lips
+late, early, reversed, as a sine, frozen and as loudness alone are judged too: each must miss a
+goal, or the goals say nothing.
 """
 
 import argparse
@@ -91,10 +92,27 @@ class Seen:
     millimetres: float  # in one face height
 
 
+@dataclass(frozen=True, slots=True)
+class Film:
+    """One voice, what it comes through, and who knows its sounds, with commas."""
+
+    name: str
+    heard_by: str = ""
+    ways: str = "sound"
+
+
+JUDGED: Final = (
+    Film("usual-3"), Film("dense-3"), Film("dense-3", "15"), Film("dense-3", "telephone"),
+    Film("dense-3", "5"), Film("dense-3", "room"), Film("usual-3-0.8"), Film("usual-3-1.25"),
+    Film("usual-4"), Film("dense-4"), Film("dense-3-joe"), Film("usual-4-joe"),
+    Film("dense-3", ways="words,true,loudness"), Film("usual-3", ways="words,true,loudness"),
+)  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--voices", default=",".join(natural.JUDGED))
+    parser.add_argument("--voices", default="", help="of benchmarks.natural, -joe or -0.8 behind")
     parser.add_argument("--ways", default="sound,words,true")
     parser.add_argument("--photo", type=Path)
     parser.add_argument("--heard-by", default="", help="noise of so many dB, telephone, or room")
@@ -106,10 +124,11 @@ def main() -> None:
     stage = _stage(shelf, asked.photo or shelf.path("demo_photo"))
     print("| film | " + " | ".join(name for name, _, _ in LINES.values()) + " | misses |")
     print("|---" * (len(LINES) + 2) + "|")
-    for name in asked.voices.split(","):
-        voice = _voice(folder, name)
-        heard = spoil(voice, asked.heard_by) if asked.heard_by else voice
-        for way in asked.ways.split(","):
+    films = [Film(name, asked.heard_by, asked.ways) for name in asked.voices.split(",") if name]
+    for film in films or JUDGED:
+        voice = _voice(folder, film.name)
+        heard = spoil(voice, film.heard_by) if film.heard_by else voice
+        for way in film.ways.split(","):
             seen = _film(stage, shelf, folder, heard, way)
             numbers = measure(seen, voice)  # by the clean voice: noise hides its pauses
             _print(f"{heard.name}, {way}", way, numbers)
@@ -137,8 +156,7 @@ def _voice(folder: Path, name: str) -> natural.Voice:
 
     file = folder / f"{name}.wav"
     if not file.is_file():
-        (natural.joe(name.removesuffix("-joe")) if name.endswith("-joe") else
-         natural.hibari(name)).write(folder)  # fmt: skip
+        natural.by_name(name).write(folder)
     samples, rate = soundfile.read(file, dtype="float32")
     phones = json.loads(file.with_suffix(".json").read_text("utf-8"))
     text = file.with_suffix(".txt").read_text("utf-8")

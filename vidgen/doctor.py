@@ -14,6 +14,7 @@ from vidgen import paths
 from vidgen.device import device
 from vidgen.errors import VidgenError
 from vidgen.installation import install_command
+from vidgen.messages import say, user_language
 from vidgen.models import catalog, select
 from vidgen.paths import Home
 from vidgen.version import __version__
@@ -53,7 +54,7 @@ def _looked(subject: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Fin
         yield from look()
     except OSError as error:
         text = f"{error.filename or subject}: {error.strerror or error}"
-        yield Finding(subject, "problem", text, "Check its permissions, or set VIDGEN_HOME")
+        yield Finding(subject, "problem", text, _say("permissions"))
 
 
 def _places(home: Home) -> Iterator[Finding]:
@@ -64,23 +65,23 @@ def _places(home: Home) -> Iterator[Finding]:
             here = here.parent
         with tempfile.TemporaryFile(dir=here):
             pass
-    yield Finding("home", "ok", f"{home.root} can be written to")
+    yield Finding("home", "ok", _say("writable", path=home.root))
 
 
 def _device() -> Iterator[Finding]:
     if not device.has_gpu_extra():
         if device.gpu_present():
-            text = "there is an NVIDIA GPU, but the GPU extra is not installed"
-            yield Finding("device", "note", text, f"Install it: {install_command('gpu')}")
+            advice = _say("install", command=install_command("gpu"))
+            yield Finding("device", "note", _say("idle_gpu"), advice)
         else:
-            yield Finding("device", "ok", "the CPU (no GPU found, GPU extra not installed)")
+            yield Finding("device", "ok", _say("cpu"))
         return
     yield _extra()
     try:
         best = device.resolve_device("auto")
         yield Finding("device", "ok", f"{best}: {device.device_name(best)}")
     except (VidgenError, ImportError, OSError) as error:
-        yield Finding("device", "problem", str(error), "Reinstall the GPU extra, or --device cpu")
+        yield Finding("device", "problem", str(error), _say("reinstall_extra"))
 
 
 def _extra() -> Finding:
@@ -88,26 +89,31 @@ def _extra() -> Finding:
     text = ", ".join(map(_package_version, GPU_PACKAGES))
     if all(map(device.has_package, GPU_PACKAGES)):
         return Finding("gpu extra", "ok", text)
-    return Finding("gpu extra", "note", text, f"Install all of it: {install_command('gpu')}")
+    return Finding("gpu extra", "note", text, _say("install_all", command=install_command("gpu")))
 
 
 def _package_version(package: str) -> str:
     try:
         return f"{package} {version(package)}"
     except PackageNotFoundError:
-        return f"{package} missing"
+        return _say("package_missing", package=package)
 
 
 def _encoders() -> Iterator[Finding]:
     try:
         import av
     except ImportError as error:
-        yield Finding("encoders", "problem", f"PyAV does not load: {error}", "Reinstall: av")
+        yield Finding("encoders", "problem", _say("no_av", reason=error), _say("reinstall_av"))
         return
     there = [name for name in ENCODERS if name in av.codec.codecs_available]
     missing = [name for name in ENCODERS[:2] if name not in there]
     if missing:
-        yield Finding("encoders", "problem", f"missing: {', '.join(missing)}", "Reinstall: av")
+        yield Finding(
+            "encoders",
+            "problem",
+            _say("encoders_missing", names=", ".join(missing)),
+            _say("reinstall_av"),
+        )
     else:
         from vidgen.media.encodings import HARDWARE, answers
 
@@ -128,10 +134,15 @@ def _models(home: Home) -> Iterator[Finding]:
         states = {model.name: here.state(model) for model in members}
         ready = [model for model, state in states.items() if state == "ready"]
         wrong = [model for model, state in states.items() if state == "wrong"]
-        text = f"{len(ready)} of {len(states)} ready"
-        advice = "" if len(ready) == len(states) else f"Fetch: vidgen models pull {name}"
+        text = _say("models_ready", ready=len(ready), all=len(states))
+        advice = "" if len(ready) == len(states) else _say("fetch", name=name)
         if wrong:
-            yield Finding(f"models {name}", "problem", f"{text}; wrong: {', '.join(wrong)}", advice)
+            yield Finding(
+                f"models {name}",
+                "problem",
+                f"{text}; " + _say("models_wrong", names=", ".join(wrong)),
+                advice,
+            )
         else:
             yield Finding(f"models {name}", "ok" if not advice else "note", text, advice)
 
@@ -141,9 +152,9 @@ def _disk(home: Home) -> Finding:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    text = f"{free / 1e9:.1f} GB free at {home.root}"
+    text = _say("free", size=f"{free / 1e9:.1f}", path=home.root)
     if free < ROOM_BYTES:
-        return Finding("disk", "problem", text, "Run: vidgen clean. Or set VIDGEN_HOME elsewhere")
+        return Finding("disk", "problem", text, _say("disk_full"))
     return Finding("disk", "ok", text)
 
 
@@ -156,21 +167,26 @@ def _config() -> Finding:
         settings = in_force()
     except VidgenError as error:
         return Finding("settings", "problem", error.message, error.hint)
-    lines = [str(file) if Path(file).exists() else f"{file} is not there"]
+    lines = [str(file) if Path(file).exists() else _say("no_file", path=file)]
     for name, setting in settings.items():
         source = {"config": "config.toml", "environment": environment_name(name)}
         if setting.source in source:
             lines.append(f"{name} = {setting.value} ({source[setting.source]})")
     others = len(settings) - len(lines) + 1
-    lines.append(f"{others} with their defaults")
+    lines.append(_say("defaults", count=others))
     return Finding("settings", "ok", "\n".join(lines))
 
 
 def _terminal() -> Finding:
     size = shutil.get_terminal_size()
-    kind = "a terminal" if sys.stderr.isatty() else "not a terminal: progress will be plain lines"
+    kind = _say("terminal_is") if sys.stderr.isatty() else _say("no_terminal")
     return Finding("terminal", "ok", f"{kind}, {size.columns}×{size.lines}, {_encoding()}")
 
 
 def _encoding() -> str:
     return (sys.stderr.encoding or "unknown encoding").upper()
+
+
+def _say(key: str, **values: object) -> str:
+    """A sentence of the table `doctor`, in the user's language."""
+    return say(f"doctor.{key}", values, user_language())

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from vidgen.renderers.puppet.geometry import Curve, Eye
-from vidgen.renderers.puppet.grid import Array, smoothstep, to_bytes
+from vidgen.renderers.puppet.grid import Array, bounds, smoothstep, to_bytes
 from vidgen.renderers.puppet.lighting import LUMA, Lighting
 from vidgen.work import Pixels
 
@@ -34,14 +34,16 @@ SHADE: Final = 0.09  # a lid bulges: it darkens so much towards its edge
 CREASE: Final = 0.05
 LASHES: Final = (0.25, 0.66)  # least and most cover of the line of the lashes
 THICK: Final = (0.026, 0.042)  # its reach above the edge and below it
+NOTHING: Final = 2.6  # reaches from the edge: farther off the line is less than half a grey level
 FIRST: Final = 0.14  # of the way down: until there the photo's lashes become the moving ones
 
 
 @dataclass(frozen=True, slots=True)
 class Eyelids:
-    """One eye's patch, ready to be shut. Arrays are (h, w) over the patch."""
+    """One eye's patch, ready to be shut. Arrays are (h, w) over the `part` that ever changes."""
 
-    still: Pixels  # (h, w, 3) the patch as in the photo
+    still: Pixels  # (H, W, 3) the patch as in the photo
+    part: tuple[slice, slice]  # its rows and columns
     skin: Array  # (h, w, 3) the shut lid
     cover: Array  # 0–1: where it may be seen
     v: Array  # down the eye, frame pixels
@@ -53,15 +55,23 @@ class Eyelids:
     soft: float  # width of edges, frame pixels
 
     def draw(self, ball: Pixels, shut: float) -> Pixels:
-        """The patch over `ball` (h, w, 3) with the lids `shut`, 0–1."""
+        """The patch over `ball` (h, w, 3), which is drawn into, with the lids `shut`, 0–1."""
+        part = ball[self.part]
         begun = float(smoothstep(np.asarray(shut / FIRST)))
         below = (self.v - self.start - shut * (self.end - self.start)) / self.width
         cover = np.clip(0.5 - below * (self.width / self.soft), 0, 1) * self.cover * begun
         shade = 1 - SHADE * shut * np.exp(-((below / 0.09) ** 2))
-        drawn = ball + cover[..., None] * (self.skin * shade[..., None] - ball)
-        reach = np.where(below < 0, *(max(thick, 0.6 * self.soft / self.width) for thick in THICK))
+        drawn = part + cover[..., None] * (self.skin * shade[..., None] - part)
+        reach = np.where(below < 0, *_thickness(self.width, self.soft))
         line = self.lashes * begun * np.exp(-((below / reach) ** 2))
-        return to_bytes(drawn + line[..., None] * (self.colour - drawn))
+        part[:] = to_bytes(drawn + line[..., None] * (self.colour - drawn))
+        return ball
+
+
+def _thickness(width: float, soft: float) -> tuple[float, float]:
+    """How far the lashes' line reaches above the edge and below it, widths of the eye."""
+    above, below = (max(thick, 0.6 * soft / width) for thick in THICK)
+    return above, below
 
 
 def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Lighting) -> Eyelids:
@@ -83,17 +93,26 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     light_ = (1 + BULGE * round_ * np.exp(-(middle**2))) * (1 - CREASE * crease * round_)
     cover = (inside * beside).astype(np.float32)
     lid = _join(still, np.clip(plain * light_[..., None], 0, 255), cover, BORDER * width * scale)
+    skin = (lid + _grain(still, plain, eye, u, v)[..., None]).astype(np.float32)
+    line = (lashes(u) * smoothstep(beyond / 0.45)).astype(np.float32)
+    soft = max(0.7, 1.5 * light.blur)
+    start, end = np.minimum(eye.upper(u), bottom(u)), bottom(u)
+    above, below = (NOTHING * reach * width for reach in _thickness(width, soft))
+    lid_seen = (cover > 0) & (v < end + soft)
+    line_seen = (line > 0) & (v > start - above) & (v < end + below)
+    part = bounds(lid_seen | line_seen) or (slice(0), slice(0))
     return Eyelids(
         still=still,
-        skin=(lid + _grain(still, plain, eye, u, v)[..., None]).astype(np.float32),
-        cover=cover,
-        v=v,
-        start=np.minimum(eye.upper(u), bottom(u)),
-        end=bottom(u),
-        lashes=(lashes(u) * smoothstep(beyond / 0.45)).astype(np.float32),
+        part=part,
+        skin=skin[part],
+        cover=cover[part],
+        v=v[part],
+        start=start[part],
+        end=end[part],
+        lashes=line[part],
         colour=colour,
         width=width,
-        soft=max(0.7, 1.5 * light.blur),
+        soft=soft,
     )
 
 

@@ -106,6 +106,14 @@ def scale_places(places: Array, origin: Sequence[float] | Array, times: float) -
     return made
 
 
+def bounds(mask: Array) -> tuple[slice, slice] | None:
+    """The rows and columns that hold all of a mask (h, w); None when it is empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
 def indices(shape: tuple[int, ...]) -> tuple[Array, Array]:
     """The column and the row of every pixel, each `shape`, float32."""
     row, column = np.indices(shape, np.float32)

@@ -15,6 +15,7 @@ from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import (
     Array,
     Grid,
+    bounds,
     enlarge,
     look_up,
     scale_places,
@@ -32,6 +33,7 @@ CLING: Final = 0.005  # Hf: narrower gaps show nothing, or a dark hairline is le
 BESIDE: Final = 0.25  # half mouths beside the corners that are drawn
 ABOVE: Final = 0.055  # Hf above and below the lips
 BELOW: Final = 0.135
+SEEN: Final = 0.004  # share of the opening: less shows nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Mouth:
         top = self._lip(self.lips.upper_apart, self.lips.upper_touching, view.upper, touch)
         bottom = self._lip(self.lips.lower_apart, self.lips.lower_touching, view.lower, touch)
         drawn = cv2.blendLinear(top, bottom, high, low)
-        part = _bounds(hole)
+        part = bounds(hole > SEEN)
         if part is not None:
             jaw = drop(weights, self.height)
             moved = self._slide(jaw), self._lift(jaw, tongue)
@@ -219,12 +221,3 @@ def _box(face: FaceGeometry, width: int, height: int) -> Box:
         int(np.clip(x.max() + 1, 4, width)),
         int(np.clip(y.max() + 1, 4, height)),
     )
-
-
-def _bounds(hole: Array) -> tuple[slice, slice] | None:
-    """The rows and columns that hold all of the opening; None when it is shut."""
-    seen = hole > 0.004
-    rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
-    if not len(rows):
-        return None
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

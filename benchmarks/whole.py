@@ -72,9 +72,9 @@ def main() -> None:
 
 
 def speak(file: Path, seconds: float) -> None:
-    """The usual 34 s of voice, or at least `seconds`."""
-    made = voice(seconds=seconds)
-    soundfile.write(file, made.speech.samples, made.speech.rate)
+    """The usual 34 s of voice, or `seconds`."""
+    said = voice(seconds=seconds).speech
+    soundfile.write(file, said.samples[: int(seconds * said.rate) or None], said.rate)
 
 
 def row(

@@ -525,3 +525,16 @@ def test_a_log_that_lets_others_run_meanwhile_keeps_the_count() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: emit(Log("INFO", "stage.queued")), range(120)))
     assert [event.seq for event in log.events] == list(range(1, 121))
+
+
+def test_a_run_begins_at_nothing_and_a_strange_stage_moves_nothing() -> None:
+    seen: list[Envelope] = []
+    emit = Broadcast("task", [seen.append])
+    emit(StageStarted("initialized"))
+    emit(StageStarted("nobodys"))
+    emit(StageEnded("nobodys", 1.0))
+    emit(StageStarted("queued"))
+    emit(StageStarted("yolo_detection"))
+    assert [event.data["progress"] for event in seen] == [0.0] * 5
+    emit(StageProgress("rendering", 1, 3, "frames"))
+    assert seen[-1].data["progress"] == 66.67

@@ -20,7 +20,7 @@ from typing import Final
 from benchmarks import talking, voices
 from benchmarks.talking import LINES, WORDS_KNOWN, Line, Source
 from vidgen.media.photo import open_photo
-from vidgen.models import catalog, download
+from vidgen.models import catalog, pull
 from vidgen.models.catalog import Catalog
 from vidgen.paths import Home
 from vidgen.settings import Options
@@ -58,7 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     heights = [int(height) for height in options.heights.split(",")]
     shelf = Catalog(Home.default())
-    download.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
+    pull.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
     folder = options.folder or Path(tempfile.mkdtemp(prefix="films-"))
     voices.main(str(folder))
     films = [

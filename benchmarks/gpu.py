@@ -29,7 +29,7 @@ from tests.support.puppet import cut, speaker
 from vidgen.device import device
 from vidgen.errors import VidgenError
 from vidgen.events import Event, StageProgress
-from vidgen.models import catalog, download
+from vidgen.models import catalog, pull
 from vidgen.models.catalog import Catalog
 from vidgen.paths import Home
 from vidgen.renderers.puppet.renderer import PuppetRenderer
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     shelf = Catalog(Home.default())
-    download.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
+    pull.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
     where = _present(options.device)
     print(f"{device.cpu_name()}; {device.device_name(where) if where else 'no device'}\n")
     print("| what | value | unit | remark |\n|---|---|---|---|")

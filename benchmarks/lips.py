@@ -30,7 +30,7 @@ from tests.support.speakers import with_noise, with_reverb
 from vidgen.media.encoder import FilmWriter
 from vidgen.media.encodings import encoding_for
 from vidgen.media.photo import open_photo
-from vidgen.models import catalog, download
+from vidgen.models import catalog, pull
 from vidgen.models.catalog import Catalog
 from vidgen.paths import Home
 from vidgen.quality.correlation import envelope
@@ -120,7 +120,7 @@ def main() -> None:
     asked = parser.parse_args()
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="lips-"))
     shelf = Catalog(Home.default())
-    download.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
+    pull.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
     stage = _stage(shelf, asked.photo or shelf.path("demo_photo"))
     print("| film | " + " | ".join(name for name, _, _ in LINES.values()) + " | misses |")
     print("|---" * (len(LINES) + 2) + "|")

@@ -29,24 +29,23 @@ from benchmarks.random_networks import (
     random_musetalk,
     small,
 )
-from vidgen import pipeline
 from vidgen.device import device
 from vidgen.device import memory as memory_module
 from vidgen.device.memory import MemoryPeak
 from vidgen.errors import VidgenError
 from vidgen.events import Event, StageEnded
 from vidgen.media.photo import open_photo
-from vidgen.models import catalog, download
+from vidgen.models import catalog, pull
 from vidgen.models.catalog import Catalog
 from vidgen.models.select import FACES
 from vidgen.paths import Home
-from vidgen.pipeline import Step
 from vidgen.renderers.puppet.renderer import PuppetRenderer
 from vidgen.settings import Options
 from vidgen.stages.detect import Detect
 from vidgen.stages.matte import Matte
 from vidgen.stages.prosody import Prosody
 from vidgen.stages.render import Render
+from vidgen.steps import Step, run_steps
 from vidgen.vision import yolo
 from vidgen.vision.birefnet import Variant
 from vidgen.vision.faces import FaceDetector, LandmarkNet
@@ -209,7 +208,7 @@ def _one_whole_run(
     bench: Bench, what: str, networks: RandomNetworks, seconds: float, folder: Path
 ) -> None:
     shelf = Catalog(Home.default())
-    download.ensure(shelf, [catalog.models()[name] for name in (*FACES, "demo_photo")])
+    pull.ensure(shelf, [catalog.models()[name] for name in (*FACES, "demo_photo")])
     for kept in (folder, folder / "previews"):
         kept.mkdir()
     networks.busy = 0.0
@@ -224,7 +223,7 @@ def _one_whole_run(
 
     with memory_module.measure_peak(bench.device) as peak:
         began = time.perf_counter()
-        work = pipeline.run_pipeline(steps, work, listen, device=bench.device)
+        work = run_steps(steps, work, listen, device=bench.device)
         whole = time.perf_counter() - began
     drawing = told["rendering"]
     speed = work.get(Film).frame_count / drawing

@@ -36,9 +36,9 @@ TIMEOUT: Final = 240  # seconds; a fault that hangs is noticed too
 # module -> the tests that must notice
 _LOG: Final = "tests/progress/store/test_log.py -k 'not kills'"
 TESTS: Final = {
+    "steps.py": "tests/test_steps.py",
+    "cache.py": "tests/test_cache.py tests/test_pipeline.py",
     "pipeline.py": "tests/test_pipeline.py",
-    "cache.py": "tests/test_cache.py tests/test_compose.py",
-    "compose.py": "tests/test_compose.py",
     "files.py": "tests/test_files.py tests/media/test_output.py",
     "inputs.py": "tests/test_inputs.py tests/test_run.py",
     "events.py": "tests/test_events.py tests/progress/test_broadcast.py",

@@ -19,7 +19,7 @@ from typing import Final
 
 from tests.support.speakers import voice
 from vidgen.events import Completed, StageEnded, StageStarted
-from vidgen.models import catalog, download
+from vidgen.models import catalog, pull
 from vidgen.models.catalog import Catalog
 from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     shelf = Catalog(Home.default())
-    download.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
+    pull.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
         home.tasks.mkdir()

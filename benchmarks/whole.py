@@ -25,7 +25,7 @@ from typing import Final
 import soundfile
 
 from tests.support.speakers import voice
-from vidgen.models import catalog, download
+from vidgen.models import catalog, pull
 from vidgen.models.catalog import Catalog
 from vidgen.paths import Home
 
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[0], help="0: as a run chooses")
     options = parser.parse_args()
     shelf = Catalog(Home.default())
-    download.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
+    pull.ensure(shelf, [*catalog.find_models("embedded"), *catalog.find_models("demo")])
     print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
     with tempfile.TemporaryDirectory() as folder:
         usual, short = Path(folder) / "usual.wav", Path(folder) / "short.wav"

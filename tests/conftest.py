@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.support.warm import Warm
 from vidgen.errors import SetupError
-from vidgen.models import catalog, download
+from vidgen.models import catalog, pull
 from vidgen.paths import Home
 
 # Tests that are run by nohup or a script's `&` inherit ignored signals, which the programs they
@@ -64,7 +64,7 @@ def model_path(shelf: catalog.Catalog) -> Callable[[str], Path]:
 
     def path(name: str) -> Path:
         try:
-            download.ensure(shelf, [catalog.models()[name]])
+            pull.ensure(shelf, [catalog.models()[name]])
         except SetupError as error:
             pytest.skip(f"the model {name} cannot be had here: {error.message}")
         return shelf.path(name)

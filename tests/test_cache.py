@@ -8,7 +8,7 @@ import pytest
 from vidgen.cache import StageCache, key_of
 from vidgen.events import Emit
 from vidgen.paths import Home
-from vidgen.pipeline import Step
+from vidgen.steps import Step
 from vidgen.work import Cutout, Person, Subject, Work
 
 RNG = np.random.default_rng(0)

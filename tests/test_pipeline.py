@@ -1,265 +1,160 @@
-"""Steps run in order, say so, reuse what is kept, and every end is told."""
+"""What a run is made of: where the puppet draws, what encodes, how many processes draw."""
 
-import os
-import signal
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from vidgen.device.memory import MemoryPeak
-from vidgen.errors import Cancelled, DeviceError, InputError, SetupError
-from vidgen.events import (
-    Emit,
-    Event,
-    Failed,
-    Log,
-    RunCancelled,
-    StageEnded,
-    StageStarted,
+from vidgen.cache import Keys
+from vidgen.device import device, memory
+from vidgen.errors import InputError
+from vidgen.models.select import ModelChoice, drawing_device
+from vidgen.paths import Home
+from vidgen.pipeline import Job, check_options, look
+from vidgen.request import Request, default_settings
+from vidgen.settings import Options
+from vidgen.work import Speech
+
+
+def job(home: Home, chosen: ModelChoice, **options: Any) -> Job:
+    settings = default_settings(**options)
+    request = Request(Path("ann.jpg"), Path("hello.wav"), Path("film.mp4"), settings)
+    return Job(home, home.task("task"), request, chosen, lambda _: None)
+
+
+def speech(seconds: float) -> Speech:
+    return Speech(np.zeros(int(100 * seconds), np.float32), 100, "")
+
+
+@pytest.mark.parametrize(
+    ("renderer", "named", "wanted"),
+    [("puppet", "auto", "cpu"), ("puppet", "cuda:0", "cuda:0"), ("musetalk", "auto", "cuda:0")],
 )
-from vidgen.pipeline import Step, run_outcome, run_pipeline
-from vidgen.signals import graceful_interrupts
-from vidgen.work import Notes, Work
+def test_the_puppet_draws_where_it_is_quicker(renderer: str, named: str, wanted: str) -> None:
+    chosen = ModelChoice("cuda:0", renderer=renderer)
+    assert drawing_device(Options(device=named), chosen) == wanted
 
 
-@dataclass(frozen=True)
-class Apple:
-    size: int
+@pytest.mark.parametrize(
+    ("seconds", "cores", "free_mb", "count"),
+    [
+        (34, 16, 64_000, 16),
+        (34, 4, 64_000, 4),
+        (34, 16, 1_100, 3),
+        (34, 16, 300, 0),  # none: the run's own process draws
+        (3, 16, 64_000, 0),
+    ],
+)
+def test_as_many_draw_as_cores_and_memory_allow(
+    home: Home, monkeypatch: pytest.MonkeyPatch, seconds: int, cores: int, free_mb: int, count: int
+) -> None:
+    monkeypatch.setattr(device, "usable_cores", lambda: cores)
+    monkeypatch.setattr(memory, "free_mb", lambda: free_mb)
+    assert job(home, ModelChoice("cpu")).workers(speech(seconds)).count == count
 
 
-@dataclass(frozen=True)
-class Pie:
-    apples: int
-
-
-@dataclass
-class Bake:
-    name: str = "rendering"
-    runs: int = 0
-
-    def run(self, work: Work, emit: Emit) -> Work:
-        self.runs += 1
-        emit(Log("INFO", "oven.hot"))
-        return work.plus(Pie(work.get(Apple).size), Notes({"oven": "hot"}, "pie.done"))
-
-
-class Peel:
-    name = "prosody_adjustment"
-
-    def run(self, work: Work, emit: Emit) -> Work:
-        return work.plus(Apple(work.get(Apple).size - 1))
-
-
-@dataclass
-class Shelf:
-    """A cache in memory."""
-
-    kept: dict[str, tuple[object, ...]] = field(default_factory=dict)
-
-    def has(self, step: Step) -> bool:
-        return step.key in self.kept
-
-    def load(self, step: Step) -> tuple[object, ...] | None:
-        return self.kept.get(step.key)
-
-    def save(self, step: Step, work: Work) -> None:
-        self.kept[step.key] = tuple(work.get(kind) for kind in step.keeps)
-
-
-@contextmanager
-def weightless(device: str) -> Iterator[MemoryPeak]:
-    yield MemoryPeak()
-
-
-@contextmanager
-def weighing(device: str) -> Iterator[MemoryPeak]:
-    yield MemoryPeak(512.0, 2048.0)
-
-
-def ticking() -> Iterator[float]:
-    moment = 0.0
-    while True:
-        yield moment
-        moment += 1.5
-
-
-def test_steps_run_in_order_and_say_so() -> None:
-    heard: list[Event] = []
-    clock = ticking()
-    work = run_pipeline(
-        [Step(Peel()), Step(Bake())],
-        Work(Apple(3)),
-        heard.append,
-        None,
-        lambda: next(clock),
-        meter=weightless,
-    )
-    assert work.get(Pie) == Pie(2)
-    assert heard == [
-        StageStarted("prosody_adjustment"),
-        StageEnded("prosody_adjustment", 1.5),
-        StageStarted("rendering"),
-        Log("INFO", "oven.hot"),
-        StageEnded("rendering", 1.5, "completed", "pie.done", {"oven": "hot"}),
+def test_larger_frames_want_more_memory(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "usable_cores", lambda: 16)
+    monkeypatch.setattr(memory, "free_mb", lambda: 4_000)
+    counts = [
+        job(home, ModelChoice("cpu"), height=height).workers(speech(34)).count
+        for height in (512, 720, 1080, 2160)
     ]
+    assert counts == [14, 11, 7, 2]
 
 
-def test_a_step_out_of_place_says_what_is_missing() -> None:
-    with pytest.raises(LookupError, match="no stage has made a Apple yet"):
-        run_pipeline([Step(Bake())], Work(), lambda _: None)
+def test_only_the_puppet_on_processors_is_shared_out(home: Home) -> None:
+    def count(where: str, renderer: str = "puppet", **options: Any) -> int:
+        asked = job(home, ModelChoice(where, renderer=renderer), workers=4, **options)
+        return asked.workers(speech(34)).count
+
+    assert count("cpu") == 4
+    assert count("cuda:0") == 4  # for the networks; drawn on the processor
+    assert count("cuda:0", device="cuda:0") == 0
+    assert count("cpu", "musetalk") == 0
+    assert count("cpu", encoder="nvenc") == 0
 
 
-def test_what_is_kept_is_not_made_again() -> None:
-    shelf, bake = Shelf(), Bake()
-    step = Step(bake, "key-1", (Pie,))
-    first = run_pipeline([step], Work(Apple(3)), lambda _: None, shelf)
-    heard: list[Event] = []
-    again = run_pipeline([step], Work(Apple(3)), heard.append, shelf, lambda: 0.0)
-    assert bake.runs == 1
-    assert again.get(Pie) == first.get(Pie)
-    assert heard == [
-        StageStarted("rendering"),
-        StageEnded("rendering", 0.0, "reused", "run.reused"),
+# Every option that changes the film, with a value that is not its default, by what it changes.
+SUBJECT = {
+    "person": "left",
+    "conf_threshold": 0.4,
+    "framing": "head",
+    "height": 512,
+    "aspect": "1:1",
+}
+CUTOUT = {"smoothing": 0.5, "background": "#123456"}
+FILM: dict[str, Any] = {
+    "trim": "1-3",
+    "pitch": 1.0,
+    "pitch_range": 1.2,
+    "rate": 1.1,
+    "loudness": "-16",
+    "text": "mama",
+    "language": "de",
+    "seed": 7,
+    "mouth": 0.7,
+    "head_motion": 0.3,
+    "blink": 0.4,
+    "brows": 0.6,
+    "gaze": 0.2,
+    "mood": "happy",
+    "expression": 0.5,
+    "fps": "30",
+    "format": "webm",
+}
+# These change nothing that is kept, or choose the models, which count by themselves.
+NEITHER = {
+    "max_seconds", "text_file", "renderer", "did_key_file", "did_auth", "did_stitch", "did_keep",
+    "models", "device", "force", "fresh", "encoder", "workers", "subtitles",
+    "preview_at", "preset", "poster",
+}  # fmt: skip
+
+
+def keys(options: Options) -> Keys:
+    return Keys.of(options, ModelChoice("cpu"), "photo", "voice")
+
+
+def test_every_option_is_one_of_these() -> None:
+    named = {*SUBJECT, *CUTOUT, *FILM, *NEITHER}
+    assert {option.name for option in fields(Options)} - named == set()
+
+
+@pytest.mark.parametrize(("name", "value"), [*SUBJECT.items(), *CUTOUT.items(), *FILM.items()])
+def test_an_option_changes_the_keys_from_its_stage_on(name: str, value: Any) -> None:
+    before, after = keys(Options()), keys(Options(**{name: value}))
+    changed = [
+        getattr(before, kept) != getattr(after, kept) for kept in ("subject", "cutout", "film")
     ]
+    first = 0 if name in SUBJECT else 1 if name in CUTOUT else 2
+    assert changed == [number >= first for number in range(3)]
 
 
-def test_another_key_is_made_anew() -> None:
-    shelf, bake = Shelf(), Bake()
-    run_pipeline([Step(bake, "key-1", (Pie,))], Work(Apple(3)), lambda _: None, shelf)
-    run_pipeline([Step(bake, "key-2", (Pie,))], Work(Apple(4)), lambda _: None, shelf)
-    assert bake.runs == 2
-    assert shelf.kept == {"key-1": (Pie(3),), "key-2": (Pie(4),)}
+def test_what_is_in_a_picture_behind_changes_the_key(tmp_path: Path) -> None:
+    one, other, same = (tmp_path / f"{name}.png" for name in ("one", "other", "same"))
+    one.write_bytes(b"beach")
+    other.write_bytes(b"forest")
+    same.write_bytes(b"beach")
+    made = [keys(Options(background=str(file))).cutout for file in (one, other, same)]
+    assert made[0] != made[1]
+    assert made[0] == made[2]
 
 
-def test_the_notes_of_one_step_are_not_the_next_ones() -> None:
-    heard: list[Event] = []
-    run_pipeline(
-        [Step(Bake()), Step(Peel())],
-        Work(Apple(3)),
-        heard.append,
-        None,
-        lambda: 0.0,
-        meter=weightless,
-    )
-    assert heard[-1] == StageEnded("prosody_adjustment", 0.0)
+@pytest.mark.parametrize(
+    "name", ["mouth", "head_motion", "blink", "brows", "gaze", "mood", "expression", "language"]
+)
+def test_an_option_reaches_the_renderer(name: str) -> None:
+    moved = look(Options(**{name: FILM[name]}), 7)
+    assert getattr(moved, name) == FILM[name]
+    assert moved.seed == 7
+    assert look(Options(fps="30"), 0).fps == Fraction(30)
 
 
-def test_the_peak_of_memory_is_told_with_the_stage() -> None:
-    heard: list[Event] = []
-    run_pipeline([Step(Bake())], Work(Apple(1)), heard.append, None, lambda: 0.0, meter=weighing)
-    told = {"oven": "hot", "memory_mb": 512.0, "gpu_memory_mb": 2048.0}
-    assert heard[-1] == StageEnded("rendering", 0.0, "completed", "pie.done", told)
-
-
-@dataclass
-class Net:
-    """A network that notes what is done with it."""
-
-    done: list[str] = field(default_factory=list)
-
-    def load(self) -> None:
-        self.done.append("loaded")
-
-    def release(self) -> None:
-        self.done.append("released")
-
-
-def test_networks_are_loaded_ahead_unless_their_work_is_kept() -> None:
-    shelf, wanted, spare = Shelf({"kept": (Pie(1),)}), Net(), Net()
-    steps = [
-        Step(Bake(), "kept", (Pie,), (spare,)),
-        Step(Bake("finalizing"), networks=(wanted,)),
-    ]
-    run_pipeline(steps, Work(Apple(1)), lambda _: None, shelf, meter=weightless)
-    assert wanted.done[:1] == ["loaded"]
-    assert "loaded" not in spare.done
-
-
-def test_a_stage_that_finds_no_memory_blames_the_device() -> None:
-    class Hungry:
-        name = "rendering"
-
-        def run(self, work: Work, emit: Emit) -> Work:
-            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
-
-    with pytest.raises(DeviceError) as told:
-        run_pipeline([Step(Hungry())], Work(), lambda _: None, device="cuda:0", meter=weightless)
-    assert (told.value.code, told.value.exit_code) == ("device.out_of_memory", 5)
-
-
-def test_an_error_is_the_last_event_and_goes_on_up() -> None:
-    heard: list[Event] = []
-    with pytest.raises(InputError), run_outcome(heard.append):
-        raise InputError(
-            "No face in {path}.", hint="Take another.", code="detect.none", path="a.jpg"
-        )
-    assert heard == [
-        Failed("No face in a.jpg.", "detect.none", "Take another.", details={"path": "a.jpg"})
-    ]
-
-
-def test_an_error_tells_how_often_it_was_tried_again() -> None:
-    heard: list[Event] = []
-    with pytest.raises(SetupError), run_outcome(heard.append):
-        raise SetupError("No answer.", code="x", is_retryable=True, retry_count=2, max_retries=3)
-    assert heard == [Failed("No answer.", "x", "", True, 2, 3)]
-
-
-def test_an_error_that_can_be_resumed_names_the_command() -> None:
-    heard: list[Event] = []
-    with (
-        pytest.raises(SetupError) as raised,
-        run_outcome(heard.append, lambda: "vidgen resume 1234"),
-    ):
-        raise SetupError("Full.", hint="Make room, then `vidgen resume`.", code="output.disk_full")
-    assert raised.value.hint == "Make room, then `vidgen resume 1234`."
-    assert heard == [
-        Failed(
-            "Full.",
-            "output.disk_full",
-            "Make room, then `vidgen resume 1234`.",
-            details={"resume_command": "vidgen resume 1234"},
-        )
-    ]
-
-
-def test_ctrl_c_is_told_as_a_cancelled_run() -> None:
-    heard: list[Event] = []
-    with (
-        pytest.raises(Cancelled) as raised,
-        run_outcome(heard.append, lambda: "vidgen resume 1234"),
-    ):
-        raise KeyboardInterrupt
-    assert heard == [RunCancelled("vidgen resume 1234")]
-    assert raised.value.exit_code == 130
-    assert "vidgen resume 1234" in raised.value.hint
-
-
-def test_ctrl_c_that_an_extension_turned_into_another_error_is_a_cancel() -> None:
-    def interrupted() -> None:
-        try:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(10)
-        except KeyboardInterrupt as error:
-            raise RuntimeError("KeyboardInterrupt: At: somewhere") from error
-
-    heard: list[Event] = []
-    with pytest.raises(Cancelled), graceful_interrupts(), run_outcome(heard.append):
-        interrupted()
-    assert heard == [RunCancelled("")]
-    with pytest.raises(RuntimeError), graceful_interrupts(), run_outcome(heard.append):
-        raise RuntimeError("a bug of the next run")
-
-
-def test_a_bug_is_told_without_its_values_and_keeps_its_traceback() -> None:
-    heard: list[Event] = []
-    with pytest.raises(ZeroDivisionError), run_outcome(heard.append):
-        int("1") // int("0")
-    (event,) = heard
-    assert isinstance(event, Failed)
-    assert event.error_code == "bug"
-    assert "ZeroDivisionError" in event.message
-    assert len(event.trace_id) == 12
+@pytest.mark.parametrize("options", [{"language": "klingon"}, {"loudness": "loud"}])
+def test_what_only_stages_understand_is_refused_before_them(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        check_options(Options(**options))
+    check_options(Options(language="ja", loudness="-16"))

@@ -18,8 +18,8 @@ from vidgen.inputs import fingerprint
 from vidgen.models import catalog
 from vidgen.models.select import ModelChoice, drawing_device
 from vidgen.paths import Home
-from vidgen.pipeline import Step
 from vidgen.settings import Options
+from vidgen.steps import Step
 from vidgen.version import __version__
 from vidgen.work import Cutout, EyeView, Person, Subject, Work
 

@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from vidgen import batch_cli, console, film_tables, runs_cli, server_cli, streams
+from vidgen import console, streams
 from vidgen.command_options import BatchOptions, ServerOptions, TokenOptions, ViewOptions
-from vidgen.config_cli import config_app
+from vidgen.commands import batch, film_tables, runs, server
+from vidgen.commands.config import config_app
+from vidgen.commands.help import translate_help
+from vidgen.commands.models import models_app
+from vidgen.commands.usage import Commands, explain
 from vidgen.errors import Cancelled, InputError, VidgenError
 from vidgen.files import keep_private, place_error
 from vidgen.flags import (
@@ -34,12 +38,9 @@ from vidgen.flags import (
     take,
     with_flags,
 )
-from vidgen.help import translate_help
 from vidgen.messages import user_language
-from vidgen.models_cli import models_app
 from vidgen.paths import Home
 from vidgen.settings import Options
-from vidgen.usage import Commands, explain
 
 if TYPE_CHECKING:
     from vidgen.events import Sink
@@ -187,7 +188,7 @@ def demo(context: typer.Context, output: Output = None, **flags: Any) -> None:
 
 
 app.command("batch", rich_help_panel=MAKE)(
-    with_flags(BatchOptions, Options, ViewOptions)(batch_cli.batch)
+    with_flags(BatchOptions, Options, ViewOptions)(batch.batch)
 )
 
 
@@ -282,7 +283,7 @@ def watch(
             hint="For example: vidgen watch http://127.0.0.1:55433 [TASK]",
             code="page.watch_what",
         )
-    task, token = "".join(tasks), server_cli.take_token(context, flags)
+    task, token = "".join(tasks), server.take_token(context, flags)
     with graceful_interrupts():
         code = show.show(urls, task, token=token, until=until, certificate=ca, mode=progress)
     if exit_status:
@@ -290,9 +291,9 @@ def watch(
 
 
 app.command("serve-progress", rich_help_panel=WATCH)(
-    with_flags(ServerOptions, TokenOptions)(server_cli.serve_progress)
+    with_flags(ServerOptions, TokenOptions)(server.serve_progress)
 )
-app.command("token", rich_help_panel=WATCH)(with_flags(TokenOptions)(server_cli.token))
+app.command("token", rich_help_panel=WATCH)(with_flags(TokenOptions)(server.token))
 
 
 @app.command(rich_help_panel=WATCH)
@@ -347,7 +348,7 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(3)
 
 
-app.command("open", rich_help_panel=WATCH)(runs_cli.open_film)
-app.command(rich_help_panel=WATCH)(runs_cli.cancel)
-app.command("rm", rich_help_panel=CARE)(runs_cli.remove)
-app.command(rich_help_panel=CARE)(runs_cli.clean)
+app.command("open", rich_help_panel=WATCH)(runs.open_film)
+app.command(rich_help_panel=WATCH)(runs.cancel)
+app.command("rm", rich_help_panel=CARE)(runs.remove)
+app.command(rich_help_panel=CARE)(runs.clean)

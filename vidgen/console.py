@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vidgen.doctor import Finding
     from vidgen.jobs.rows import Mistake
     from vidgen.models.catalog import CatalogEntry, Model, OnProgress, Removal
-    from vidgen.models.download import PullResult
+    from vidgen.models.pull import PullResult
     from vidgen.progress.store.cleanup import Cleanup
     from vidgen.settings import Setting
 

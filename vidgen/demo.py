@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from vidgen.events import Emit, Sink
-from vidgen.models import download
+from vidgen.models import pull
 from vidgen.models.catalog import Catalog, OnProgress, models
 from vidgen.paths import Home
 from vidgen.request import Request, build_request
@@ -38,7 +38,7 @@ def make_demo(
 def demo_photo(here: Catalog, on_progress: OnProgress) -> Path:
     """The portrait, fetched when it is not here. Raises SetupError when it cannot be had."""
     model = models()["demo_photo"]
-    download.ensure(here, [model], on_progress)
+    pull.ensure(here, [model], on_progress)
     return here.path("demo_photo")
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidgen import run
-from vidgen.compose import Job
 from vidgen.events import Event, Log
 from vidgen.models import select
 from vidgen.models.catalog import Catalog
 from vidgen.paths import Home, TaskFolder, absolute
+from vidgen.pipeline import Job
 from vidgen.progress.forecast.model import TimeModel
 from vidgen.progress.forecast.past_runs import past_runs
 from vidgen.request import Request, record

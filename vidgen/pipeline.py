@@ -1,193 +1,319 @@
-"""Run the steps in order, say so, and never make again what is already made.
+"""The steps of one run, made of the models that its plan names, each with the key of its result.
 
-Which steps, and in what order, is `compose`'s business. Knows no concrete stage and no screen: a
-step is anything with a name and a `run`, a listener is any `Emit`, what was kept from an earlier
-run comes back through a `Cache`.
+The only module that names concrete stages and renderers.
 """
 
-import time
-import traceback
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Final, Protocol
+from fractions import Fraction
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from vidgen.device.memory import MemoryPeak, device_errors, measure_peak
-from vidgen.device.prefetch import Network, prefetch, release_if_short
-from vidgen.errors import Cancelled, VidgenError
-from vidgen.events import Emit, Failed, RunCancelled, StageEnded, StageStarted
-from vidgen.signals import has_signal
-from vidgen.stages.base import Stage
-from vidgen.work import Notes, Work
+from vidgen.cache import Keys
+from vidgen.device import device, memory
+from vidgen.device.prefetch import Network
+from vidgen.events import Emit, Log
+from vidgen.models import catalog, select
+from vidgen.models.catalog import Catalog
+from vidgen.models.select import ModelChoice, drawing_device
+from vidgen.paths import Home, TaskFolder
+from vidgen.request import Request
+from vidgen.settings import ANIMATIONS, Options, preview_shares
+from vidgen.steps import Step
 
-RESUME: Final = "`vidgen resume`"  # in the hints of errors
+if TYPE_CHECKING:  # numpy and more is behind these
+    from vidgen.did.auth import Account
+    from vidgen.renderers.base import Renderer
+    from vidgen.renderers.workers import Workers
+    from vidgen.speech.hearing import Hearing
+    from vidgen.work import MotionOptions, Photo, Speech, Work
 
-Clock = Callable[[], float]
-Meter = Callable[[str], AbstractContextManager[MemoryPeak]]  # of a device's memory
-
-
-class Cache(Protocol):
-    """Where finished values outlive the run that made them."""
-
-    def has(self, step: "Step") -> bool:
-        """Whether something seems to be kept; `load` tells for sure."""
-        ...
-
-    def load(self, step: "Step") -> tuple[object, ...] | None: ...
-
-    def save(self, step: "Step", work: Work) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A stage with the key of what it will make.
-
-    `key` is a hash of everything the result depends on: the inputs' content, the options, the
-    models' hashes, the stage's own version. `keeps` names the values worth keeping under it.
-    """
-
-    stage: Stage
-    key: str = ""
-    keeps: tuple[type, ...] = ()
-    networks: tuple[Network, ...] = ()  # loaded ahead, let go when memory is short
-    is_elsewhere: bool = False  # another machine works: this one's device is free from here on
-
-
-class NoCache:
-    """A cache that keeps nothing."""
-
-    def has(self, step: Step) -> bool:  # noqa: ARG002  # Cache's form
-        return False
-
-    def load(self, step: Step) -> tuple[object, ...] | None:  # noqa: ARG002  # Cache's form
-        return None
-
-    def save(self, step: Step, work: Work) -> None:
-        pass
-
-
-def run_pipeline(
-    steps: Sequence[Step],
-    work: Work,
-    emit: Emit,
-    cache: Cache | None = None,
-    clock: Clock = time.monotonic,
-    device: str = "cpu",
-    meter: Meter = measure_peak,
-) -> Work:
-    """All steps over `work`; answers what they made of it. What a step raises goes through.
-
-    `device` is where networks are loaded, ahead of their use, and whose memory `meter` measures.
-    """
-    cache = cache or NoCache()
-    runner = _StepRunner(emit, cache, clock, device, meter)
-    ahead = [network for step in steps if not cache.has(step) for network in step.networks]
-    with prefetch(ahead, device):
-        for step in steps:
-            work = runner.run(step, work)
-    return work
+# What a worker imports while the photo is being read: half a second of it.
+WORKER_MODULES: Final = ("vidgen.stages.render", "vidgen.renderers.puppet.cpu")
+FRAMED_HEIGHT: Final = 720  # pixels, the most that a film gets unasked
+WORTH_IT: Final = 4  # pieces, from which on workers pay their start
+WORKER_MB: Final = (200, 160)  # that a worker takes, and for each megapixel: 350 at 720p
 
 
 @dataclass(frozen=True, slots=True)
-class _StepRunner:
-    """What one step is run with."""
+class Job:
+    """One run with everything that its stages are made of."""
 
+    home: Home
+    task: TaskFolder
+    request: Request
+    plan: ModelChoice
     emit: Emit
-    cache: Cache
-    clock: Clock
-    device: str
-    meter: Meter
 
-    def run(self, step: Step, work: Work) -> Work:
-        name, began = step.stage.name, self.clock()
-        self.emit(StageStarted(name))
-        kept = self.cache.load(step) if step.keeps else None
-        if kept is not None:
-            self.emit(StageEnded(name, self.clock() - began, "reused", "run.reused"))
-            return work.plus(*kept)
-        with self.meter(self.device) as peak, device_errors(self.device):
-            work = step.stage.run(work.plus(Notes()), self.emit)
-        if step.keeps:
-            self.cache.save(step, work)
-        notes = work.get(Notes)
-        values = {**notes.values, **{name: used for name, used in asdict(peak).items() if used}}
-        self.emit(StageEnded(name, self.clock() - began, notes.status, notes.code, values))
-        for network in step.networks:
-            release_if_short(network, self.device)
-        return work
+    @property
+    def options(self) -> Options:
+        return self.request.options
+
+    @property
+    def catalog(self) -> Catalog:
+        return Catalog(self.home)
+
+    @property
+    def drawing_device(self) -> str:
+        return drawing_device(self.options, self.plan)
+
+    def workers(self, speech: "Speech") -> "Workers":
+        """As many processes as have something to draw, a core and the memory; none where the
+        drawing cannot be shared out."""
+        from vidgen.media.segments import spans
+        from vidgen.renderers.workers import Workers
+
+        shares = self.plan.renderer == "puppet" and self.drawing_device == "cpu"
+        if not shares or self._hardware_encoders():  # which take a film or two at once, not more
+            return Workers()
+        fps = Fraction(self.options.fps)
+        pieces = len(spans(speech.frame_count(fps * Fraction(1 / self.options.rate)), fps))
+        if self.options.workers:
+            return Workers(min(self.options.workers, pieces), WORKER_MODULES)
+        if pieces < WORTH_IT:
+            return Workers()
+        height = self.options.height or FRAMED_HEIGHT
+        each = WORKER_MB[0] + WORKER_MB[1] * height**2 * 16 / 9 / 1e6  # the widest shape there is
+        fit = int(memory.free_mb() / each)
+        return Workers(min(pieces, device.usable_cores(), fit), WORKER_MODULES)
+
+    def steps(self, photo: "Photo", speech: "Speech", workers: "Workers") -> list[Step]:
+        """In their order, each with the key of what it makes and the networks it loads."""
+        from vidgen.stages.detect import Detect
+        from vidgen.stages.finalize import Finalize
+        from vidgen.stages.matte import Matte
+        from vidgen.stages.prosody import Prosody
+        from vidgen.work import Cutout, Subject
+
+        options = self.options
+        keys = Keys.of(options, self.plan, photo.sha256, speech.sha256)
+        people, matter = self._people(), self._matter()
+        finalize = Finalize(
+            self.request.output,
+            format=options.format,
+            task_id=self.task.task_id,
+            force=options.force,
+            reads=self.request.reads,
+            poster=options.poster,
+            judge=None if options.format in ANIMATIONS else partial(self._judge, workers),
+            subtitles=self._subtitles if options.subtitles != "none" else None,
+        )
+        faces, landmarks, irises = self._faces()
+        detect = Detect(faces, landmarks, options, people, irises)
+        prosody, seed = Prosody(options), seed_of(options, photo.sha256, speech.sha256)
+        return [
+            Step(detect, keys.subject, (Subject,), (people,) if people else ()),
+            Step(Matte(matter, options), keys.cutout, (Cutout,), (matter,)),
+            Step(prosody),
+            *self._render_steps(keys.film, workers, seed, speech if prosody.is_idle else None),
+            Step(finalize),
+        ]
+
+    def _subtitles(self, work: "Work", emit: Emit) -> tuple[str, str]:
+        """The words as the finished film's voice says them; none where they are not found."""
+        from vidgen.speech.features import at_16k, listen
+        from vidgen.speech.subtitles import subtitles
+        from vidgen.work import Speech
+
+        speech, format = work.get(Speech), cast(Literal["srt", "vtt"], self.options.subtitles)
+        hearing = self._hearing()
+        if hearing is None:
+            emit(Log("WARNING", "finalize.subtitles_unheard"))
+            return "", format
+        voice, sound = at_16k(speech.samples, speech.rate), listen(speech.samples, speech.rate)
+        found = hearing(voice, sound, speech.text, self.options.language)
+        if not found.words:
+            emit(Log("WARNING", "finalize.subtitles_misfit"))
+            return "", format
+        return subtitles(found.words, speech.text, format), format
+
+    def _judge(
+        self, workers: "Workers", video: Path, work: "Work", emit: Emit
+    ) -> Mapping[str, Any]:
+        """A mouth that does not follow the voice is said."""
+        from vidgen.quality.judge import judge
+        from vidgen.work import Subject
+
+        try:
+            face = work.get(Subject).face
+            run = (lambda tasks, hear: workers.run(tasks, None, hear)) if workers.alive else None
+            model = self.catalog.path("face_landmark")
+            hearing = self._hearing()
+            hears = hearing.phones if hearing else None
+            found = asdict(judge(video, model, face=face, run=run, hear_phones=hears))
+        except Exception as error:  # the film is there: a second look must not cost the run
+            reason = f"{type(error).__name__}: {error}"
+            emit(Log("WARNING", "quality.not_judged", {"reason": reason}))
+            return {}
+        if found["follows_voice"] is False:
+            emit(Log("WARNING", "quality.not_following", found))
+        return {"quality": found}
+
+    def _faces(self) -> Any:
+        from vidgen.vision.faces import FaceDetector, LandmarkNet
+        from vidgen.vision.iris import IrisNet
+
+        path = self.catalog.path
+        return (
+            FaceDetector(path("centerface")),
+            LandmarkNet(path("face_landmark")),
+            IrisNet(path("iris_landmark")),
+        )
+
+    def _people(self) -> Any:
+        """Whole persons by YOLO, or None: grown from the faces."""
+        if not self.plan.persons:
+            return None
+        from vidgen.vision.yolo import YoloPeople
+
+        folder = self.home.models / self.plan.persons
+        return YoloPeople(self.catalog.path(self.plan.persons), folder, self.plan.device)
+
+    def _matter(self) -> Any:
+        models = self.catalog
+        if self.plan.matte in ("", select.ISNET):
+            from vidgen.vision.isnet import IsNet
+            from vidgen.vision.selfie import Selfie
+
+            coarse = Selfie(*(models.path(name) for name in select.SELFIE))
+            return IsNet(models.path(select.ISNET), coarse) if self.plan.matte else coarse
+        from vidgen.vision.birefnet import BiRefNet, Variant, variants
+
+        def variant(model: catalog.Model | None) -> Variant | None:
+            return Variant(model.name, models.path(model.name), model.params) if model else None
+
+        chosen = catalog.models()[self.plan.matte]
+        lighter = select.lighter_matte(models, chosen) if chosen.gpu_only else None
+        found = variants(variant(chosen), variant(lighter), self.plan.device)
+        return BiRefNet(found, self.plan.device, self.emit)
+
+    def _render_steps(
+        self, key: str, workers: "Workers", seed: int, speech: "Speech | None"
+    ) -> list[Step]:
+        """What draws the film: a local renderer, or D-ID's two stages. `speech` if it is known."""
+        if self.plan.renderer == "d-id":
+            return self._did_steps()
+        from vidgen.stages.render import Render
+
+        renderer, networks = self._renderer(workers, speech)
+        render = Render(
+            renderer,
+            look(self.options, seed),
+            format=self.options.format,
+            hardware=self._hardware_encoders(),
+            key=key,
+            workers=workers,
+            preview_at=preview_shares(self.options.preview_at),
+        )
+        return [Step(render, networks=networks)]
+
+    def _hardware_encoders(self) -> tuple[str, ...]:
+        """Only asked for, or where the GPU draws: x264 makes the same bytes everywhere, and each
+        worker can have its own."""
+        from vidgen.media.encodings import HARDWARE
+
+        if self.options.encoder == "auto":
+            return () if self.drawing_device == "cpu" else tuple(HARDWARE)
+        return () if self.options.encoder == "x264" else (self.options.encoder,)
+
+    def _did_steps(self) -> list[Step]:
+        from vidgen.did.polling import PastTalks
+        from vidgen.stages.did import DidProcessing, DidUpload
+
+        payer = did_account(self.options)
+        past = PastTalks(self.home.root / "did-times.json")
+        stages = (
+            DidUpload(payer, self.task.task_id),
+            DidProcessing(payer, past=past, format=self.options.format),
+        )
+        return [Step(stage, is_elsewhere=True) for stage in stages]
+
+    def _hearing(self) -> "Hearing | None":
+        """What finds the phones of the voice, when its weights are here."""
+        from vidgen.speech.hearing import Hearing
+
+        return Hearing(self.catalog.path(self.plan.ears)) if self.plan.ears else None
+
+    def _renderer(
+        self, workers: "Workers", speech: "Speech | None"
+    ) -> tuple["Renderer", tuple[Network, ...]]:
+        """What draws the frames, and what it has ready: `speech` is heard while the photo is read,
+        unless an earlier run has begun to draw."""
+        from vidgen.renderers.puppet.renderer import PuppetRenderer
+        from vidgen.speech.hearing import HearAhead
+
+        if self.plan.renderer == "puppet":
+            device, hearing = self.drawing_device, self._hearing()
+            if speech is None or (self.task.work / "render").exists():
+                return PuppetRenderer(device, hearing=hearing), ()
+            ahead = HearAhead(speech, self.options.language, hearing, workers.call)
+            return PuppetRenderer(device, hearing=hearing, ahead=ahead), (ahead,)
+        from vidgen.renderers.musetalk.networks import NetworkFiles
+        from vidgen.renderers.musetalk.renderer import MuseTalkRenderer
+
+        rows = catalog.models()
+        unet, config, vae, whisper = (self.catalog.path(name) for name in select.MUSETALK)
+        shapes = rows["sd_vae"].params, rows["whisper_tiny"].params
+        files = NetworkFiles(unet, config, vae, whisper, *shapes)
+        talker = MuseTalkRenderer(files, self.plan.device, self.emit)
+        return PuppetRenderer(self.plan.device, name="musetalk", face=talker), (talker,)
 
 
-@contextmanager
-def run_outcome(emit: Emit, resume_command: Callable[[], str] = str) -> Iterator[None]:
-    """Tell the log how the run ended, whatever ended it: watchers must hear of it.
-
-    A Ctrl-C comes out as `Cancelled`; everything else as it was raised. `resume_command` is asked
-    at the end for how to go on; "" when there is nothing to go on with.
-    """
-    try:
-        yield
-    except BaseException as error:
-        if _is_cancel(error):
-            command = resume_command()
-            emit(RunCancelled(command))
-            raise _cancel_error(command) from error
-        if isinstance(error, VidgenError):
-            _name_command(error, resume_command())
-            emit(_failure(error))
-        else:
-            emit(_bug(error))
-        raise
+def seed_of(options: Options, *inputs: str) -> int:
+    """The seed asked for, or one of the inputs' own (their hashes): no two films perform alike."""
+    if options.seed >= 0:
+        return options.seed
+    return int.from_bytes(sha256("".join(inputs).encode()).digest()[:4])
 
 
-def _is_cancel(error: BaseException) -> bool:
-    """Whether the run ends because somebody wanted it to.
+def look(options: Options, seed: int) -> "MotionOptions":
+    """How the speaker should move."""
+    from vidgen.work import MotionOptions
 
-    Extension modules make what they like of a Ctrl-C that strikes inside them (pybind11 a
-    RuntimeError), so whatever is raised after a signal came counts.
-    """
-    return isinstance(error, KeyboardInterrupt | Cancelled) or has_signal()
-
-
-def _cancel_error(command: str) -> Cancelled:
-    if not command:
-        return Cancelled("Cancelled.", code="run.cancelled")
-    return Cancelled(
-        "Cancelled.",
-        hint="What was made is kept. Go on with: {command}",
-        code="run.cancelled",
-        command=command,
+    return MotionOptions(
+        fps=Fraction(options.fps),
+        seed=seed,
+        mouth=options.mouth,
+        head_motion=options.head_motion,
+        blink=options.blink,
+        brows=options.brows,
+        gaze=options.gaze,
+        mood=options.mood,
+        expression=options.expression,
+        language=options.language,
     )
 
 
-def _name_command(error: VidgenError, command: str) -> None:
-    """Put the words to type where the hint says only `vidgen resume`."""
-    if RESUME in error.hint:
-        command = command or "vidgen run"  # it ended before there was anything to resume
-        error.hint = error.hint.replace(RESUME, f"`{command}`")
-        error.details["resume_command"] = command  # for the hint in other languages
+def check_options(options: Options) -> None:
+    """Refuse what only the stages understand, before anything is made. Raises InputError."""
+    from vidgen.speech.languages import praat_language
+    from vidgen.stages.prosody import Prosody
+
+    praat_language(options.language)
+    Prosody(options)
 
 
-def _failure(error: VidgenError) -> Failed:
-    return Failed(
-        message=error.message,
-        error_code=error.code,
-        hint=error.hint,
-        is_retryable=error.is_retryable,
-        retry_count=error.retry_count,
-        max_retries=error.max_retries,
-        details=error.details,
-    )
+def check_did(options: Options, seconds: float) -> None:
+    """Refuse what D-ID cannot draw, before anything is made, when D-ID is to draw.
+
+    `seconds` is the voice's length. Raises InputError, and SetupError without a key.
+    """
+    if options.renderer == "d-id":
+        from vidgen.did.payload import refuse
+
+        did_account(options)
+        refuse(seconds, options.background)
 
 
-def _bug(error: BaseException) -> Failed:
-    """A bug in the log: what and where, without values that may be private."""
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    where = f"{last[0].name}:{last[0].lineno}" if last else ""
-    return Failed(
-        message=f"Something went wrong inside vidgen ({type(error).__name__}).",
-        error_code="bug",
-        hint="This is a bug in vidgen, not your doing: report it with what the terminal printed.",
-        details={"where": where},
-        trace_id=uuid.uuid4().hex[:12],
+def did_account(options: Options) -> "Account":
+    """Who pays. Raises SetupError without a key."""
+    from vidgen.did.auth import Scheme, account
+
+    return account(
+        key_file=options.did_key_file,
+        scheme=cast(Scheme, options.did_auth),
+        keep=options.did_keep,
+        stitch=options.did_stitch,
     )

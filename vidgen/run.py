@@ -17,19 +17,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from vidgen import compose, inputs, pipeline, request, settings
+from vidgen import inputs, pipeline, request, settings
 from vidgen.cache import StageCache
-from vidgen.compose import Job
 from vidgen.device import device, queue
 from vidgen.errors import InputError, SetupError, VidgenError
 from vidgen.events import Completed, Emit, Log, Sink, StageEnded, StageProgress, StageStarted
 from vidgen.files import atomic_write, identity
 from vidgen.inputs import Input
-from vidgen.models import catalog, download, select
+from vidgen.models import catalog, pull, select
 from vidgen.models.catalog import Catalog, Model, OnProgress
 from vidgen.models.select import ModelChoice
 from vidgen.paths import Home, TaskFolder, absolute
-from vidgen.pipeline import Step
+from vidgen.pipeline import Job
 from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.forecast.estimator import Estimator
 from vidgen.progress.forecast.model import TimeModel
@@ -40,6 +39,7 @@ from vidgen.progress.store.privacy import secure_store
 from vidgen.progress.store.runs import summarise
 from vidgen.request import RecordedRequest, Request
 from vidgen.settings import Options
+from vidgen.steps import Step, run_outcome, run_steps
 from vidgen.text import path_text
 from vidgen.trim import parse_trim
 from vidgen.version import __version__
@@ -140,7 +140,7 @@ def _run_log(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Iterator[Em
     with TaskLog(task) as log:
         emit = Broadcast(task.task_id, views, log=log, floor=log.progress, estimate=estimate)
         # Full disks are met in many places: copies, kept values, pieces, locks.
-        ends = pipeline.run_outcome(emit, lambda: _resume_command(task))
+        ends = run_outcome(emit, lambda: _resume_command(task))
         with ends, disk_errors(task.work), CancelWatch(task):
             yield emit
 
@@ -163,8 +163,8 @@ def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit, slot: 
     # While D-ID draws, which takes minutes, another run may have the device.
     here = list(takewhile(lambda step: not step.is_elsewhere, steps))
     with _device_turn(job, slot), workers:
-        work = _run_steps(job, here, Work(photo, speech))
-    work = _run_steps(job, steps[len(here) :], work)
+        work = _run_some(job, here, Work(photo, speech))
+    work = _run_some(job, steps[len(here) :], work)
     video, took = work.get(Video), time.monotonic() - began
     metadata = {**video.metadata, "took_seconds": round(took, 2)}
     emit(Completed(str(video.path), took, metadata, video_file=identity(video.path)))
@@ -186,7 +186,7 @@ def open_inputs(wanted: Request, emit: Emit) -> "tuple[Photo, Speech]":
         may_replace=wanted.is_named,
         reads=wanted.reads,
     )
-    compose.check_options(options)
+    pipeline.check_options(options)
     photo = open_photo(wanted.photo)
     if file := settings.background_file(options):
         open_photo(file)
@@ -194,7 +194,7 @@ def open_inputs(wanted: Request, emit: Emit) -> "tuple[Photo, Speech]":
     most, trim = options.max_seconds, parse_trim(options.trim)
     speech = load_speech(voice, max_seconds=most, trim=trim, text=options.text, emit=emit)
     check_length(options.format, speech.seconds)
-    compose.check_did(options, speech.seconds)
+    pipeline.check_did(options, speech.seconds)
     return photo, speech
 
 
@@ -209,7 +209,7 @@ def _choose_models(home: Home, task: TaskFolder, options: Options, emit: Emit) -
     """Choose the models and make the embedded ones ready; a resumed run keeps what it had."""
     here = Catalog(home)
     embedded = [catalog.models()[name] for name in select.EMBEDDED]
-    fetched = [*download.ensure(here, embedded, download_progress(emit))]
+    fetched = [*pull.ensure(here, embedded, download_progress(emit))]
     fetched += _fetch_ears(here, options, emit)
     if fetched:
         names = ", ".join(model.name for model in fetched)
@@ -224,7 +224,7 @@ def _fetch_ears(here: Catalog, options: Options, emit: Emit) -> Sequence[Model]:
     if options.renderer not in ("auto", "puppet") and options.subtitles == "none":
         return ()
     try:
-        return download.ensure(here, [catalog.models()[select.HEARING]], download_progress(emit))
+        return pull.ensure(here, [catalog.models()[select.HEARING]], download_progress(emit))
     except SetupError as error:
         emit(Log("WARNING", "models.no_ears", {"reason": str(error)}))
         return ()
@@ -286,7 +286,7 @@ def _device_turn(job: Job, slot: str) -> Iterator[None]:
         yield
 
 
-def _run_steps(job: Job, steps: Sequence[Step], work: "Work") -> "Work":
+def _run_some(job: Job, steps: Sequence[Step], work: "Work") -> "Work":
     from vidgen.progress.sampler import Sampler
     from vidgen.work import Folder
 
@@ -296,7 +296,7 @@ def _run_steps(job: Job, steps: Sequence[Step], work: "Work") -> "Work":
     work = work.plus(Folder(job.task.work, job.task.previews))
     where = job.plan.device
     with Sampler(job.emit, where):
-        return pipeline.run_pipeline(steps, work, job.emit, _cache(job), device=where)
+        return run_steps(steps, work, job.emit, _cache(job), device=where)
 
 
 def save_plan(task: TaskFolder, chosen: ModelChoice) -> None:

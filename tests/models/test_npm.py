@@ -11,9 +11,9 @@ import pytest
 
 from tests.support.mirror import Mirror, serving
 from vidgen.errors import SetupError
-from vidgen.models import download, npm
+from vidgen.models import npm, pull
 from vidgen.models.catalog import Catalog, Model, find_models
-from vidgen.models.http import HttpTiming
+from vidgen.models.download import HttpTiming
 from vidgen.paths import Home
 
 WHOLE = random.Random(0).randbytes(76_800)
@@ -58,7 +58,7 @@ def model() -> Model:
 
 def test_members_are_joined_in_their_order(mirror: Mirror, home: Home, model: Model) -> None:
     shelf = Catalog(home)
-    assert download.ensure(shelf, [model]) == [model]
+    assert pull.ensure(shelf, [model]) == [model]
     assert shelf.file(model).read_bytes() == WHOLE
     assert [path for path, _ in mirror.asked] == [PATH]
     assert [entry.name for entry in home.models.iterdir() if not entry.name.endswith(".lock")] == [
@@ -72,7 +72,7 @@ def test_two_models_of_one_package_are_one_download(
     half = Model(
         "half", "", "variant", "npm:@toys/box@1.2.3/half.bin", "", 0, "MIT", "", members=("dist/b",)
     )
-    assert len(download.ensure(Catalog(home), [model, half])) == 2
+    assert len(pull.ensure(Catalog(home), [model, half])) == 2
     assert Catalog(home).file(half).read_bytes() == WHOLE[40_000:]
     assert len(mirror.asked) == 1
 

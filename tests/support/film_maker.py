@@ -14,9 +14,9 @@ from vidgen.engines.local import Place
 from vidgen.errors import InputError, RenderError
 from vidgen.events import Completed, Sink, StageEnded, StageStarted
 from vidgen.paths import Home, TaskFolder
-from vidgen.pipeline import run_outcome
 from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.store.log import TaskLog
+from vidgen.steps import run_outcome
 
 STEPS = 10
 

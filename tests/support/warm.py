@@ -190,12 +190,12 @@ def _draw_gradients() -> None:
     from tests.support.fake_renderer import FakeRenderer, shelf
     from vidgen import run
     from vidgen.cache import Keys
-    from vidgen.compose import Job, look
     from vidgen.events import Emit
-    from vidgen.pipeline import Step
+    from vidgen.pipeline import Job, look
     from vidgen.stages.finalize import Finalize
     from vidgen.stages.prosody import Prosody
     from vidgen.stages.render import Render
+    from vidgen.steps import Step
     from vidgen.work import Cutout, Photo, Speech, Subject, Work
 
     @dataclass

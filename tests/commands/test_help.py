@@ -4,7 +4,7 @@ import pytest
 import typer
 
 from vidgen import cli
-from vidgen.help import help_words, parts
+from vidgen.commands.help import help_words, parts
 from vidgen.messages import LANGUAGES
 
 NEW = 0.05  # a new option's English may come before its translation

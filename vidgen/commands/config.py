@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from vidgen import config, console
-from vidgen.usage import Commands
+from vidgen.commands.usage import Commands
 
 
 def complete_names(incomplete: str) -> list[str]:

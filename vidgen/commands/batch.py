@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vidgen import console, film_tables
+from vidgen import console
 from vidgen.command_options import BatchOptions, ViewOptions
+from vidgen.commands import film_tables
 from vidgen.errors import InputError
 from vidgen.flags import Batch, collect_settings, take
 from vidgen.paths import Home

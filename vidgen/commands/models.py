@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from vidgen import console
+from vidgen.commands.usage import Commands
 from vidgen.flags import Json, ModelName
 from vidgen.paths import Home
-from vidgen.usage import Commands
 
 models_app = typer.Typer(
     help="Which models there are, and which are here.", cls=Commands, no_args_is_help=True
@@ -26,12 +26,12 @@ def list_models(as_json: Json = False) -> None:
 @models_app.command("pull")
 def pull_models(what: ModelName = "embedded") -> None:
     """Fetch a model or a set, check it, put it in place."""
-    from vidgen.models import download
+    from vidgen.models import pull
     from vidgen.models.catalog import Catalog
     from vidgen.signals import graceful_interrupts
 
     with graceful_interrupts(), console.download_bars() as on_progress:
-        pulled = download.pull(Catalog(Home.default()), what, on_progress)
+        pulled = pull.pull(Catalog(Home.default()), what, on_progress)
     console.print_pull(pulled)
 
 

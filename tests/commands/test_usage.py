@@ -10,7 +10,8 @@ import typer
 from typer._click import Command
 from typer.core import TyperGroup
 
-from vidgen import cli, config, flags, usage
+from vidgen import cli, config, flags
+from vidgen.commands import usage
 from vidgen.errors import InputError
 from vidgen.events import Completed, StageStarted
 from vidgen.paths import Home
@@ -229,7 +230,7 @@ def test_a_setting_that_cannot_be_is_not_written(name: str, value: str) -> None:
 
 
 def test_a_shell_completes_runs_models_languages_and_settings(home: Home) -> None:
-    from vidgen.config_cli import complete_names
+    from vidgen.commands.config import complete_names
 
     make_run(home, FIRST, None)
     assert flags.complete_tasks("") == [("last", "the newest"), ("550e8400", "")]

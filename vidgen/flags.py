@@ -11,6 +11,7 @@ import os
 import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import typer
@@ -49,9 +50,10 @@ def take(table: type[T], flags: dict[str, Any]) -> T:
     return table(**{field.name: flags.pop(field.name) for field in dataclasses.fields(table)})  # type: ignore[arg-type]  # it is a dataclass
 
 
-def _flags(table: type) -> list[inspect.Parameter]:
+@cache  # several commands share a table, and making the flags of one takes milliseconds
+def _flags(table: type) -> tuple[inspect.Parameter, ...]:
     kinds = typing.get_type_hints(table)
-    return [_flag(field, kinds[field.name]) for field in dataclasses.fields(table)]
+    return tuple(_flag(field, kinds[field.name]) for field in dataclasses.fields(table))
 
 
 def _flag(option: "dataclasses.Field[Any]", kind: Any) -> inspect.Parameter:

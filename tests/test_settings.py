@@ -47,7 +47,7 @@ WRONG = [
     ("height = [1]", "config.number", "Write a number."),
     ("seed = -2", "config.range", "Write a number from -1 to 9223372036854775807."),
     ("max_seconds = nan", "config.least", "Write a number not below 1."),
-    ('format = "avi"', "config.choice", "Choose one of: mp4, webm, mov."),
+    ('format = "avi"', "config.choice", "Choose one of: mp4, webm, mov, gif, webp."),
     ('force = "yes"', "config.switch", "Write true or false."),
     ("text_file = 3", "config.text", "Write it in quotes."),
     ("text = true", "config.text", "Write it in quotes."),
@@ -118,7 +118,7 @@ def test_a_wrong_value_is_told_by_the_command_with_the_file_it_is_in(
     assert (done.code, done.out) == (2, "")
     assert done.err.splitlines() == [
         f"vidgen: The settings file {file} cannot set format to avi.",
-        "        Choose one of: mp4, webm, mov.",
+        "        Choose one of: mp4, webm, mov, gif, webp.",
     ]
 
 

@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final
-
-import httpx
+from typing import TYPE_CHECKING, Any, Final
 
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress.fanout.hub import OutOfReach
@@ -14,7 +12,6 @@ from vidgen.progress.sources import redis_keys
 from vidgen.progress.sources.address import SourceAddress
 from vidgen.progress.sources.copies import Copies, open_copies
 from vidgen.progress.sources.redis import RedisSource
-from vidgen.progress.sources.server import ServerSource
 from vidgen.progress.sources.source import (
     Desk,
     FileAnswer,
@@ -26,6 +23,9 @@ from vidgen.progress.sources.source import (
     shown_id,
 )
 from vidgen.progress.watch.timing import USUAL, Timing
+
+if TYPE_CHECKING:  # a server without sources does not load it
+    import httpx
 
 FIRST_SECONDS: Final = 3.0  # a question about an unknown run waits so long for the first lists
 
@@ -57,24 +57,24 @@ class Sources:
     @contextlib.asynccontextmanager
     async def running(self, on_task: OnTask) -> AsyncIterator[None]:
         """Follow all; `on_task` hears of runs that are new, or run again."""
-        timeout = httpx.Timeout(self._timing.connect, read=self._timing.silence)
-        # Anew each time: on a dead line the connections kept for later are dead, too.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        with open_copies(self._home) as copies:
-            async with httpx.AsyncClient(timeout=timeout, limits=limits) as client:
-                self._copies = copies
-                desk = Desk(copies, self._claim, on_task, self._tell_link)
+        async with contextlib.AsyncExitStack() as stack:
+            self._copies = stack.enter_context(open_copies(self._home))
+            if self._addresses:
+                client = await stack.enter_async_context(_open_client(self._timing))
+                desk = Desk(self._copies, self._claim, on_task, self._tell_link)
                 for address in self._addresses:
                     source = self._make(address, desk, client)
                     self._labels[source] = self._label(source.host)
                     self.all.append(source)
-                working = [asyncio.create_task(_keep_running(source)) for source in self.all]
-                try:
-                    yield
-                finally:
-                    await end_tasks(working)
+            working = [asyncio.create_task(_keep_running(source)) for source in self.all]
+            try:
+                yield
+            finally:
+                await end_tasks(working)
 
-    def _make(self, address: SourceAddress, desk: Desk, client: httpx.AsyncClient) -> Source:
+    def _make(self, address: SourceAddress, desk: Desk, client: "httpx.AsyncClient") -> Source:
+        from vidgen.progress.sources.server import ServerSource
+
         if redis_keys.is_redis(address.url):
             return RedisSource(address, desk, timing=self._timing, every=self._every)
         return ServerSource(address, desk, client, timing=self._timing, every=self._every)
@@ -162,6 +162,15 @@ class Sources:
             if isinstance(told.get("eta_seconds"), int | float):
                 left.append(float(told["eta_seconds"]))
         return found, left
+
+
+def _open_client(timing: Timing) -> "httpx.AsyncClient":
+    import httpx
+
+    timeout = httpx.Timeout(timing.connect, read=timing.silence)
+    # Anew each time: on a dead line the connections kept for later are dead, too.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    return httpx.AsyncClient(timeout=timeout, limits=limits)
 
 
 async def _keep_running(source: Source) -> None:

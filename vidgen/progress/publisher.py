@@ -143,6 +143,7 @@ class Publisher:
         with self._lock:
             self._due |= due | self._places.keys()
         self._places.clear()
+        self._client.expect_anew()
         self.trouble = str(error) or type(error).__name__
         if not self._is_away:
             self._is_away = True
@@ -262,7 +263,11 @@ def _first_event(folder: TaskFolder) -> Envelope | None:
 
 
 class _Client:
-    """The client of `redis`, which waits for nothing long and tries nothing twice."""
+    """The client of `redis`, which waits for nothing long and tries nothing twice.
+
+    `redis` itself puts a new connection quietly in a broken one's place. But a Redis that was
+    started anew has lost what it had, so here a connection that replaces one is an error first.
+    """
 
     def __init__(self, url: str) -> None:
         import redis
@@ -277,7 +282,20 @@ class _Client:
             socket_connect_timeout=3.0,
             health_check_interval=15,
             retry=Retry(NoBackoff(), 0),
+            redis_connect_func=self._greet,
         )
+        self._broken = redis.ConnectionError
+        self._is_connected = False
+
+    def expect_anew(self) -> None:
+        """Whoever asks next asks for everything: a new connection is no surprise."""
+        self._is_connected = False
+
+    def _greet(self, connection: Any) -> None:
+        connection.on_connect()
+        if self._is_connected:
+            raise self._broken("The connection was closed.")
+        self._is_connected = True
 
     def check(self, answers: Sequence[Any]) -> list[bool]:
         """Whether each was taken; an event that is there already is refused. Raises the others."""

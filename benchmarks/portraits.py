@@ -25,12 +25,12 @@ from benchmarks.sheet import save, sheet
 from vidgen.errors import InputError
 from vidgen.events import Event, Log
 from vidgen.media.audio import load_speech
+from vidgen.media.colour import LUMA
 from vidgen.media.photo import open_photo
 from vidgen.models.catalog import Catalog
 from vidgen.models.select import SELFIE
 from vidgen.paths import Home
 from vidgen.renderers.puppet.geometry import measure
-from vidgen.renderers.puppet.lighting import LUMA
 from vidgen.renderers.puppet.motion import motion
 from vidgen.renderers.puppet.renderer import PuppetRenderer
 from vidgen.settings import Options

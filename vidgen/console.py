@@ -182,13 +182,17 @@ def print_findings(findings: "Iterable[Finding]") -> None:
     Console().print(table)
 
 
-def print_models(rows: "Sequence[CatalogEntry]") -> None:
-    """One line a model, under its set: stage, state, size, licence; with room, what it does."""
+def table_console() -> "Console":
+    """For a table on stdout."""
     from rich.console import Console
 
     out = Console(highlight=False)
-    if not out.is_terminal:
-        out = Console(highlight=False, width=PIPED)
+    return out if out.is_terminal else Console(highlight=False, width=PIPED)
+
+
+def print_models(rows: "Sequence[CatalogEntry]") -> None:
+    """One line a model, under its set: stage, state, size, licence; with room, what it does."""
+    out = table_console()
     if out.width < NARROW:
         _print_models_in_two_lines(rows, out)
     else:

@@ -367,3 +367,11 @@ def test_memory_is_short_below_a_quarter(monkeypatch: pytest.MonkeyPatch) -> Non
         state = total._replace(available=int(free * total.total))
         monkeypatch.setattr(psutil, "virtual_memory", lambda state=state: state)
         assert memory.is_short("cpu") is short
+
+
+def test_a_process_is_told_its_cores_and_openblas_only_one() -> None:
+    assert device.thread_limits(6) == {
+        "OMP_NUM_THREADS": "6",
+        "MKL_NUM_THREADS": "6",
+        "OPENBLAS_NUM_THREADS": "1",
+    }

@@ -176,6 +176,12 @@ def free_port() -> int:
         return port
 
 
+def listed(server: Served) -> dict[str, dict[str, Any]]:
+    """The server's list of tasks, by their ids."""
+    tasks = httpx.get(f"{server.url}/api/tasks").json()["tasks"]
+    return {task["task_id"]: task for task in tasks}
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():

@@ -1,20 +1,16 @@
 """What commands print of films: those that would be made, and those of a batch."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import typer
 
-from vidgen.console import print_line, sentence
+from vidgen.console import print_line, sentence, table_console
 from vidgen.messages import harmless
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from vidgen.batch import BatchResult, PlannedFilm
     from vidgen.dry_run import FilmPlan
-
-PIPED: Final = 240  # columns: nothing is cut or folded in what another program reads
 
 
 def print_plan(plan: "FilmPlan") -> None:
@@ -57,7 +53,7 @@ def print_batch_plan(
             harmless(str(film.video or film.job.request.output)),
             f"[dim]{duration(told)}[/]" if told else "",
         )
-    out = _table_console()
+    out = table_console()
     out.print(table)
     left = sum(film.action != "skip" for film in films)
     values = {"total": len(films), "there": len(films) - left, "left": left}
@@ -72,7 +68,7 @@ def print_batch(result: "BatchResult") -> None:
 
     from vidgen.progress.views.text import duration
 
-    out = _table_console()
+    out = table_console()
     if not out.is_terminal:
         for film in result.films:
             if film.video:
@@ -85,10 +81,3 @@ def print_batch(result: "BatchResult") -> None:
         took = duration(film.took_seconds) if film.took_seconds else film.state
         table.add_row(sign, str(film.line), text, f"[dim]{took}[/]")
     out.print(table)
-
-
-def _table_console() -> "Console":
-    from rich.console import Console
-
-    out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=PIPED)

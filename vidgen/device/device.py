@@ -116,6 +116,13 @@ def cpu_name() -> str:
     return f"{model or 'CPU'} ({usable_cores()} cores)"
 
 
+def thread_limits(cores: int) -> dict[str, str]:
+    """The environment of a process that may use so many cores. OpenBLAS gets one, whatever it is:
+    its threads mostly wait in turns, and the recogniser takes three times the processor."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    return dict.fromkeys(names, str(cores)) | {"OPENBLAS_NUM_THREADS": "1"}
+
+
 def usable_cores() -> int:
     """Cores that this process may use; in a container fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from vidgen.device.device import thread_limits
 from vidgen.engines.base import Began, Ended, EngineEvent, Lost, Order, Outcome, Told
 from vidgen.errors import DeviceError
 from vidgen.events import Envelope
@@ -190,9 +191,7 @@ class _Worker:
 
 
 def _environment(place: Place) -> dict[str, str]:
-    threads = {}
-    if place.cores:
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(len(place.cores)))
+    threads = thread_limits(len(place.cores)) if place.cores else {}
     # It looks for modules where we do.
     path = os.pathsep.join(filter(None, sys.path))
     return {**os.environ, **threads, "PYTHONPATH": path, **place.environment}

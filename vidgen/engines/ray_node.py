@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from vidgen.device.device import thread_limits
 from vidgen.engines.base import Ended, Order, Told
 from vidgen.engines.local import LocalEngine, Place
 from vidgen.events import Envelope
@@ -99,8 +100,7 @@ def _home_of(node: str) -> Home:
 def _place(home: Home, name: str, cpus: int, gpus: float) -> Place:
     """As many threads as the film was given (Ray says one), and no GPU when it was given none.
     Films side by side do not wait for one another: Ray knows who has room."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    environment = dict.fromkeys(names, str(cpus)) | {"VIDGEN_HOME": str(home.root)}
+    environment = thread_limits(cpus) | {"VIDGEN_HOME": str(home.root)}
     if not gpus:
         return Place(name, slot=name, environment=environment | {"CUDA_VISIBLE_DEVICES": ""})
     return Place(name, "cuda:0", name, environment=environment)

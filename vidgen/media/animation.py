@@ -10,10 +10,10 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from vidgen.errors import InputError, RenderError
+from vidgen.errors import InputError
 from vidgen.media.colour import frame_to_rgb
 from vidgen.media.containers import open_container
-from vidgen.media.mux import Probe, decode_frames
+from vidgen.media.mux import Probe, decode_frames, unreadable
 from vidgen.settings import ANIMATIONS
 from vidgen.work import Film, Pixels
 
@@ -164,11 +164,6 @@ def _probe(path: Path, format: str, count: int, fps: Fraction, *, has_alpha: boo
         found, size = getattr(picture, "n_frames", 1), picture.size
     # Pillow and FFmpeg join neighbours that are the same picture.
     if not 0 < found <= count:
-        raise RenderError(
-            "The file {name} is not a film that can be read.",
-            hint="Run again; if it stays so, please report it.",
-            code="encode.unreadable",
-            name=path.name,
-        )
+        raise unreadable(path)
     seconds = float(count / fps)
     return Probe(size, fps, count, seconds, format, has_alpha, "", 0, 0.0, {})

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vidgen.work import Pixels
 
 _KR, _KG, _KB = 0.2126, 0.7152, 0.0722
+LUMA: Final = np.array([_KR, _KG, _KB], np.float32)  # of a colour (…, 3): `@ LUMA`, same range
 _LUMA, _CHROMA = 219 / 255, 224 / 255
 
 # Rows Y, Cb, Cr; columns R, G, B and the offset; 8-bit values in, 8-bit values out.

@@ -160,6 +160,16 @@ class Probe:
     tags: Mapping[str, str]
 
 
+def unreadable(path: Path) -> RenderError:
+    """A film that was just written cannot be read."""
+    return RenderError(
+        "The file {name} is not a film that can be read.",
+        hint="Run again; if it stays so, please report it.",
+        code="encode.unreadable",
+        name=path.name,
+    )
+
+
 def probe(path: Path) -> Probe:
     """Look at every packet of a video file, decoding none.
 
@@ -171,12 +181,7 @@ def probe(path: Path) -> Probe:
         with open_container(path) as container:
             return _probe_container(container)
     except (av.error.FFmpegError, OSError, IndexError) as error:
-        raise RenderError(
-            "The file {name} is not a film that can be read.",
-            hint="Run again; if it stays so, please report it.",
-            code="encode.unreadable",
-            name=path.name,
-        ) from error
+        raise unreadable(path) from error
 
 
 def _probe_container(container: Any) -> Probe:

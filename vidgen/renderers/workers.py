@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, TypeVar, cast
 
+from vidgen.device.device import thread_limits
 from vidgen.errors import DeviceError
 
 Say = Callable[[Any], None]  # what a task tells while it runs; anything that can be pickled
@@ -29,7 +30,6 @@ LOST: Final = (OSError, EOFError, ValueError, pickle.UnpicklingError)  # a worke
 ATTEMPTS: Final = 2  # of a task whose worker dies
 LOOK_SECONDS: Final = 0.5  # on Windows a waiting thread hears no Ctrl-C
 LIKELIER: Final = "500"  # of 1000: when memory is short, a worker and not the run is ended
-ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class Task(Protocol):
@@ -217,7 +217,11 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # It looks for modules where we do.
-            env={**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={
+                **os.environ,
+                **thread_limits(1),
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            },
             start_new_session=True,  # a Ctrl-C is for the run, and that ends its workers
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # on Windows
         )

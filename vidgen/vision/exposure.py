@@ -4,12 +4,12 @@ from typing import Final, Literal
 
 import numpy as np
 
+from vidgen.media.colour import LUMA
 from vidgen.vision.faces import Landmarks
 from vidgen.work import Floats, Pixels
 
 Fault = Literal["", "burnt", "two_tones", "negative"]
 
-LUMA: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
 BURNT: Final = 0.4  # of the face white in all colours: its light is not there any more
 TONES: Final = (16, 239)  # luma below and above which a picture of two tones has nearly all
 CHEEKS: Final = (50, 280, 117, 346, 205, 425)

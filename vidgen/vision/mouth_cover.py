@@ -9,13 +9,13 @@ from typing import Final
 
 import numpy as np
 
+from vidgen.media.colour import LUMA
 from vidgen.vision.faces import Landmarks
 from vidgen.work import Floats, Pixels
 
 # Inner edges of the lips, from the picture's left corner to the right one
 UPPER: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 LOWER: Final = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
-LUMA: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
 COLUMNS: Final = 49
 REACH: Final = 0.09  # Hf: how far beyond the lips' edges is looked
 NEAR: Final = (0.020, 0.010)  # Hf: about the line of shut lips; beyond the edges of open ones

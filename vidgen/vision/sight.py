@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from vidgen.media.colour import LUMA
 from vidgen.vision.iris import EyePoints, IrisNet
 from vidgen.work import EyeView, Floats, Pixels
 
@@ -15,7 +16,6 @@ MESH_LIDS: Final = (
     ((33, 246, 161, 160, 159, 158, 157, 173, 133), (33, 7, 163, 144, 145, 153, 154, 155, 133)),
     ((362, 398, 384, 385, 386, 387, 388, 466, 263), (362, 382, 381, 380, 374, 373, 390, 249, 263)),
 )
-LUMA: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
 LEAST: Final = 12  # pixels: a smaller eye is left alone
 SHUT: Final = 0.17  # of its width: an eye less open is shut, or looks down
 LARGE: Final = 0.58  # of its width: no human iris is so large, only drawn ones

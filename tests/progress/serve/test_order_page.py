@@ -7,7 +7,7 @@ import pytest
 
 from tests.progress.serve.test_jobs import JPEG, WAV, quick_jobs
 from tests.progress.serve.test_page_api import TOKEN, cancel_all
-from tests.support.browser import IN_A_BROWSER, is_text, launch, page_of, playwright
+from tests.support.browser import IN_A_BROWSER, is_text, page_of, playwright
 from tests.support.serving import Run, Served, served, wait_until
 from vidgen.paths import Home
 
@@ -15,12 +15,6 @@ PHOTO = {"name": "anna.jpg", "mimeType": "image/jpeg", "buffer": JPEG}
 VOICE = {"name": "hello.wav", "mimeType": "audio/wav", "buffer": WAV}
 
 pytestmark = IN_A_BROWSER
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with launch() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.browser import IN_A_BROWSER, is_text, launch, page_of, playwright
+from tests.support.browser import IN_A_BROWSER, is_text, page_of, playwright
 from tests.support.serving import Run, Served, served, wait_until
 from vidgen.paths import Home
 
@@ -25,12 +25,6 @@ PIXEL = bytes.fromhex(
 )
 
 pytestmark = IN_A_BROWSER
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with launch() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.progress.serve.test_page_api import TOKEN
 from tests.support import made_up_runs
-from tests.support.browser import CONTRASTS, IN_A_BROWSER, is_text, launch, page_of, playwright
+from tests.support.browser import CONTRASTS, IN_A_BROWSER, is_text, page_of, playwright
 from tests.support.serving import Run, Served, served
 from vidgen.paths import Home
 
@@ -30,12 +30,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         run.end()
     with served(home, token=TOKEN, accepts_jobs=True) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with launch() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

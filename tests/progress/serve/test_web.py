@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.progress.watch.test_sse import FORMAT
-from tests.support.browser import CONTRASTS, IN_A_BROWSER, is_text, launch, page_of, playwright
+from tests.support.browser import CONTRASTS, IN_A_BROWSER, is_text, page_of, playwright
 from tests.support.serving import Run, Served, free_port, served, serving_process, wait_until
 from vidgen.paths import Home
 from vidgen.progress.reporter import Reporter
@@ -23,12 +23,6 @@ TOKEN = "a-token-of-enough-letters-for-a-test"
 TITLED = {"inputs": {"photo": {"path": "/home/x/anna.jpg"}, "voice": {"path": "C:\\x\\hello.wav"}}}
 
 pytestmark = IN_A_BROWSER
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with launch() as browser:
-        yield browser
 
 
 @pytest.fixture

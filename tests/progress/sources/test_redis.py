@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.serving import Run, Served, free_port, served, stream, wait_until
+from tests.support.serving import Run, Served, free_port, listed, served, stream, wait_until
 from vidgen.errors import InputError, SetupError
 from vidgen.paths import Home
 from vidgen.progress.publisher import Publisher, publish_run, publish_store
@@ -71,24 +71,11 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
     one.client.close()
 
 
-@pytest.fixture
-def far(tmp_path: Path) -> Home:
-    """The store of the machine that publishes."""
-    home = Home(tmp_path / "far")
-    home.tasks.mkdir(parents=True)
-    return home
-
-
 @contextlib.contextmanager
 def serving(home: Home, url: str) -> Iterator[Served]:
     sources = Sources(home, parse_sources(url), timing=IMPATIENT, every=0.2)
     with served(home, other_machines=sources) as here:
         yield here
-
-
-def listed(here: Served) -> dict[str, dict[str, Any]]:
-    tasks = httpx.get(f"{here.url}/api/tasks").json()["tasks"]
-    return {task["task_id"]: task for task in tasks}
 
 
 def test_a_run_is_in_redis_after_its_log_and_once(server: RedisServer, far: Home) -> None:

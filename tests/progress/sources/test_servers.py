@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from tests.support.lines import Line, line_to
-from tests.support.serving import Run, Served, served, stream, wait_until
+from tests.support.serving import Run, Served, listed, served, stream, wait_until
 from vidgen.errors import InputError
 from vidgen.paths import Home
 from vidgen.progress.fanout.tail import epoch_of
@@ -24,14 +23,6 @@ IMPATIENT = Timing(first_wait=0.02, longest_wait=0.02)
 TOKEN = "a-token-of-enough-letters-for-a-test"
 
 
-@pytest.fixture
-def far(tmp_path: Path) -> Home:
-    """Another machine's store."""
-    home = Home(tmp_path / "far")
-    home.tasks.mkdir(parents=True)
-    return home
-
-
 @contextlib.contextmanager
 def serving_all(home: Home, *urls: str, every: float = 0.1) -> Iterator[Served]:
     """A server of this store and of other servers, more impatient than in earnest."""
@@ -39,11 +30,6 @@ def serving_all(home: Home, *urls: str, every: float = 0.1) -> Iterator[Served]:
     sources = Sources(home, addresses, timing=IMPATIENT, every=every)
     with served(home, other_machines=sources) as server:
         yield server
-
-
-def listed(server: Served) -> dict[str, dict[str, Any]]:
-    tasks = httpx.get(f"{server.url}/api/tasks").json()["tasks"]
-    return {task["task_id"]: task for task in tasks}
 
 
 def links(server: Served) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from vidgen.files import make_private
 from vidgen.paths import Home
 from vidgen.progress.store.lock import Lock, LockHeld, is_held
 from vidgen.settings import DEFAULT_HOST
@@ -18,7 +19,9 @@ def claim_port(home: Home, scheme: str, port: int) -> Iterator[None]:
     """Say, as long as the `with` lasts, that this store's server is there; best effort."""
     with ExitStack() as stack:
         with suppress(LockHeld, OSError):  # at another address of the port; a store only read
-            stack.enter_context(Lock(_lock(home, scheme, port)))
+            lock = _lock(home, scheme, port)
+            make_private(lock.parent)
+            stack.enter_context(Lock(lock))
         yield
 
 
@@ -31,4 +34,4 @@ def find_server(home: Home, port: int) -> str:
 
 
 def _lock(home: Home, scheme: str, port: int) -> Path:
-    return home.models / f"server-{scheme}-{port}.lock"
+    return home.root / "servers" / f"{scheme}-{port}.lock"

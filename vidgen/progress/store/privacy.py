@@ -18,9 +18,10 @@ from vidgen.paths import Home
 
 # What vidgen puts into its home. A home with anything else in it is somebody's own folder, and
 # only what is vidgen's is closed to others.
-OWN_NAMES: Final = frozenset(
-    {"tasks", "models", "cache", "sources", "batches", "did-times.json", "demo"}
-)
+OWN_NAMES: Final = frozenset({
+    *("tasks", "models", "cache", "sources", "batches", "servers", "orders", "ray", "demo"),
+    *("did-times.json", "templates.jsonl", "batch.log"),
+})  # fmt: skip
 
 
 def secure_store(home: Home) -> None:

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet.geometry import Curve, Eye
 from vidgen.renderers.puppet.grid import Array, bounds, smoothstep, to_bytes
-from vidgen.renderers.puppet.lighting import LUMA, Lighting
+from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.work import Pixels
 
 # Lengths are shares of the eye's width unless they say otherwise.

@@ -9,9 +9,10 @@ from typing import Final
 
 import numpy as np
 
+from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet.geometry import Eye
 from vidgen.renderers.puppet.grid import Array, indices, look_up, smoothstep, to_bytes
-from vidgen.renderers.puppet.lighting import LUMA, Lighting
+from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.work import Pixels
 
 IRIS: Final = 0.41  # radius of an iris in half eye widths: 11.7 mm across, the eye 28.5 mm

@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 
+from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, look_up
 from vidgen.work import Pixels
 
-LUMA: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
 USUAL_SKIN: Final = 0.62  # luma of a well exposed light cheek
 USUAL_EYE: Final = 0.78  # luma of a well exposed eye's white
 TONED: Final = (

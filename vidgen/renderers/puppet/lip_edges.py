@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 
+from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet.geometry import SHUT, Curve, FaceGeometry
 from vidgen.renderers.puppet.grid import Array, look_up, smoothstep
-from vidgen.renderers.puppet.lighting import LUMA
 from vidgen.work import Pixels
 
 COLUMNS: Final = 121  # over the width of the mouth

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, look_up, smoothstep, to_bytes
 from vidgen.renderers.puppet.layer import crop, double
-from vidgen.renderers.puppet.lighting import LUMA
 from vidgen.work import Box, Pixels
 
 EDGE_SHUT: Final = 0.009  # Hf: how far from the cut a shut photo's dark line reaches

@@ -9,11 +9,12 @@ from typing import Final
 
 import numpy as np
 
+from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet import teeth
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, look_up, scale_places, smoothstep
 from vidgen.renderers.puppet.layer import FINE, places
-from vidgen.renderers.puppet.lighting import LUMA, Lighting
+from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.work import Box, Pixels
 
 CAVITY: Final = np.array([0.21, 0.085, 0.075], np.float32)

@@ -63,9 +63,8 @@ class PuppetRenderer:
         heard = (self.ahead or hear_voice)(speech, look.language, self.hearing)
         mouth = curves_of(heard, look)
         head = motion(mouth, look, speech.seconds)
-        made = rig.build(
-            subject, cutout, None if self.face else look
-        )  # a painter's lips are its own
+        # A painter's lips are its own.
+        made = rig.build(subject, cutout, None if self.face else look)
         count = speech.frame_count(look.fps)
         wanted = poses.poses(made.face, mouth, head, look, count)
         metadata = {"device": self.device, "seed": look.seed, "blinks": len(head.blinks)}

@@ -7,9 +7,10 @@ from typing import Final
 
 import numpy as np
 
+from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, smoothstep
-from vidgen.renderers.puppet.lighting import LUMA, Lighting
+from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.work import Pixels
 
 MILLIMETRE: Final = 1 / 180  # Hf

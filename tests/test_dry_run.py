@@ -1,6 +1,7 @@
 """A run looked at before it is made."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +60,20 @@ def test_with_the_models_the_face_is_looked_for(
     with pytest.raises(InputError) as error:
         plan_film(home_with_models, ask(tmp_path))
     assert error.value.code.startswith("detect.")
+
+
+@pytest.mark.models
+def test_with_a_face_one_frame_of_the_film_is_drawn(
+    home_with_models: Home, tmp_path: Path, demo_photo: Path
+) -> None:
+    wall = ask(tmp_path, height=256, framing="keep", background="#00ff00")
+    plan = plan_film(home_with_models, replace(wall, photo=demo_photo))
+    assert plan.preview is not None
+    assert plan.size == (256, 256)
+    with Image.open(plan.preview) as drawn, Image.open(demo_photo) as photo:
+        there, framed = np.asarray(drawn.convert("RGB")), photo.convert("RGB").resize((256, 256))
+    plan.preview.unlink()
+    changed = np.abs(there.astype(int) - np.asarray(framed)).sum(2) > 90
+    assert there[4, 4].tolist() == pytest.approx([0, 255, 0], abs=3)  # behind her, what was asked
+    assert changed[62:78, 102:128].mean() > 0.04  # her mouth is at something
+    assert changed[150:200, 60:110].mean() < 0.02  # and she is the same

@@ -1,4 +1,4 @@
-"""A run looked at before it is made: every check, the plan, the expected time, the first frame.
+"""A run looked at before it is made: every check, the plan, the expected time, one frame.
 
 Writes nothing but that frame, into the system's folder for temporary files.
 """
@@ -21,7 +21,7 @@ from vidgen.progress.forecast.past_runs import past_runs
 from vidgen.request import Request, record
 
 if TYPE_CHECKING:
-    from vidgen.work import Photo, Pixels, Speech
+    from vidgen.work import Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def plan_film(home: Home, wanted: Request) -> FilmPlan:
         chosen = select.select_models(here, wanted.options, heard.append)
         job = Job(home, task, wanted, chosen, heard.append)
         about = run.describe(job, photo, speech)
-        frame = _first_frame(job, photo, speech) if here.ready(select.EMBEDDED) else None
+        frame = job.sketch(photo, speech) if here.ready(select.EMBEDDED) else None
     known = TimeModel(past_runs(home))
     expected = known.run_seconds(about)
     return FilmPlan(
@@ -62,15 +62,6 @@ def plan_film(home: Home, wanted: Request) -> FilmPlan:
         _save(frame) if frame is not None else None,
         tuple(event for event in heard if isinstance(event, Log)),
     )
-
-
-def _first_frame(job: Job, photo: "Photo", speech: "Speech") -> "Pixels":
-    """The photo as the film will show it, once its speaker is found. Raises InputError."""
-    from vidgen.renderers.workers import Workers
-    from vidgen.work import Subject, Work
-
-    detect = job.steps(photo, speech, Workers())[0].stage
-    return detect.run(Work(photo, speech), job.emit).get(Subject).frame
 
 
 def _save(frame: "Pixels") -> Path:

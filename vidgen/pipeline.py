@@ -4,7 +4,7 @@ The only module that names concrete stages and renderers.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import partial
 from hashlib import sha256
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # numpy and more is behind these
     from vidgen.renderers.base import Renderer
     from vidgen.renderers.workers import Workers
     from vidgen.speech.hearing import Hearing
-    from vidgen.work import MotionOptions, Photo, Speech, Work
+    from vidgen.work import MotionOptions, Photo, Pixels, Speech, Work
 
 # What a worker imports while the photo is being read: half a second of it.
 WORKER_MODULES: Final = ("vidgen.stages.render", "vidgen.renderers.puppet.cpu")
@@ -110,6 +110,32 @@ class Job:
             *self._render_steps(keys.film, workers, seed, speech if prosody.is_idle else None),
             Step(finalize),
         ]
+
+    def sketch(self, photo: "Photo", speech: "Speech") -> "Pixels":
+        """One frame at the film's size, (H, W, 3), or (H, W, 4) with colours not premultiplied.
+
+        The puppet draws it, saying the loudest moment, cut out by the small networks on the
+        processor: in two seconds. Where another renderer will draw, it is the framed photo. Raises
+        InputError when the photo shows nobody who can speak.
+        """
+        from vidgen.renderers.puppet.renderer import PuppetRenderer
+        from vidgen.renderers.workers import Workers
+        from vidgen.speech.features import loudest_part
+        from vidgen.work import Cutout, Notes, Subject, Work
+
+        plan = replace(self.plan, device="cpu", matte="")
+        detect, matte = replace(self, plan=plan).steps(photo, speech, Workers())[:2]
+        work = detect.stage.run(Work(photo, speech, Notes()), self.emit)
+        subject = work.get(Subject)
+        if plan.renderer != "puppet":
+            return subject.frame
+        cutout = matte.stage.run(work, self.emit).get(Cutout)
+        wanted = look(replace(self.options, blink=0.0), seed_of(self.options, photo.sha256))
+        said = replace(speech, samples=loudest_part(speech.samples, speech.rate), text="")
+        with PuppetRenderer().perform(subject, cutout, said, wanted) as performance:
+            middle = performance.frame_count // 2
+            drawn: Pixels = next(performance.frames(middle, middle + 1)).pixels[0]
+            return drawn
 
     def _subtitles(self, work: "Work", emit: Emit) -> tuple[str, str]:
         """The words as the finished film's voice says them; none where they are not found."""

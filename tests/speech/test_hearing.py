@@ -8,7 +8,7 @@ import pytest
 
 from vidgen.errors import SetupError
 from vidgen.speech.curves import limit_speed
-from vidgen.speech.features import SpeechFeatures, listen
+from vidgen.speech.features import SpeechFeatures, listen, loudest_part
 from vidgen.speech.hearing import HearAhead, Hearing
 from vidgen.speech.phonemes import TimedPhones
 from vidgen.speech.spikes import Spike, find_spikes, hear_phones
@@ -118,3 +118,11 @@ def test_a_voice_that_cannot_be_heard_ahead_fails_when_it_is_asked_for() -> None
     for _ in range(2):
         with pytest.raises(SetupError):
             ahead(voice, "", broken)
+
+
+def test_the_loudest_part_of_a_voice_lies_around_its_loudest_tenth() -> None:
+    voice = np.zeros(5000, np.float32)
+    voice[3950:3990] = 1.0
+    assert loudest_part(voice, 1000).tolist() == voice[3450:4450].tolist()
+    assert len(loudest_part(np.roll(voice, 1000), 1000)) == 1000  # at the end, too
+    assert len(loudest_part(voice[:300], 1000)) == 300  # there is not more

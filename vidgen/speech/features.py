@@ -76,6 +76,17 @@ def listen(samples: Floats, rate: int, *, tones: bool = True) -> SpeechFeatures:
     )
 
 
+def loudest_part(samples: Floats, rate: int, seconds: float = 1.0) -> Floats:
+    """(N,) of so many seconds around the loudest tenth of one; all where there is not more."""
+    tenth, length = max(1, rate // 10), round(seconds * rate)
+    power = np.square(samples[: len(samples) // tenth * tenth], dtype=np.float64)
+    if len(samples) <= length:
+        return samples
+    middle = int(power.reshape(-1, tenth).sum(1).argmax()) * tenth + tenth // 2
+    first = min(max(0, middle - length // 2), len(samples) - length)
+    return samples[first : first + length]
+
+
 def at_16k(samples: Floats, rate: int) -> Floats:
     """Mono at 16 kHz without DC; what is not a number becomes silence."""
     clean = samples if np.isfinite(samples).all() else np.nan_to_num(samples, posinf=0, neginf=0)

@@ -102,10 +102,11 @@ class Film:
 
 
 JUDGED: Final = (
-    Film("usual-3"), Film("dense-3"), Film("dense-3", "15"), Film("dense-3", "telephone"),
-    Film("dense-3", "5"), Film("dense-3", "room"), Film("usual-3-0.8"), Film("usual-3-1.25"),
-    Film("usual-4"), Film("dense-4"), Film("dense-3-joe"), Film("usual-4-joe"),
-    Film("dense-3", ways="words,true,loudness"), Film("usual-3", ways="words,true,loudness"),
+    Film("dense-5", ways="loudness,sound,words,true"),
+    Film("usual-5", ways="loudness,sound,words,true"),
+    Film("dense-6"), Film("usual-6"), Film("dense-5-joe"), Film("usual-6-joe"),
+    Film("usual-5-0.8"), Film("usual-5-1.25"), Film("dense-5", "15"), Film("dense-5", "5"),
+    Film("dense-5", "telephone"), Film("dense-5", "room"),
 )  # fmt: skip
 
 

@@ -43,9 +43,6 @@ SEEN: Final = {
     "usual-2": "Could you show me where the problem is? Heidi read the long report twice and found "
     "that half of the numbers were out of date. She began again, far from the noise of the market, "
     "with a pencil and a map.",
-}
-# Written when the lips were done, and not looked at before
-JUDGED: Final = {
     "dense-3": "Bill plumbed the pipes below the pump room before breakfast. A pair of plump "
     "puppies jumped up on my brown armchair, and Emma mopped up the broken bottle. Please be "
     "patient, Mr. Palmer.",
@@ -57,6 +54,27 @@ JUDGED: Final = {
     "usual-4": "Good evening. The council has agreed to open the old swimming pool again in June. "
     "Tickets will cost three pounds for adults, and children can go for free. Workers have "
     "already started to paint the walls.",
+}
+# Nothing was drawn of these before the lips were done. The usual ones have 18 and 21 p, b, m in
+# half a minute, the dense ones 44 and 41 in a quarter of one; each has 18 to 46 f, v, s and z.
+JUDGED: Final = {
+    "dense-5": "Phil and Pam, members of a pop group, perform by the pub. A famous bishop bumps "
+    "his thumb on a brass lamp, and Ben's bumpy bus puffs up to Memphis. A bulldog paws a brown "
+    "rubber boot above the pavement, mad about ham.",
+    "dense-6": "Bees buzz above plum blossom. My boss, Mr. Bishop, empties a big bamboo bucket, "
+    "and Phoebe buys purple beans for supper. Move the vase, mum, for a bear, a puma, five pandas "
+    "and plump baby apes may come aboard.",
+    "usual-5": "A letter arrived on Wednesday from a cousin in Canada. She writes that the first "
+    "snow has fallen, the lakes are frozen, and the children skate before supper. They have put a "
+    "stove into the kitchen, because the old boiler finally stopped working. Next spring she "
+    "hopes to visit us with her family. If the flights are cheap enough, they will stay for six "
+    "weeks. We have plenty of space, provided somebody empties the spare bedroom.",
+    "usual-6": "Turn left behind the station, cross the bridge and follow the canal until you see "
+    "a white chimney. The museum is on the third floor of the factory. Visitors may touch "
+    "everything, even the engines, although several of them are still very hot. Every half hour a "
+    "guide explains how cloth was woven in those days. People who came by boat pay half price. "
+    "Afterwards there is coffee and a slice of cake in the yard. Do not forget to leave your "
+    "umbrella with the porter.",
 }
 TEXTS: Final = TUNED | SEEN | JUDGED
 SPEEDS: Final = (0.8, 1.25)  # of the voice's own pace
@@ -192,7 +210,7 @@ def main(folder: str) -> None:
         hibari(name).write(where)
         if has_joe():
             joe(name).write(where)
-    for name in ("dense-3", "usual-3"):
+    for name in ("dense-5", "usual-5"):
         for speed in SPEEDS:
             hibari(name, speed).write(where)
 

@@ -16,6 +16,7 @@ from vidgen.events import (
     Completed,
     Envelope,
     Event,
+    Resource,
     StageEnded,
     StageProgress,
     StageStarted,
@@ -72,6 +73,8 @@ def event_of(envelope: Envelope) -> Event | None:
         return Completed(str(data["video_path"]), float(data["duration_seconds"]))
     if envelope.event_type == "progress_update":
         return StageProgress(stage, data["done"], data["total"], str(data["unit"]))
+    if envelope.event_type == "resource":
+        return Resource(float(data["cpu_percent"]), float(data["memory_mb"]))
     if envelope.event_type != "stage_update":
         return None
     if data["status"] == "started":

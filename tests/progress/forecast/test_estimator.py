@@ -119,15 +119,36 @@ def test_films_of_like_size_are_preferred() -> None:
     small = replace(small, request=request(10.0, height=360, width=360))
     known = TimeModel([past(10.0, pace=2.0), small])
     assert seconds(known, "rendering", request(10.0)) == pytest.approx(20.0)
-    large = request(10.0, height=2160, width=2160)
-    assert seconds(known, "rendering", large) == pytest.approx(12.5)  # nothing alike: all
+
+
+def test_where_no_film_is_of_like_size_a_larger_frame_is_more_work() -> None:
+    large = request(10.0, height=1440, width=1440)
+    told = seconds(TimeModel([past(10.0)]), "rendering", large)
+    assert told == pytest.approx(10.0 * (0.15 + 0.85 * 4))
 
 
 @pytest.mark.parametrize(
-    ("height", "expected"), [(720, 0), (704, 0), (360, -1), (1080, 1), (None, 0)]
-)
-def test_sizes_fall_into_classes(height: int | None, expected: int) -> None:
-    assert size_class({"height": height}) == expected
+    ("asked", "photo", "expected"),
+    [(720, 900, 0), (704, 900, 0), (512, 900, -1), (360, 900, -2), (256, 900, -3),
+     (1080, 900, 1), (None, None, 0), (0, 2000, 0), (0, 360, -2)],
+)  # fmt: skip
+def test_sizes_fall_into_classes(asked: int | None, photo: int | None, expected: int) -> None:
+    """Unasked, a film is as high as its photo, and not higher than usual."""
+    assert size_class({"height": asked, "photo_height": photo}) == expected
+
+
+def test_how_long_drawing_gets_ready_hangs_on_what_was_kept() -> None:
+    """Where the photo is cut out anew, the voice is heard meanwhile."""
+    drawing = time_of("rendering", 10.0, "frames", ready_seconds=2.0)
+    anew = replace(past(), stages=(drawing,))
+    kept = ["yolo_detection", "birefnet_removal"]
+    again = replace(past(), request=request(kept=kept),
+                    stages=(replace(drawing, ready_seconds=8.0),))  # fmt: skip
+    known = TimeModel([anew, anew, again])
+    for wanted, ready in ((request(), 2.0), (request(kept=kept), 8.0)):
+        told = known.stage_time("rendering", wanted)
+        assert told is not None
+        assert told.ready == ready
 
 
 def test_reused_stages_teach_nothing() -> None:

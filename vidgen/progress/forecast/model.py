@@ -9,7 +9,7 @@ How fast the running one goes is the business of `estimator`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import ceil
+from math import ceil, log2
 from statistics import median
 from typing import Any, Final
 
@@ -23,6 +23,9 @@ LEAST_RATIOS: Final = 3
 SHARE_KEPT: Final = 0.75  # of the runs shall end within the bound
 UNTRIED_BOUND: Final = 1.5  # × the expected time, until enough runs have tested the estimates
 DRAWING_STAGES: Final = frozenset({"rendering", "d_id_processing"})  # the long part of a run
+USUAL_HEIGHT: Final = 720.0  # pixels, of a film whose height nobody asked for
+# Of the time for a frame at USUAL_HEIGHT, what does not grow with its area.
+FIXED_SHARE: Final[Mapping[str, float]] = {"rendering": 0.15, "finalizing": 0.5}
 # What two runs must have in common for their times to be alike, and for their drawing to be.
 SITUATION: Final = ("renderer", "device", "precision", "models", "format", "background")
 DRAWING: Final = ("renderer", "device")
@@ -63,9 +66,11 @@ class TimeModel:
         known = self._like(stage, request, traits or {})
         if not known:
             return None
-        ready = median(time.ready_seconds for _, time in known)
-        works = [work_of(time, run.request) for run, time in known]
-        wanted = work_of(known[-1][1], request)
+        kept = stages_to_reuse(request)  # what is heard ahead of drawing has less time to be so
+        likest = [time for run, time in known if stages_to_reuse(run.request) == kept]
+        ready = median(time.ready_seconds for time in likest or [time for _, time in known])
+        works = [effort_of(time, run.request) for run, time in known]
+        wanted = effort_of(known[-1][1], request)
         counted = [time.seconds - time.closing_seconds for _, time in known]
         closing = [time.closing_seconds for _, time in known]
         return StageEstimate(ready, _at(wanted, works, counted), _at(wanted, works, closing))
@@ -153,10 +158,26 @@ def stages_to_reuse(request: Request) -> tuple[str, ...]:
     return tuple(request.get("kept") or ())
 
 
+def film_height(request: Request) -> float:
+    """Pixels: what was asked for, or what the photo gives unasked."""
+    asked, photo = request.get("height"), request.get("photo_height")
+    if isinstance(asked, int | float) and asked > 0:
+        return float(asked)
+    return float(min(USUAL_HEIGHT, photo)) if isinstance(photo, int) and photo > 0 else USUAL_HEIGHT
+
+
 def size_class(request: Request) -> int:
-    """The film's height in steps of about √2, so that 720 and 704 are alike."""
-    height = request.get("height")
-    return round(2 * (float(height) / 720 - 1)) if isinstance(height, int | float) else 0
+    """The film's height in steps of √2, so that 720 and 704 are alike."""
+    return round(2 * log2(film_height(request) / USUAL_HEIGHT))
+
+
+def effort_of(time: StageTime, request: Request) -> float | None:
+    """The same as `work_of`, but a frame of a larger film is more work."""
+    work, share = work_of(time, request), FIXED_SHARE.get(time.stage)
+    if work is None or share is None:
+        return work
+    area = (film_height(request) / USUAL_HEIGHT) ** 2
+    return work * (share + (1 - share) * area)
 
 
 def work_of(time: StageTime, request: Request) -> float | None:

@@ -65,3 +65,19 @@ def test_lips_of_an_open_smile_meet_in_a_dark_line(subject: Subject, face: FaceG
     lip = middle & (np.abs(above - 0.022 * face.height) < 0.005 * face.height)
     dark, pale = (made.upper_touching[::2, ::2][where].mean() for where in (line, lip))
     assert dark < 0.72 * pale
+
+
+def test_dark_painted_lips_keep_their_corners_in_an_open_mouth(
+    subject: Subject, face: FaceGeometry
+) -> None:
+    x, y, reach = round(face.axes.x), round(face.axes.y), round(0.3 * face.height)
+    rows, columns = np.mgrid[y - reach : y + reach, x - reach : x + reach].astype(np.float32)
+    u, v = face.axes.uv(columns, rows)
+    share = np.abs(face.across(u))
+    lip = (v < face.upper(u)) & (v > face.outer_upper(u)) & (share < 1.0)
+    frame = subject.frame.copy()
+    crop(frame, (x - reach, y - reach, x + reach, y + reach))[lip] = (130, 20, 30)
+    inner = face.upper(u) - 0.5 * (face.upper(u) - face.outer_upper(u))
+    corner = lip & (share > 0.66) & (share < 0.85) & (v < inner)
+    colours = built(frame, face).upper_apart[::2, ::2][corner].astype(int)
+    assert (colours[:, 1] < 60).mean() > 0.9  # paint, no skin

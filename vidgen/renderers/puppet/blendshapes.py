@@ -29,6 +29,7 @@ WEIGHTS: Final = (
 JAW: Final = WEIGHTS.index("jaw")  # the bone alone: lips may shut over a jaw that hangs
 WIDEST: Final = 0.082  # Hf: how far the jaw drops at 1 (.115 was a cartoon's laugh)
 CARRIED: Final = 0.86  # share of the drop that the lower lip takes; the upper one rises by .14
+WIDENED: Final = 0.10  # how much wider a mouth gets whose hanging jaw shuts
 STEPS: Final = 3  # of the inversion; the last moves lips by less than a tenth of a pixel
 
 
@@ -115,6 +116,7 @@ class _Shape:
     lip: Array  # what the lower lip alone does, over the whole profile
     lip_centre: Array
     bone: Array  # what the jaw does to chin and cheeks
+    carried: Array  # and how much of it the lower lip does instead
 
     @classmethod
     def at(cls, face: FaceGeometry, u: Array, v: Array) -> "_Shape":
@@ -141,6 +143,7 @@ class _Shape:
             whole * (1 - down) * below,
             centre * (1 - down) * below,
             bone * below,
+            (1 - down) * below,
         )
 
     def above(self, reach: float) -> Array:
@@ -158,24 +161,34 @@ Moves = dict[str, tuple[Array | float, Array | float]]  # name -> along, down
 def _lower(face: FaceGeometry, at: _Shape) -> Moves:
     h = face.height
     drop = CARRIED * WIDEST * h
+    widen = WIDENED * face.hung * at.u * at.near
     return {
         "wide": (-0.10 * at.u * at.near, drop * at.lip),
         "narrow": (-0.04 * at.u * at.near, drop * at.lip_centre),
         "jaw": (0.0, drop * at.bone),
-        "close": (0.0, -(at.lower - at.middle) * at.beneath(0.20 * h)),
+        "close": (widen, -_shut(face, at)),
         **_common(face, at),
         "press": (0.0, -0.008 * h * at.whole * at.beneath(0.06 * h)),
         "apart": (0.0, 0.012 * h * at.centre * at.beneath(0.05 * h)),
     }
 
 
+def _shut(face: FaceGeometry, at: _Shape) -> Array:
+    """How far up the lower lip goes to shut the photo's own gap; a jaw that hangs takes the chin
+    along."""
+    up = at.lower - face.meeting_line(at.u)
+    lip = up * ((1 - face.hung) * at.beneath(0.20 * face.height) + face.hung * at.carried)
+    return lip + face.hung * float(up.max()) * at.bone
+
+
 def _upper(face: FaceGeometry, at: _Shape) -> Moves:
     h = face.height
+    widen = WIDENED * face.hung * at.u * at.near
     rise = -(1 - CARRIED) * WIDEST * h * at.above(0.07 * h)
     return {
         "wide": (-0.10 * at.u * at.near, rise * at.whole),
         "narrow": (-0.04 * at.u * at.near, rise * at.centre),
-        "close": (0.0, (at.middle - at.upper) * at.above(0.085 * h)),
+        "close": (widen, (face.meeting_line(at.u) - at.upper) * at.above(0.085 * h)),
         **_common(face, at),
         "press": (0.0, 0.006 * h * at.whole * at.above(0.05 * h)),
         "apart": (0.0, -0.014 * h * at.centre * at.above(0.05 * h)),

@@ -20,19 +20,19 @@ from vidgen.work import Pixels
 COLUMNS: Final = 49  # of the tables over the eye's width
 BESIDE: Final = 1.36  # half widths: nothing is drawn farther out
 UP, DOWN = 0.20, 0.12  # how far lashes and paint are looked for above and below the opening
-FADE: Final = 0.10  # over which the lid's skin gives way to the skin above it
+FADE: Final = (0.05, 0.20)  # over which the lid's skin gives way to the skin above it: at most the
+FADED: Final = 0.80  # share of the way to the brow
 STRANGE: Final = 26.0  # of 255: colours farther from the skin's are eye, lash or paint
 LEAST_SKIN: Final = 40  # pixels that a plane can be trusted on
-SLOPE: Final = 0.35  # share of the skin's darkening towards the eye that a lid takes on
-LEAST_LIGHT: Final = 0.90  # share of the skin's luma that a lid has at least
+SLOPE: Final = 0.10  # share of the skin's darkening towards the eye that a lid takes on
+LEAST_LIGHT: Final = 0.96  # share of the skin's luma that a lid has at least
 DARKEST: Final = 0.05  # share of its luma that the skin above may take from the lid's
 BRIGHTEST: Final = 0.14
 BULGE: Final = 0.09  # how much brighter a lid's middle is than the skin round the hollow of the eye
 GRAIN: Final = 5.0  # of 255: livelier skin (wrinkles, brush strokes) is calmed to so much
-BORDER: Final = 0.055  # how far in from its edge a lid takes on what lies round it
+BORDER: Final = 0.13  # how far in from its edge a lid takes on what lies round it
 NEARING: Final = (0.74, 1.15)  # shares of its luma between which it does
 SHADE: Final = 0.09  # a lid bulges: it darkens so much towards its edge
-CREASE: Final = 0.05
 LASHES: Final = (0.25, 0.66)  # least and most cover of the line of the lashes
 THICK: Final = (0.026, 0.042)  # its reach above the edge and below it
 NOTHING: Final = 2.6  # reaches from the edge: farther off the line is less than half a grey level
@@ -86,12 +86,12 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     share = np.abs(u) / eye.half
     beyond = np.where(u < 0, ends[0], ends[1]) + 0.10 - share
     beside = smoothstep(beyond / 0.16)
-    inside = smoothstep((v - top(u) + FADE * width) / (FADE * width))
+    fade = _fade(eye, top, u, light.glasses)
+    inside = smoothstep((v - top(u) + fade) / fade)
     lashes, colour = _lashes(still, plain, eye, u, v)
-    crease = np.exp(-(((v - top(u) - 0.04 * width) / (0.03 * width)) ** 2))
     round_ = np.clip(1 - share**2, 0, 1)
     middle = (v - (0.4 * top(u) + 0.6 * bottom(u))) / (0.45 * (bottom(u) - top(u)) + 1)
-    light_ = (1 + BULGE * round_ * np.exp(-(middle**2))) * (1 - CREASE * crease * round_)
+    light_ = 1 + BULGE * round_ * np.exp(-(middle**2))
     cover = (inside * beside).astype(np.float32)
     lid = _join(still, np.clip(plain * light_[..., None], 0, 255), cover, BORDER * width * scale)
     skin = (lid + _grain(still, plain, eye, u, v)[..., None]).astype(np.float32)
@@ -115,6 +115,14 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
         width=width,
         soft=soft,
     )
+
+
+def _fade(eye: Eye, top: Curve, u: Array, glasses: bool) -> Array:
+    """Pixels above the lid over which it fades: never up to the brow, behind a rim half as far."""
+    width = 2 * eye.half
+    free = FADED * (top(u) - eye.brow(u))
+    most = FADE[1] * (0.5 if glasses else 1.0)
+    return np.asarray(np.clip(free, FADE[0] * width, most * width))
 
 
 # The skin of a shut lid

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet.grid import Array
+from vidgen.renderers.puppet.grid import Array, smoothstep
 from vidgen.work import EyeView
 
 FOREHEAD: Final = 10
@@ -36,6 +36,9 @@ LOWER_LIDS: Final = (
 BROWS_ABOVE: Final = ((70, 63, 105, 66, 107), (336, 296, 334, 293, 300))
 BROWS_BELOW: Final = ((46, 53, 52, 65, 55), (285, 295, 282, 283, 276))
 SHUT: Final = 0.012  # of Hf: lips nearer than this touch in the photo
+LEAST_APART: Final = 0.30  # Hf: pupils that stand nearer are a turned face's
+SMILE: Final = (0.86, 1.00)  # mouth over pupils: .58–1.03 at rest, .99–1.16 on smiles with teeth
+HUNG: Final = (0.07, 0.13)  # Hf: from here to there a gap is more and more the jaw's doing
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,31 @@ class FaceGeometry:
     def middle_line(self, u: Array) -> Array:
         """v half-way between the lips."""
         return (self.upper(u) + self.lower(u)) / 2
+
+    @property
+    def pupils(self) -> float:
+        """How far apart the eyes' middles are, pixels; a turned face's as if it looked ahead."""
+        one, other = (eye.axes for eye in self.eyes)
+        return max(float(np.hypot(one.x - other.x, one.y - other.y)), LEAST_APART * self.height)
+
+    @property
+    def smile(self) -> float:
+        """0 a mouth at rest – 1 one drawn wide."""
+        low, high = SMILE
+        wide = (self.left + self.right) / self.pupils
+        return float(smoothstep(np.asarray((wide - low) / (high - low))))
+
+    @property
+    def hung(self) -> float:
+        """How much of the photo's gap is a jaw that hangs, 0–1: its chin goes up to shut it."""
+        low, high = HUNG
+        wide = smoothstep(np.asarray((self.gap / self.height - low) / (high - low)))
+        return float(wide) * (1 - self.smile)
+
+    def meeting_line(self, u: Array) -> Array:
+        """v where the lips meet when shut: half-way, or, under a hanging jaw, higher."""
+        share = 0.5 - 0.28 * self.hung
+        return self.upper(u) + share * (self.lower(u) - self.upper(u))
 
 
 def measure(points: Array, views: Sequence[EyeView] = ()) -> FaceGeometry:

@@ -19,6 +19,7 @@ EDGE_SHUT: Final = 0.009  # Hf: how far from the cut a shut photo's dark line re
 EDGE_OPEN: Final = 0.011  # Hf: how far teeth or shadow bleed into an open photo's lips
 WIDE: Final = 0.08  # Hf: lips farther apart belong to a mouth wide open
 INNER: Final = 0.65  # share of a lip's thickness that surely is lip
+LIP_DARK: Final = 0.72  # of a lip's luma: darker is the hollow of the mouth
 TURN: Final = np.array([0.22, 0.32, 0.30], np.float32)  # how much darker a lip's edge is
 TOUCHING: Final = np.array([0.70, 0.95, 1.0], np.float32)  # and the line between two
 
@@ -111,7 +112,8 @@ def _clean_edge(
 
 
 def _bright_corners(picture: Pixels, face: FaceGeometry, u: Array, v: Array) -> Pixels:
-    """`picture` without the dark triangles that an open mouth has beside its corners."""
+    """`picture` without the dark triangles that an open mouth has beside its corners. Painted lips
+    are darker than skin, too: they stay."""
     import cv2
 
     h = face.height
@@ -120,8 +122,15 @@ def _bright_corners(picture: Pixels, face: FaceGeometry, u: Array, v: Array) -> 
     beside = np.maximum(-u - face.left, u - face.right) / ((face.left + face.right) / 2)
     near &= (share > 0.62) & (beside < 0.22)
     luma = picture.astype(np.float32) @ LUMA
-    usual = cv2.medianBlur(luma.astype(np.uint8), 2 * round(0.06 * h) + 1)
-    dark = (near & (luma < 0.86 * usual)).astype(np.uint8)
+    usual = cv2.medianBlur(luma.astype(np.uint8), 2 * round(0.06 * h) + 1) * 0.86
+    over, under = v < face.middle_line(u), v >= face.middle_line(u)
+    lips = over & (v > face.outer_upper(u)), under & (v < face.outer_lower(u))
+    apart = v < face.upper(u), v > face.lower(u)
+    for lip, free in zip(lips, apart, strict=True):
+        if (sure := lip & free & (share < 0.8)).any():
+            own = lip & (share < 1.0)
+            usual[own] = np.minimum(usual[own], LIP_DARK * float(np.median(luma[sure])))
+    dark = (near & (luma < usual)).astype(np.uint8)
     size = 2 * max(1, round(0.008 * h)) + 1
     dark = cv2.dilate(dark, np.ones((size, size), np.uint8))
     return np.asarray(cv2.inpaint(picture, dark, 3, cv2.INPAINT_TELEA))

@@ -83,7 +83,7 @@ def build(frame: Pixels, face: FaceGeometry, light: Lighting, box: Box) -> Inter
     """Paint what lies between the lips of `face`."""
     x, y = places(box)
     u, v = face.axes.uv(x, y)
-    down = v - face.middle_line(u)
+    down = v - face.meeting_line(u)
     own = teeth.own(frame, face, light, x, y)
     upper = own if own is not None else teeth.upper_teeth(face, light, u, down)
     cavity = _cavity(face, light, u, down)

@@ -18,8 +18,9 @@ HISS: Final = 0.10  # how far the jaw opens for f, s, sh at least
 LOOK: Final = 0.005  # of a half eye, less than a tenth of a pixel at 512
 LIPS, BONE = 150.0, 140.0  # mm/s, room left for f and s: people reach 200 and 150
 APART: Final = 63.0  # mm between the pupils of a usual face
-LEAST_APART: Final = 0.30  # Hf: eyes that stand nearer are a turned face's
 SMALL: Final = (60.0, 60.0)  # pixels of Hf: half the motion from here down, all of it so far up
+TOO_WIDE: Final = (0.10, 0.17)  # Hf: from here on a gap is not quite shut, from there by AJAR less
+AJAR: Final = 0.30
 SMILE: Final = 0.030  # Hf: a photo whose lips are farther apart is smiling or speaking
 
 
@@ -57,9 +58,7 @@ def _limit_speeds(controls: MouthCurves, face: FaceGeometry) -> MouthCurves:
 
     What is too short to be opened wide is opened less; a closure stays one.
     """
-    one, other = (eye.axes for eye in face.eyes)
-    apart = max(float(np.hypot(one.x - other.x, one.y - other.y)), LEAST_APART * face.height)
-    widest = WIDEST * face.height * APART / apart  # mm
+    widest = WIDEST * face.height * APART / face.pupils  # mm
     lips = np.maximum(controls.jaw, HISS * controls.fricative) * (1 - controls.press)
     return replace(
         controls,
@@ -98,13 +97,13 @@ def _weights(
     jaw = mouth["jaw"] * (1 - 0.25 * mouth["round"])
     wide = jaw * np.minimum(1, jaw / 0.65)  # small openings are narrow ones
     speaks = np.full_like(jaw, 1.0 if look.mouth > 0 else 0.0)
-    smiles = 1.0 if face.gap > SMILE * face.height else 0.0
+    smiles = face.smile if face.gap > SMILE * face.height else 0.0
     if look.mood == "happy":  # the photo's own smile may stay
         smiles *= max(0.0, 1 - look.expression)
     columns = {
         "wide": wide,
         "narrow": jaw - wide,
-        "close": speaks,
+        "close": speaks * (1 - _ajar(face) * (1 - 0.6 * mouth["press"])),
         "round": mouth["round"],
         "spread": mouth["spread"],
         "press": mouth["press"],
@@ -114,3 +113,10 @@ def _weights(
         "jaw": np.maximum(mouth["chin"], jaw),
     }
     return np.stack([columns[name] for name in WEIGHTS], 1).astype(np.float32)
+
+
+def _ajar(face: FaceGeometry) -> float:
+    """How much of the photo's own gap stays: too much skin would have to come from nowhere."""
+    low, high = TOO_WIDE
+    wide = smoothstep(np.asarray((face.gap / face.height - low) / (high - low)))
+    return AJAR * float(wide)

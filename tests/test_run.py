@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_dry_run import ask
 from vidgen.errors import InputError
-from vidgen.events import Event, Log
+from vidgen.events import Envelope, Event, Log
 from vidgen.inputs import input_copy, keep_copy
 from vidgen.models import catalog
 from vidgen.models.catalog import Catalog
 from vidgen.models.select import EMBEDDED, ModelChoice
 from vidgen.paths import Home, TaskFolder
+from vidgen.progress.store.runs import task_names
 from vidgen.request import Request, default_settings, load_request, record
-from vidgen.run import PLAN_FILE, load_plan, restore_request, save_plan
+from vidgen.run import PLAN_FILE, create, load_plan, restore_request, save_plan
 
 
 def recorded(home: Home, folder: Path) -> TaskFolder:
@@ -134,3 +136,15 @@ def test_a_note_that_cannot_be_read_is_no_note(home: Home, content: str) -> None
     task.work.mkdir(parents=True)
     (task.work / PLAN_FILE).write_text(content)
     assert load_plan(task, Catalog(home), lambda _: None) is None
+
+
+@pytest.mark.models
+def test_a_photo_in_which_nobody_is_leaves_no_history(
+    home_with_models: Home, tmp_path: Path
+) -> None:
+    seen: list[Envelope] = []
+    with pytest.raises(InputError) as caught:
+        create(home_with_models, ask(tmp_path), [seen.append])
+    assert caught.value.code == "detect.no_face"
+    assert seen[-1].event_type == "error"  # whoever looks on is told
+    assert task_names(home_with_models) == []

@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         words = choose_language(fill_bare_serve(words))
         streams.check_surroundings()
         try:
-            _run_command(["--help" if word == "help" else word for word in words[:1]] + words[1:])
+            _run_command([*words[1:], "--help"] if words[:1] == ["help"] else words)
         finally:
             streams.finish_streams()
     except VidgenError as error:

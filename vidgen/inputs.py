@@ -20,6 +20,7 @@ from vidgen.paths import TaskFolder
 from vidgen.remote import find_url, name_of, open_url, without_query
 
 STDIN: Final = "-"
+FOLDER: Final = "input"  # in a run's work folder: its own copies
 MOST_PIPED: Final = 1 << 30  # bytes that are read from a pipe; an hour of WAV is 635 MB
 _MOST_OF_DISK: Final = 0.5  # of the free space; a larger input is not copied
 _BLOCK: Final = 1 << 20
@@ -192,13 +193,13 @@ def input_copy(task: TaskFolder, name: str, path: Path) -> Path:
     """Where the copy of the input `name` is kept; it has the original's ending."""
     url = find_url(path)
     ending = name_of(url).suffix if url else path.suffix
-    return task.work / "input" / f"{name}{ending.lower()}"
+    return task.work / FOLDER / f"{name}{ending.lower()}"
 
 
 def remove_copies(task: TaskFolder, names: Iterable[str]) -> None:
     """Forget the run's copies of these inputs, half ones too. Best effort."""
     for name in names:
-        for file in (task.work / "input").glob(f"{name}*"):
+        for file in (task.work / FOLDER).glob(f"{name}*"):
             with suppress(OSError):
                 file.unlink()
 

@@ -86,9 +86,14 @@ def start(
     try:
         return _start(home, task, ask, views, slot)
     except InputError:
-        if not (task_id or slot or (task.work / PLAN_FILE).exists()):
+        if not (task_id or slot or _has_made(task)):
             shutil.rmtree(task.root, ignore_errors=True)
         raise
+
+
+def _has_made(task: TaskFolder) -> bool:
+    """Whether there is anything that a resume would not have to make again."""
+    return bool({file.name for file in task.work.glob("*")} - {PLAN_FILE, inputs.FOLDER})
 
 
 def _start(home: Home, task: TaskFolder, ask: Ask, views: Sequence[Sink], slot: str) -> Result:

@@ -4,6 +4,7 @@ import json
 import shlex
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -18,6 +19,7 @@ from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.store.log import TaskLog
 from vidgen.progress.store.runs import task_names
+from vidgen.version import __version__
 
 FIRST, SECOND = "550e8400-e29b-41d4-a716-446655440000", "660e8400-e29b-41d4-a716-446655440000"
 
@@ -39,6 +41,14 @@ def fail(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
         cli.main(words)
     assert end.value.code == 2
     return [line.strip() for line in capsys.readouterr().err.splitlines()]
+
+
+def fail_json(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    """What a command tells a program on stdout, all of it, while it ends with 2."""
+    with pytest.raises(SystemExit) as end:
+        cli.main(words)
+    assert end.value.code == 2
+    return json.loads(capsys.readouterr().out)["error"]
 
 
 def make_run(home: Home, task: str, film: Path | None) -> None:
@@ -110,9 +120,46 @@ def test_a_file_in_the_place_of_a_command_is_a_run(
 
 
 def test_a_slip_is_one_json_object_too(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        cli.main(["run", "--json", "--hieght", "4"])
-    assert json.loads(capsys.readouterr().out)["error"]["code"] == "usage.no_option"
+    said = fail_json(capsys, "run", "--json", "--hieght", "4")
+    assert said["code"] == "usage.no_option"
+
+
+def test_a_run_that_cannot_be_made_is_one_json_object_too(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = fail_json(capsys, "run", "no.jpg", "no.wav", "--json", "--progress", "quiet")
+    assert said == {
+        "code": "input.missing",
+        "message": "There is no file no.jpg.",
+        "hint": "Check the photo's path.",
+        "exit_code": 2,
+        "details": {"path": "no.jpg", "name": "photo"},
+    }
+    assert task_names(home) == []  # and no history
+
+
+@pytest.mark.parametrize("words", ["help run", "run -h", "run --help"])
+def test_help_has_many_names(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(words.split())
+    assert "Make a talking video of PHOTO saying VOICE." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["-V", "--version"])
+def test_the_version_is_told(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main([word])
+    assert capsys.readouterr().out == f"vidgen {__version__}\n"
+
+
+def test_settings_are_checked_after_they_were_edited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, editor = tmp_path / "there" / "config.toml", tmp_path / "editor"
+    monkeypatch.setenv("VIDGEN_CONFIG", str(file))
+    editor.write_text("#!/bin/sh\necho 'hieght = 4' > \"$1\"\n", "utf-8")
+    editor.chmod(0o700)
+    monkeypatch.setenv("VISUAL", str(editor))
+    assert "hieght" in fail(capsys, "config", "edit")[0]
+    assert file.read_text("utf-8") == "hieght = 4\n"
 
 
 @pytest.mark.parametrize(

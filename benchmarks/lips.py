@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import natural, talking
-from tests.support.articulation import Articulation, judged, within
+from tests.support.articulation import EDGE, Articulation, judged, within
 from tests.support.speakers import with_noise, with_reverb
 from vidgen.media.encoder import FilmWriter
 from vidgen.media.encodings import encoding_for
@@ -271,9 +271,8 @@ def _redness(colours: Array) -> Array:
 def measure(seen: Seen, voice: natural.Voice) -> dict[str, float]:
     """Every number of LINES."""
     watched = seen.watched
-    found = judged(
-        watched.opening, watched.times, envelope(voice.samples, voice.rate), voice.phones
-    )
+    loud = envelope(voice.samples, voice.rate)
+    found = judged(watched.opening, watched.times, loud, voice.phones)
     step = np.abs(np.diff(watched.opening)) * seen.millimetres * FPS  # mm/s
     share = _share(watched.opening, found)
     labial = [p for p in voice.phones if kind(p.ipa) == "bilabial"]
@@ -284,7 +283,7 @@ def measure(seen: Seen, voice: natural.Voice) -> dict[str, float]:
         "closed": _mean([within(share, watched.times, p).min() < SHUT for p in labial]),
         "drowned": _mean([within(share, watched.times, p).mean() < SHUT for p in wide]),
         "width": talking.round_width(watched, voice.phones),
-        "teeth": _shown(seen, share, voice.phones),
+        "teeth": _shown(seen, share, [_audible(p, loud.pauses(EDGE)) for p in voice.phones]),
         "lag_ms": found.lag_ms,
         "r": found.r,
         "fast": float((step > FASTEST).mean()),
@@ -303,6 +302,12 @@ def _share(opening: Array, found: Articulation) -> Array:
 
 def _mean(hits: Sequence[bool | np.bool_]) -> float:
     return float(np.array(hits, float).mean()) if hits else float("nan")
+
+
+def _audible(phone: Phone, pauses: Sequence[tuple[float, float]]) -> Phone:
+    """`phone` up to a pause within it: voices' networks count a breath as the last sound's."""
+    ends = [start for start, _ in pauses if phone.start < start < phone.end]
+    return Phone(phone.start, min([phone.end, *ends]), phone.ipa)
 
 
 def _shown(seen: Seen, share: Array, phones: Sequence[Phone]) -> float:

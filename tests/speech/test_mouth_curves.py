@@ -270,6 +270,25 @@ def test_steady_noise_and_hum_do_not_move_the_mouth_in_pauses() -> None:
     assert made.jaw[1100:1700].max() >= 0.9
 
 
+@pytest.mark.parametrize(
+    ("notes", "below"), [((220,), 20), ((220,), 10), ((50, 100, 150), 10), ((220, 262, 330), 10)]
+)
+@pytest.mark.models
+def test_a_sustained_pad_or_hum_does_not_freeze_the_mouth(
+    notes: tuple[int, ...], below: float, ears: Hearing
+) -> None:
+    heard = known("en-gb", "Female1", SHORT)
+    samples = heard.speech.samples
+    pad = np.sum([tone(note, len(samples) / RATE) for note in notes], axis=0)
+    pad *= np.sqrt(np.square(samples).mean() / np.square(pad).mean()) * 10 ** (-below / 20)
+    found = measured(
+        mouth_curves(speech(samples + pad[: len(samples)]), MotionOptions(), ears), heard
+    )
+    assert found.auc >= 0.85
+    assert found.bilabials_closed >= 0.68
+    assert found.pause_mean <= 0.25
+
+
 def changed(how: str, samples: Floats) -> Speech:
     from scipy.signal import lfilter, resample_poly
 

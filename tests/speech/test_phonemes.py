@@ -223,6 +223,22 @@ def test_neighbours_give_way_but_closures_are_whole() -> None:
     assert mouth["jaw"][90] < 0.1
 
 
+def test_teeth_are_near_each_other_in_a_short_s_between_wide_vowels() -> None:
+    phones = [Phone(0.2, 0.4, "a"), Phone(0.4, 0.46, "s"), Phone(0.46, 0.7, "a")]
+    mouth = coarticulation(phones, np.ones(100))
+    assert mouth["jaw"][43] < 0.1
+    assert mouth["fricative"][43] > 0.6
+    assert mouth["jaw"][33] > 0.85
+    assert mouth["fricative"][33] < 0.1
+
+
+def test_a_closure_that_is_too_short_takes_its_time_from_the_silence_behind() -> None:
+    phones = [Phone(0.2, 0.28, "a"), Phone(0.28, 0.31, "p"), Phone(0.31, 0.9, "")]
+    press = coarticulation(phones, np.ones(100))["press"]
+    assert press[25] < 0.01
+    assert (press[29:33] > 0.99).all()
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.02, 0.05, 0.1])
 def test_a_closure_is_long_enough_for_a_frame(seconds: float) -> None:
     press = np.zeros(100)

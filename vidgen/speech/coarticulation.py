@@ -20,9 +20,11 @@ PULLS: Final = ("jaw", "round", "spread", "fricative", "tongue")
 # How slowly each follows: a viseme of weight 1 is reached in about so many samples of 10 ms
 INERTIA: Final = {"jaw": 2.4, "round": 3.2, "spread": 2.8, "fricative": 2.2, "tongue": 2.0}
 EDGE: Final = 0.3  # of its weight that a phoneme has at its ends, which belong to both
-CLOSING, OPENING = 0.030, 0.030  # seconds the lips take to meet and to part, if they are quick
-MEET, PART = 0.004, 0.016  # seconds within the closure at which they have met, begin to part
+CLOSING, OPENING = 0.025, 0.025  # seconds the lips take to meet and to part, if they are quick
+MEET, PART = 0.012, 0.012  # seconds within the closure at which they have met, begin to part
 HOLD: Final = 0.070  # seconds a closure lasts at least: a frame of 25 per second sees it
+TOOTHY: Final = 0.65  # how far f and s part the lips at least; th does less
+SLIT: Final = 0.06  # how far lips and jaw are open in them at most: the teeth stay near each other
 AT_REST: Final = 0.3  # weight of the shut mouth where no phoneme is
 GIVES_WAY: Final = 0.1  # weight of a viseme for what it does not care about
 UNDER_LIPS: Final = (0.2, 0.5)  # where the jaw goes behind shut lips, and how strongly
@@ -64,15 +66,18 @@ def coarticulation(phones: Sequence[Phone], loud: Array) -> dict[str, Array]:
     """
     wanted = list(pulls(phones))
     mouth = {name: _follow(wanted, name, loud) for name in PULLS}
-    press = np.zeros(len(loud))
-    for pull in wanted:
+    press, slit = np.zeros(len(loud)), np.zeros(len(loud))
+    for before, pull, behind in zip([None, *wanted], wanted, [*wanted[1:], None], strict=False):
         if pull.viseme.press > 0:
-            close_lips(press, pull.start, pull.end)
+            close_lips(press, *_long_enough(before, pull, behind))
+        elif pull.viseme.fricative > TOOTHY:
+            close_lips(slit, *_long_enough(before, pull, behind))
     chin = np.clip(mouth["jaw"], 0, 1)
+    lips = chin - slit * np.maximum(0, chin - SLIT)
     return mouth | {
         "chin": chin,
-        "jaw": chin * (1 - press),
-        "fricative": mouth["fricative"] * (1 - press),
+        "jaw": lips * (1 - press),
+        "fricative": np.maximum(mouth["fricative"], TOOTHY * slit) * (1 - press),
         "press": press,
     }
 
@@ -141,6 +146,22 @@ def _breathe(wanted: Sequence[Pull], target: Array) -> None:
         if pull.viseme.kind == "silence" and pull.end - pull.start > BREATHING:
             first = max(0, round((pull.end - before) * RATE))
             target[first : first + round(length * RATE)] = far
+
+
+def _long_enough(before: Pull | None, pull: Pull, behind: Pull | None) -> tuple[float, float]:
+    """`pull` from when to when, HOLD at least: it takes more from the longer of its neighbours,
+    most from a silence or another closure."""
+    short = max(0.0, HOLD - (pull.end - pull.start))
+    spare, other = (_spare(pull) for pull in (before, behind))
+    early = short * spare / (spare + other)
+    return pull.start - early, pull.end + short - early
+
+
+def _spare(pull: Pull | None) -> float:
+    """How easily a closure takes time from its neighbour."""
+    if pull is None or pull.viseme.kind in ("silence", "bilabial"):
+        return 1.0
+    return max(0.001, pull.end - pull.start - 0.04)
 
 
 def close_lips(press: Array, start: float, end: float, strength: float = 1.0) -> None:

@@ -1,7 +1,8 @@
-"""What frames ask of a face whose mouth is open in the photo."""
+"""What frames ask of a mouth: no more than it can do, shut or open in the photo."""
 
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,17 @@ import numpy as np
 import pytest
 
 from tests.support.puppet import speaker
-from vidgen.renderers.puppet.blendshapes import WEIGHTS
+from vidgen.renderers.puppet.blendshapes import WEIGHTS, WIDEST
 from vidgen.renderers.puppet.geometry import FaceGeometry, measure
 from vidgen.renderers.puppet.lip_edges import snap_lips
 from vidgen.renderers.puppet.motion import motion
-from vidgen.renderers.puppet.poses import poses
+from vidgen.renderers.puppet.poses import PARTED, poses
+from vidgen.speech.coarticulation import coarticulation
+from vidgen.speech.espeak import Phone
 from vidgen.speech.mouth_curves import MouthCurves
 from vidgen.work import MotionOptions
+
+FPS = 25
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +51,21 @@ def test_parted_lips_that_do_not_smile_are_not_drawn_together(face: FaceGeometry
     calm = replace(face, left=0.75 * face.left, right=0.75 * face.right)
     assert asked(face, "relax") > 0.8
     assert asked(calm, "relax") == 0.0
+
+
+@pytest.mark.parametrize("sounds", ["apapa", "sasasa", "fɑsɑfɑ", "mamsas"])
+def test_no_sounds_move_the_lips_faster_than_people_can(sounds: str, face: FaceGeometry) -> None:
+    phones = [Phone(0.3 + 0.06 * n, 0.36 + 0.06 * n, ipa) for n, ipa in enumerate(sounds)]
+    still = np.zeros(101, np.float32)
+    made: dict[str, Any] = {
+        name: curve.astype(np.float32)
+        for name, curve in coarticulation(phones, np.ones(101)).items()
+    }
+    mouth = MouthCurves(**made, loud=still, voiced=still, f0=still, pauses=())
+    look = MotionOptions(fps=Fraction(FPS))
+    plan = poses(face, mouth, motion(mouth, look, 1.0), look, FPS)
+    parts = dict(zip(WEIGHTS, plan.weights.T, strict=True))
+    lips = parts["wide"] + parts["narrow"] + PARTED * parts["apart"]
+    millimetres = WIDEST * face.height * 63 / face.pupils
+    assert np.abs(np.diff(lips)).max() * millimetres * FPS < 155
+    assert lips.max() * millimetres > 3  # and yet they open

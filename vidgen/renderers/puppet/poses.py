@@ -14,9 +14,9 @@ from vidgen.speech.curves import limit_speed, smooth
 from vidgen.speech.mouth_curves import MouthCurves, sample_curves
 from vidgen.work import MotionOptions
 
-HISS: Final = 0.10  # how far the jaw opens for f, s, sh at least
+PARTED: Final = 0.026 / WIDEST  # how far f and s part the lips, in openings of the jaw
 LOOK: Final = 0.005  # of a half eye, less than a tenth of a pixel at 512
-LIPS, BONE = 150.0, 140.0  # mm/s, room left for f and s: people reach 200 and 150
+LIPS, BONE = 150.0, 140.0  # mm/s: people reach 200 and 150
 APART: Final = 63.0  # mm between the pupils of a usual face
 SMALL: Final = (60.0, 60.0)  # pixels of Hf: half the motion from here down, all of it so far up
 TOO_WIDE: Final = (0.10, 0.17)  # Hf: from here on a gap is not quite shut, from there by AJAR less
@@ -59,10 +59,13 @@ def _limit_speeds(controls: MouthCurves, face: FaceGeometry) -> MouthCurves:
     What is too short to be opened wide is opened less; a closure stays one.
     """
     widest = WIDEST * face.height * APART / face.pupils  # mm
-    lips = np.maximum(controls.jaw, HISS * controls.fricative) * (1 - controls.press)
+    teeth = PARTED * controls.fricative
+    lips = _at_most((controls.jaw + teeth) * (1 - controls.press), LIPS / widest)
+    teeth = np.minimum(teeth, lips)
     return replace(
         controls,
-        jaw=_at_most(lips, LIPS / widest),
+        jaw=lips - teeth,
+        fricative=teeth / np.float32(PARTED),
         chin=_at_most(controls.chin, BONE / (CARRIED * widest)),
     )
 

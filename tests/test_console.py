@@ -6,7 +6,8 @@ from typing import get_args
 
 import pytest
 
-from vidgen.console import download_bars, print_models, print_removal
+from vidgen.console import download_bars, print_findings, print_models, print_removal
+from vidgen.doctor import Finding
 from vidgen.models.catalog import CatalogEntry, Model, State
 
 ROWS = tuple(
@@ -41,6 +42,20 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
     return monkeypatch
+
+
+def test_what_the_doctor_found_is_told_whole(
+    capsys: pytest.CaptureFixture[str], screen: pytest.MonkeyPatch
+) -> None:
+    path = f"/{'far/' * 30}config.toml"
+    print_findings([Finding("settings", "ok", path)])
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert path in "".join(line.strip("✓ ").removeprefix("settings").strip()
+                           for line in shown.splitlines())  # fmt: skip
+    screen.setenv("TTY_COMPATIBLE", "0")
+    print_findings([Finding("settings", "ok", path)])
+    assert path in capsys.readouterr().out
 
 
 def test_in_a_pipe_every_model_is_one_whole_line(capsys: pytest.CaptureFixture[str]) -> None:

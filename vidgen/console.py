@@ -168,18 +168,17 @@ def print_address(address: Address, batch: str = "") -> None:
 
 def print_findings(findings: "Iterable[Finding]") -> None:
     """A table on stdout, advice under what needs it."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
     for finding in findings:
-        text = Text(harmless_lines(finding.text))
+        text = Text(harmless_lines(finding.text), overflow="fold")  # a long path is told whole
         if finding.advice:
             text.append(f"\n{harmless_lines(finding.advice)}", "dim")
         subject = sentence(f"doctor.of_{finding.subject.replace(' ', '_')}", {}, finding.subject)
         table.add_row(MARKS[finding.verdict], Text(subject), text)
-    Console().print(table)
+    table_console().print(table)
 
 
 def table_console() -> "Console":

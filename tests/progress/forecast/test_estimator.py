@@ -232,6 +232,23 @@ def test_the_first_run_ever_is_learning_and_then_goes_by_its_own_rate(clock: Clo
     assert told == Eta(15.0, None, "rate")
 
 
+def test_the_first_run_ever_keeps_time_for_the_look_at_its_film(clock: Clock) -> None:
+    """A bar that forgot it would stand at 99 % for a third of the run."""
+    made = estimator(clock)
+    planned(made, request(renderer="puppet"))
+    left = []
+    for stage, seconds, closing in (("rendering", 20.0, 0.0), ("finalizing", 1.0, 14.0)):
+        made(StageStarted(stage))
+        for done in range(1, 251):
+            clock.seconds += seconds / 250
+            made(StageProgress(stage, done, 250, "frames"))
+        clock.seconds += closing
+        told = made(StageEnded(stage, seconds + closing))
+        assert told is not None
+        left.append(told.seconds)
+    assert left[0] == pytest.approx(15.0, abs=0.5)  # in truth it was 15
+
+
 def test_nothing_is_said_before_the_plan_is_known(clock: Clock) -> None:
     assert estimator(clock, past())(StageStarted("initialized")) is None
 

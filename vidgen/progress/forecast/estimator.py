@@ -30,6 +30,8 @@ LIVE_HALF: Final = 0.05  # of a stage done, the measured speed counts as much as
 # Of a run's foretold time, this much must be over until this run's own pace counts half.
 PACE_HALF: Final = 0.2
 PACE_LIMIT: Final = 4.0
+# The look at a finished film takes so many times as long as the puppet drew it: for a first run.
+LOOK_OF_DRAWING: Final = 0.75
 
 
 @dataclass(slots=True)
@@ -147,7 +149,7 @@ class Estimator:
             return
         known = self._experience or TimeModel(())
         typical, spread = known.typical_ratio, max(1.0, known.upper_ratio / known.typical_ratio)
-        priors = self._priors(known, request)
+        priors = self._priors(known, request, now)
         pace = self._pace(priors, now)
         left, upper, basis = 0.0, 0.0, "history"
         for stage, answer in priors.items():
@@ -168,12 +170,26 @@ class Estimator:
         self._eta.take(left, now)
         self._upper.take(upper if basis == "history" else None, now)
 
-    def _priors(self, known: TimeModel, request: Request) -> dict[str, StageEstimate | None]:
+    def _priors(
+        self, known: TimeModel, request: Request, now: float
+    ) -> dict[str, StageEstimate | None]:
         """What past runs say about each stage of the plan."""
         traits = {stage: begun.traits for stage, begun in self._begun.items()}
-        return {
+        priors = {
             stage: known.stage_time(stage, request, traits.get(stage)) for stage in plan_of(request)
         }
+        if request.get("renderer") == "puppet" and "finalizing" in priors:
+            priors["finalizing"] = priors["finalizing"] or self._look(now)
+        return priors
+
+    def _look(self, now: float) -> StageEstimate | None:
+        """The end of a first run, of which nothing tells but how fast the puppet draws."""
+        drawn = self._begun.get("rendering")
+        if drawn is None or drawn.first is None:
+            return None
+        so_far = now - drawn.first[0] + (drawn.at_its_rate(now) or 0.0)
+        seconds = so_far if drawn.worked is None else drawn.worked
+        return StageEstimate(0.0, 0.0, LOOK_OF_DRAWING * seconds)
 
     def _pace(self, priors: Mapping[str, StageEstimate | None], now: float) -> float:
         """How many times as long as foretold this run takes, by what it has worked so far.

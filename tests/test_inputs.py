@@ -28,11 +28,15 @@ def task(home: Home) -> TaskFolder:
     return home.task("task")
 
 
-def refusal(task: TaskFolder, path: Path) -> str:
+def refused(task: TaskFolder, path: Path) -> InputError:
     with pytest.raises(InputError) as caught:
         look_at(task, "voice", path)
     assert not list(task.root.rglob("*.*"))
-    return caught.value.code
+    return caught.value
+
+
+def refusal(task: TaskFolder, path: Path) -> str:
+    return refused(task, path).code
 
 
 def test_what_is_no_file_is_refused_by_name(task: TaskFolder, tmp_path: Path) -> None:
@@ -53,6 +57,12 @@ def test_what_is_no_file_is_refused_by_name(task: TaskFolder, tmp_path: Path) ->
         "long": "input.unreadable",
         "NUL": "input.unreadable",
     }
+
+
+def test_why_a_file_cannot_be_read_is_said(task: TaskFolder, tmp_path: Path) -> None:
+    """In the system's words, or by the kind of error when it has none."""
+    assert refused(task, tmp_path / ("x" * 300)).details["reason"] == "File name too long"
+    assert refused(task, Path("a\0b")).details["reason"] == "ValueError"
 
 
 def test_a_named_pipe_is_read_once_and_kept(task: TaskFolder, tmp_path: Path) -> None:

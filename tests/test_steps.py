@@ -263,3 +263,8 @@ def test_a_bug_is_told_without_its_values_and_keeps_its_traceback() -> None:
     assert event.error_code == "bug"
     assert "ZeroDivisionError" in event.message
     assert len(event.trace_id) == 12
+
+
+def test_a_step_is_of_this_machine_unless_it_says_so() -> None:
+    assert not Step(Peel()).is_elsewhere
+    assert Step(Peel(), is_elsewhere=True).is_elsewhere

@@ -338,3 +338,19 @@ def test_the_fake_runs_by_hand(tmp_path: Path) -> None:
             fake.terminate()
     talks = json.loads((tmp_path / "store" / "ledger.json").read_text())["talks"]
     assert len(talks) == 1
+
+
+def test_a_talk_is_asked_for_soon_and_then_ever_more_rarely() -> None:
+    timing, polls = Timing(), [0.0]
+    for _ in range(9):
+        polls.append(timing.next_poll(polls[-1]))
+    assert polls[1:] == [2.0, 3.0, 4.5, 6.75, 10.125, 15.1875, 22.78125, 30.0, 30.0]
+
+
+def test_the_waiting_times_are_those_of_the_documents() -> None:
+    timing = Timing()
+    assert (timing.total(10), timing.total(299), timing.total(500)) == (1200, 1200, 2000)
+    assert (timing.tries, timing.delete_tries, timing.orders) == (6, 2, 3)
+    assert (timing.timeout, timing.connect_timeout, timing.silence) == (60, 15, 300)
+    assert (timing.settle, timing.first_look, timing.tick) == (60, 2, 1)
+    assert (timing.uploads_live, timing.longest_retry_after) == (72_000, 300)

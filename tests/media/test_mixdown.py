@@ -9,7 +9,14 @@ import soundfile
 from tests.support.voices import RATE, level, steady, syllables, write_tracks
 from vidgen.events import Event, Log
 from vidgen.media.audio import load_speech
-from vidgen.media.loudness import MOST_LIMITING, PEAK_LIMIT, loudness, to_loudness, true_peak
+from vidgen.media.loudness import (
+    MOST_LIMITING,
+    PEAK_LIMIT,
+    limit,
+    loudness,
+    to_loudness,
+    true_peak,
+)
 from vidgen.work import Floats
 
 VOICE = syllables(3.0)
@@ -141,3 +148,10 @@ def test_the_limiter_takes_six_decibels_and_no_more() -> None:
     assert (PEAK_LIMIT, MOST_LIMITING) == (-1.0, 6.0)
     assert gain == pytest.approx(most, abs=0.2)
     assert true_peak(louder, RATE) <= 10 ** (-1 / 20) + 1e-3
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000, 48_000])
+def test_no_peak_between_samples_passes_the_limit(rate: int) -> None:
+    """Turning the gain moves them by up to 0.2 %."""
+    noise = np.random.default_rng(1).normal(0, 0.4, rate // 2).astype(np.float32)
+    assert true_peak(limit(noise, rate), rate) <= 10 ** (PEAK_LIMIT / 20) * (1 + 1e-6)

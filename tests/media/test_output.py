@@ -237,3 +237,15 @@ def test_a_full_disk_is_told_wherever_it_is_met(tmp_path: Path) -> None:
     assert (caught.value.code, caught.value.is_retryable) == ("output.disk_full", True)
     with pytest.raises(PermissionError), disk_errors(tmp_path):
         raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_only_what_is_so_is_said(tmp_path: Path) -> None:
+    """A folder that is missing explains a name that is not found, and nothing else."""
+    here, nowhere = tmp_path / "a.mp4", tmp_path / "none" / "a.mp4"
+    found = {
+        (number, path): plain_error(OSError(number, "told by the system"), path)
+        for number in (errno.ENOENT, errno.EINVAL)
+        for path in (here, nowhere)
+    }
+    codes = {where: error.code for where, error in found.items() if error}
+    assert codes == {(errno.ENOENT, nowhere): "output.folder_missing"}

@@ -538,3 +538,12 @@ def test_a_run_begins_at_nothing_and_a_strange_stage_moves_nothing() -> None:
     assert [event.data["progress"] for event in seen] == [0.0] * 5
     emit(StageProgress("rendering", 1, 3, "frames"))
     assert seen[-1].data["progress"] == 66.67
+
+
+@pytest.mark.parametrize("stage", ["", "rendering"])
+def test_what_comes_before_any_stage_is_of_where_the_run_stands(
+    seen: list[Envelope], stage: str
+) -> None:
+    Broadcast(TASK, [seen.append], floor=62.5, stage=stage)(Resource(1.0, 2.0))
+    assert (seen[0].data["stage"], seen[0].data["progress"]) == (stage or "initialized", 62.5)
+    assert seen[0].data["message"] == "Getting ready"

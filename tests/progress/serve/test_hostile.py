@@ -1,20 +1,24 @@
 """Links, pipes and broken logs in a store, disks that refuse: an answer, never a wrong file."""
 
+import asyncio
 import errno
+import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from tests.support.serving import Run, Served, served, sse, stream, wait_until
 from vidgen.events import Completed
 from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
-from vidgen.progress.fanout.hub import Hub
-from vidgen.progress.fanout.inotify import Inotify
+from vidgen.progress.fanout.hub import Hub, NotifierFactory
+from vidgen.progress.fanout.inotify import Inotify, Notifier, Polling, notifier
 from vidgen.progress.reporter import Reporter
 
 FILM = b"the film " * 100
@@ -198,10 +202,10 @@ def test_wrongly_typed_values_spoil_nothing_else(
     good.end()
 
 
-def test_without_inotify_watches_left_a_task_is_still_watched(home: Home) -> None:
-    """The user's other programs may have taken all 8,192 of them."""
+def without_watches(number: int) -> NotifierFactory:
+    """An inotify that gives no watch any more: the user's other programs have taken all 8,192."""
 
-    def used_up(root: Path, loop: Any) -> Inotify:
+    def used_up(_: Path, loop: Any) -> Inotify:
         notifier = Inotify(loop)
         source = notifier._source
 
@@ -210,20 +214,84 @@ def test_without_inotify_watches_left_a_task_is_still_watched(home: Home) -> Non
                 return getattr(source, name)
 
             def add_watch(self, *_: Any) -> int:
-                raise OSError(errno.ENOSPC, "No space left on device")
+                raise OSError(number, os.strerror(number))
 
         notifier._source = Exhausted()
         return notifier
 
+    return used_up
+
+
+@pytest.fixture(params=[errno.ENOSPC, errno.ENOMEM], ids=["ENOSPC", "ENOMEM"])
+def exhausted(home: Home, request: pytest.FixtureRequest) -> Iterator[Served]:
+    with served(home, hub=Hub(home, notify=without_watches(request.param))) as server:
+        yield server
+
+
+@pytest.fixture
+def run(home: Home) -> Iterator[Run]:
     run = Run(home)
     run.write("log")
-    hub = Hub(home, notify=used_up)
-    with served(home, hub=hub) as server, stream(sse(server, run)) as events:
+    yield run
+    run.end()
+
+
+def test_without_inotify_watches_left_a_stream_goes_on(exhausted: Served, run: Run) -> None:
+    with stream(sse(exhausted, run)) as events:
         events.take(1)
         run.write("log")
         run.write("complete")
         assert events.seqs() == [2, 3]
-    run.end()
+
+
+def test_without_inotify_watches_left_a_socket_goes_on(exhausted: Served, run: Run) -> None:
+    with connect(f"ws://127.0.0.1:{exhausted.port}/api/ws/progress/{run.id}") as socket:
+        for event_type in ("connected", "log"):
+            assert json.loads(socket.recv(timeout=10))["event_type"] == event_type
+        run.write("complete")
+        assert [json.loads(message)["event_type"] for message in socket] == ["complete"]
+
+
+def test_without_inotify_watches_left_a_long_poll_waits(exhausted: Served, run: Run) -> None:
+    url = f"{exhausted.url}/api/tasks/{run.id}/events?after=1&wait=20"
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(httpx.get, url, timeout=30)
+        wait_until(lambda: bool(exhausted.app.hub.tails()))
+        run.write("complete")
+        assert [event["seq"] for event in asked.result().json()["events"]] == [2]
+
+
+def test_without_inotify_watches_left_a_new_run_appears(exhausted: Served, home: Home) -> None:
+    with stream(f"{exhausted.url}/api/sse/progress") as events:
+        wait_until(lambda: exhausted.app.hub.watcher_count == 1)
+        late = Run(home)
+        late.write("log")
+        assert [envelope["task_id"] for _, envelope in events.take(1)] == [late.id]
+    late.end()
+
+
+def test_without_inotify_watches_left_only_what_is_not_there_is_404(exhausted: Served) -> None:
+    nobody = "550e8400-e29b-41d4-a716-446655440000"
+    assert httpx.get(f"{exhausted.url}/api/sse/progress/{nobody}").status_code == 404
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOSYS])
+def test_without_an_inotify_folders_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    inotify_simple = pytest.importorskip("inotify_simple", reason="inotify is Linux's")
+
+    def refuse(**_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(inotify_simple, "INotify", refuse)
+
+    async def find() -> Notifier:
+        found = notifier(tmp_path, asyncio.get_running_loop())
+        found.close()
+        return found
+
+    assert isinstance(asyncio.run(find()), Polling)
 
 
 def test_a_store_that_refuses_is_said_as_one(

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -26,6 +27,7 @@ from vidgen.progress.store.runs import (
     find_run,
     list_runs,
     summarise,
+    title,
 )
 
 
@@ -239,6 +241,7 @@ def test_the_progress_of_a_failed_run_is_the_highest_it_had(folder: TaskFolder) 
 WRITER = """
 import sys
 from pathlib import Path
+from typing import Any
 from vidgen.events import Envelope
 from vidgen.paths import TaskFolder
 from vidgen.progress.store.log import TaskLog
@@ -280,6 +283,7 @@ def test_twenty_kills_at_random_moments_lose_no_acknowledged_event(folder: TaskF
 FILLER = """
 import resource, signal, sys
 from pathlib import Path
+from typing import Any
 from vidgen.errors import VidgenError
 from vidgen.events import Envelope
 from vidgen.paths import TaskFolder
@@ -393,6 +397,22 @@ def test_what_was_asked_is_read_and_a_broken_file_is_nothing(folder: TaskFolder)
     assert summary.request() == {"output": "/v.mp4"}
     folder.request.write_bytes(b"[1")
     assert summary.request() == {}
+
+
+@pytest.mark.parametrize(
+    ("request_", "name"),
+    [
+        ({}, ""),
+        ({"title": "nightly"}, "nightly"),
+        ({"title": "nightly", "inputs": {"photo": {"path": "/a/ann.jpg"}}}, "nightly"),
+        ({"inputs": {"photo": {"path": "/a/ann.jpg"}}}, "ann.jpg"),
+        ({"inputs": {n: {"path": rf"C:\a\{n}"} for n in ("voice", "photo")}}, "photo + voice"),
+        ({"title": "", "inputs": {"photo": 5, "voice": {"path": 5}}}, ""),
+        ({"inputs": []}, ""),
+    ],
+)
+def test_a_run_is_called_by_its_title_or_its_inputs(request_: dict[str, Any], name: str) -> None:
+    assert title(request_) == name
 
 
 def test_a_prefix_finds_one_run_and_says_why_it_does_not(home: Home) -> None:

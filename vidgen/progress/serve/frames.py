@@ -67,7 +67,7 @@ def close_code(payload: bytes) -> int:
     return code
 
 
-def read_frame(buffer: bytes, most_bytes: int) -> tuple[Frame, int] | None:
+def read_frame(buffer: bytes | memoryview, most_bytes: int) -> tuple[Frame, int] | None:
     """(the first frame of a client in `buffer`, its length); None when it is not all there.
 
     Raises ProtocolError, also for a payload over `most_bytes` before it has come.
@@ -92,7 +92,7 @@ def read_frame(buffer: bytes, most_bytes: int) -> tuple[Frame, int] | None:
     end = at + 4 + size
     if len(buffer) < end:
         return None
-    payload = _unmask(buffer[at + 4 : end], buffer[at : at + 4])
+    payload = _unmask(bytes(buffer[at + 4 : end]), bytes(buffer[at : at + 4]))
     return Frame(opcode, payload, is_final), end
 
 

@@ -144,16 +144,18 @@ class SocketProtocol(asyncio.Protocol):
         self._read()
 
     def _read(self) -> None:
+        came, place = memoryview(self._buffer), 0  # small frames are many: none is cut off alone
         try:
             # Behind our own close only the peer's is of interest, whatever nobody has read yet.
-            while self._buffer and (self._inbox is None or self._is_closing) and not self._is_lost:
+            while (self._inbox is None or self._is_closing) and not self._is_lost:
                 taken = sum(map(len, self._fragments or ()))
-                found = read_frame(self._buffer, self._most_bytes - taken)
+                found = read_frame(came[place:], self._most_bytes - taken)
                 if found is None:
-                    return
+                    break
                 one, size = found
-                self._buffer = self._buffer[size:]
+                place += size
                 self._take(one)
+            self._buffer = bytes(came[place:])
         except ProtocolError as error:
             self._buffer = b""
             self._say_close(error.code, error.reason)

@@ -15,7 +15,7 @@ from vidgen.progress.fanout.hub import Hub
 from vidgen.progress.fanout.limits import Limits
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mounts as Linux has them")
-FORM = {"files": {"photo": ("a.jpg", b"x"), "audio": ("a.wav", b"x")}}
+FILES = {"photo": ("a.jpg", b"x"), "audio": ("a.wav", b"x")}
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_run_that_dies_while_it_is_watched_is_noticed(home: Home, mounted: Hom
 
 
 def test_an_order_is_refused_with_a_sentence(server: Served) -> None:
-    answer = httpx.post(f"{server.url}/api/video-generation/generate", **FORM)
+    answer = httpx.post(f"{server.url}/api/video-generation/generate", files=FILES)
     assert answer.status_code in (503, 507), answer.text
     assert answer.json()["error"]["message"]
 

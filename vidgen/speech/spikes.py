@@ -11,6 +11,7 @@ from functools import cache
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidgen.speech import recognizer
 from vidgen.speech.closures import lip_press
@@ -18,7 +19,7 @@ from vidgen.speech.curves import RATE, Array
 from vidgen.speech.espeak import Phone
 from vidgen.speech.features import SpeechFeatures
 from vidgen.speech.tokens import TOKENS
-from vidgen.speech.visemes import Kind, has_viseme, kind
+from vidgen.speech.visemes import Kind, has_viseme, kind, visemes
 from vidgen.work import Floats
 
 # Seconds from a sound's beginning to its spike: medians of the texts of benchmarks/natural.TUNED
@@ -45,6 +46,8 @@ TRUST_FALL, TRUST_RISE = 2.5, 1.2  # samples of that which are usual
 PER_DECIBEL: Final = 0.1  # of log odds, for a change that fits
 NEAR: Final = 0.3  # seconds from spike to spike: farther apart, a silence lies between
 SHORTEST: Final = 0.02  # seconds
+FARTHEST: Final = 0.4  # openings of the jaw between vowels that are no more like one another
+ALIKE: Final = 0.5
 LEAST: Final = 0.35  # of the probability: less is no sound
 FAVOUR: Final = (3.5, 10.0)  # how often a closure's chance counts: always, and with the classifier
 WITHIN: Final = 12  # samples before a spike in which the classifier may have heard its closure
@@ -76,7 +79,8 @@ def time_phones(spikes: Sequence[Spike], sound: SpeechFeatures) -> tuple[Phone, 
 def find_spikes(answers: Floats, press: Array | None = None) -> list[Spike]:
     """The sounds said: the likeliest of each answer, repeats joined.
 
-    The eye takes p, b and m for one sound, and f and v, so theirs is the sum of their chances. Lips
+    The eye takes p, b and m for one sound, and f and v, so theirs is the sum of their chances; a
+    vowel has a part of those of vowels like it, over which an accent spreads what is heard. Lips
     are rather shut once too often than left open: closures count for more than they are given,
     much more where `press` (N,) at 100 Hz, the classifier's word, agrees.
     """
@@ -84,13 +88,13 @@ def find_spikes(answers: Floats, press: Array | None = None) -> list[Spike]:
     shares = np.exp(answers) @ table  # (T, K), the last for nothing new to see
     shares[:, _columns().index("bilabial")] *= _favour(len(answers), press)
     nothing = table.shape[1] - 1
-    best = np.where(shares.max(axis=1) < LEAST, nothing, shares.argmax(axis=1))
+    best = _join_like(np.where(shares.max(axis=1) < LEAST, nothing, shares.argmax(axis=1)))
     ends = [*(np.flatnonzero(np.diff(best)) + 1).tolist(), len(best)]
     spikes: list[Spike] = []
     for first, last in zip([0, *ends], ends, strict=False):
         if last > first and (now := int(best[first])) != nothing:
             frame = first + int(shares[first:last, now].argmax())
-            token = int(np.where(table[:, now] > 0, answers[frame], -np.inf).argmax())
+            token = int(np.where(table[:, now] > ALIKE, answers[frame], -np.inf).argmax())
             spikes.append(Spike(frame, TOKENS[token]))
     return spikes
 
@@ -105,13 +109,39 @@ def _favour(count: int, press: Array | None) -> Array:
     return np.asarray(FAVOUR[0] + FAVOUR[1] * found[np.minimum(ends, len(found) - 1)])
 
 
+def _join_like(best: NDArray[np.intp]) -> NDArray[np.intp]:
+    """`best` (T,), classes, with vowels that follow one another and look alike made one."""
+    like = _likeness() > ALIKE
+    joined = best.tolist()
+    for place in range(1, len(joined)):
+        if like[joined[place - 1], joined[place]]:
+            joined[place] = joined[place - 1]
+    return np.array(joined, np.intp)
+
+
 @cache
 def _classes() -> Floats:
-    """(191, K): 1 where a token (row) is of a class (column)."""
+    """(191, K): how much of a token's chance (row) counts for a class (column)."""
+    return _likeness()[[_columns().index(_class(token)) for token in TOKENS]]
+
+
+@cache
+def _likeness() -> Floats:
+    """(K, K): 1 for a class and itself, 0 for others but vowels: they are like one another."""
     columns = _columns()
-    table = np.zeros((len(TOKENS), len(columns)), np.float32)
-    table[np.arange(len(TOKENS)), [columns.index(_class(token)) for token in TOKENS]] = 1
+    table = np.eye(len(columns), dtype=np.float32)
+    vowels = [n for n, name in enumerate(columns) if name and kind(name) == "vowel"]
+    shapes = np.array([_shape(columns[n]) for n in vowels])
+    apart = np.abs(shapes[:, None] - shapes[None]).sum(axis=2) / FARTHEST
+    table[np.ix_(vowels, vowels)] = np.maximum(0, 1 - apart)
     return table
+
+
+def _shape(ipa: str) -> tuple[float, ...]:
+    """Where a vowel has the lips, at its beginning and at its end."""
+    first, last = visemes(ipa)[0][0], visemes(ipa)[-1][0]
+    pairs = ((one.jaw, 0.5 * one.round, 0.5 * one.spread) for one in (first, last))
+    return tuple(value / 2 for pair in pairs for value in pair)
 
 
 @cache

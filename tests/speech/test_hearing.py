@@ -42,7 +42,15 @@ def test_a_spike_is_told_once() -> None:
 
 def test_what_looks_alike_is_heard_together() -> None:
     assert find_spikes(said(30, (9, "p", 0.3), (9, "b", 0.35))) == [Spike(9, "b")]
-    assert find_spikes(said(30, (9, "e", 0.3), (9, "i", 0.32))) == []  # too unsure of either
+    assert find_spikes(said(30, (9, "k", 0.25), (9, "i", 0.28))) == []  # too unsure of either
+
+
+def test_a_vowel_that_is_spread_over_several_is_heard_once() -> None:
+    spread = said(30, (9, "æ", 0.26), (9, "a", 0.2), (9, "ɑ", 0.2), (10, "a", 0.3), (10, "æ", 0.2))
+    assert len(find_spikes(spread)) == 1
+    assert find_spikes(said(30, (9, "æ", 0.26), (9, "u", 0.2))) == []  # these are not alike
+    apart = find_spikes(said(30, (9, "a", 0.8), (10, "i", 0.8)))
+    assert [spike.ipa for spike in apart] == ["a", "i"]
 
 
 def test_tones_lengths_and_the_ends_of_words_are_not_seen() -> None:

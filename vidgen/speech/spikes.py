@@ -46,10 +46,10 @@ TRUST_FALL, TRUST_RISE = 2.5, 1.2  # samples of that which are usual
 PER_DECIBEL: Final = 0.1  # of log odds, for a change that fits
 NEAR: Final = 0.3  # seconds from spike to spike: farther apart, a silence lies between
 SHORTEST: Final = 0.02  # seconds
-FARTHEST: Final = 0.4  # openings of the jaw between vowels that are no more like one another
+FARTHEST: Final = 0.6  # openings of the jaw between vowels that are no more like one another
 ALIKE: Final = 0.5
-LEAST: Final = 0.35  # of the probability: less is no sound
-FAVOUR: Final = (3.5, 10.0)  # how often a closure's chance counts: always, and with the classifier
+LEAST: Final = 0.3  # of the probability: less is no sound
+FAVOUR: Final = (3.5, 5.0)  # how often a closure's chance counts: always, and with the classifier
 WITHIN: Final = 12  # samples before a spike in which the classifier may have heard its closure
 
 

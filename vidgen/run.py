@@ -60,7 +60,10 @@ class Result:
     poster: Path | None
     seconds: float  # of the film
     took_seconds: float
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # what else is known of it
+
+
+_TOLD_BESIDE: Final = frozenset({"path", "poster", "seconds", "took_seconds"})
 
 
 def create(
@@ -170,10 +173,11 @@ def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit, slot: 
     with _device_turn(job, slot), workers:
         work = _run_some(job, here, Work(photo, speech))
     work = _run_some(job, steps[len(here) :], work)
-    video, took = work.get(Video), time.monotonic() - began
-    metadata = {**video.metadata, "took_seconds": round(took, 2)}
+    video, took = work.get(Video), round(time.monotonic() - began, 2)
+    metadata = {**video.metadata, "took_seconds": took}
     emit(Completed(str(video.path), took, metadata, video_file=identity(video.path)))
-    return Result(task.task_id, video.path, video.poster, video.seconds, took, metadata)
+    more = {name: value for name, value in metadata.items() if name not in _TOLD_BESIDE}
+    return Result(task.task_id, video.path, video.poster, video.seconds, took, more)
 
 
 def open_inputs(wanted: Request, emit: Emit) -> "tuple[Photo, Speech]":

@@ -64,6 +64,8 @@ def test_the_demo_becomes_a_film_whose_mouth_follows_the_voice(
     assert ran.json["video"] == str(film)
     assert Path(ran.json["poster"]).is_file()
     quality = ran.json["metadata"]["quality"]
+    assert not ran.json.keys() & ran.json["metadata"].keys()  # nothing is told twice
+    assert ran.json["took_seconds"] == round(ran.json["took_seconds"], 2)
     assert quality["follows_voice"] is True
     assert abs(quality["offset_ms"]) <= 40
 

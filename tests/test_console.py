@@ -6,8 +6,15 @@ from typing import get_args
 
 import pytest
 
-from vidgen.console import download_bars, print_findings, print_models, print_removal
+from vidgen.console import (
+    download_bars,
+    print_error,
+    print_findings,
+    print_models,
+    print_removal,
+)
 from vidgen.doctor import Finding
+from vidgen.errors import InputError
 from vidgen.models.catalog import CatalogEntry, Model, State
 
 ROWS = tuple(
@@ -106,3 +113,20 @@ def test_a_download_that_nobody_watches_tells_a_line_now_and_then(
 def test_removing_what_is_not_here_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     print_removal(())
     assert capsys.readouterr().out == "Nothing of it was here.\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a\nvidgen: All is well.jpg",
+        "a\r\x1b[2Kvidgen: All is well.jpg",
+        "a\u2028vidgen: All is well.jpg",
+        "a\x85vidgen: All is well.jpg",
+        "\x1b]0;owned\x07\u202egpj.exe",
+    ],
+)
+def test_no_name_writes_a_line_of_its_own(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    print_error(InputError("There is no photo {path}.", hint="Look at {path}.", path=name))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line[:9] for line in lines] == ["vidgen: T", "        L"]
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e]", "".join(lines))

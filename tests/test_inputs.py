@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,6 +134,17 @@ def test_a_photo_and_a_voice_the_other_way_round_are_told(home: Home, tmp_path: 
     assert ran.json["error"]["code"] == "input.swapped"
     assert ran.json["error"]["hint"] == "Name the photo first: vidgen run me.jpg hello.wav"
     assert "hello.wav is a voice, and me.jpg is a photo." in ran.err
+
+
+def test_what_a_library_warns_of_is_not_for_users(home: Home, tmp_path: Path) -> None:
+    """A TIFF whose notes are longer than the file."""
+    note = struct.pack("<HHII", 38368, 2, 1 << 20, 8)
+    (tmp_path / "a.tiff").write_bytes(b"II*\0\x08\0\0\0\x02\0" + note * 2 + bytes(4))
+    (tmp_path / "v.wav").write_bytes(b"no sound")
+    ran = vidgen(home, "run", "a.tiff", "v.wav", "--progress", "quiet", cwd=tmp_path)
+    assert ran.code == 2
+    assert "Warning" not in ran.err
+    assert len(ran.err.splitlines()) == 2
 
 
 def test_a_slip_of_the_pen_is_no_history(home: Home, tmp_path: Path) -> None:

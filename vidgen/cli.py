@@ -5,6 +5,7 @@ stdout carries results only, stderr everything said. Nothing heavy is imported a
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -64,6 +65,8 @@ app.add_typer(config_app, name="config", rich_help_panel=CARE)
 def main(arguments: Sequence[str] | None = None) -> None:
     """`vidgen`. Tells a VidgenError once, in two plain lines, and exits with its code."""
     keep_private()
+    if not sys.warnoptions:  # what a library warns of is for developers; users get our sentences
+        warnings.simplefilter("ignore")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads mostly wait in turns
     words = list(sys.argv[1:] if arguments is None else arguments)
     streams.prepare_streams()

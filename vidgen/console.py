@@ -87,12 +87,12 @@ def print_error(error: VidgenError) -> None:
             hint = hint.replace("`vidgen resume`", f"`{command}`")
     for text, lead in ((message, "vidgen: "), (hint, " " * 8)):
         if text:
-            typer.echo(_paragraph(harmless_lines(text), lead), err=True)
+            typer.echo(_paragraph(harmless(text), lead), err=True)
 
 
 def print_note(code: str, **values: Any) -> None:
     """A sentence of the catalogue on stderr, beside what is done all the same."""
-    typer.echo(_paragraph(sentence(code, values), "vidgen: "), err=True)
+    typer.echo(_paragraph(harmless(sentence(code, values)), "vidgen: "), err=True)
 
 
 def print_mistakes(source: str, mistakes: "Sequence[Mistake]") -> None:
@@ -136,7 +136,7 @@ def sentence(code: str, values: Mapping[str, Any], default: str = "") -> str:
 
 def print_sentence(code: str, values: Mapping[str, Any]) -> None:
     """One of vidgen's own, on stdout, in the user's language."""
-    print_line(sentence(code, values))
+    print_line(harmless(sentence(code, values)))
 
 
 def print_question(code: str, values: Mapping[str, Any]) -> None:

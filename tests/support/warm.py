@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from tests.support.cli import Ran, environment
 from vidgen.paths import Home
@@ -128,10 +128,7 @@ class Warm:
 
 def serve() -> None:
     """Fork a child for every order until the input ends; answer its pid, or its exit code."""
-    import importlib
-
-    for name in WARM:
-        importlib.import_module(name)
+    warm_up()
     for line in sys.stdin:
         order = json.loads(line)
         answer = 0
@@ -141,13 +138,21 @@ def serve() -> None:
         elif "wait" not in order:
             answer = os.fork()
             if answer == 0:
-                _obey(order)
+                obey(order)
         sys.stdout.write(f"{answer}\n")
         sys.stdout.flush()
 
 
-def _obey(order: Mapping[str, Any]) -> None:
-    """Never returns."""
+def warm_up() -> None:
+    """Import what a run needs, for all the forks of this process."""
+    import importlib
+
+    for name in WARM:
+        importlib.import_module(name)
+
+
+def obey(order: Mapping[str, Any]) -> NoReturn:
+    """Be the command that `Warm.start` describes, in a process of its own."""
     code: object = 1
     try:
         os.setsid()

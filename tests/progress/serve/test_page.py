@@ -99,6 +99,10 @@ def test_runs_are_found_by_words_and_by_how_they_ended(page: Any, server: Served
     is_text(page, "#found", "5 found")
     page.get_by_role("combobox", name="Show").select_option("Failed")
     playwright.expect(page.locator("#runs .title")).to_have_text(["take 230"])
+    with page.expect_response(lambda answer: "/api/tasks?" in answer.url):
+        refresh(page)
+    playwright.expect(page.locator("#runs .title")).to_have_text(["take 230"])
+    playwright.expect(page.get_by_role("combobox", name="Show")).to_have_value("failed")
     page.get_by_role("searchbox").fill("no such run")
     is_text(page, "#found", "Nothing found.")
 

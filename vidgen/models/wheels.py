@@ -67,9 +67,10 @@ def _wait_for_pip(
     assert pip.stdout is not None
     reader = threading.Thread(target=lambda: output.extend(pip.stdout or ()), daemon=True)
     reader.start()
+    so_far = 0
     try:
         while pip.poll() is None:
-            so_far = sum(map(size_of, folder.rglob("*.whl")))
+            so_far = max(so_far, fetched_bytes(folder))
             on_progress(first, min(so_far, wheel.bytes), wheel.bytes)
             try:
                 pip.wait(POLL_SECONDS)
@@ -81,6 +82,14 @@ def _wait_for_pip(
         raise
     reader.join(5)
     return "".join(output)
+
+
+def fetched_bytes(folder: Path) -> int:
+    """Of the wheels in `folder`; 0 when pip takes one of its folders away meanwhile."""
+    try:
+        return sum(map(size_of, folder.rglob("*.whl")))
+    except FileNotFoundError:
+        return 0
 
 
 def _pip_error(requirement: str, output: str) -> SetupError:

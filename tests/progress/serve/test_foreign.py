@@ -100,6 +100,17 @@ def test_a_job_is_kept_alive(server: Served) -> None:
     assert (ping["type"], ping["message"], ping["job_id"]) == ("ping", "keepalive", "job_1")
 
 
+def test_a_signalr_client_hears_nothing_before_the_handshake(server: Served) -> None:
+    """The beat of all connections may come between the acceptance and the first word."""
+    with socket(server, "/hubs/video-generation") as ws:
+        wait_until(lambda: len(tuple(server.app.hub.watchers())) == 1)
+        age(server, 1)
+        ws.send('{"protocol":"json","version":1}\x1e')
+        assert ws.recv(timeout=10) == "{}\x1e"
+        age(server, 1)
+        assert json.loads(str(ws.recv(timeout=10)).rstrip("\x1e")) == {"type": 6}
+
+
 def test_a_silent_signalr_client_is_told_and_closed(server: Served) -> None:
     with socket(server, "/hubs/video-generation") as ws:
         ws.send('{"protocol":"json","version":1}\x1e')

@@ -31,7 +31,7 @@ Receive = Callable[[], Awaitable[Message]]
 class ForeignSocket(SocketStream):
     """A connection on which a dialect is spoken. `base` is our address as its client wrote it."""
 
-    __slots__ = ("_base", "_dialect", "_has_joined", "_heard_at", "_task_id")
+    __slots__ = ("_base", "_dialect", "_has_joined", "_heard_at", "_task_id", "may_beat")
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class ForeignSocket(SocketStream):
         self._task_id = task_id
         self._has_joined = False
         self._heard_at = time.monotonic()
+        self.may_beat = True
 
     @property
     def beat_seconds(self) -> int:  # type: ignore[override]  # this kind asks its dialect
@@ -101,7 +102,8 @@ class ForeignSocket(SocketStream):
                 self.is_closed = True
                 self._pump = asyncio.get_running_loop().create_task(self.end("silent"))
             return
-        super().beat()
+        if self.may_beat:
+            super().beat()
 
     async def answer(self, message: Json) -> None:
         """Say something that is no event."""
@@ -296,6 +298,7 @@ class SignalHub(Talk):
     """A SignalR hub: a handshake, then calls."""
 
     async def begin(self, receive: Receive) -> None:
+        self.socket.may_beat = False  # the first that a client hears must be our hand
         await super().begin(receive)
         message = await receive()
         if message["type"] == "websocket.disconnect":
@@ -306,6 +309,7 @@ class SignalHub(Talk):
         except ValueError:
             first, more, fault = {}, [], "The handshake is none."
         await self.socket.answer({"error": fault} if fault else {})
+        self.socket.may_beat = True
         if fault:
             await self.socket.end()
         for record in more:

@@ -7,54 +7,22 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
 
+from tests.support.disk import open_files
+from tests.support.logs import envelope, summary_of, written
 from vidgen.errors import InputError, SetupError
 from vidgen.events import LINE_LIMIT, Envelope, Log
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress.broadcast import Broadcast
-from vidgen.progress.store import runs
 from vidgen.progress.store.lock import is_held
-from vidgen.progress.store.log import TaskLog
-from vidgen.progress.store.reader import follow, is_running, iter_events
+from vidgen.progress.store.log import TaskLog, line_of, write_error
+from vidgen.progress.store.reader import is_running, iter_events
 from vidgen.progress.store.runs import (
-    HEAD_BYTES,
-    TAIL_BYTES,
-    Summary,
-    find_run,
-    list_runs,
     summarise,
-    title,
 )
-
-
-def envelope(
-    seq: int, event_type: str = "log", task_id: str = "t", progress: float = 0.0, **data: object
-) -> Envelope:
-    stamp = f"2026-11-20T12:00:{seq % 60:02}.000Z"
-    base = {"stage": "rendering", "progress": progress, "message": "m"}
-    return Envelope(task_id, seq, event_type, stamp, base | data)
-
-
-@pytest.fixture
-def folder(home: Home) -> TaskFolder:
-    return home.task("11112222-0000-4000-8000-000000000000")
-
-
-def written(folder: TaskFolder, *events: Envelope) -> list[Envelope]:
-    with TaskLog(folder) as log:
-        for event in events:
-            log(event)
-    return list(events)
-
-
-def summary_of(folder: TaskFolder) -> Summary:
-    summary = summarise(folder)
-    assert summary is not None
-    return summary
 
 
 def test_what_was_written_is_read_again(folder: TaskFolder) -> None:
@@ -178,6 +146,124 @@ def test_a_long_event_keeps_what_matters_within_one_line(folder: TaskFolder) -> 
     }
 
 
+def sized(size: int) -> Envelope:
+    """An event whose line has so many bytes."""
+    most = envelope(1, extra="")
+    return envelope(1, extra="x" * (size - len(most.to_wire()) - 1))
+
+
+def test_the_longest_line_is_written_as_it_is() -> None:
+    assert line_of(sized(65_536)) == sized(65_536).to_wire() + b"\n"
+    assert len(line_of(sized(65_536))) == 65_536
+    short = orjson.loads(line_of(sized(65_537)))
+    assert short["data"]["left_out"] == ["extra"]
+
+
+def test_values_of_four_kilobytes_stay_in_a_long_event() -> None:
+    """As JSON, with their quotes."""
+    values = {"kept": "x" * 4094, "out": "x" * 4095, "long": "y" * 65_000}
+    data = orjson.loads(line_of(envelope(1, **values)))["data"]
+    assert data["kept"] == values["kept"]
+    assert data["left_out"] == ["out", "long"]
+    assert "out" not in data
+
+
+def test_the_files_of_a_log_are_its_owners(folder: TaskFolder) -> None:
+    written(folder, envelope(1))
+    with folder.events.open("ab") as file:
+        file.write(b"torn")
+    with TaskLog(folder):
+        pass
+    names = ("events.jsonl", "events.torn", "writer.lock")
+    assert [(folder.root / name).stat().st_mode & 0o777 for name in names] == [0o600] * 3
+
+
+def test_torn_tails_are_kept_one_after_the_other(folder: TaskFolder) -> None:
+    for text in (b"one", b"other"):
+        written(folder, envelope(1))
+        with folder.events.open("ab") as file:
+            file.write(text)
+        with TaskLog(folder) as log:
+            assert (log.next_seq, log.last is not None) == (2, True)
+    assert (folder.root / "events.torn").read_bytes() == b"one\nother\n"
+
+
+def test_nothing_is_written_for_nothing(folder: TaskFolder) -> None:
+    with TaskLog(folder) as log:
+        log.write_all([])
+        assert (log.next_seq, log.progress) == (1, 0.0)
+        log(envelope(1, progress=0.5))
+        assert (log.next_seq, log.progress) == (2, 0.5)
+
+
+def test_a_log_that_cannot_be_opened_is_given_back(folder: TaskFolder) -> None:
+    folder.root.mkdir()
+    os.mkfifo(folder.events)
+    before = open_files()
+    for _ in range(3):
+        with pytest.raises(SetupError, match="not a regular file"), TaskLog(folder):
+            pass
+    assert not is_held(folder.lock)
+    assert open_files() == before
+
+
+def test_a_closed_log_leaves_nothing_open_and_all_on_the_disk(folder: TaskFolder) -> None:
+    synced: list[int] = []
+    before, threads = open_files(), threading.active_count()
+    for seq in (1, 2):
+        with TaskLog(folder, sync=synced.append, sync_seconds=60) as log:
+            log(envelope(seq))
+            assert not synced[seq - 1 :]
+            folder.cancellable.touch()
+        assert len(synced) == seq
+    with TaskLog(folder):
+        assert not folder.cancellable.exists()
+    assert (open_files(), threading.active_count()) == (before, threads)
+
+
+def test_a_new_log_is_known_to_its_folder(
+    folder: TaskFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut after the first event must not lose the file's name."""
+    synced: list[int] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_ino), real(fd)))
+    for _ in range(2):
+        with TaskLog(folder, sync=lambda _: None):
+            pass
+    assert synced == [folder.root.stat().st_ino]
+
+
+def test_a_disk_that_takes_a_part_is_asked_for_the_rest(
+    folder: TaskFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    with TaskLog(folder) as log:
+        monkeypatch.setattr(os, "write", lambda fd, block: write(fd, block[:50]))
+        log(envelope(1))
+        monkeypatch.undo()
+    assert list(iter_events(folder.events)) == [envelope(1)]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(5, "Input/output error"), "/x cannot be written: Input/output error."),
+        (OSError("odd"), "/x cannot be written: odd."),
+        (OSError(28, "No space left"), "The disk is full: /x cannot be written."),
+    ],
+)
+def test_what_the_disk_says_is_said(error: OSError, message: str) -> None:
+    assert write_error(Path("/x"), error).args == (message,)
+
+
+def test_who_writes_without_a_name_is_somebody(folder: TaskFolder) -> None:
+    with TaskLog(folder):
+        folder.lock.write_text("")
+        with pytest.raises(InputError, match=r"by another process \(\?\)"), TaskLog(folder):
+            pass
+
+
 # --- torn tails
 
 
@@ -244,7 +330,7 @@ from pathlib import Path
 from typing import Any
 from vidgen.events import Envelope
 from vidgen.paths import TaskFolder
-from vidgen.progress.store.log import TaskLog
+from vidgen.progress.store.log import TaskLog, line_of, write_error
 
 with TaskLog(TaskFolder(Path(sys.argv[1]))) as log:
     while True:
@@ -287,7 +373,7 @@ from typing import Any
 from vidgen.errors import VidgenError
 from vidgen.events import Envelope
 from vidgen.paths import TaskFolder
-from vidgen.progress.store.log import TaskLog
+from vidgen.progress.store.log import TaskLog, line_of, write_error
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with TaskLog(TaskFolder(Path(sys.argv[1]))) as log:
@@ -342,158 +428,3 @@ def test_ctrl_c_between_the_write_and_its_noting_is_survived(
         monkeypatch.undo()
         emit(Log("INFO", "stage.queued"))
     assert [event.seq for event in iter_events(folder.events)] == [1, 2, 3]
-
-
-# --- finding, listing, following
-
-
-def test_runs_are_listed_newest_first_with_their_state(home: Home) -> None:
-    def made(task_id: str, minute: int, event_type: str, **data: object) -> None:
-        first = Envelope(
-            task_id, 1, "stage_update", f"2026-11-20T12:{minute:02}:00.000Z", {"progress": 0.0}
-        )
-        written(home.task(task_id), first, envelope(2, event_type, task_id, 50.0, **data))
-
-    made("a", 1, "complete", video_path="/v.mp4")
-    made("b", 3, "error", failed_stage="birefnet_removal")
-    made("c", 2, "cancelled", cancelled_stage="finalizing")
-    made("d", 4, "progress_update")
-    home.task("empty").root.mkdir()
-    (home.tasks / "a file").write_text("")
-    with TaskLog(home.task("e")) as log:
-        log(envelope(1, task_id="e"))
-        found = [(s.task_id, s.state, s.stage, s.began[11:16]) for s in list_runs(home)]
-    assert found == [
-        ("d", "interrupted", "rendering", "12:04"),
-        ("b", "failed", "birefnet_removal", "12:03"),
-        ("c", "cancelled", "finalizing", "12:02"),
-        ("a", "complete", "rendering", "12:01"),
-        ("e", "running", "rendering", "12:00"),
-    ]
-
-
-def test_an_empty_home_lists_nothing(tmp_path: Path) -> None:
-    assert list_runs(Home(tmp_path / "nowhere")) == []
-
-
-def test_a_run_resumed_after_its_end_is_running_again(folder: TaskFolder) -> None:
-    written(folder, envelope(1), envelope(2, "cancelled"))
-    with TaskLog(folder) as log:
-        log(envelope(3, "stage_update"))
-        assert summary_of(folder).state == "running"
-    assert summary_of(folder).state == "interrupted"
-
-
-def test_a_last_event_longer_than_one_look_is_found(folder: TaskFolder) -> None:
-    written(folder, envelope(1), envelope(2, metadata={"x": "y" * 50_000}))
-    assert summary_of(folder).last.seq == 2
-
-
-def test_what_was_asked_is_read_and_a_broken_file_is_nothing(folder: TaskFolder) -> None:
-    written(folder, envelope(1))
-    summary = summary_of(folder)
-    assert summary.request() == {}
-    folder.request.write_bytes(orjson.dumps({"output": "/v.mp4"}))
-    assert summary.request() == {"output": "/v.mp4"}
-    folder.request.write_bytes(b"[1")
-    assert summary.request() == {}
-
-
-@pytest.mark.parametrize(
-    ("request_", "name"),
-    [
-        ({}, ""),
-        ({"title": "nightly"}, "nightly"),
-        ({"title": "nightly", "inputs": {"photo": {"path": "/a/ann.jpg"}}}, "nightly"),
-        ({"inputs": {"photo": {"path": "/a/ann.jpg"}}}, "ann.jpg"),
-        ({"inputs": {n: {"path": rf"C:\a\{n}"} for n in ("voice", "photo")}}, "photo + voice"),
-        ({"title": "", "inputs": {"photo": 5, "voice": {"path": 5}}}, ""),
-        ({"inputs": []}, ""),
-    ],
-)
-def test_a_run_is_called_by_its_title_or_its_inputs(request_: dict[str, Any], name: str) -> None:
-    assert title(request_) == name
-
-
-def test_a_prefix_finds_one_run_and_says_why_it_does_not(home: Home) -> None:
-    for name in ("abc1", "abc2", "abc", "xyz"):
-        written(home.task(name), envelope(1, task_id=name))
-    assert find_run(home, "x") == home.task("xyz")
-    assert find_run(home, "abc") == home.task("abc")  # a whole id is never ambiguous
-    with pytest.raises(InputError, match="There is no run q"):
-        find_run(home, "q")
-    with pytest.raises(InputError, match="3 runs begin with ab: abc, abc1, abc2"):
-        find_run(home, "ab")
-    with pytest.raises(InputError, match="There is no run"):
-        find_run(home, "")
-
-
-def test_last_is_the_newest_run(home: Home) -> None:
-    with pytest.raises(InputError):
-        find_run(home, "last")
-    written(home.task("old"), envelope(1, task_id="old"))
-    written(home.task("new"), envelope(2, task_id="new"))
-    assert find_run(home, "last") == home.task("new")
-
-
-def test_following_yields_old_and_new_events_until_the_end(folder: TaskFolder) -> None:
-    with TaskLog(folder) as log:
-        log(envelope(1))
-        log(envelope(2, "cancelled"))  # an old end, behind which the run was taken up
-        log(envelope(3))
-        upcoming = iter([envelope(4), envelope(5, "complete")])
-        found = [e.seq for e in follow(folder, after=1, sleep=lambda _: log(next(upcoming)))]
-    assert found == [2, 3, 4, 5]
-
-
-def test_following_a_dead_run_ends_with_its_last_whole_event(folder: TaskFolder) -> None:
-    written(folder, envelope(1), envelope(2))
-    with folder.events.open("ab") as file:
-        file.write(b'{"v":1,"task')
-    assert [event.seq for event in follow(folder)] == [1, 2]
-
-
-def test_a_run_that_ends_between_two_looks_is_complete(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = home.tasks / "late"
-    root.mkdir(parents=True)
-    log = root / "events.jsonl"
-    log.write_bytes(envelope(1, "stage_update").to_wire() + b"\n")
-
-    def ended(_: object) -> bool:
-        with log.open("ab") as file:
-            file.write(envelope(2, "complete", progress=100.0).to_wire() + b"\n")
-        return False
-
-    monkeypatch.setattr(runs, "is_running", ended)
-    (summary,) = list_runs(home)
-    assert (summary.state, summary.last.seq) == ("complete", 2)
-
-
-def test_runs_are_listed_by_the_ends_of_their_logs(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ten thousand runs are listed in a third of a second, because little of them is read."""
-    lines = [envelope(s, "progress_update").to_wire() + b"\n" for s in range(1, 2000)]
-    lines.append(envelope(2000, "complete", progress=100.0).to_wire() + b"\n")
-    for number in range(20):
-        root = home.tasks / f"{number:08}"
-        root.mkdir(parents=True)
-        (root / "events.jsonl").write_bytes(b"".join(lines))
-    sizes, read, pread = list[int](), os.read, os.pread
-
-    def counted(fd: int, count: int) -> bytes:
-        content = read(fd, count)
-        sizes.append(len(content))
-        return content
-
-    def counted_at(fd: int, count: int, at: int) -> bytes:
-        content = pread(fd, count, at)
-        sizes.append(len(content))
-        return content
-
-    monkeypatch.setattr(os, "read", counted)
-    monkeypatch.setattr(os, "pread", counted_at)
-    assert [run.state for run in list_runs(home)] == ["complete"] * 20
-    assert 0 < sum(sizes) <= 20 * (HEAD_BYTES + TAIL_BYTES)

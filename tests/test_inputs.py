@@ -1,8 +1,12 @@
 """Inputs of every kind: files, pipes, devices; what is kept of them, and what is not."""
 
+import errno
+import fcntl
 import http.server
 import os
+import shutil
 import struct
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +16,8 @@ import pytest
 from tests.support.cli import vidgen
 from vidgen.errors import InputError
 from vidgen.inputs import (
+    MOST_PIPED,
+    check_order,
     fingerprint,
     input_copy,
     is_piped,
@@ -117,6 +123,113 @@ def test_a_file_larger_than_the_disk_is_not_copied(task: TaskFolder, tmp_path: P
         file.truncate(1 << 42)  # sparse: it takes no room itself
     assert not keep_copy(task, "voice", tmp_path / "v.wav")
     assert not list((task.work / "input").iterdir())
+
+
+def test_a_copy_is_the_runs_own(task: TaskFolder, tmp_path: Path) -> None:
+    """Neither a link nor shared with what the original becomes."""
+    voice = tmp_path / "v.wav"
+    voice.write_bytes(b"sound" * 99999)
+    assert keep_copy(task, "voice", voice)
+    kept = input_copy(task, "voice", voice)
+    assert (kept.stat().st_nlink, kept.is_symlink()) == (1, False)
+    assert kept.read_bytes() == voice.read_bytes()
+
+
+@pytest.mark.parametrize("share", [0.4, 0.6])
+def test_half_of_the_disk_is_left_free(
+    task: TaskFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    free = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free._replace(free=1000))
+    (tmp_path / "v.wav").write_bytes(bytes(int(1000 * share)))
+    assert keep_copy(task, "voice", tmp_path / "v.wav") is (share < 0.5)
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, OSError), (errno.EIO, InputError)])
+def test_a_copy_that_breaks_off_goes(
+    task: TaskFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    kind: type[Exception],
+) -> None:
+    def fail(_: Path, kept: Path) -> None:
+        kept.write_bytes(b"half")
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "v.wav").write_bytes(b"sound")
+    monkeypatch.setattr(shutil, "copyfile", fail)
+    monkeypatch.setattr(fcntl, "ioctl", fail_to_clone)
+    with pytest.raises(kind, match=os.strerror(number)):
+        keep_copy(task, "voice", tmp_path / "v.wav")
+    assert not list((task.work / "input").iterdir())
+
+
+def fail_to_clone(*_: object) -> None:
+    raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+
+def test_blocks_are_shared_where_the_disk_can(
+    task: TaskFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(fcntl, "ioctl", lambda _, request, __: asked.append(request))
+    monkeypatch.setattr(shutil, "copyfile", fail_to_clone)
+    (tmp_path / "v.wav").write_bytes(b"sound")
+    assert keep_copy(task, "voice", tmp_path / "v.wav")
+    assert asked == [0x40049409]  # FICLONE
+
+
+def test_a_pipe_is_read_to_a_gigabyte() -> None:
+    assert MOST_PIPED == 1 << 30
+
+
+def test_nothing_is_waited_for_where_nobody_sends(
+    task: TaskFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert refusal(task, Path("-")) == "input.no_stdin"
+    master, slave = os.openpty()
+    with open(slave) as terminal:  # noqa: PTH123  # a descriptor
+        monkeypatch.setattr(sys, "stdin", terminal)
+        assert refusal(task, Path("-")) == "input.no_stdin"
+    os.close(master)
+
+
+def test_stdin_is_read_in_blocks_to_its_end(
+    task: TaskFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bytes(range(256)) * 10_000  # more than two blocks
+    (tmp_path / "pipe").write_bytes(content)
+    with (tmp_path / "pipe").open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        found = look_at(task, "voice", Path("-"))
+    assert input_copy(task, "voice", Path("-")).read_bytes() == content
+    assert (found.path, found.bytes) == (Path("-"), len(content))
+
+
+def test_only_a_swapped_pair_is_refused_as_one() -> None:
+    check_order(Path("a.jpg"), Path("b.wav"))
+    check_order(Path("a.wav"), Path("b.wav"))
+    check_order(Path("a"), Path("b.jpg"))
+    check_order(Path("a.wav"), Path("b"))
+    with pytest.raises(InputError, match=r"a\.wav is a voice, and b\.png is a photo"):
+        check_order(Path("a.wav"), Path("b.png"))
+
+
+def test_copies_of_other_inputs_stay(task: TaskFolder, tmp_path: Path) -> None:
+    (tmp_path / "x.wav").write_bytes(b"x")
+    for name in ("voice", "photo"):
+        keep_copy(task, name, tmp_path / "x.wav")
+    remove_copies(task, ["voice", "words"])
+    assert [file.name for file in (task.work / "input").iterdir()] == ["photo.wav"]
+
+
+def test_fingerprints_are_of_files_only(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert fingerprint(tmp_path / "abc")[:16] == "ba7816bf8f01cfea"
+    for odd in (tmp_path, tmp_path / "none", Path("a\0b")):
+        assert fingerprint(odd) == ""
 
 
 def test_a_refused_voice_is_not_kept(home: Home, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ import pytest
 
 from vidgen.cache import Keys
 from vidgen.device import device, memory
-from vidgen.errors import InputError
+from vidgen.errors import InputError, SetupError
+from vidgen.events import Event, Log
+from vidgen.media.encodings import HARDWARE
 from vidgen.models.select import ModelChoice, drawing_device
 from vidgen.paths import Home
-from vidgen.pipeline import Job, check_options, look
+from vidgen.pipeline import Job, check_did, check_options, look, seed_of
+from vidgen.renderers.workers import Workers
 from vidgen.request import Request, default_settings
 from vidgen.settings import Options
-from vidgen.work import Speech
+from vidgen.work import Speech, Work
 
 
 def job(home: Home, chosen: ModelChoice, **options: Any) -> Job:
@@ -158,3 +162,82 @@ def test_what_only_stages_understand_is_refused_before_them(options: dict[str, A
     with pytest.raises(InputError):
         check_options(Options(**options))
     check_options(Options(language="ja", loudness="-16"))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "device_", "used"),
+    [("auto", "auto", ()), ("auto", "cuda:0", tuple(HARDWARE)), ("x264", "cuda:0", ()),
+     ("nvenc", "cpu", ("nvenc",))],
+)  # fmt: skip
+def test_which_encoders_may_be_used(
+    home: Home, encoder: str, device_: str, used: tuple[str, ...]
+) -> None:
+    made = job(home, ModelChoice("cuda:0"), encoder=encoder, device=device_)
+    assert made._hardware_encoders() == used
+
+
+def test_without_a_seed_the_inputs_choose() -> None:
+    assert [seed_of(Options(seed=seed), "photo", "voice") for seed in (0, 7)] == [0, 7]
+    own = seed_of(Options(), "photo", "voice")
+    assert own == int(sha256(b"photovoice").hexdigest()[:8], 16)
+
+
+def test_a_film_that_cannot_be_judged_is_told_and_stays(home: Home) -> None:
+    told: list[Event] = []
+    found = job(home, ModelChoice("cpu"))._judge(Workers(), Path("none.mp4"), Work(), told.append)
+    assert found == {}
+    (event,) = told
+    assert isinstance(event, Log)
+    assert (event.level, event.code) == ("WARNING", "quality.not_judged")
+
+
+def test_words_that_nobody_can_hear_are_told(home: Home) -> None:
+    told: list[Event] = []
+    made = job(home, ModelChoice("cpu", ears=""), subtitles="srt")
+    assert made._subtitles(Work(speech(1)), told.append) == ("", "srt")
+    assert told == [Log("WARNING", "finalize.subtitles_unheard")]
+
+
+def test_d_id_draws_elsewhere_and_remembers_in_the_home(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DID_API_KEY", "a:key")
+    steps = job(home, ModelChoice("cpu", renderer="d-id"))._render_steps("", Workers(), 1, None)
+    assert [step.stage.name for step in steps] == ["d_id_upload", "d_id_processing"]
+    assert all(step.is_elsewhere for step in steps)
+
+
+def test_what_d_id_cannot_draw_is_refused_before_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_did(Options(), 1e9)
+    with pytest.raises(SetupError):
+        check_did(Options(renderer="d-id"), 10)
+    monkeypatch.setenv("DID_API_KEY", "a:key")
+    check_did(Options(renderer="d-id"), 10)
+    with pytest.raises(InputError):
+        check_did(Options(renderer="d-id"), 1e9)
+
+
+@pytest.mark.parametrize("seconds", [7, 8])
+def test_a_film_of_less_than_four_pieces_is_drawn_alone(
+    home: Home, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    monkeypatch.setattr(device, "usable_cores", lambda: 16)
+    monkeypatch.setattr(memory, "free_mb", lambda: 64_000)
+    made = job(home, ModelChoice("cpu"))
+    assert made.workers(speech(seconds - 1)).count == (0 if seconds == 7 else 4)
+    slower = job(home, ModelChoice("cpu"), rate=0.5)  # a film twice as long
+    assert slower.workers(speech(3)).count == 0
+    assert slower.workers(speech(4)).count == 4
+    assert job(home, ModelChoice("cpu"), workers=9).workers(speech(seconds)).count == 4
+
+
+def test_a_worker_takes_memory_by_the_film(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 MB, and 160 for each megapixel of the widest shape."""
+    monkeypatch.setattr(device, "usable_cores", lambda: 99)
+    for height, each in ((720, 347.456), (1080, 531.776), (2160, 1527.104)):
+        for free, count in ((3 * each + 1, 3), (3 * each - 1, 2)):
+            monkeypatch.setattr(memory, "free_mb", lambda free=free: free)
+            made = job(home, ModelChoice("cpu"), height=height)
+            assert made.workers(speech(34)).count == count
+    monkeypatch.setattr(memory, "free_mb", lambda: 3 * 347.456 + 1)
+    assert job(home, ModelChoice("cpu"), height=0).workers(speech(34)).count == 3

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import socket
 import struct
 import subprocess
@@ -20,7 +21,12 @@ from uvicorn.server import ServerState
 
 from tests.support.serving import Run, Served, answers, free_port, served, sse, stream, wait_until
 from vidgen.paths import Home
-from vidgen.progress.serve.connections import Connections, limits_for
+from vidgen.progress.serve.connections import (
+    Connections,
+    limits_for,
+    open_files_limit,
+    unsent_bytes,
+)
 from vidgen.progress.serve.protocols import HttpProtocol
 from vidgen.progress.serve.settings import Timing
 
@@ -110,6 +116,87 @@ def test_a_proxy_may_have_more_than_others_and_what_goes_is_forgotten() -> None:
 def test_the_limits_fit_the_files_that_may_be_open(files: int, found: tuple[int, int]) -> None:
     assert limits_for(files, 2000, 200) == found
     assert limits_for(files, 2000, 0)[1] == max(8, found[0] // 2)
+
+
+def test_a_connection_that_speaks_another_protocol_counts_once() -> None:
+    connections = Connections(most=3, per_address=2)
+    first, second = admitted(connections, "a", 2)
+    upgraded = Peer()
+    connections.replace(first, upgraded)
+    assert (connections._count["a"], first in connections._address) == (2, False)
+    late = admitted(connections, "a", 1)[0]  # the new one is in use: the other waiting one goes
+    assert [peer.is_open for peer in (first, second, upgraded, late)] == [True, False, True, True]
+    for peer in (upgraded, late):
+        connections.release(peer)
+    assert (connections._count, connections._idle, connections._address) == ({}, {}, {})
+
+
+def test_who_has_gone_is_not_let_in_again_by_resting() -> None:
+    connections = Connections(most=2, per_address=0)
+    gone = admitted(connections, "a", 1)[0]
+    connections.release(gone)
+    connections.rest(gone)
+    connections.use(gone)
+    assert open_count(admitted(connections, "b", 3)) == 2
+    assert gone.is_open
+
+
+def test_everybody_is_looked_at_again_and_again() -> None:
+    connections = Connections(most=10, per_address=0)
+    peers = admitted(connections, "a", 3)
+
+    async def watch() -> None:
+        task = asyncio.ensure_future(connections.watch(0.001))
+        while len(peers[0].looks) < 2:
+            await asyncio.sleep(0.001)
+        task.cancel()
+
+    asyncio.run(watch())
+    assert all(len(peer.looks) >= 2 for peer in peers)
+    assert peers[0].looks == sorted(peers[0].looks)
+
+
+def test_as_many_as_files_may_be_open_are_let_in() -> None:
+    assert [limits_for(files, 0, 0) for files in (80, 81, 1000)] == [(16, 8), (17, 8), (936, 468)]
+    assert limits_for(1 << 20, 10, 5) == (1034, 69)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, before[1]), before[1]))
+    try:
+        assert open_files_limit() == min(512, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_what_waits_for_the_other_side_is_counted_with_the_kernels_share() -> None:
+    class Transport:
+        """As much of one as is looked at."""
+
+        def __init__(self, here: int, raw: socket.socket | None) -> None:
+            self.here, self.raw = here, raw
+
+        def get_write_buffer_size(self) -> int:
+            if self.here < 0:
+                raise OSError("closing")
+            return self.here
+
+        def get_extra_info(self, name: str) -> socket.socket | None:
+            assert name == "socket"
+            return self.raw
+
+    near, far = socket.socketpair()
+    listener = socket.create_server(("127.0.0.1", 0))
+    peer = socket.create_connection(listener.getsockname())
+    taken, _ = listener.accept()
+    peer.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            peer.send(bytes(65536))
+    for here, raw, least in ((0, peer, 0), (-1, peer, 0), (5, None, 5), (5, peer, 10_000)):
+        found = unsent_bytes(Transport(here, raw))  # type: ignore[arg-type]
+        assert found >= least
+        assert least or not found
+    for one in (near, far, listener, peer, taken):
+        one.close()
 
 
 # Against a server

@@ -1,5 +1,6 @@
 """Which track and channels are the voice, and that it keeps its own level."""
 
+from math import inf, isfinite
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from vidgen.media.audio import load_speech
 from vidgen.media.loudness import (
     MOST_LIMITING,
     PEAK_LIMIT,
+    Levels,
     limit,
     loudness,
+    measure,
     to_loudness,
     true_peak,
 )
@@ -155,3 +158,42 @@ def test_no_peak_between_samples_passes_the_limit(rate: int) -> None:
     """Turning the gain moves them by up to 0.2 %."""
     noise = np.random.default_rng(1).normal(0, 0.4, rate // 2).astype(np.float32)
     assert true_peak(limit(noise, rate), rate) <= 10 ** (PEAK_LIMIT / 20) * (1 + 1e-6)
+
+
+def test_loudness_of_a_tone_is_that_of_the_norm() -> None:
+    """BS.1770: 1 kHz at full scale is -3.01 LUFS."""
+    time = np.arange(2 * RATE) / RATE
+    tone = np.sin(2 * np.pi * 997 * time).astype(np.float32)
+    found = measure(tone * np.float32(0.1), RATE)
+    assert found.lufs == pytest.approx(-23.01, abs=0.05)
+    assert found.true_peak == pytest.approx(-20.0, abs=0.01)
+    far = measure(tone * np.float32(1e-5), RATE)  # under the gate of -70 LUFS
+    assert far.lufs == pytest.approx(-103.01, abs=0.05)
+    assert loudness(tone[: int(0.4 * RATE)], RATE) == -inf
+    assert isfinite(loudness(tone[: int(0.4 * RATE) + 1], RATE))
+    assert measure(0 * tone, RATE) == measure(tone[:0], RATE) == Levels(-inf, -inf)
+
+
+def test_what_is_within_the_limit_is_left_as_it_is() -> None:
+    voice = VOICE * np.float32(0.89125 / true_peak(VOICE, RATE))
+    assert limit(voice, RATE) is voice
+    assert limit(voice[:0], RATE).size == 0
+
+
+def test_the_limiter_turns_down_three_milliseconds_around_a_peak() -> None:
+    voice = np.full(RATE, 0.05, np.float32)
+    voice[RATE // 2] = 1.5
+    quieter = limit(voice, RATE)
+    changed = np.flatnonzero(np.abs(quieter / voice - quieter[0] / voice[0]) > 1e-3)
+    assert (changed[0], changed[-1]) == pytest.approx((RATE // 2 - 144, RATE // 2 + 144), abs=16)
+    assert quieter[0] == pytest.approx(0.05, rel=2e-3)
+
+
+@pytest.mark.parametrize("at", [79_990, 80_000, 80_063, 159_999])
+def test_a_peak_at_the_border_of_blocks_is_one(at: int) -> None:
+    """Blocks are of ten seconds: a wave that goes over the border is seen whole."""
+    wave = np.zeros(20 * 8000, np.float32)
+    wave[at - 60 : at + 60] = np.sin(np.pi / 2 * np.arange(120) + np.pi / 4)[: len(wave) - at + 60]
+    whole = wave[max(0, at - 1000) : at + 1000]
+    assert true_peak(wave, 8000) == pytest.approx(true_peak(whole, 8000), abs=1e-6)
+    assert true_peak(limit(wave, 8000), 8000) <= 10 ** (-1 / 20) * (1 + 1e-6)

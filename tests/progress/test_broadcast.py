@@ -547,3 +547,29 @@ def test_what_comes_before_any_stage_is_of_where_the_run_stands(
     Broadcast(TASK, [seen.append], floor=62.5, stage=stage)(Resource(1.0, 2.0))
     assert (seen[0].data["stage"], seen[0].data["progress"]) == (stage or "initialized", 62.5)
     assert seen[0].data["message"] == "Getting ready"
+
+
+def test_a_tenth_of_a_second_lies_between_two_snapshots(
+    world: World, emit: Emit, seen: list[Envelope]
+) -> None:
+    for seconds in (0.0, 0.0625, 0.09375, 0.125, 0.1875, 0.25):
+        world.seconds = seconds
+        emit(StageProgress("rendering", seconds * 100, 100, "frames"))
+    assert [event.data["done"] for event in seen] == [0.0, 12.5, 25.0]
+
+
+def test_what_is_held_is_let_out_once(world: World, emit: Broadcast, seen: list[Envelope]) -> None:
+    for done in (1, 2):
+        emit(StageProgress("rendering", done, 9, "frames"))
+    emit.flush()
+    emit.flush()
+    world.seconds = 5
+    emit(Log("INFO", "stage.queued"))
+    assert [event.data.get("done") for event in seen] == [1, 2, None]
+    assert [event.seq for event in seen] == [1, 2, 3]
+
+
+def test_a_run_begins_with_number_one(seen: list[Envelope]) -> None:
+    emit = Broadcast(TASK, [seen.append])
+    emit(Log("INFO", "stage.queued"))
+    assert (seen[0].seq, seen[0].data["progress"], seen[0].task_id) == (1, 0.0, TASK)

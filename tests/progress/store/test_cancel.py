@@ -6,15 +6,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.cli import environment
+from tests.support.disk import open_files
 from tests.support.serving import Run, wait_until
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress.reporter import Reporter
 from vidgen.progress.store.cancel import CancelWatch, request_cancel
-from vidgen.progress.store.lock import Lock, is_held
+from vidgen.progress.store.lock import Lock, LockHeld, is_held
 from vidgen.progress.store.log import TaskLog
 from vidgen.progress.store.runs import summarise
 
@@ -176,3 +178,30 @@ def test_many_who_ask_are_no_holder(home: Home) -> None:
     assert seen
     assert run.folder.lock.read_text() == "", "the number must not outlive the holder"
     assert not is_held(run.folder.lock)
+
+
+def test_a_lock_says_who_has_it_and_is_given_back(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    before = open_files()
+    for _ in range(2):
+        with Lock(file):
+            assert file.read_text() == str(os.getpid())
+            assert file.stat().st_mode & 0o777 == 0o600
+            assert is_held(file)
+            with pytest.raises(LockHeld) as caught, Lock(file):
+                pass
+            assert (caught.value.pid, caught.value.args) == (os.getpid(), (os.getpid(),))
+            file.write_text("nobody's number")
+            with pytest.raises(LockHeld) as caught, Lock(file):
+                pass
+            assert caught.value.pid == 0
+        assert (file.read_text(), is_held(file)) == ("", False)
+    assert not is_held(tmp_path / "none")
+    os.mkfifo(tmp_path / "pipe")
+    assert not is_held(tmp_path / "pipe")
+    assert open_files() == before
+
+
+def test_a_lock_is_no_childs(tmp_path: Path) -> None:
+    with Lock(tmp_path / "lock") as lock:
+        assert not os.get_inheritable(lock._fd)

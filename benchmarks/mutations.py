@@ -5,7 +5,7 @@
 Each fault is drawn by chance: a comparison or a sign turned, a number one larger, an `and` for an
 `or`, a `not` or a call left out. It is put into a copy of the repository, and the tests that stand
 beside the module's name here are run. What survives is printed; some of it changes nothing that
-anybody could notice.
+anybody could notice. What an earlier draw has printed is not drawn again.
 """
 
 import argparse

@@ -112,9 +112,8 @@ def test_a_key_depends_on_every_part() -> None:
 
 
 def test_every_part_of_a_value_comes_back(cache: StageCache) -> None:
-    eye = EyeView(
-        *(RNG.random((9, 2), np.float32) for _ in range(2)), RNG.random(2, np.float32), 3.5
-    )
+    upper, lower = RNG.random((2, 9, 2), np.float32)
+    eye = EyeView(upper, lower, RNG.random(2, np.float32), 3.5)
     seen = replace(SUBJECT, eyes=(eye, replace(eye, problem="shut")), chosen=1)
     cut = replace(CUTOUT, background=SUBJECT.frame, keeps_photo=True)
     cache.save(step(), Work(seen, cut))

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -253,60 +254,88 @@ def test_what_is_never_sent_is_not_waited_for(server: Served, sent: bytes) -> No
 def test_a_body_of_single_bytes_is_cut(server: Served, path: bytes) -> None:
     with connect(server.port) as peer:
         peer.sendall(POST % (path, 1_000_000, FORM))
-        with contextlib.suppress(OSError):
-            for _ in range(200):
+
+        def is_cut_by_a_byte() -> bool:
+            with contextlib.suppress(OSError):
                 peer.send(b"x")
-                time.sleep(0.05)
-        assert is_cut(peer)
+            return is_cut(peer)
+
+        wait_until(is_cut_by_a_byte)
 
 
 async def answer(scope: Any, receive: Any, send: Any) -> None:
-    """An application that reads the body and says nothing."""
+    """An application that reads the body and answers with four megabytes."""
     assert scope["type"] == "http"
     while (await receive()).get("more_body"):
         pass
-    await send({"type": "http.response.start", "status": 204, "headers": []})
-    await send({"type": "http.response.body"})
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": bytes(4 << 20)})
+
+
+@asynccontextmanager
+async def spoken() -> AsyncIterator[tuple[socket.socket, HttpProtocol]]:
+    """A connection, and the server's side of it; only the test says when it is looked at."""
+    made: asyncio.Future[HttpProtocol] = asyncio.get_running_loop().create_future()
+    connections = Connections(most=10, per_address=0)
+    config = Config(answer, lifespan="off", ws="none")
+    config.load()
+
+    def protocol() -> HttpProtocol:
+        made.set_result(
+            HttpProtocol(config, ServerState(), {}, connections=connections, timing=QUICK)
+        )
+        return made.result()
+
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    async with server:
+        with connect(server.sockets[0].getsockname()[1]) as peer:
+            peer.setblocking(False)
+            yield peer, await made
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize(("bytes_each", "stays"), [(1000, True), (999, False)])
 def test_a_slow_body_that_moves_is_read(bytes_each: int, *, stays: bool) -> None:
     """Slower than the limit at no time, though the whole takes several periods."""
 
-    async def scenario() -> bytes:
-        made: list[HttpProtocol] = []
-        connections = Connections(most=10, per_address=0)
-        config = Config(answer, lifespan="off", ws="none")
-        config.load()
-
-        def protocol() -> HttpProtocol:
-            made.append(
-                HttpProtocol(config, ServerState(), {}, connections=connections, timing=QUICK)
-            )
-            return made[-1]
-
-        server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
-        async with server:
-            port = server.sockets[0].getsockname()[1]
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(POST % (b"/", 5 * bytes_each, b""))
-            while not made or not made[0]._is_in_body:
-                await asyncio.sleep(0.001)
+    async def scenario() -> bool:
+        async with spoken() as (peer, protocol):
+            peer.send(POST % (b"/", 6 * bytes_each, b""))
+            await until(lambda: protocol._is_in_body)
             for period in range(5):
-                before = made[0]._received
-                writer.write(b"y" * bytes_each)
-                while (
-                    made[0]._received < before + bytes_each and not made[0].transport.is_closing()
-                ):
+                wanted = protocol._received + bytes_each
+                with contextlib.suppress(OSError):
+                    peer.send(b"y" * bytes_each)
+                while protocol._received < wanted and not protocol.transport.is_closing():
                     await asyncio.sleep(0.001)
-                made[0].check(100.0 + period * 1.01 * QUICK.body)
-            said = b""
-            with contextlib.suppress(ConnectionError):
-                said = await reader.read(12)
-            writer.close()
-        return said
+                protocol.check(100.0 + period * 1.01 * QUICK.body)
+            return not protocol.transport.is_closing()
 
-    assert asyncio.run(scenario()) == (b"HTTP/1.1 204" if stays else b"")
+    assert asyncio.run(scenario()) is stays
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_slow_reader_keeps_its_connection(*, reads: bool) -> None:
+    """Who takes something in each period gets all, however long that takes."""
+
+    async def scenario() -> bool:
+        async with spoken() as (peer, protocol):
+            peer.send(GET)
+            await until(lambda: unsent_bytes(protocol.transport) > 0)
+            for period in range(6):
+                protocol.check(100.0 + period * 0.9 * QUICK.write)
+                left = unsent_bytes(protocol.transport)
+                while reads and unsent_bytes(protocol.transport) >= left:
+                    with contextlib.suppress(BlockingIOError):
+                        peer.recv(65536)
+                    await asyncio.sleep(0)
+            return not protocol.transport.is_closing()
+
+    assert asyncio.run(scenario()) is reads
 
 
 def test_gigabytes_behind_a_refusal_are_not_read(server: Served) -> None:
@@ -333,17 +362,6 @@ def test_answers_that_are_never_read_are_not_kept(server: Served) -> None:
             except OSError:
                 return
         pytest.fail("it is still kept")
-
-
-def test_a_slow_reader_gets_all(server: Served) -> None:
-    whole = httpx.get(f"{server.url}/page.js").content
-    with connect(server.port) as peer:
-        peer.sendall(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-        got = b""
-        while chunk := peer.recv(1024):
-            got += chunk
-            time.sleep(0.02)
-    assert got.endswith(whole)
 
 
 def sent(opcode: int, text: bytes) -> bytes:

@@ -10,7 +10,7 @@ import socketserver
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -123,40 +123,47 @@ def test_a_restarted_server_loses_and_repeats_nothing(home: Home, run: Run) -> N
 
 
 @contextmanager
-def silent_line(port: int) -> Iterator[int]:
-    """A line that carries what there is at first, and then nothing, without being closed."""
+def silent_line(port: int, events: int, on_silence: Callable[[], object]) -> Iterator[int]:
+    """A line that carries so many events and then nothing, without being closed; after that
+    `on_silence` is called, and the next connection carries all."""
 
     class Relay(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with socket.create_connection(("127.0.0.1", port)) as server:
                 server.sendall(self.request.recv(65536))
-                until = time.monotonic() + 0.4
-                while (left := until - time.monotonic()) > 0:
-                    if select.select([server], [], [], left)[0]:
-                        self.request.sendall(server.recv(65536))
-                gone.wait(10)
+                carried, is_good = b"", has_fallen.is_set()
+                while is_good or carried.count(b"data: ") < events:
+                    if not (data := server.recv(65536)):
+                        return
+                    self.request.sendall(data)
+                    carried += data
+                has_fallen.set()
+                on_silence()
+                is_over.wait(60)
 
-    gone = threading.Event()
+    has_fallen, is_over = threading.Event(), threading.Event()
     with relaying(Relay) as relay_port:
         yield relay_port
-        gone.set()
+        is_over.set()
 
 
 def test_a_line_that_falls_silent_is_left(home: Home, run: Run) -> None:
     run.write("log", count=3)
     links: list[str] = []
-    with served(home) as server, silent_line(server.port) as port:
-        later(0.8, run.write, "log", "complete")
-        url = f"http://127.0.0.1:{port}"
+    with (
+        served(home) as server,
+        silent_line(server.port, 3, lambda: run.write("log", "complete")) as port,
+    ):
         follower = RunClient(
-            url,
+            f"http://127.0.0.1:{port}",
             run.id,
             on_link=lambda k: links.append(k.state),
             timing=Timing(silence=1.0),  # 45 in earnest
             sleep=nap,
         )
         assert [e.seq for e in follower.events()] == [1, 2, 3, 4, 5]
-    assert links == ["connected", "lost", "connected"]
+    assert links[:2] == ["connected", "lost"]
+    assert links[-1] == "connected"
 
 
 @contextmanager
@@ -220,7 +227,6 @@ class Buffering(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if "/api/sse/" in self.path:
-            time.sleep(0.3)
             self.close_connection = True
             return
         import httpx
@@ -240,15 +246,20 @@ def test_long_polls_take_over_where_streams_do_not_come_through(
 ) -> None:
     run.write("log", count=3)
     states: list[str] = []
+
+    def note(link: Link) -> None:
+        states.append(link.state)
+        if states.count("polling") == 2 and run.seq == 3:
+            run.write("log", "complete")
+
     with served(home) as server:
         monkeypatch.setattr(Buffering, "upstream", server.port)
         with relaying(Buffering) as port:
-            later(1.5, run.write, "log", "complete")
             url = f"http://127.0.0.1:{port}"
             follower = RunClient(
                 url,
                 run.id,
-                on_link=lambda k: states.append(k.state),
+                on_link=note,
                 timing=Timing(poll_wait=1, polls_before_return=1),
                 sleep=nap,
             )

@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.support.batch import Listener, forecast, job, run_jobs
+from tests.support.serving import wait_until
 from vidgen.batch import Rules, part_of, plan_films, say_how_to_go_on
 from vidgen.engines.local import Place
 from vidgen.errors import Cancelled
@@ -173,19 +173,15 @@ with graceful_interrupts():
 """
 
 
-def interrupt_batch(folder: Path, number: int) -> float:
-    """Send a signal to a batch that is at work; how long its worker lived on, seconds."""
+def interrupt_batch(folder: Path, number: int) -> None:
+    """Send a signal to a batch that is at work, and wait until its worker is gone, too."""
     process = subprocess.Popen([sys.executable, "-c", DRIVER, folder], stderr=subprocess.DEVNULL)
     note = folder / "a.begun"
-    while not note.exists() or not note.read_text():
-        time.sleep(0.05)
+    wait_until(lambda: note.exists() and bool(note.read_text()), 60)
     process.send_signal(number)
-    began = time.monotonic()
-    process.wait(20)
+    process.wait(60)
     worker = int(begun(folder, "a")[0][1])
-    while Path(f"/proc/{worker}").exists() and time.monotonic() - began < 20:
-        time.sleep(0.02)
-    return time.monotonic() - began
+    wait_until(lambda: not Path(f"/proc/{worker}").exists(), 60)
 
 
 @CUTS
@@ -193,6 +189,6 @@ def interrupt_batch(folder: Path, number: int) -> float:
 def test_no_worker_outlives_its_batch(home: Home, tmp_path: Path, number: int) -> None:
     if not Path("/proc/self").exists():
         pytest.skip("processes are looked up in /proc")
-    assert interrupt_batch(tmp_path, number) < 10  # 2 on a machine with nothing else to do
+    interrupt_batch(tmp_path, number)
     assert [run.state for run in list_runs(home)] == ["cancelled"]
     assert plan_films(home, [job(tmp_path, "a", "wait")])[0].action == "resume"

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.mirror import Mirror, serving
+from tests.support.serving import wait_until
 from vidgen.errors import SetupError
 from vidgen.files import sha256_of
 from vidgen.installation import install_command
@@ -325,7 +326,7 @@ def test_two_threads_download_once_and_the_waiting_one_is_told(
     ]
     for thread in threads:
         thread.start()
-        time.sleep(0.1)
+        wait_until(lambda: bool(told[0]))  # it is at work
     for thread in threads:
         thread.join()
     assert mirror.asked == [(PATH, "")]
@@ -478,7 +479,7 @@ def test_who_waits_for_a_hub_file_is_told_how_far_it_is(
     ]
     for thread in threads:
         thread.start()
-        time.sleep(0.1)
+        wait_until(lambda: bool(told[0]))  # it is at work
     for thread in threads:
         thread.join()
     assert len(mirror.asked) == 1

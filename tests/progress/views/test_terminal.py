@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.serving import wait_until
 from vidgen.events import Envelope
 from vidgen.progress.views.terminal import Terminal
 
@@ -235,11 +236,7 @@ def test_a_window_that_is_closed_leaves_no_process_behind() -> None:
     window = Window(80, 24, frames=2000)
     window.until(window.shows("/2000 frames"))
     os.close(window.child.child_fd)
-    for _ in range(100):
-        if not window.child.isalive():
-            break
-        time.sleep(0.05)
-    assert not window.child.isalive()
+    wait_until(lambda: not window.child.isalive())
     window.child.closed = True  # its descriptor is closed already
 
 

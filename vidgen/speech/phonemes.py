@@ -17,8 +17,8 @@ from vidgen.work import Floats
 
 MOST_PER_SECOND: Final = 45  # characters; more cannot be said
 # Of the words' sounds that must be heard where they are put: right words .85-1.0 (clean, 5 dB of
-# noise, readers, eSpeak in nine languages from .68 on), other words of that length .16-.55
-LEAST_FOUND: Final = 0.65
+# noise, readers; eSpeak in nine languages from .61, which is Mandarin, on), other words .16-.55
+LEAST_FOUND: Final = 0.58
 MOST_HEARD: Final = 1.4  # sounds heard for each that the words have: else they are but a part
 USUAL_RATE: Final = 175  # words per minute
 

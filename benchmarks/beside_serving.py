@@ -1,4 +1,4 @@
-"""What else the server's speed hangs on: noticing, the list, a proxy, half-open connections.
+"""What else the server's speed hangs on: noticing, the list, a proxy, connections that idle.
 
 Run it as `python -m benchmarks.beside_serving` on Linux; it takes about a minute. The proxy is
 Debian's `nginx`, one line is `pip install watchfiles`; what is not installed is left out.
@@ -24,6 +24,7 @@ from typing import Any
 
 import httpx
 import orjson
+from websockets.asyncio.client import connect
 
 from benchmarks.serving import compiled, event, measure, resident_kb, started, vidgen_server
 from tests.support.serving import free_port
@@ -68,6 +69,7 @@ def main() -> None:
         listing(base)
         behind_nginx(base)
         half_open(base)
+        asyncio.run(idle(base))
 
 
 def row(about: str, figures: str) -> None:
@@ -211,6 +213,32 @@ def half_open(base: Path, count: int = 1000) -> None:
         f"{count:,} half-open connections",
         f"a new watcher has its first byte after {took:.0f} ms; {more_mb:.1f} MB",
     )
+
+
+async def idle(base: Path, count: int = 500) -> None:
+    """What a WebSocket that nothing is told costs the server: ours, and one of each system that
+    listens to a run by its address alone."""
+    paths = {
+        "ours": "/api/ws/progress/{}?v=1",
+        "of 000": "/api/ws/progress/{}",
+        "of 003": "/api/v1/projects/{}/progress",
+        "of 004": "/ws/jobs/{}",
+    }
+    for name, path in paths.items():
+        folder = base / name
+        folder.mkdir()
+        with vidgen_server(folder) as subject:
+            subject.publish(1, event(1))
+            url = f"ws://127.0.0.1:{subject.port}" + path.format(subject.path.rpartition("/")[2])
+            async with contextlib.AsyncExitStack() as stack:
+                first = connect(url, compression=None)  # what the first of all brings is no cost
+                await (await stack.enter_async_context(first)).recv()
+                before = resident_kb(subject.pids)
+                for _ in range(count):
+                    peer = await stack.enter_async_context(connect(url, compression=None))
+                    await peer.recv()
+                each_kb = (resident_kb(subject.pids) - before) / count
+        row(f"An idle WebSocket {name}, of {count}", f"{each_kb:.1f} KB")
 
 
 if __name__ == "__main__":

@@ -250,3 +250,24 @@ def test_an_idle_gpu_is_told(
     machine.chooses(models="embedded")
     codes = [event.code for event in machine.heard if isinstance(event, Log)]
     assert codes == ([] if has_extra else ["device.idle_gpu"])
+
+
+def test_torch_is_not_asked_for_a_device_where_nothing_could_use_it(machine: Machine) -> None:
+    """Its import takes seconds, before anything else of the run."""
+    asked: list[str] = []
+
+    def resolve(wanted: str) -> str:
+        asked.append(wanted)
+        return "cuda:0"
+
+    machine.patch.setattr(device, "resolve_device", resolve)
+    assert machine.chooses().device == machine.chooses(models="embedded").device == "cpu"
+    assert asked == []
+    for name in ("yolo26n", "birefnet_lite", "sd_vae"):
+        file = machine.shelf.file(catalog.models()[name])
+        file.parent.mkdir(parents=True)
+        file.touch()
+        assert machine.chooses().device == "cuda:0"
+        file.unlink()
+    machine.chooses(device="cuda:0")
+    assert asked == ["auto"] * 3 + ["cuda:0"]

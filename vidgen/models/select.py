@@ -74,7 +74,7 @@ def select_models(catalog: Catalog, options: Options, emit: Emit) -> ModelChoice
 def _choose(catalog: Catalog, options: Options, emit: Emit) -> ModelChoice:
     if device.gpu_present() and not device.has_gpu_extra():
         emit(Log("INFO", "device.idle_gpu", {"command": install_command("gpu")}))
-    where = "cpu" if _needs_no_device(options) else device.resolve_device(options.device)
+    where = "cpu" if _needs_no_device(catalog, options) else device.resolve_device(options.device)
     talker = "musetalk" if options.renderer == "musetalk" else ""
     if options.renderer == "auto" and options.models != "embedded" and where != "cpu":
         talker = "musetalk"  # on a CPU it takes minutes for a second of voice: only if asked for
@@ -92,10 +92,17 @@ def _choose(catalog: Catalog, options: Options, emit: Emit) -> ModelChoice:
     return ModelChoice(where, found.persons, found.matte, _renderer(options, talker, found))
 
 
-def _needs_no_device(options: Options) -> bool:
+def _needs_no_device(catalog: Catalog, options: Options) -> bool:
     """Whether nothing of torch will be used: its import alone takes seconds."""
-    is_open = options.device == "auto" and options.models == "embedded"
-    return is_open and options.renderer != "musetalk"
+    if options.device != "auto" or options.models == "full" or options.renderer == "musetalk":
+        return False
+    return options.models == "embedded" or not any(
+        catalog.file(models()[name]).exists() for name in _full_models()
+    )
+
+
+def _full_models() -> tuple[str, ...]:
+    return *_names(_persons()), *_names(_mattes("")), *MUSETALK
 
 
 def _persons() -> list[Model]:
@@ -179,7 +186,8 @@ def _better() -> str:
 def _tell_of_wrong_ones(catalog: Catalog, talker: str, emit: Emit) -> None:
     """A file that was spoiled is not used; without a word its owner would wonder why."""
     rows = models()
-    every = (*_names(_persons()), *_names(_mattes("")), ISNET, *(MUSETALK if talker else ()))
+    unused = () if talker else MUSETALK
+    every = [ISNET, *(name for name in _full_models() if name not in unused)]
     if wrong := [name for name in every if catalog.state(rows[name]) == "wrong"]:
         emit(Log("WARNING", "models.left_aside", {"names": ", ".join(wrong)}))
     if catalog.ready([ISNET]) and not device.has_package("onnxruntime"):

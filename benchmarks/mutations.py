@@ -45,11 +45,12 @@ _DID: Final = (
 )
 _SERVE: Final = "tests/progress/serve"
 _AUTH: Final = f"{_SERVE}/test_access.py {_SERVE}/test_auth.py -k 'not printed and not log'"
+_PRIVACY: Final = f"{_STORE}/test_privacy.py -k 'not user'"
 TESTS: Final = {
     "steps.py": "tests/test_steps.py tests/test_pipeline.py",
     "cache.py": "tests/test_cache.py tests/test_pipeline.py",
     "pipeline.py": "tests/test_pipeline.py",
-    "files.py": "tests/test_files.py tests/media/test_output.py",
+    "files.py": f"tests/test_files.py tests/media/test_output.py {_PRIVACY}",
     "inputs.py": "tests/test_inputs.py -k 'not slip and not way_round and not refused_voice'",
     "events.py": "tests/test_events.py tests/progress/test_broadcast.py -k 'not read_back'",
     "progress/broadcast.py": "tests/progress/test_broadcast.py",

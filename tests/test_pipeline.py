@@ -1,6 +1,6 @@
 """What a run is made of: where the puppet draws, what encodes, how many processes draw."""
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
@@ -14,13 +14,16 @@ from vidgen.device import device, memory
 from vidgen.errors import InputError, SetupError
 from vidgen.events import Event, Log
 from vidgen.media.encodings import HARDWARE
+from vidgen.models.catalog import Catalog
 from vidgen.models.select import ModelChoice, drawing_device
 from vidgen.paths import Home
 from vidgen.pipeline import Job, check_did, check_options, look, seed_of
+from vidgen.quality import judge
+from vidgen.quality.judge import Quality
 from vidgen.renderers.workers import Workers
 from vidgen.request import Request, default_settings
 from vidgen.settings import Options
-from vidgen.work import Speech, Work
+from vidgen.work import Photo, Speech, Subject, Work
 
 
 def job(home: Home, chosen: ModelChoice, **options: Any) -> Job:
@@ -241,3 +244,65 @@ def test_a_worker_takes_memory_by_the_film(home: Home, monkeypatch: pytest.Monke
             assert made.workers(speech(34)).count == count
     monkeypatch.setattr(memory, "free_mb", lambda: 3 * 347.456 + 1)
     assert job(home, ModelChoice("cpu"), height=0).workers(speech(34)).count == 3
+
+
+@pytest.mark.parametrize(
+    ("follows", "codes"), [(True, []), (False, ["quality.not_following"]), (None, [])]
+)
+def test_a_mouth_that_does_not_follow_is_told(
+    home: Home, monkeypatch: pytest.MonkeyPatch, *, follows: bool | None, codes: list[str]
+) -> None:
+    found, told = Quality(follows, "because"), list[Event]()
+    monkeypatch.setattr(judge, "judge", lambda *_, **__: found)
+    monkeypatch.setattr(Catalog, "path", lambda *_: Path("model"))
+    frame, landmarks = np.zeros((1, 1, 3), np.uint8), np.zeros((468, 3), np.float32)
+    subject = Subject(frame, landmarks, (0, 0, 1, 1), (0, 0, 1, 1), (), 0)
+    made = job(home, ModelChoice("cpu"))
+    assert made._judge(Workers(), Path("x"), Work(subject), told.append) == {
+        "quality": asdict(found)
+    }
+    assert [event.code for event in told if isinstance(event, Log)] == codes
+
+
+@pytest.mark.parametrize(
+    ("matte", "kind"), [("", "Selfie"), ("isnet", "IsNet"), ("birefnet_lite", "BiRefNet")]
+)
+def test_who_cuts_out_is_who_was_chosen(
+    home: Home, monkeypatch: pytest.MonkeyPatch, matte: str, kind: str
+) -> None:
+    monkeypatch.setattr(Catalog, "path", lambda _, name: Path(name))
+    matter = job(home, ModelChoice("cpu", matte=matte))._matter()
+    assert type(matter).__name__ == kind
+
+
+@pytest.mark.parametrize("persons", ["", "yolo26n"])
+def test_persons_are_looked_for_where_a_model_was_chosen(
+    home: Home, monkeypatch: pytest.MonkeyPatch, persons: str
+) -> None:
+    monkeypatch.setattr(Catalog, "path", lambda _, name: Path(name))
+    found = job(home, ModelChoice("cpu", persons=persons))._people()
+    assert (found is not None) is bool(persons)
+
+
+def test_what_an_animation_and_a_silent_film_leave_out(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Catalog, "path", lambda _, name: Path(name))
+    photo = Photo(Path("ann.jpg"), np.zeros((9, 9, 3), np.uint8), "a")
+
+    def last(**options: Any) -> Any:
+        return job(home, ModelChoice("cpu"), **options).steps(photo, speech(1), Workers())[-1].stage
+
+    assert (last(format="gif").judge, last().judge is None) == (None, False)
+    assert (last().subtitles, last(subtitles="srt").subtitles is None) == (None, False)
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_a_voice_is_heard_ahead_unless_drawing_has_begun(home: Home, *, has_begun: bool) -> None:
+    made = job(home, ModelChoice("cpu"))
+    if has_begun:
+        (made.task.work / "render").mkdir(parents=True)
+    renderer, networks = made._renderer(Workers(), speech(1))
+    assert len(networks) == (0 if has_begun else 1)
+    assert renderer.name == "puppet"
+    assert made._renderer(Workers(), None)[1] == ()

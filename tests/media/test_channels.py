@@ -184,3 +184,23 @@ def test_the_sum_is_as_loud_as_its_loudest_channel() -> None:
 
 def test_a_moment_is_too_short_for_two_voices() -> None:
     assert weights([-20.0, -80.0, -20.0], [-30.0, -20.0, -80.0])[1] == 0
+
+
+def test_a_second_voice_is_heard_for_a_fifth_of_a_second() -> None:
+    """Longer than an echo between two microphones; one window less is none."""
+    for run, is_heard in ((4, True), (3, False)):
+        first = [-120.0 if n >= 300 else -20.0 for n in range(400)]
+        second = [level - 10 for level in first]
+        for start in range(0, 300, 20):
+            for n in range(start, start + run):
+                first[n], second[n] = -40.0, -20.0
+        assert (weights(first, second)[1] > 0) is is_heard
+
+
+@pytest.mark.parametrize("at", [0, 1, 399])
+def test_every_sample_belongs_to_a_window(at: int) -> None:
+    block = np.zeros((1, 400), np.float32)
+    block[0, at] = 1.0
+    made = Survey()
+    made.add(block, RATE)
+    assert made.loudest == pytest.approx([10 * np.log10(1 / 400 - 1 / 400**2)])

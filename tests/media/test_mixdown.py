@@ -197,3 +197,10 @@ def test_a_peak_at_the_border_of_blocks_is_one(at: int) -> None:
     whole = wave[max(0, at - 1000) : at + 1000]
     assert true_peak(wave, 8000) == pytest.approx(true_peak(whole, 8000), abs=1e-6)
     assert true_peak(limit(wave, 8000), 8000) <= 10 ** (-1 / 20) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("at", [0, 1, RATE - 1])
+def test_the_first_and_the_last_sample_count(at: int) -> None:
+    click = np.zeros(RATE, np.float32)
+    click[at] = 0.9
+    assert true_peak(click, RATE) == pytest.approx(0.9, abs=0.02)

@@ -58,7 +58,7 @@ class Socket:
         return 0 if self._transport.is_closing() else self._transport.get_write_buffer_size()
 
     def abort(self) -> None:
-        self._transport.abort()
+        (self._protocol or self._transport).abort()
 
     def prepare(self) -> None:
         """Make the kernel hold little, and notice a peer that has gone without a word."""
@@ -134,6 +134,7 @@ class HttpProtocol(HttpToolsProtocol):
     _body_mark = 0  # bytes that had been received then
     _still_since = 0.0  # since when nothing was taken of what waits; 0 is not at all
     _unsent = 0
+    _answering: Any = None  # the request whose answer is on its way, when others wait behind it
 
     def __init__(
         self, *uvicorns: Any, connections: Connections, timing: Timing, **named: Any
@@ -152,7 +153,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(self._timing.head, self.transport.abort)
+            self._head_timer = self.loop.call_later(self._timing.head, self.abort)
 
     def _stop_awaiting(self) -> None:
         if self._head_timer is not None:
@@ -194,7 +195,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._stop_awaiting()
         self._head_bytes = -(1 << 62)  # what follows is a body, and has limits of its own
         self._is_in_body, self._body_since, self._body_mark = True, 0.0, 0
+        before = self.cycle
         super().on_headers_complete()
+        if self.pipeline and self._answering is None:
+            self._answering = before
 
     def on_message_complete(self) -> None:
         self._head_bytes = 0
@@ -203,6 +207,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self.connections_of_server.rest(self)
+        if self._answering is not None:
+            self._answering = self.pipeline[-1][0] if self.pipeline else None  # taken from there
         super().on_response_complete()
 
     def resume_writing(self) -> None:
@@ -227,10 +233,19 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_awaiting()
         self.connections_of_server.release(self)
+        self._let_go()
         super().connection_lost(exc)
 
     def abort(self) -> None:
+        self._let_go()
         self.transport.abort()
+
+    def _let_go(self) -> None:
+        """Nothing more is written: uvloop takes that for a mistake on a line that was cut."""
+        for cycle in (self.cycle, self._answering):
+            if cycle is not None:
+                cycle.disconnected = True
+                cycle.message_event.set()
 
     def check(self, now: float) -> None:
         """End the connection if nothing moves on it that should."""

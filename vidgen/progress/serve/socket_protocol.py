@@ -237,7 +237,8 @@ class SocketProtocol(asyncio.Protocol):
             if self._room is None:
                 self._room = self.loop.create_future()
             await asyncio.shield(self._room)
-        if self._is_lost or (self._is_closing and self._is_accepted):
+        is_over = self._is_lost or self.transport.is_closing()
+        if is_over or (self._is_closing and self._is_accepted):
             raise ClientDisconnected
         frames = message.get("frames")
         if frames is None:

@@ -6,6 +6,7 @@ A run is stopped while its watchers come, so that none is late by chance.
 import contextlib
 import os
 import signal
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,8 @@ def test_every_client_follows_a_real_run(
         Image.new("RGB", (512, 512), "grey").save(photo)
     ends = GOOD if how == "completes" else BAD
     with contextlib.ExitStack() as stack, served(home) as server:
-        film = ("-o", tmp_path / "film.mp4", "--height", 256)
+        # One that is promised is kept, although in the grey picture is nobody.
+        film = ("-o", tmp_path / "film.mp4", "--height", 256, "--task-id", uuid.uuid4())
         run = warm.start(home, "run", photo, voice, *film)
         task = begun(home)
         with contextlib.suppress(ProcessLookupError):  # one that fails may be over already

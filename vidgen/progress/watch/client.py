@@ -191,7 +191,12 @@ class RunClient:
 
     def _refresh(self, client: httpx.Client, task_id: str, epoch: str) -> Iterator[Envelope]:
         """After a reset the whole history is asked for: a snapshot would leave holes."""
-        history = self._json(client, f"/api/ws/progress/{task_id}/history")["events"]
+        try:
+            history = self._json(client, f"/api/ws/progress/{task_id}/history")["events"]
+        except InputError as error:
+            if error.code != "page.watch_unknown":
+                raise
+            return  # it was deleted just now, which the stream tells
         if not history or epoch != self._epoch or history[-1]["seq"] < self._seq:
             self._epoch, self._seq = epoch, 0
         for value in history:

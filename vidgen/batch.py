@@ -105,7 +105,7 @@ def plan_films(home: Home, jobs: Sequence[FilmJob]) -> list[PlannedFilm]:
 
 def _plan(home: Home, job: FilmJob) -> PlannedFilm:
     """Its tasks of earlier batches are looked through: the last one counts."""
-    key, is_fresh = key_of(job.ingredients), job.request.options.fresh
+    key, is_fresh = key_of(job.ingredients), bool(job.request.settings["fresh"].value)
     last: PlannedFilm | None = None
     for attempt in count():
         task_id = str(uuid.uuid5(NAMESPACE, f"{key}/{attempt}"))

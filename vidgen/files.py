@@ -16,6 +16,7 @@ from vidgen.errors import SetupError
 
 # EFBIG is how a file system or a limit says that a file has no more room to grow.
 NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+HASH_BYTES: Final = 128 * 1024  # read at once
 OTHERS: Final = 0o077  # what a mode allows to a file's group and to everybody
 _READING: Final = (
     os.O_RDONLY
@@ -246,5 +247,9 @@ def sha256_of(file: Path) -> str:
     """Of the whole content, hexadecimal."""
     import hashlib  # its library of ciphers takes longer to load than `--help` may
 
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    # Not hashlib.file_digest: a short file costs it more than its hash, for a large buffer.
+    with file.open("rb", buffering=0) as stream:
+        while block := stream.read(HASH_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

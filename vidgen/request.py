@@ -75,20 +75,46 @@ def build_request(
     The output's ending may choose the format; a folder gets, like nothing, a default name: `name`,
     or that of both inputs. The words of the voice are read here, once.
     """
-    settings = apply_preset(settings)
-    folder, file = _place(output)
-    settings = _limit_height(_format_of(file, settings))
-    options = options_of(settings)
+    folder, file = place_of(output)
+    return place_request(photo, voice, folder, file, settle(settings, ending_of(file)), name=name)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Settings that are checked and hold later and elsewhere; `reads` are files they named."""
+
+    settings: Mapping[str, Setting]
+    reads: tuple[Path, ...]
+
+
+def settle(settings: Mapping[str, Setting], ending: str) -> Settled:
+    """The settings for a film whose name has this ending. Raises InputError.
+
+    The same for all films that are wanted alike, of which a batch may have thousands.
+    """
+    chosen = _limit_height(_format_of(ending, apply_preset(settings)))
+    options = options_of(chosen)
     check(options)
-    kind = settings["format"].value
+    reads = tuple(Path(chosen[key].value) for key in ("text_file", "did_key_file")
+                  if chosen[key].value is not None)  # fmt: skip
+    return Settled(_lasting(chosen, options), reads)
+
+
+def ending_of(file: Path | None) -> str:
+    return file.suffix.lower().removeprefix(".") if file else ""
+
+
+def place_request(
+    photo: Path, voice: Path, folder: Path, file: Path | None, settled: Settled, *, name: str = ""
+) -> Request:
+    """A request whose film is `file` or, where none is named, gets its default name in `folder`."""
+    kind = settled.settings["format"].value
     if file is None:
         path = folder / f"{name or f'{short_name(photo)}-{short_name(voice)}'}.{kind}"
     else:
         path = file if file.suffix else file.with_name(f"{file.name}.{kind}")
-    reads = tuple(Path(settings[key].value) for key in ("text_file", "did_key_file")
-                  if settings[key].value is not None)  # fmt: skip
-    lasting, is_named = _lasting(settings, options), file is not None
-    return Request(photo, voice, path, lasting, is_named=is_named, reads=reads)
+    is_named = file is not None
+    return Request(photo, voice, path, settled.settings, is_named=is_named, reads=settled.reads)
 
 
 def choose_voice(
@@ -125,7 +151,7 @@ def options_of(settings: Mapping[str, Setting]) -> Options:
     return Options(**{name: setting.value for name, setting in settings.items()})
 
 
-def _place(output: Path | str | None) -> tuple[Path, Path | None]:
+def place_of(output: Path | str | None) -> tuple[Path, Path | None]:
     """The folder and, where a file is named, that file."""
     if output is None:
         return Path(), None
@@ -140,8 +166,7 @@ def _place(output: Path | str | None) -> tuple[Path, Path | None]:
     return (path, None) if ends_as_folder or is_folder(path) else (path.parent, path)
 
 
-def _format_of(output: Path | None, settings: Mapping[str, Setting]) -> Mapping[str, Setting]:
-    ending = output.suffix.lower().removeprefix(".") if output else ""
+def _format_of(ending: str, settings: Mapping[str, Setting]) -> Mapping[str, Setting]:
     now = settings["format"]
     if not ending or ending == now.value:
         return settings

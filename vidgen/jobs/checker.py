@@ -3,6 +3,7 @@
 What becomes of the films is the business of `batch`.
 """
 
+import os
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
@@ -15,7 +16,7 @@ from vidgen.config import check_option
 from vidgen.errors import InputError, VidgenError
 from vidgen.files import sha256_of
 from vidgen.jobs.rows import Mistake, Row
-from vidgen.request import Request, build_request
+from vidgen.request import Request, Settled, ending_of, place_of, place_request, settle
 from vidgen.settings import Options, Setting
 from vidgen.trim import parse_trim
 
@@ -72,6 +73,7 @@ class Checker:
     name: str = "{photo}-{voice}"
     mistakes: list[Mistake] = field(default_factory=list)
     _outputs: dict[Path, int] = field(default_factory=dict)
+    _wishes: dict[str, "_Wish"] = field(default_factory=dict)  # by what a line says of options
     _folders: set[Path] = field(default_factory=set)
 
     def check(self, rows: Sequence[Row]) -> list[FilmJob]:
@@ -88,7 +90,8 @@ class Checker:
         """All that is wrong with the line is told, not only the first of it."""
         before = len(self.mistakes)
         values = {str(k).strip().replace("-", "_"): v for k, v in row.values.items()}
-        chosen = {**self.settings, **dict(self._options(row.line, values))}
+        wish = self._wish(row.line, values)
+        chosen = wish.settings
         photo, voice = (self._path(row.line, values, name) for name in ("photo", "voice"))
         longest = float(chosen["max_seconds"].value)
         photo_sha = self._try(row.line, lambda: _photo_facts(photo) if photo else "")
@@ -99,7 +102,7 @@ class Checker:
         if photo is None or voice is None or photo_sha is None or sounds is None:
             return None
         request = self._try(
-            row.line, lambda: self._request(row.line, photo, voice, values.get("output"), chosen)
+            row.line, lambda: self._request(row.line, photo, voice, values.get("output"), wish)
         )
         if request is None or len(self.mistakes) > before:
             return None
@@ -112,13 +115,12 @@ class Checker:
             self._complain(line, error)
             return None
 
-    def _request(
-        self, line: int, photo: Path, voice: Path, output: Any, chosen: Mapping[str, Setting]
-    ) -> Request:
+    def _request(self, line: int, photo: Path, voice: Path, output: Any, wish: "_Wish") -> Request:
         from vidgen.media.output import check_output
 
-        target = Path(str(output)) if output else self._target(line, photo, voice, chosen)
-        request = build_request(photo, voice, self.output_dir / target, chosen)
+        target = str(output) if output else self._target(line, photo, voice, wish.settings)
+        folder, file = place_of(self.output_dir / target)
+        request = place_request(photo, voice, folder, file, wish.settle(ending_of(file)))
         twin = self._outputs.setdefault(request.output.absolute(), line)
         if twin != line:
             raise _same_output(request.output, twin)
@@ -128,7 +130,7 @@ class Checker:
             self._folders.add(folder)
         return replace(request, batch_id=self.batch_id)
 
-    def _target(self, line: int, photo: Path, voice: Path, chosen: Mapping[str, Setting]) -> Path:
+    def _target(self, line: int, photo: Path, voice: Path, chosen: Mapping[str, Setting]) -> str:
         try:
             stem = self.name.format(photo=photo.stem, voice=voice.stem, line=line)
         except (KeyError, IndexError, ValueError) as error:
@@ -138,12 +140,12 @@ class Checker:
                 code="batch.name",
                 pattern=self.name,
             ) from error
-        return Path(f"{stem}.{chosen['format'].value}")
+        return f"{stem}.{chosen['format'].value}"
 
     def _path(self, line: int, values: Mapping[str, Any], name: str) -> Path | None:
         value = values.get(name)
         if isinstance(value, str | Path) and str(value).strip():
-            return self.folder / Path(str(value).strip()).expanduser()
+            return self.folder / os.path.expanduser(str(value).strip())  # noqa: PTH111  # 20,000
         self._complain(
             line,
             InputError(
@@ -155,10 +157,17 @@ class Checker:
         )
         return None
 
+    def _wish(self, line: int, values: Mapping[str, Any]) -> "_Wish":
+        """What the line says of options, checked; the same for all lines that say the same."""
+        own = {name: value for name, value in values.items() if name not in OWN_COLUMNS}
+        before, key = len(self.mistakes), repr(own)
+        wish = self._wishes.get(key) or _Wish({**self.settings, **dict(self._options(line, own))})
+        if len(self.mistakes) == before:
+            self._wishes[key] = wish
+        return wish
+
     def _options(self, line: int, values: Mapping[str, Any]) -> Iterator[tuple[str, Setting]]:
         for name, value in values.items():
-            if name in OWN_COLUMNS:
-                continue
             typed = _typed(name, value)
             try:
                 check_option(name, typed)
@@ -178,6 +187,20 @@ class Checker:
 
     def _complain(self, line: int, error: VidgenError) -> None:
         self.mistakes.append(Mistake(line, error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What lines want that say the same of options; checked once for each ending of a film."""
+
+    settings: Mapping[str, Setting]
+    _settled: dict[str, Settled] = field(default_factory=dict)
+
+    def settle(self, ending: str) -> Settled:
+        """Raises InputError."""
+        if ending not in self._settled:
+            self._settled[ending] = settle(self.settings, ending)
+        return self._settled[ending]
 
 
 def _kinds(option: "Field[Any]") -> tuple[Any, ...]:

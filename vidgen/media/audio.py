@@ -3,7 +3,6 @@
 Judges what `decoder` and `mixdown` give; changes to the voice are `stages.prosody`'s.
 """
 
-import hashlib
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from vidgen.errors import InputError
 from vidgen.events import Emit, Log
+from vidgen.files import sha256_of
 from vidgen.media.decoder import Damage, blocks, open_sound, sound_track, stated_seconds
 from vidgen.media.levels import decibels, is_silent, window_levels
 from vidgen.media.loudness import limit
@@ -64,7 +64,7 @@ def load_speech(
             code="voice.silent",
             name=path.name,
         )
-    speech = Speech(samples, recording.rate, _hash(path), text)
+    speech = Speech(samples, recording.rate, sha256_of(path), text)
     for notice in (*notices, *flaws(speech)):
         if emit:
             emit(notice)
@@ -108,7 +108,7 @@ def identify_voice(path: Path, max_seconds: float, trim: Trim = WHOLE) -> tuple[
         raise _too_long(path, max_seconds)
     if 0 < seconds < LEAST_SECONDS:
         raise _too_short(path, seconds, Damage())
-    return _hash(path), seconds
+    return sha256_of(path), seconds
 
 
 def _stated_seconds(path: Path) -> float:
@@ -356,11 +356,6 @@ def _too_short(path: Path, seconds: float, damage: Damage) -> InputError:
         seconds=seconds,
         least=LEAST_SECONDS,
     )
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def resample(samples: Floats, rate: int, wanted: int) -> Floats:

@@ -44,6 +44,10 @@ class Elsewhere(Protocol):
         """The folder with the run's log; None when there is no such run. Raises OutOfReach."""
         ...
 
+    def is_reachable(self, task_id: str) -> bool | None:
+        """Whether the run's machine is there now; None when it is this one."""
+        ...
+
 
 @dataclass(slots=True)
 class _Log:
@@ -130,6 +134,8 @@ class Hub:
     async def _open(self, task_id: str) -> _Log:
         folder = await self._find(task_id)
         tail = Tail(folder)
+        if self.elsewhere:
+            tail.is_reachable = self.elsewhere.is_reachable(task_id)
         try:
             stop = self._notifier.listen(folder.root, lambda: self._on_change(task_id))
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -310,6 +316,14 @@ class Hub:
         self._arrive(task_id)
         if self._everything:
             asyncio.get_running_loop().create_task(self.welcome(task_id, is_news=True))
+
+    def reach(self, task_id: str, *, is_reachable: bool) -> None:
+        """The machine of a task of elsewhere has gone out of reach, or is back."""
+        if log := self._logs.get(task_id):
+            log.tail.is_reachable = is_reachable
+            for watcher in log.watchers:
+                watcher.tell(log.tail, "heartbeat", log.tail.pulse())
+            self._wake(log)
 
     async def welcome(self, task_id: str, *, is_news: bool = False) -> None:
         """Show a task that is new, or runs again, to those who want all; with `is_news` also when

@@ -156,7 +156,7 @@ class Subscriber:
     def beat(self) -> None:
         """A sign of life."""
         tail = next(iter(self.positions)) if len(self.positions) == 1 else None
-        self.tell(tail, "heartbeat", tail.snapshot.pulse() if tail else {})
+        self.tell(tail, "heartbeat", tail.pulse() if tail else {})
 
     def void(self, tail: Tail) -> None:
         """The log is another one than it was."""
@@ -211,6 +211,8 @@ class Subscriber:
         for tail in tuple(self.positions):
             if tail.is_over:
                 self.on_end(tail)
+            elif tail.is_reachable is False:
+                self.tell(tail, "heartbeat", tail.pulse())
         if not self.is_closed and self.is_over():
             await self.end()
 

@@ -50,6 +50,7 @@ class Tail:
         self.task_id = folder.task_id
         self.epoch = ""
         self.snapshot = Snapshot(folder.task_id)
+        self.is_reachable: bool | None = None  # the run's machine; None: it is this one
         self._fd = -1
         self._forget()
 
@@ -82,6 +83,11 @@ class Tail:
     @property
     def count(self) -> int:
         return len(self._seqs)
+
+    def pulse(self) -> dict[str, Any]:
+        """What a heartbeat says."""
+        where = {} if self.is_reachable is None else {"is_reachable": self.is_reachable}
+        return self.snapshot.pulse() | where
 
     @property
     def is_over(self) -> bool:

@@ -341,6 +341,7 @@ def _poll(tail: Tail, last: int, lines: list[bytes], reset: Any = None) -> bytes
         "ended": tail.is_over and last >= tail.last_seq,
         "more": last < tail.last_seq,
         "reset": reset,
+        **({} if tail.is_reachable is None else {"is_reachable": tail.is_reachable}),
     }
     return orjson.dumps(about)[:-1] + b',"events":[' + b",".join(lines) + b"]}"
 

@@ -119,7 +119,9 @@ class App:
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         async with self.hub.running(), contextlib.AsyncExitStack() as stack:
             if self.sources:
-                await stack.enter_async_context(self.sources.running(self.hub.greet))
+                await stack.enter_async_context(
+                    self.sources.running(self.hub.greet, self.hub.reach)
+                )
             if self.jobs:
                 await stack.enter_async_context(self.jobs.running())
             working = [asyncio.create_task(self._follow_all())]

@@ -199,7 +199,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "more": FLAG,
             "reset": _or_null(ANY),
             "events": _list(EVENT),
-        }
+        },
+        is_reachable=FLAG,
     ),
     "Batches": _object(
         {

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress.fanout.hub import OutOfReach
@@ -33,6 +33,12 @@ OnTask = Callable[[str], None]
 OnLink = Callable[[str, str, str], None]  # host, link, detail
 
 
+class OnReach(Protocol):
+    """Hears that a run's machine is out of reach, or there again."""
+
+    def __call__(self, task_id: str, /, *, is_reachable: bool) -> None: ...
+
+
 class Sources:
     """What the server asks about runs of other machines. `timing` is for tests."""
 
@@ -51,12 +57,15 @@ class Sources:
         self._every = every
         self._owners: dict[str, Source] = {}
         self._labels: dict[Source, str] = {}
+        self._on_reach: OnReach = lambda _, *, is_reachable: None  # noqa: ARG005
         self._copies: Copies
         self.all: list[Source] = []
 
     @contextlib.asynccontextmanager
-    async def running(self, on_task: OnTask) -> AsyncIterator[None]:
-        """Follow all; `on_task` hears of runs that are new, or run again."""
+    async def running(self, on_task: OnTask, on_reach: OnReach) -> AsyncIterator[None]:
+        """Follow all; `on_task` hears of runs that are new, or run again, `on_reach` of each run
+        whose machine goes out of reach or comes back."""
+        self._on_reach = on_reach
         async with contextlib.AsyncExitStack() as stack:
             self._copies = stack.enter_context(open_copies(self._home))
             if self._addresses:
@@ -81,6 +90,8 @@ class Sources:
 
     def _tell_link(self, source: Source) -> None:
         self._on_link(source.host, source.link, source.detail)
+        for task_id in source.briefs:
+            self._on_reach(task_id, is_reachable=source.link == "connected")
 
     def _label(self, host: str) -> str:
         label = label_of(host)
@@ -107,6 +118,11 @@ class Sources:
     def briefs(self) -> list[Mapping[str, Any]]:
         """All runs in short; from any thread."""
         return [brief for source in self.all for brief in tuple(source.briefs.values())]
+
+    def is_reachable(self, task_id: str) -> bool | None:
+        """Whether the run's machine is there now; None for this machine's."""
+        brief = self.brief(task_id)
+        return bool(brief["is_reachable"]) if brief else None
 
     def about(self) -> list[dict[str, Any]]:
         return [source.about() for source in self.all]

@@ -27,7 +27,8 @@ _UNSTORED: Final = frozenset({"heartbeat", "connected", "subscribed"})
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """How the line to a host is: `state` is connected, lost, polling or waiting (for a run)."""
+    """How the line to a host is: `state` is connected, lost, polling or waiting (for a run); away
+    or back is the machine behind it on which the run is, named in `detail`."""
 
     host: str
     state: str
@@ -80,6 +81,8 @@ class RunClient:
         self._silent_streams = 0
         self._is_over = False
         self._asked_title = False
+        self._machine = ""  # the run's, when it is not the host
+        self._is_away = False
 
     @property
     def cursor(self) -> str:
@@ -177,6 +180,8 @@ class RunClient:
     def _accept(self, envelope: Envelope, epoch: str) -> Iterator[Envelope]:
         """The event, unless it was answered before."""
         if envelope.event_type in _UNSTORED:
+            if envelope.event_type == "heartbeat":
+                self._tell_reach(envelope.data)
             return
         if envelope.event_type in ("interrupted", "deleted"):
             self._is_over = True
@@ -188,6 +193,13 @@ class RunClient:
             self._seq = envelope.seq
             self._is_over = envelope.is_terminal
             yield envelope
+
+    def _tell_reach(self, data: Mapping[str, Any]) -> None:
+        """Say when the run's machine goes out of its server's reach, and when it is back."""
+        is_away = data.get("is_reachable") is False
+        if is_away != self._is_away:
+            self._is_away = is_away
+            self._on_link(Link(self.host, "away" if is_away else "back", self._machine))
 
     def _refresh(self, client: httpx.Client, task_id: str, epoch: str) -> Iterator[Envelope]:
         """After a reset the whole history is asked for: a snapshot would leave holes."""
@@ -217,6 +229,7 @@ class RunClient:
             yield from self._refresh(client, task_id, epoch)
         for value in data["events"]:
             yield from self._accept(Envelope.from_wire(orjson.dumps(value)), epoch)
+        self._tell_reach(data)
         if data["ended"] and not data["more"]:
             self._is_over = True
         elif data["state"] == "interrupted":
@@ -229,7 +242,8 @@ class RunClient:
             # InputError: the run was deleted just now, which the stream tells.
             with contextlib.suppress(httpx.TransportError, ConnectionLost, InputError, ValueError):
                 told = self._json(client, f"/api/tasks/{task_id}")
-                where = f" ({told['host']})" if told.get("host") else ""
+                self._machine = str(told.get("host", ""))
+                where = f" ({self._machine})" if self._machine else ""
                 self.title = f"{told.get('title', '')}{where}".strip()
 
     # The line

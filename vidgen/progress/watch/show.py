@@ -16,7 +16,8 @@ from vidgen.progress.watch import hosts
 from vidgen.progress.watch.client import Link
 from vidgen.progress.watch.hosts import HostEvent
 
-SAID: Final = {"lost": "WARNING", "polling": "INFO", "waiting": "INFO", "connected": "INFO"}
+SAID: Final = {"lost": "WARNING", "polling": "INFO", "waiting": "INFO", "connected": "INFO",
+               "away": "WARNING", "back": "INFO"}  # fmt: skip
 BROKEN_OFF: Final = {"interrupted": "page.watch_interrupted", "deleted": "page.deleted"}
 FILES: Final = {"video_path": "video_url", "path": "url"}  # in events; the second is the server's
 

@@ -6,6 +6,7 @@
  *     onComplete: (event) => …,   // the event that ended it: complete, error, cancelled, deleted
  *     onError: (error) => …,      // it will never work: no such task, no token
  *     onState: (state) => …,      // "websocket", "sse", "polling", or "lost"
+ *     onReach: (isReachable) => … // whether the run's machine is there, where that is another's
  *   });
  *   watching.close();
  *   watching.metrics();           // {states, events, deduplicated, fallbacks, connections}
@@ -33,7 +34,7 @@ const UNSTORED = new Set(["heartbeat", "connected", "interrupted", "deleted"]);
 /** Follow the run whose id is in `url`; see above. */
 export function watch(
   url,
-  { onEvent, onComplete, onError, onState, after = "", ways = WAYS, token = "", shared = false } = {},
+  { onEvent, onComplete, onError, onState, onReach, after = "", ways = WAYS, token = "", shared = false } = {},
 ) {
   const here = globalThis.document?.baseURI ?? globalThis.location?.href; // a worker has no page
   const whole = new URL(url, here).href;
@@ -48,6 +49,7 @@ export function watch(
   let failures = 0; // in a row, for the back-off
   let cameDown = 0; // when a worse way was taken
   let closed = false;
+  let reachable = true;
   let stop = () => {};
   let timer = 0;
   let guard = 0;
@@ -84,7 +86,7 @@ export function watch(
       if (!epoch) epoch = event.data.epoch ?? "";
       return;
     }
-    if (event.event_type === "heartbeat") return;
+    if (event.event_type === "heartbeat") return tellReach(event.data);
     if (event.event_type === "reset") {
       [epoch, seq] = [event.data.epoch ?? itsEpoch ?? epoch, event.seq];
     } else if (!UNSTORED.has(event.event_type)) {
@@ -103,6 +105,12 @@ export function watch(
       close();
       onComplete?.(event);
     }
+  }
+
+  function tellReach({ is_reachable: now = true }) {
+    if (now === reachable) return;
+    reachable = now;
+    onReach?.(now);
   }
 
   function repeats(event) {
@@ -153,6 +161,7 @@ export function watch(
             accept({ event_type: "reset", seq: data.last_seq, task_id: task, data }, itsEpoch);
           }
           for (const event of said.events) accept(event, itsEpoch);
+          tellReach(said);
           if (closed || (said.ended && !said.more)) return close();
           if (Date.now() - since > BETTER_MS && ways.length > 1) return lost("better");
         }

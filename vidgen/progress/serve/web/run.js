@@ -16,6 +16,7 @@ const NEVER = new Set([400, 403, 404]); // asking again would not help
 let run = null; // the state of the run that is shown
 let watching = null;
 let wanted = ""; // the task that is to be shown
+let line = ""; // to the server: "live" or "lost"
 let standing = "none"; // of the wanted run: "asked", "shown", "unknown", or "away" with its server
 
 export const isLive = () => Boolean(watching);
@@ -63,7 +64,14 @@ async function follow(task) {
   watching = watch(address, {
     after: snapshot.epoch ? `${snapshot.epoch}-${snapshot.last_seq}` : "",
     onEvent: take,
-    onState: (state) => link(state === "lost" ? "lost" : "live"),
+    onState: (state) => {
+      line = state === "lost" ? "lost" : "live";
+      drawLink();
+    },
+    onReach: (isReachable) => {
+      if (run) run.isAway = !isReachable;
+      drawLink();
+    },
     onComplete: () => {
       watching = null;
       link("");
@@ -108,8 +116,11 @@ function wait() {
 
 export function link(state) {
   $("link").dataset.state = state;
-  put("link", state === "live" ? say("page.live") : state === "lost" ? say("page.lost") : "");
+  put("link", state === "away" ? say("page.away", { host: run.host }) : state ? say(`page.${state}`) : "");
 }
+
+/* The line to the server, and behind it that to the run's machine. */
+const drawLink = () => link(line === "live" && run?.isAway ? "away" : line);
 
 function reset(snapshot) {
   Object.assign(run, {

@@ -1,11 +1,14 @@
 """What is imported when: a fast start, and a base that needs nothing of the GPU extra."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.cli import unwatched
 
 HEAVY = {"torch", "cv2", "av", "numpy", "parselmouth", "ultralytics", "transformers", "PIL"}
 GPU_EXTRA = (
@@ -24,7 +27,12 @@ def modules_after(code: str) -> set[str]:
     """The modules loaded by a fresh interpreter that ran `code`."""
     script = f"import sys\n{code}\nprint(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", script],
+        env=unwatched(os.environ),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     return set(done.stdout.split())
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,11 @@ class Ran:
 def environment(home: Home, **more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VIDGEN_")}
     return kept | {"VIDGEN_HOME": str(home.root), "VIDGEN_CONFIG": "/nonexistent.toml", **more}
+
+
+def unwatched(environ: Mapping[str, str]) -> dict[str, str]:
+    """Without what has a child's lines counted: for children whose imports or files are judged."""
+    return {name: value for name, value in environ.items() if not name.startswith("COVERAGE_")}
 
 
 def command(*arguments: object) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import environment, vidgen
+from tests.support.cli import environment, unwatched, vidgen
 from tests.support.serving import Run, served
 from vidgen.events import Completed
 from vidgen.paths import Home
@@ -119,7 +119,7 @@ def test_another_user_gets_a_sentence_and_changes_nothing(
     before = sorted((p, p.lstat().st_mtime_ns) for p in home.root.rglob("*"))
     done = subprocess.run(
         [sys.executable, "-c", AS_NOBODY, str(home.root), *arguments],
-        env=environment(Home(tmp_path / "empty")),
+        env=unwatched(environment(Home(tmp_path / "empty"))),
         capture_output=True,
         text=True,
         timeout=60,

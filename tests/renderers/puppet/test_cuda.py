@@ -10,7 +10,10 @@ import pytest
 from tests.support.puppet import asked, cut, drawn, speaker, voice
 from vidgen.renderers.puppet import cpu, cuda, rig
 from vidgen.renderers.puppet.overlay import Patch
+from vidgen.renderers.puppet.poses import Poses
 from vidgen.renderers.puppet.renderer import PuppetRenderer
+from vidgen.renderers.puppet.rig import Rig
+from vidgen.renderers.puppet.torch_canvas import TorchCanvas
 from vidgen.work import MotionOptions, Subject
 
 torch = pytest.importorskip("torch", reason="torch is in the extra vidgen[gpu]")
@@ -35,10 +38,9 @@ def subject(demo_photo: Path, model_path: Callable[[str], Path]) -> Subject:
 def test_both_paths_agree(subject: Subject, behind: str) -> None:
     made = rig.build(subject, cut(subject, behind))
     plan = asked(*FRAMES)
-    canvas = cuda.CudaCanvas(made, "cpu")
     layout = "rgba" if behind == "nothing" else "rgb24"
-    batch = [cuda.prepare(made, plan, index) for index in range(len(FRAMES))]
-    for one, frame in zip(canvas.draw(batch, layout).pixels, FRAMES, strict=True):
+    by_torch = cuda.DeviceDrawing(made, plan, "cpu").draw(0, len(FRAMES), layout).wait()
+    for one, frame in zip(by_torch.pixels, FRAMES, strict=True):
         assert np.abs(one.astype(int) - drawn(made, **frame)).mean() <= 1.5
 
 
@@ -51,9 +53,8 @@ def test_both_paths_lay_the_same_patch(subject: Subject, behind: str) -> None:
     turned = asked(FRAMES[-1])
     on_cpu = np.empty((*subject.frame.shape[:2], 4 if behind == "nothing" else 3), np.uint8)
     cpu.draw(made, turned, 0, on_cpu, patch)
-    canvas = cuda.CudaCanvas(made, "cpu")
     layout = "rgba" if behind == "nothing" else "rgb24"
-    (by_torch,) = canvas.draw([cuda.prepare(made, turned, 0, patch)], layout).pixels
+    (by_torch,) = cuda.DeviceDrawing(made, turned, "cpu").draw(0, 1, layout, [patch]).wait().pixels
     inner = slice(top + 20, bottom - 20), slice(left + 20, right - 20)
     assert np.abs(by_torch[inner].astype(int) - on_cpu[inner]).mean() <= 1.5
     bare = np.abs(drawn(made, **FRAMES[-1])[inner].astype(int) - on_cpu[inner])
@@ -62,8 +63,7 @@ def test_both_paths_lay_the_same_patch(subject: Subject, behind: str) -> None:
 
 def test_yuv_is_bt709_in_limited_range(subject: Subject) -> None:
     made = rig.build(subject, cut(subject))
-    canvas = cuda.CudaCanvas(made, "cpu")
-    (frame,) = canvas.draw([cuda.prepare(made, asked({}), 0)], "yuv420p").pixels
+    (frame,) = cuda.DeviceDrawing(made, asked({}), "cpu").draw(0, 1).wait().pixels
     height, width = subject.frame.shape[:2]
     assert frame.shape == (height * 3 // 2, width)
     red, green, blue = np.moveaxis(subject.frame.astype(float), -1, 0)
@@ -86,7 +86,7 @@ def test_the_renderer_draws_on_a_torch_device(subject: Subject) -> None:
     assert {batch.layout for batch in batches} == {"yuv420p"}
 
 
-class CountingCanvas(cuda.CudaCanvas):
+class CountingCanvas(TorchCanvas):
     """Counts what goes up while it draws."""
 
     uploads = 0
@@ -94,6 +94,13 @@ class CountingCanvas(cuda.CudaCanvas):
     def upload(self, array: Any) -> Any:
         self.uploads += 1
         return super().upload(array)
+
+
+class CountingDrawing(cuda.DeviceDrawing):
+    canvas: CountingCanvas
+
+    def make_canvas(self, device: str, figure: Rig, plan: Poses) -> TorchCanvas:
+        return CountingCanvas(device, *figure.extent(plan.weights, plan.turns))
 
 
 def test_a_batch_goes_up_in_a_few_copies_and_is_drawn_in_a_few_calls(subject: Subject) -> None:
@@ -110,22 +117,20 @@ def test_a_batch_goes_up_in_a_few_copies_and_is_drawn_in_a_few_calls(subject: Su
 
     made = rig.build(subject, cut(subject))
     blinking = {"close": 1.0, "wide": 0.5, "shut": 0.6, "look_x": 0.1, "yaw": 2.0}
-    plan = asked(*[blinking] * 32)
-    canvas = CountingCanvas(made, "cpu")
-    batch = [cuda.prepare(made, plan, index) for index in range(32)]
-    canvas.uploads = 0
+    plan = asked(*[blinking] * 4)
+    drawing = CountingDrawing(made, plan, "cpu")
+    drawing.draw(0, 2)  # what all batches share goes up with the first
+    drawing.canvas.uploads = 0
     with Calls() as calls:
-        canvas.draw(batch, "yuv420p")
-    assert canvas.uploads <= 2  # of 187
-    assert calls.count <= 100  # of 934
+        drawing.draw(0, 4)  # as many calls as for 32: none is for one frame
+    assert drawing.canvas.uploads <= 1  # of 187
+    assert calls.count <= 580
 
 
 @pytest.mark.parametrize("frame", FRAMES)
 def test_hardly_a_pixel_differs(subject: Subject, frame: dict[str, float]) -> None:
     made = rig.build(subject, cut(subject))
-    (one,) = (
-        cuda.CudaCanvas(made, "cpu").draw([cuda.prepare(made, asked(frame), 0)], "rgb24").pixels
-    )
+    (one,) = cuda.DeviceDrawing(made, asked(frame), "cpu").draw(0, 1, "rgb24").wait().pixels
     difference = np.abs(one.astype(int) - drawn(made, **frame))
     assert difference.mean() <= 1.5
     assert np.quantile(difference, 0.999) <= 16

@@ -13,8 +13,9 @@ import pytest
 from tests.support.puppet import asked, cut, speaker, voice
 from vidgen.renderers.base import Renderer
 from vidgen.renderers.puppet import cpu, rig
+from vidgen.renderers.puppet.canvas import ONE_FRAME
 from vidgen.renderers.puppet.grid import look_up
-from vidgen.renderers.puppet.overlay import Patch, reach
+from vidgen.renderers.puppet.overlay import Patch
 from vidgen.renderers.puppet.renderer import PuppetRenderer
 from vidgen.renderers.puppet.rig import Rig
 from vidgen.work import Box, Cutout, MotionOptions, Pixels, Speech, Subject
@@ -144,7 +145,7 @@ def test_a_mark_goes_where_the_field_takes_it(
     rows, columns = np.indices(weight.shape)
     found = np.array([(columns * weight).sum(), (rows * weight).sum()]) / weight.sum()
     plan = asked(turns)
-    whole = made.fields(plan.weights[0], plan.turns[0]).whole
+    whole = made.fields(ONE_FRAME, plan.weights[0], plan.turns[0]).whole
     node = ((found - made.grid.origin) / made.grid.pitch).astype(np.float32)
     came_from = look_up(whole, node[None, None])[0, 0]
     assert np.abs(came_from - centre).max() < 0.2  # frame pixels
@@ -158,13 +159,13 @@ def test_the_whole_box_is_drawn_wherever_its_parts_go(
     white = np.full((box[3] - box[1], box[2] - box[0], 4), 255, np.uint8)
     frame = worn(made, Patch(box, white), **turns)
     plan = asked(turns)
-    whole = made.fields(plan.weights[0], plan.turns[0]).whole
+    whole = made.fields(ONE_FRAME, plan.weights[0], plan.turns[0]).whole
     inner = np.all((whole > np.array(box[:2]) + 1) & (whole < np.array(box[2:]) - 2), -1)
     assert inner.sum() > 100
     x, y = (side[inner].round().astype(int) for side in np.moveaxis(made.nodes, -1, 0))
     assert (frame[y, x] == 255).all()
     outside = np.ones(frame.shape[:2], bool)
-    place = reach(made, box, whole)
+    place = ONE_FRAME.reach(box, made.grid, whole, made.size)
     assert place is not None
     outside[place[1] : place[3], place[0] : place[2]] = False
     assert np.array_equal(frame[outside], worn(made, None, **turns)[outside])

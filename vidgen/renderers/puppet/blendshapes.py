@@ -5,13 +5,13 @@ A frame's field is a weighted sum of these bases, inverted by fixed-point steps.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
+from vidgen.renderers.puppet.canvas import Canvas
 from vidgen.renderers.puppet.geometry import FaceGeometry
-from vidgen.renderers.puppet.grid import Array, Grid, look_up, smoothstep
+from vidgen.renderers.puppet.grid import Array, Grid, smoothstep, span
 
 # The order of a frame's weights.
 WEIGHTS: Final = (
@@ -43,43 +43,43 @@ class Blendshapes:
     is_lower: Array  # (rows, columns, 1) bool: nodes that belong to the lower layer
     mood: Array | None = None  # (rows, columns, 2): what both layers do in every frame
 
-    def fields(self, weights: Array) -> tuple[Array, Array]:
+    def fields(self, canvas: Canvas, weights: Array) -> tuple[Array, Array]:
         """For weights (10,): where each node's colour comes from, upper and lower layer.
 
         Both are (rows, columns, 2): displacements from the node to its source, frame pixels.
         """
-        both = [np.tensordot(weights, layer, 1) for layer in (self.upper, self.lower)]
+        both = [canvas.weigh(weights, layer) for layer in (self.upper, self.lower)]
         if self.mood is not None:
             both = [forward + self.mood for forward in both]
-        upper, lower = (invert(forward, self.grid.pitch) for forward in both)
+        upper, lower = (invert(canvas, forward, self.grid.pitch) for forward in both)
         return upper, lower
 
-    def merge(self, upper: Array, lower: Array) -> Array:
+    def extent(self, weights: Array, far: float) -> tuple[Array, Array]:
+        """The least and the most that any node's displacement can be in frames with weights
+        (N, 10) that look it up `far` pixels away, (rows, columns, 2)."""
+        import cv2
+
+        low, high = zip(*(span(weights, layer) for layer in (self.upper, self.lower)), strict=True)
+        least, most = np.minimum(*low), np.maximum(*high)
+        if self.mood is not None:
+            least, most = least + self.mood, most + self.mood
+        away = far + float(max(-least.min(), most.max()))
+        size = 2 * int(np.ceil(away / self.grid.pitch)) + 1
+        around = np.ones((size, size), np.uint8)
+        return -cv2.dilate(most, around), -cv2.erode(least, around)
+
+    def merge(self, canvas: Canvas, upper: Array, lower: Array) -> Array:
         """One field for everything outside the mouth itself."""
-        return np.where(self.is_lower, lower, upper)
+        return canvas.where(self.is_lower, lower, upper)
 
 
-def invert(forward: Array, pitch: int) -> Array:
+def invert(canvas: Canvas, forward: Array, pitch: int) -> Array:
     """D with D(p) = -forward(p + D(p)), by fixed-point steps; (rows, columns, 2) pixels."""
-    at = _places(forward.shape[0], forward.shape[1])
+    at = canvas.nodes(*forward.shape[-3:-1])
     back = -forward
     for _ in range(STEPS):
-        there = at + back / np.float32(pitch)
-        back = -look_up(forward, there)
+        back = -canvas.look_up(forward, at + back / pitch)
     return back
-
-
-@lru_cache(maxsize=8)
-def _places(rows: int, columns: int) -> Array:
-    """Column and row of every node, (rows, columns, 2)."""
-    found = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
-    found.setflags(write=False)
-    return found
-
-
-def sample_field(field: Array, at: Array) -> Array:
-    """`field` (rows, columns, 2) at node coordinates `at` (…, 2)."""
-    return look_up(field, at)
 
 
 def build(

@@ -15,11 +15,12 @@ from typing import Any, Final
 import numpy as np
 
 from vidgen.renderers.base import FacePainter
-from vidgen.renderers.puppet.grid import Array, enlarge
-from vidgen.renderers.puppet.layer import Strip, over
+from vidgen.renderers.puppet.canvas import ONE_FRAME
+from vidgen.renderers.puppet.grid import Array
+from vidgen.renderers.puppet.layer import FINE, Strip, over
 from vidgen.renderers.puppet.overlay import Patch, overlays, patches
 from vidgen.renderers.puppet.poses import Poses
-from vidgen.renderers.puppet.rig import Rig, into
+from vidgen.renderers.puppet.rig import Rig
 from vidgen.work import Frames, Pixels
 
 BATCH: Final = 4  # frames handed on together; more only costs memory
@@ -78,20 +79,15 @@ def _batch(figure: Rig, plan: Poses, first: int, painted: list[Patch | None]) ->
 
 def draw(figure: Rig, plan: Poses, index: int, out: Pixels, patch: Patch | None = None) -> None:
     """Draw frame `index` into `out`, (H, W, 3) or, without a background, (H, W, 4)."""
-    import cv2
-
-    fields = figure.fields(plan.weights[index], plan.turns[index])
+    pose = plan.pose(index)
+    fields = figure.fields(ONE_FRAME, pose.weights, pose.turns)
     background = figure.layer.background
     out[:] = 0 if background is None else background
-    maps = into(fields.whole, figure.layer.box)
+    maps = ONE_FRAME.scale_places(fields.whole, figure.layer.box[:2], FINE)
     for strip in figure.layer.strips:
         _draw_strip(figure, strip, maps, out)
-    for part in overlays(figure, plan, index, fields, patch):
-        left, top, right, bottom = part.box
-        under = out[top:bottom, left:right, :3]
-        under[:] = cv2.blendLinear(
-            part.pixels, np.ascontiguousarray(under), part.cover, 1 - part.cover
-        )
+    for part in overlays(ONE_FRAME, figure, pose, fields, patch):
+        ONE_FRAME.lay(out, part.box, part.pixels, part.cover)
 
 
 def _draw_strip(figure: Rig, strip: Strip, maps: Array, out: Pixels) -> None:
@@ -100,11 +96,9 @@ def _draw_strip(figure: Rig, strip: Strip, maps: Array, out: Pixels) -> None:
     grid, layer = figure.grid, figure.layer
     box = (strip.left, strip.top, strip.right, strip.bottom)
     part, rows, columns = grid.part(box)
-    at = enlarge(maps[rows, columns], grid.pitch)
-    at = at[: strip.bottom - part.top, : strip.right - part.left]
-    fixed = cv2.convertMaps(np.ascontiguousarray(at), None, cv2.CV_16SC2)
-    edge = cv2.BORDER_REFLECT_101
-    warped = cv2.remap(layer.fine, *fixed, cv2.INTER_LINEAR, borderMode=edge)
+    size = strip.bottom - part.top, strip.right - part.left
+    at = ONE_FRAME.enlarge(maps[rows, columns], grid.pitch, size)
+    warped = ONE_FRAME.look_up(layer.fine, ONE_FRAME.fix(at), mirrored=True)
     alpha = cv2.extractChannel(warped, 3)
     target = out[strip.top : strip.bottom, strip.left : strip.right]
     if layer.background is None:

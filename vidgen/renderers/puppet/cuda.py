@@ -1,13 +1,12 @@
 """The frames of one performance by torch: large batches on a GPU, leaving it as YUV.
 
-Takes the same coefficients, fields and overlays as `cpu`; the device warps and mixes whole
-frames, worker threads prepare the fields and the small overlays meanwhile. Also runs on torch's
-CPU, which stands in for a GPU in tests.
+The poses of a batch go up, a few numbers a frame; everything else lies on the device from the
+beginning, and all is drawn there by the code that draws a frame on the processor, on a
+`TorchCanvas`. Also runs on torch's CPU, which stands in for a GPU in tests.
 """
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -16,205 +15,156 @@ import numpy as np
 
 from vidgen.media.colour import RGB_TO_YUV
 from vidgen.renderers.base import FacePainter
-from vidgen.renderers.puppet.grid import Array
-from vidgen.renderers.puppet.overlay import Overlay, Patch, overlays, patches
-from vidgen.renderers.puppet.poses import Poses
-from vidgen.renderers.puppet.rig import Rig, into
-from vidgen.work import Box, Frames, Pixels
+from vidgen.renderers.puppet.blendshapes import JAW
+from vidgen.renderers.puppet.layer import FINE
+from vidgen.renderers.puppet.overlay import Patch, overlays, patches
+from vidgen.renderers.puppet.poses import Pose, Poses
+from vidgen.renderers.puppet.rig import Fields, Rig
+from vidgen.renderers.puppet.torch_canvas import TorchCanvas
+from vidgen.work import Frames
 
 BATCH: Final = 32  # at 720p a batch takes 1.2 GB on the device
+AHEAD: Final = 2  # batches that the device is given before the first of them is waited for
 
 
 @dataclass(frozen=True, slots=True)
-class Paint:
-    """A frame's overlays as one picture."""
+class Landing:
+    """A batch on its way down, into page-locked memory: that takes it at forty times the speed."""
 
-    box: Box  # frame pixels
-    pixels: Pixels  # (h, w, 4) premultiplied
+    host: Any
+    landed: Any  # an event of the device; None where there is nothing to wait for
+    layout: str
+
+    def wait(self) -> Frames:
+        """The frames, once they are here. Torch uses the memory again when nobody holds them."""
+        if self.landed is not None:
+            self.landed.synchronize()
+        return Frames(np.asarray(self.host.numpy()), self.layout)
 
 
-@dataclass(frozen=True, slots=True)
-class FrameInputs:
-    """One frame as the device needs it."""
+class DeviceDrawing:
+    """A film's figure on a device, drawn in batches."""
 
-    maps: Array  # (rows, columns, 2) float32: pixels of the layer's picture, on the grid
-    paint: Paint | None  # all that is laid over the warped photo
-
-
-class CudaCanvas:
-    """A figure on a device, ready to be drawn in batches."""
-
-    def __init__(self, figure: Rig, device: str) -> None:
+    def __init__(self, figure: Rig, plan: Poses, device: str) -> None:
         import torch
 
-        self.figure = figure
-        self.device = torch.device(device)
+        self.canvas = self.make_canvas(device, figure, plan)
+        self.figure = self.canvas.hold(figure)
+        self.plan = plan
+        self.matrix = self.canvas.hold(RGB_TO_YUV[:, :3])
         # colours fit half precision; places do not: at 1280 its step is a whole pixel
-        self.dtype = torch.float16 if self.device.type == "cuda" else torch.float32
-        self.fine = self._picture(figure.layer.fine, torch.float32)  # (1, 4, 2 h, 2 w)
-        behind = figure.layer.background
-        self.behind = None if behind is None else self._picture(behind, self.dtype)  # (1, 3, H, W)
-        height, width = self.fine.shape[2:]
-        # What stays the same goes up once: each upload waits for all that the device is at.
-        self.scale = self.upload(np.array([2 / (width - 1), 2 / (height - 1)], np.float32))
-        self.matrix = self.upload(RGB_TO_YUV[:, :3].astype(np.float32))
+        self.on_gpu = self.canvas.device.type == "cuda"
+        self.dtype = torch.float16 if self.on_gpu else torch.float32
 
-    def upload(self, array: Array) -> Any:
-        """An array on the device; the only way up."""
+    def make_canvas(self, device: str, figure: Rig, plan: Poses) -> TorchCanvas:
+        return TorchCanvas(device, *figure.extent(plan.weights, plan.turns))
+
+    @property
+    def layout(self) -> str:
+        """Of a film's frames."""
+        return "rgba" if self.figure.layer.background is None else "yuv420p"
+
+    def draw(
+        self, first: int, last: int, layout: str = "", painted: list[Patch | None] | None = None
+    ) -> Landing:
+        """Frames first..last-1, `painted` by another or not: "yuv420p", "rgb24", or "rgba" without
+        a background. Returns before the device has drawn them."""
         import torch
 
-        return torch.from_numpy(array).to(self.device)
-
-    def _picture(self, pixels: Array, dtype: Any) -> Any:
-        return self.upload(pixels).to(dtype).permute(2, 0, 1)[None].contiguous()
-
-    def draw(self, frames: list[FrameInputs], layout: str) -> Frames:
-        """A batch in `layout`: "rgb24", "yuv420p", or "rgba" without a background."""
-        import torch
-
+        layout = layout or self.layout
         with torch.inference_mode():
-            colours, alpha = self._place(self._warp(frames))
-            self._lay(colours, frames)
-            return Frames(self._pack(colours, alpha, layout), layout)
+            pose = self._pose(first, last)
+            fields = self.figure.fields(self.canvas, pose.weights, pose.turns)
+            out = self._place(self._warp(fields))
+            for part in overlays(self.canvas, self.figure, pose, fields, self._stack(painted)):
+                self.canvas.lay(out, part.box, part.pixels, part.cover)
+            made = self._yuv(out) if layout == "yuv420p" else (out + 0.5).clip(0, 255)
+            return self._land(made.to(torch.uint8), layout)
 
-    def _warp(self, frames: list[FrameInputs]) -> Any:
-        """The speaker's layer, premultiplied, over its box: (B, 4, h, w)."""
-        from torch.nn import functional
+    def _pose(self, first: int, last: int) -> Pose:
+        """What the frames ask, gone up in one piece."""
+        plan, span = self.plan, slice(first, last)
+        weights = plan.weights[span]
+        speaks = weights[:, :-1].any(1)
+        numbers = [plan.lids[span].T, plan.gaze[span].T, plan.tongue[span], weights[:, JAW], speaks]
+        rows = np.vstack([weights.T, plan.turns[span].T, *numbers]).astype(np.float32)
+        up = self.canvas.upload(rows)  # (23, B)
+        turned, single = weights.shape[1], weights.shape[1] + plan.turns.shape[1]
+        left, right, x, y, tongue, jaw, spoken = up[single:, :, None, None].unbind()
+        return Pose(up[:turned].T, up[turned:single].T, (left, right), (x, y), tongue, jaw, spoken)
 
-        grid, box = self.figure.grid, self.figure.layer.box
-        pitch = grid.pitch
-        maps = self.upload(np.stack([frame.maps for frame in frames]))
-        maps = maps.permute(0, 3, 1, 2)  # (B, 2, rows, columns)
-        size = (grid.rows * pitch, grid.columns * pitch)
-        full = functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)
-        full = full[:, :, pitch : pitch + box[3] - box[1], pitch : pitch + box[2] - box[0]]
-        at = full.permute(0, 2, 3, 1) * self.scale - 1  # (B, h, w, 2)
-        fine = self.fine.expand(len(frames), -1, -1, -1)
-        return functional.grid_sample(
-            fine, at, mode="bilinear", padding_mode="reflection", align_corners=True
-        ).to(self.dtype)
+    def _stack(self, painted: list[Patch | None] | None) -> Patch | None:
+        """A batch of patches on the device."""
+        found = [patch for patch in painted or () if patch is not None]
+        if not found:
+            return None
+        pixels = self.canvas.upload(np.stack([patch.pixels for patch in found])).float()
+        return Patch(found[0].box, pixels)
 
-    def _place(self, warped: Any) -> tuple[Any, Any]:
-        """Colours (B, 3, H, W), and alpha (B, 1, H, W) for a film with transparency."""
-        import torch
+    def _warp(self, fields: Fields) -> Any:
+        """The speaker's layer, premultiplied, over its box: (B, h, w, 4)."""
+        layer = self.figure.layer
+        left, top, right, bottom = layer.box
+        places = self.canvas.scale_places(fields.whole, (left, top), FINE)
+        at = self.canvas.enlarge(places, self.figure.grid.pitch, (bottom - top, right - left))
+        return self.canvas.look_up(layer.fine, at, mirrored=True)
 
+    def _place(self, warped: Any) -> Any:
+        """Whole frames (B, H, W, 3), or (B, H, W, 4) for a film with transparency."""
         left, top, right, bottom = self.figure.layer.box
         width, height = self.figure.size
-        colour, alpha = warped[:, :3], warped[:, 3:]
-        inside = slice(top, bottom), slice(left, right)
-        if self.behind is None:
-            colours = warped.new_zeros((len(warped), 3, height, width))
-            cover = torch.zeros_like(colours[:, :1])
-            colours[:, :, *inside] = (255 * colour / alpha.clamp(min=1)).clamp(max=255)
-            cover[:, :, *inside] = alpha
-            return colours, cover
-        colours = self.behind.repeat(len(warped), 1, 1, 1)
-        colours[:, :, *inside] = colour + self.behind[:, :, *inside] * (1 - alpha / 255)
-        return colours, None
-
-    def _lay(self, colours: Any, frames: list[FrameInputs]) -> None:
-        """The whole batch's overlays at once: one upload and a handful of calls."""
-        paints = [frame.paint for frame in frames]
-        box = _around([paint.box for paint in paints if paint])
-        if box is None:
-            return
-        left, top, right, bottom = box
-        whole = np.zeros((len(frames), bottom - top, right - left, 4), np.uint8)
-        for picture, paint in zip(whole, paints, strict=True):
-            if paint:
-                x, y = paint.box[0] - left, paint.box[1] - top
-                height, width = paint.pixels.shape[:2]
-                picture[y : y + height, x : x + width] = paint.pixels
-        laid = self.upload(whole).to(self.dtype).permute(0, 3, 1, 2)  # (B, 4, h, w)
-        under = colours[:, :, top:bottom, left:right]
-        under.mul_(1 - laid[:, 3:] / 255).add_(laid[:, :3])
-
-    def _pack(self, colours: Any, alpha: Any, layout: str) -> Pixels:
-        """Colours (B, 3, H, W) and alpha as bytes on the host."""
-        import torch
-
-        if layout == "yuv420p":
-            return self._download(self._yuv(colours))
-        whole = colours if alpha is None else torch.cat([colours, alpha], 1)
-        pixels = (whole + 0.5).clamp(0, 255).to(torch.uint8)
-        return self._download(pixels.permute(0, 2, 3, 1).contiguous())
+        inside = slice(None), slice(top, bottom), slice(left, right)
+        colour, alpha = warped[..., :3], warped[..., 3:]
+        behind = self.figure.layer.background
+        shape = len(warped), 3 if behind is not None else 4, height, width
+        out = warped.new_empty(shape, dtype=self.dtype).permute(0, 2, 3, 1)
+        if behind is None:
+            colour.mul_(255).div_(alpha.clip(min=1)).clip_(max=255)
+            out.zero_()[inside] = warped
+        else:
+            colour.addcmul_(behind[inside[1:]], 1 - alpha / 255)
+            out[:] = behind
+            out[inside] = colour
+        return out
 
     def _yuv(self, colours: Any) -> Any:
-        """(B, 3, H, W) → (B, H * 3 / 2, W): a plane of Y, then U and V at half the resolution."""
+        """(B, H, W, 3) → (B, H * 3 / 2, W): a plane of Y, then U and V at half the resolution."""
         import torch
         from torch.nn import functional
 
-        planes = torch.einsum("pc,bchw->bphw", self.matrix, colours.float())
+        planes = torch.einsum("pc,bhwc->bphw", self.matrix, colours.float())
         luma = planes[:, 0] + 16.5
         chroma = functional.avg_pool2d(planes[:, 1:], 2) + 128.5
         batch, height, width = luma.shape
         flat = torch.cat([luma.reshape(batch, -1), chroma.reshape(batch, -1)], 1)
-        return flat.clamp(0, 255).to(torch.uint8).reshape(batch, height * 3 // 2, width)
+        return flat.clamp(0, 255).reshape(batch, height * 3 // 2, width)
 
-    def _download(self, made: Any) -> Pixels:
-        """To page-locked memory, which takes it at forty times the speed of any other."""
+    def _land(self, made: Any, layout: str) -> Landing:
         import torch
 
-        if self.device.type != "cuda":
-            return np.asarray(made.cpu().numpy())
+        if not self.on_gpu:
+            return Landing(made.contiguous(), None, layout)
         host = torch.empty(made.shape, dtype=made.dtype, pin_memory=True)
-        host.copy_(made)
-        return np.asarray(host.numpy())
-
-
-def _around(boxes: list[Box]) -> Box | None:
-    """The smallest box that holds all of them."""
-    if not boxes:
-        return None
-    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
-    return min(lefts), min(tops), max(rights), max(bottoms)
+        host.copy_(made.contiguous(), non_blocking=True)
+        landed = torch.cuda.Event()
+        landed.record()
+        return Landing(host, landed, layout)
 
 
 def frames(
-    canvas: CudaCanvas,
-    plan: Poses,
+    drawing: DeviceDrawing,
     first: int,
     last: int,
-    workers: ThreadPoolExecutor,
     painter: FacePainter | None = None,
     batch: int = BATCH,
 ) -> Iterator[Frames]:
-    """Frames first..last-1; the next batch is prepared while the device draws one."""
-    layout = "rgba" if canvas.behind is None else "yuv420p"
-    waiting: deque[list[Future[FrameInputs]]] = deque()
+    """Frames first..last-1; the device has the next batches to draw while one is taken."""
+    waiting: deque[Landing] = deque()
     painted = patches(painter, first, last)
     for start in range(first, last, batch):
-        few = enumerate(islice(painted, batch), start)
-        waiting.append(
-            [workers.submit(prepare, canvas.figure, plan, index, patch) for index, patch in few]
-        )
-        if len(waiting) > 1:
-            yield canvas.draw([frame.result() for frame in waiting.popleft()], layout)
+        few = list(islice(painted, batch))
+        waiting.append(drawing.draw(start, start + len(few), painted=few))
+        if len(waiting) > AHEAD:
+            yield waiting.popleft().wait()
     while waiting:
-        yield canvas.draw([frame.result() for frame in waiting.popleft()], layout)
-
-
-def prepare(figure: Rig, plan: Poses, index: int, patch: Patch | None = None) -> FrameInputs:
-    """Fields and overlays of one frame."""
-    fields = figure.fields(plan.weights[index], plan.turns[index])
-    maps = into(fields.whole, figure.layer.box)
-    parts = list(overlays(figure, plan, index, fields, patch))
-    return FrameInputs(maps.astype(np.float32), _mix(parts))
-
-
-def _mix(parts: list[Overlay]) -> Paint | None:
-    """The overlays one over the other, on nothing."""
-    import cv2
-
-    box = _around([part.box for part in parts])
-    if box is None:
-        return None
-    pixels = np.zeros((box[3] - box[1], box[2] - box[0], 4), np.uint8)
-    for part in parts:
-        left, top = part.box[0] - box[0], part.box[1] - box[1]
-        height, width = part.cover.shape
-        under = pixels[top : top + height, left : left + width]
-        solid = cv2.cvtColor(part.pixels, cv2.COLOR_RGB2RGBA)
-        cover = np.ascontiguousarray(part.cover)
-        under[:] = cv2.blendLinear(solid, np.ascontiguousarray(under), cover, 1 - cover)
-    return Paint(box, pixels)
+        yield waiting.popleft().wait()

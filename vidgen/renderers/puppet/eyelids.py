@@ -11,8 +11,9 @@ from typing import Any, Final
 import numpy as np
 
 from vidgen.media.colour import LUMA
+from vidgen.renderers.puppet.canvas import Canvas, Number
 from vidgen.renderers.puppet.geometry import Curve, Eye
-from vidgen.renderers.puppet.grid import Array, bounds, smoothstep, to_bytes
+from vidgen.renderers.puppet.grid import Array, bounds, smoothstep
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.work import Pixels
 
@@ -47,25 +48,24 @@ class Eyelids:
     part: tuple[slice, slice]  # its rows and columns
     skin: Array  # (h, w, 3) the shut lid
     cover: Array  # 0–1: where it may be seen
-    v: Array  # down the eye, frame pixels
-    start: Array  # v of the upper lid's edge, open and shut, at this pixel's u
-    end: Array
+    depth: Array  # frame pixels below the open upper lid's edge, at this pixel's u
+    way: Array  # how far that edge comes down when the eye shuts
     lashes: Array  # 0–1: cover of the line of the lashes at this u
     colour: Array  # (3,) of the lashes
     width: float  # of the eye, frame pixels
     soft: float  # width of edges, frame pixels
 
-    def draw(self, ball: Pixels, shut: float) -> Pixels:
+    def draw(self, canvas: Canvas, ball: Array, shut: Number) -> Array:
         """The patch over `ball` (h, w, 3), which is drawn into, with the lids `shut`, 0–1."""
-        part = ball[self.part]
-        begun = float(smoothstep(np.asarray(shut / FIRST)))
-        below = (self.v - self.start - shut * (self.end - self.start)) / self.width
-        cover = np.clip(0.5 - below * (self.width / self.soft), 0, 1) * self.cover * begun
-        shade = 1 - SHADE * shut * np.exp(-((below / 0.09) ** 2))
-        drawn = part + cover[..., None] * (self.skin * shade[..., None] - part)
-        reach = np.where(below < 0, *_thickness(self.width, self.soft))
-        line = self.lashes * begun * np.exp(-((below / reach) ** 2))
-        part[:] = to_bytes(drawn + line[..., None] * (self.colour - drawn))
+        part = ball[..., *self.part, :]
+        begun = canvas.smoothstep(shut / FIRST)
+        below = (self.depth - shut * self.way) / self.width
+        cover = (0.5 - below * (self.width / self.soft)).clip(0, 1) * self.cover * begun
+        shade = 1 - SHADE * shut * canvas.bell(below, 0.09)
+        drawn = canvas.mix(part, self.skin * shade[..., None], cover)
+        reach = canvas.where(below < 0, *_thickness(self.width, self.soft))
+        line = self.lashes * begun * canvas.bell(below, reach)
+        part[:] = canvas.to_bytes(canvas.mix(drawn, self.colour, line))
         return ball
 
 
@@ -107,9 +107,8 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
         part=part,
         skin=skin[part],
         cover=cover[part],
-        v=v[part],
-        start=start[part],
-        end=end[part],
+        depth=(v - start)[part],
+        way=(end - start)[part],
         lashes=line[part],
         colour=colour,
         width=width,

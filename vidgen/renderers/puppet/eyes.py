@@ -10,14 +10,17 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet import eyelids, gaze
+from vidgen.renderers.puppet.canvas import Canvas, Number
 from vidgen.renderers.puppet.eyelids import Eyelids
 from vidgen.renderers.puppet.gaze import GazeBall
 from vidgen.renderers.puppet.geometry import Eye, FaceGeometry
+from vidgen.renderers.puppet.grid import Array
 from vidgen.renderers.puppet.layer import FINE, crop, double, places
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.work import Box, Pixels
 
 LEAST: Final = 6  # pixels: a smaller eye is left alone
+LEAST_LOOK: Final = 1e-3  # of a half eye, or of a lid's way: less is not seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +33,15 @@ class EyePatch:
     lids: Eyelids
     side: int  # 0 the picture's left, 1 its right
 
-    def draw(self, x: float, y: float, shut: float) -> tuple[Pixels, Box]:
+    def draw(self, canvas: Canvas, x: Number, y: Number, shut: Number) -> tuple[Array, Box]:
         """(h, w, 3) looking (x, y), its lids `shut`, and the box that it covers."""
-        looks = abs(x) + abs(y) > 1e-3
-        ball = self.ball.draw(x, y) if looks else self.ball.still
-        if shut < 1e-3:
+        looks = canvas.is_over(abs(x) + abs(y), LEAST_LOOK)
+        ball = self.ball.draw(canvas, x, y) if looks else self.ball.still
+        if not canvas.is_over(shut, LEAST_LOOK):
             return ball, self.opening
-        whole = self.lids.still.copy()
         left, top = (FINE * (self.opening[side] - self.box[side]) for side in (0, 1))
-        whole[top : top + ball.shape[0], left : left + ball.shape[1]] = ball
-        return self.lids.draw(whole, shut), self.box
+        whole = canvas.paste(self.lids.still, ball, left, top)
+        return self.lids.draw(canvas, whole, shut), self.box
 
 
 def build(frame: Pixels, face: FaceGeometry, light: Lighting) -> tuple[EyePatch, ...]:

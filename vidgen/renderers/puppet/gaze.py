@@ -10,8 +10,9 @@ from typing import Final
 import numpy as np
 
 from vidgen.media.colour import LUMA
+from vidgen.renderers.puppet.canvas import Canvas, Number
 from vidgen.renderers.puppet.geometry import Eye
-from vidgen.renderers.puppet.grid import Array, indices, look_up, smoothstep, to_bytes
+from vidgen.renderers.puppet.grid import Array, indices, look_up
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.work import Pixels
 
@@ -36,39 +37,41 @@ class GazeBall:
     half: float  # half the eye's width
     height: float  # of its opening
     along: tuple[float, float]  # patch pixels for one frame pixel along the eye
-    seen: dict[tuple[float, float], Pixels] = field(default_factory=dict, compare=False)
+    seen: dict[tuple[float, float], Array] = field(default_factory=dict, compare=False)
 
-    def draw(self, x: float, y: float) -> Pixels:
+    def draw(self, canvas: Canvas, x: Number, y: Number) -> Array:
         """The patch with the eye turned by `x` half widths and `y` half heights; not to be
         written to: an eye that looks where it just looked is not drawn again."""
+        if canvas.batched:
+            return self._draw(canvas, x, y)
         picture = self.seen.get((x, y))
         if picture is None:
-            picture = self._draw(x, y)
+            picture = self._draw(canvas, x, y)
             if len(self.seen) > KEPT:
                 self.seen.clear()
             self.seen[x, y] = picture
         return picture
 
-    def _draw(self, x: float, y: float) -> Pixels:
-        right = float(np.clip(x, -FARTHEST[0], FARTHEST[0])) * self.half
-        down = float(np.clip(y, -FARTHEST[1], FARTHEST[1])) * self.height / 2
-        du = right * self._hold(right)
-        dv = down * self._hold(right)
+    def _draw(self, canvas: Canvas, x: Number, y: Number) -> Array:
+        right = canvas.limit(x, -FARTHEST[0], FARTHEST[0]) * self.half
+        down = canvas.limit(y, -FARTHEST[1], FARTHEST[1]) * self.height / 2
+        hold = self._hold(canvas, right)
+        du, dv = right * hold, down * hold
         cos, sin = self.along
-        at_x = (self.column - cos * du + sin * dv).astype(np.float32)
-        at_y = (self.row - sin * du - cos * dv).astype(np.float32)
-        turned = look_up(self.inner, at_x, at_y).astype(np.float32)
-        return to_bytes(self.still + self.opening[..., None] * (turned - self.still))
+        at = self.column - cos * du + sin * dv, self.row - sin * du - cos * dv
+        turned = canvas.look_up(self.inner, at)
+        return canvas.to_bytes(canvas.mix(self.still, turned, self.opening))
 
-    def _hold(self, right: float) -> Array:
+    def _hold(self, canvas: Canvas, right: Number) -> Array:
         """1 on the iris where it is now, 0 in the corners."""
         middle = self.iris[0] + right
         firm = 1.12 * self.radius
-        room_left = max(2.0, middle + 0.97 * self.half - firm)
-        room_right = max(2.0, 0.97 * self.half - middle - firm)
+        room_left = canvas.limit(middle + 0.97 * self.half - firm, 2.0)
+        room_right = canvas.limit(0.97 * self.half - middle - firm, 2.0)
         off = self.u - middle
-        room = np.where(off < 0, room_left, room_right)
-        return 1 - smoothstep((np.abs(off) - firm) / room)
+        room = canvas.where(off < 0, room_left, room_right)
+        firmness: Array = 1 - canvas.smoothstep((abs(off) - firm) / room)
+        return firmness
 
 
 def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Lighting) -> GazeBall:

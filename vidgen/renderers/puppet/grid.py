@@ -87,12 +87,13 @@ def enlarge(field: Array, pitch: int, smooth: bool = False) -> Array:
     return full[pitch:-pitch, pitch:-pitch]
 
 
-def look_up(picture: Array, x: Any, y: Any = None) -> Array:
-    """`picture` at (x, y), bilinear, its edge repeated. Also takes both of `cv2.convertMaps`, or
-    x as (h, w, 2) alone."""
+def look_up(picture: Array, x: Any, y: Any = None, mirrored: bool = False) -> Array:
+    """`picture` at (x, y), bilinear, its edge repeated, or it itself `mirrored` there. Also takes
+    both of `cv2.convertMaps`, or x as (h, w, 2) alone."""
     import cv2
 
-    found: Array = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    edge = cv2.BORDER_REFLECT_101 if mirrored else cv2.BORDER_REPLICATE
+    found: Array = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=edge)
     return found
 
 
@@ -104,6 +105,15 @@ def scale_places(places: Array, origin: Sequence[float] | Array, times: float) -
     matrix = np.array([[times, 0, -times * x], [0, times, -times * y]])
     made: Array = cv2.transform(np.ascontiguousarray(places), matrix)
     return made
+
+
+def span(weights: Array, bases: Array) -> tuple[Array, Array]:
+    """The least and the most that the sum of `bases` (K, …) can be for weights (N, K) whose parts
+    come together in any way."""
+    ends = np.stack(
+        [np.tensordot(np.diag(side(weights, 0)), bases, 1) for side in (np.min, np.max)]
+    )
+    return ends.min(0).sum(0), ends.max(0).sum(0)
 
 
 def bounds(mask: Array) -> tuple[slice, slice] | None:

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from vidgen.renderers.puppet.canvas import Canvas
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, Grid, enlarge, smoothstep
 
@@ -33,9 +34,9 @@ class HeadField:
 
     basis: Array  # (6, rows, columns, 2), already pointing from a node back to its source
 
-    def field(self, turns: Array) -> Array:
+    def field(self, canvas: Canvas, turns: Array) -> Array:
         """For turns (6,): the displacement of each node to its source, (rows, columns, 2)."""
-        return np.tensordot(turns, self.basis, 1)
+        return canvas.weigh(turns, self.basis)
 
 
 def build(face: FaceGeometry, grid: Grid) -> HeadField:

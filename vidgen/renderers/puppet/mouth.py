@@ -10,18 +10,10 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet import lips, mouth_interior
-from vidgen.renderers.puppet.blendshapes import CARRIED, JAW, WIDEST, sample_field
+from vidgen.renderers.puppet.blendshapes import CARRIED, WIDEST
+from vidgen.renderers.puppet.canvas import Canvas, Number
 from vidgen.renderers.puppet.geometry import FaceGeometry
-from vidgen.renderers.puppet.grid import (
-    Array,
-    Grid,
-    bounds,
-    enlarge,
-    look_up,
-    scale_places,
-    smoothstep,
-    to_bytes,
-)
+from vidgen.renderers.puppet.grid import Array, Grid, smoothstep
 from vidgen.renderers.puppet.layer import FINE
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.renderers.puppet.lips import Lips
@@ -47,69 +39,62 @@ class Mouth:
     feather: float  # width of the lips' edges, frame pixels
     down: tuple[float, float]  # unit vector down the face
 
-    def draw(self, view: "View", weights: Array, tongue: float) -> tuple[Pixels, Array]:
-        """The pixels of `view` (h, w, 3) for a frame's weights (10,), and their cover (h, w)."""
-        import cv2
-
-        above, between, cover = self._distances(view.upper, self.lips.above)
-        below, _, _ = self._distances(view.lower, self.lips.below)
-        high, low, hole, touch = self._shares(above, below, between)
-        top = self._lip(self.lips.upper_apart, self.lips.upper_touching, view.upper, touch)
-        bottom = self._lip(self.lips.lower_apart, self.lips.lower_touching, view.lower, touch)
-        drawn = cv2.blendLinear(top, bottom, high, low)
-        part = bounds(hole > SEEN)
+    def draw(
+        self, canvas: Canvas, view: "View", jaw: Number, tongue: Number
+    ) -> tuple[Array, Array]:
+        """The pixels of `view` (h, w, 3) with the `jaw` open and the `tongue` raised, 0–1, and
+        their cover (h, w)."""
+        above, between, cover = self._distances(canvas, view.upper, self.lips.above)
+        below, _, _ = self._distances(canvas, view.lower, self.lips.below)
+        high, low, hole, touch = self._shares(canvas, above, below, between)
+        lips = self.lips
+        top = self._lip(canvas, lips.upper_apart, lips.upper_touching, view.upper, touch)
+        bottom = self._lip(canvas, lips.lower_apart, lips.lower_touching, view.lower, touch)
+        drawn = canvas.blend(top, bottom, high, low)
+        part = canvas.part(hole, SEEN)
         if part is not None:
-            jaw = drop(weights, self.height)
-            moved = self._slide(jaw), self._lift(jaw, tongue)
-            within = self.inside.look(view.turned[part], *moved, above[part], below[part])
+            drop = jaw * CARRIED * WIDEST * self.height
+            moved = self._slide(canvas, drop), self._lift(canvas, drop, tongue)
+            within = self.inside.look(canvas, view.turned[part], *moved, above[part], below[part])
             share = hole[part][..., None]
             mixed = drawn[part] * (1 - share) + within * share
-            drawn[part] = to_bytes(mixed)
+            drawn[part] = canvas.to_bytes(mixed)
         return drawn, cover
 
-    def _distances(self, at: Array, picture: Array) -> tuple[Array, Array, Array]:
-        import cv2
-
-        box = self.lips.box
-        found = look_up(picture, scale_places(at, box[:2], 1))
-        first, second, third = cv2.split(found)
-        return first, second, third
+    def _distances(self, canvas: Canvas, at: Array, picture: Array) -> tuple[Array, ...]:
+        found = canvas.look_up(picture, canvas.scale_places(at, self.lips.box[:2], 1))
+        return canvas.split(found)
 
     def _shares(
-        self, above: Array, below: Array, between: Array
+        self, canvas: Canvas, above: Array, below: Array, between: Array
     ) -> tuple[Array, Array, Array, Array]:
         """Shares of upper lip, lower lip, opening, and how nearly the lips touch, each (h, w).
 
         Where the lips touch their shares add up to 1, so that no dark line is left between.
         """
         slack = CLING * self.height / 2
-        high = np.clip((above + slack) / self.feather + 0.5, 0, 1)
-        low = np.clip((below + slack) / self.feather + 0.5, 0, 1)
-        hole = np.clip(1 - high - low, 0, 1) * between
-        low = np.maximum(low, 1 - high - hole)
-        gap = np.maximum(0, -above - below)
-        touch = np.exp(-((gap / (TOUCH * self.height)) ** 2))
-        return high, low + np.float32(1e-4), hole, touch
+        high = ((above + slack) / self.feather + 0.5).clip(0, 1)
+        low = ((below + slack) / self.feather + 0.5).clip(0, 1)
+        rest = 1 - high
+        hole = (rest - low).clip(0, 1) * between
+        low = canvas.maximum(low, rest - hole)
+        gap = (-above - below).clip(0, None)
+        return high, low + 1e-4, hole, canvas.bell(gap, TOUCH * self.height)
 
-    def _lip(self, apart: Pixels, touching: Pixels, at: Array, touch: Array) -> Pixels:
+    def _lip(self, canvas: Canvas, apart: Array, touching: Array, at: Array, touch: Array) -> Array:
         """One lip out of its pictures."""
-        import cv2
+        maps = canvas.fix(canvas.scale_places(at, self.lips.box[:2], FINE))
+        if not canvas.is_over(touch, 0.01):
+            return canvas.look_up(apart, maps)
+        return canvas.blend(canvas.look_up(touching, maps), canvas.look_up(apart, maps), touch)
 
-        fine = scale_places(at, self.lips.box[:2], FINE)
-        maps = cv2.convertMaps(fine, None, cv2.CV_16SC2)
-        if touch.max() < 0.01:
-            return look_up(apart, *maps)
-        one, other = look_up(touching, *maps), look_up(apart, *maps)
-        return np.asarray(cv2.blendLinear(one, other, touch, 1 - touch))
-
-    def _slide(self, jaw: float) -> Array:
+    def _slide(self, canvas: Canvas, drop: Number) -> Array:
         """How far the lower teeth have gone, frame pixels x, y."""
-        return np.array(self.down, np.float32) * np.float32(0.87 * jaw)
+        return canvas.spread(self.down, 0.87 * drop)
 
-    def _lift(self, jaw: float, tongue: float) -> Array:
+    def _lift(self, canvas: Canvas, drop: Number, tongue: Number) -> Array:
         """How far the tongue has gone; raised, it stays behind as the jaw drops."""
-        by = 0.95 * jaw - tongue * (0.35 * jaw + 0.010 * self.height)
-        return np.array(self.down, np.float32) * np.float32(by)
+        return canvas.spread(self.down, 0.95 * drop - tongue * (0.35 * drop + 0.010 * self.height))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +108,7 @@ class View:
 
 
 def view(
+    canvas: Canvas,
     mouth: Mouth,
     size: tuple[int, int],
     grid: Grid,
@@ -132,41 +118,16 @@ def view(
 ) -> View:
     """Where the mouth is now. `turned` is on `grid`, the upper and lower `fields` on `face`."""
     margin = 0.012 * mouth.height
-    part, rows, columns = grid.part(move_box(mouth.box, grid, turned, size, margin))
+    part, rows, columns = grid.part(canvas.move_box(mouth.box, grid, turned, size, margin))
     right, bottom = min(part.right, size[0]), min(part.bottom, size[1])
-    shape = slice(0, bottom - part.top), slice(0, right - part.left)
-    there = turned[rows, columns]
-    at = scale_places(there, face.origin, 1 / face.pitch)
+    shape = bottom - part.top, right - part.left
+    there = turned[..., rows, columns, :]
+    at = canvas.scale_places(there, face.origin, 1 / face.pitch)
     upper, lower, still = (
-        np.ascontiguousarray(enlarge(field, grid.pitch, smooth=True)[shape])
-        for field in (
-            there + sample_field(fields[0], at),
-            there + sample_field(fields[1], at),
-            there,
-        )
+        canvas.enlarge(field, grid.pitch, shape, smooth=True)
+        for field in (*(there + canvas.look_up(field, at) for field in fields), there)
     )
     return View((part.left, part.top, right, bottom), upper, lower, still)
-
-
-def move_box(box: Box, grid: Grid, field: Array, size: tuple[int, int], margin: float) -> Box:
-    """Where the frame shows now what was in `box`; `field` (absolute) is on `grid`."""
-    left, top, right, bottom = box
-    middle = np.array([(left + right) / 2, (top + bottom) / 2])
-    node = np.clip((middle - grid.origin) / grid.pitch, 0, np.array(field.shape[1::-1]) - 1)
-    column, row = node.astype(int)
-    place = np.array(grid.origin) + grid.pitch * np.array([column, row])
-    dx, dy = place - field[row, column]
-    return (
-        int(np.clip(left + dx - margin, 0, size[0] - 2)),
-        int(np.clip(top + dy - margin, 0, size[1] - 2)),
-        int(np.clip(right + dx + margin, 2, size[0])),
-        int(np.clip(bottom + dy + margin, 2, size[1])),
-    )
-
-
-def drop(weights: Array, height: float) -> float:
-    """How far the jaw hangs, frame pixels."""
-    return float(weights[JAW]) * CARRIED * WIDEST * height
 
 
 def build(frame: Pixels, face: FaceGeometry, light: Lighting, alpha: Pixels) -> Mouth:

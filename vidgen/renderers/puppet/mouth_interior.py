@@ -11,8 +11,9 @@ import numpy as np
 
 from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet import teeth
+from vidgen.renderers.puppet.canvas import Canvas
 from vidgen.renderers.puppet.geometry import FaceGeometry
-from vidgen.renderers.puppet.grid import Array, look_up, scale_places, smoothstep
+from vidgen.renderers.puppet.grid import Array, smoothstep
 from vidgen.renderers.puppet.layer import FINE, places
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.work import Box, Pixels
@@ -41,42 +42,51 @@ class Interior:
     own_teeth: bool  # the upper teeth are the photo's
     height: float  # Hf
     tone: Array | None  # (3,) of luma 1: the one colour of a photo without colours
+    warm: Array  # (3,) the powers of shade in each colour
+    luma: Array  # (3,) of each colour
 
-    def look(self, at: Array, jaw: Array, tongue: Array, above: Array, below: Array) -> Array:
+    def look(
+        self, canvas: Canvas, at: Array, jaw: Array, tongue: Array, above: Array, below: Array
+    ) -> Array:
         """What the opening shows at `at` (h, w, 2), frame pixels with the head at rest: (h, w, 3).
 
         `jaw` and `tongue` (2,) are how far these have gone; `above` and `below` (h, w) are the
         distances from the lips' edges, negative between them. All in frame pixels.
         """
-        back = self._at(self.cavity, at)
-        colour = _over(back[..., :3], self._at(self.tongue, at - tongue))
-        colour = _over(colour, self._at(self.lower, at - jaw))
-        colour *= self._shade(above, below, *SHADE)
-        front = self._at(self.upper, at)
-        light = self._shade(above, below, *(OWN_SHADE if self.own_teeth else SHADE))
+        still = self._places(canvas, at)
+        back = canvas.look_up(self.cavity, still)
+        tongues = canvas.look_up(self.tongue, self._places(canvas, at - tongue))
+        lower = canvas.look_up(self.lower, self._places(canvas, at - jaw))
+        ramps = self._ramps(canvas, above, below)
+        shade = light = self._shade(ramps, SHADE)
+        if self.own_teeth:
+            light = self._shade(ramps, OWN_SHADE)
+        colour = canvas.cover(canvas.cover(back[..., :3], tongues), lower) * shade
+        front = canvas.look_up(self.upper, still)
         front[..., :3] *= light
-        return self._desaturate(_over(colour, front)) + back[..., 3:]
+        return self._desaturate(canvas.cover(colour, front)) + back[..., 3:]
 
     def _desaturate(self, colours: Array) -> Array:
         """In a photo of one tone a mouth is not red."""
-        return colours if self.tone is None else (colours @ LUMA)[..., None] * self.tone
+        return colours if self.tone is None else (colours @ self.luma)[..., None] * self.tone
 
-    def _at(self, picture: Array, at: Array) -> Array:
-        return look_up(picture, scale_places(at, self.box[:2], FINE))
+    def _places(self, canvas: Canvas, at: Array) -> Array:
+        return canvas.scale_places(at, self.box[:2], FINE)
 
-    def _shade(self, above: Array, below: Array, under: float, over: float, narrow: float) -> Array:
-        """The shadow of the lips, (h, w, 3): what is left of the light right under the upper
-        lip, right over the lower one and where they nearly touch."""
-        h = self.height
-        shade = under + (1 - under) * smoothstep(-above / (0.030 * h))
-        shade *= over + (1 - over) * smoothstep(-below / (0.018 * h))
-        shade *= narrow + (1 - narrow) * smoothstep((-above - below) / (0.035 * h))
-        return np.asarray(shade[..., None] ** WARM)
+    def _ramps(self, canvas: Canvas, above: Array, below: Array) -> tuple[Array, ...]:
+        """How little the lips shade, 0–1: by the way from the upper, from the lower, and by how
+        far they are apart."""
+        ways = -above / (0.030 * self.height), -below / (0.018 * self.height)
+        apart = (-above - below) / (0.035 * self.height)
+        return tuple(canvas.smoothstep(way) for way in (*ways, apart))
 
-
-def _over(under: Array, layer: Array) -> Array:
-    """A premultiplied layer (h, w, 4) over colours (h, w, 3)."""
-    return under * (1 - layer[..., 3:] / 255) + layer[..., :3]
+    def _shade(self, ramps: tuple[Array, ...], least: tuple[float, float, float]) -> Array:
+        """What the lips leave of the light, (h, w, 3); `least` right under the upper lip, right
+        over the lower one and where they nearly touch."""
+        under, over, narrow = (
+            low + (1 - low) * ramp for low, ramp in zip(least, ramps, strict=True)
+        )
+        return (under * over * narrow)[..., None] ** self.warm
 
 
 def build(frame: Pixels, face: FaceGeometry, light: Lighting, box: Box) -> Interior:
@@ -96,6 +106,8 @@ def build(frame: Pixels, face: FaceGeometry, light: Lighting, box: Box) -> Inter
         own_teeth=own is not None,
         height=face.height,
         tone=light.toned,
+        warm=WARM,
+        luma=LUMA,
     )
 
 

@@ -1,10 +1,11 @@
 """The parts of a face that are drawn anew in a frame: small pictures laid over the warped photo.
 
-Both ways of drawing take them from here: they are a hundredth of the frame's pixels. Another
-renderer's patches are taken one after another, only as the drawing goes on.
+Both ways of drawing lay these: the processor one frame's, where they are, a device a batch's, in
+boxes that do for the whole film. Another renderer's patches are taken one after another, only as
+the drawing goes on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -12,10 +13,12 @@ import numpy as np
 
 from vidgen.renderers.base import FacePainter
 from vidgen.renderers.puppet import mouth
-from vidgen.renderers.puppet.grid import Array, enlarge, look_up
-from vidgen.renderers.puppet.poses import Poses
-from vidgen.renderers.puppet.rig import Fields, Rig, into
-from vidgen.work import Box, Pixels
+from vidgen.renderers.puppet.canvas import Canvas
+from vidgen.renderers.puppet.grid import Array
+from vidgen.renderers.puppet.layer import FINE
+from vidgen.renderers.puppet.poses import Pose
+from vidgen.renderers.puppet.rig import Fields, Rig
+from vidgen.work import Box
 
 STILL = 2e-3  # of a half eye: less is not drawn
 
@@ -25,17 +28,16 @@ class Patch:
     """A picture for the head at rest, at any whole number of times the frame's resolution."""
 
     box: Box  # frame pixels: what it covers
-    pixels: Pixels  # (h, w, 4) colours not premultiplied
+    pixels: Array  # (h, w, 4) colours not premultiplied
 
-    def into(self, field: Array) -> Array:
+    def into(self, canvas: Canvas, field: Array) -> Array:
         """Frame pixels (…, 2) as pixels of this picture.
 
         Both cover the same place edge to edge, as `cv2.resize` has it.
         """
-        scale = self.pixels.shape[1] / (self.box[2] - self.box[0])
+        scale = self.pixels.shape[-2] / (self.box[2] - self.box[0])
         start = np.array(self.box[:2]) - (1 - 1 / scale) / 2
-        at: Array = ((field - start) * scale).astype(np.float32)
-        return at
+        return canvas.scale_places(field, start.tolist(), scale)
 
 
 def patches(painter: FacePainter | None, first: int, last: int) -> Iterator[Patch | None]:
@@ -53,87 +55,62 @@ class Overlay:
     """A picture for a part of the frame."""
 
     box: Box  # frame pixels
-    pixels: Pixels  # (h, w, 3)
+    pixels: Array  # (h, w, 3)
     cover: Array  # (h, w) float32, 0–1
 
 
 def overlays(
-    figure: Rig, plan: Poses, index: int, fields: Fields, patch: Patch | None = None
+    canvas: Canvas, figure: Rig, pose: Pose, fields: Fields, patch: Patch | None = None
 ) -> Iterator[Overlay]:
-    """What frame `index` lays over the warped photo: eyes that look or blink, then the mouth,
-    its own or another's `patch`."""
-    x, y = (float(value) for value in plan.gaze[index])
+    """What is laid over the warped photo: eyes that look or blink, then the mouth, its own or
+    another's `patch`."""
+    x, y = pose.gaze
     for eye in figure.eyes:
-        shut = float(plan.lids[index][eye.side])
-        if abs(x) + abs(y) + shut > STILL:
-            picture, box = eye.draw(x, y, shut)
-            yield _lay(figure, picture, box, fields.whole)
-    weights = plan.weights[index]
-    if weights[:-1].any():  # else it is the photo's own mouth
+        moves = abs(x) + abs(y) + pose.lids[eye.side]
+        if canvas.is_over(moves, STILL):
+            picture, box = eye.draw(canvas, x, y, pose.lids[eye.side])
+            place, pixels, cover = _lay(canvas, figure, picture, box, fields.whole)
+            yield Overlay(place, pixels, canvas.only_over(moves, STILL, cover))
+    if canvas.is_over(pose.speaks, 0):  # else it is the photo's own mouth
         both = fields.upper, fields.lower
         view = mouth.view(
-            figure.mouth, figure.size, figure.grid, fields.turned, figure.bases.grid, both
+            canvas, figure.mouth, figure.size, figure.grid, fields.turned, figure.bases.grid, both
         )
-        pixels, cover = figure.mouth.draw(view, weights, float(plan.tongue[index]))
-        yield Overlay(view.box, pixels, cover)
-    if patch is not None and (wide := reach(figure, patch.box, fields.whole)):
-        yield _carry(figure, patch, wide, fields.whole)
+        pixels, cover = figure.mouth.draw(canvas, view, pose.jaw, pose.tongue)
+        yield Overlay(view.box, pixels, canvas.only_over(pose.speaks, 0, cover))
+    if patch is not None:
+        wide = canvas.reach(patch.box, figure.grid, fields.whole, figure.size)
+        if wide is not None:
+            yield _carry(canvas, figure, patch, wide, fields.whole)
 
 
-def _lay(figure: Rig, patch: Pixels, box: Box, field: Array) -> Overlay:
+def _lay(
+    canvas: Canvas, figure: Rig, patch: Array, box: Box, field: Array
+) -> tuple[Box, Array, Array]:
     """A patch drawn with the head at rest, where the head has it now."""
-    import cv2
-
-    wide = move_box(figure, box, field)
-    place, at = _at_pixels(figure, wide, field, lambda part: into(part, box))
-    pixels = look_up(patch, at)
-    height, width = patch.shape[:2]
-    inside = cv2.inRange(at, (0.0, 0.0), (width - 1.0, height - 1.0))
-    return Overlay(place, pixels, inside.astype(np.float32) / 255)
+    margin = 0.02 * figure.face.height
+    wide = canvas.move_box(box, figure.grid, field, figure.size, margin)
+    place, at = _at_pixels(canvas, figure, wide, canvas.scale_places(field, box[:2], FINE))
+    height, width = patch.shape[-3:-1]
+    cover = canvas.within(at, (0.0, 0.0), (width - 1.0, height - 1.0))
+    return place, canvas.look_up(patch, at), cover
 
 
-def _carry(figure: Rig, patch: Patch, wide: Box, field: Array) -> Overlay:
+def _carry(canvas: Canvas, figure: Rig, patch: Patch, wide: Box, field: Array) -> Overlay:
     """Another's patch where the skin under it is now: both go by the same field."""
-    import cv2
-
-    place, at = _at_pixels(figure, wide, field, patch.into)
-    found = look_up(patch.pixels, *cv2.convertMaps(at, None, cv2.CV_16SC2))
-    height, width = patch.pixels.shape[:2]
-    inside = cv2.inRange(at, (-0.5, -0.5), (width - 0.5, height - 0.5))
-    cover = cv2.multiply(cv2.extractChannel(found, 3), inside, scale=1 / 255**2, dtype=cv2.CV_32F)
-    return Overlay(place, cv2.cvtColor(found, cv2.COLOR_RGBA2RGB), np.asarray(cover))
+    place, at = _at_pixels(canvas, figure, wide, patch.into(canvas, field))
+    found = canvas.look_up(patch.pixels, canvas.fix(at))
+    height, width = patch.pixels.shape[-3:-1]
+    alpha = canvas.split(found)[3]
+    cover = canvas.within(at, (-0.5, -0.5), (width - 0.5, height - 0.5), alpha)
+    return Overlay(place, canvas.colours(found), cover)
 
 
-def _at_pixels(
-    figure: Rig, wide: Box, field: Array, into: Callable[[Array], Array]
-) -> tuple[Box, Array]:
-    """The frame's pixels that hold `wide`, in whole cells, and (h, w, 2) `into` of the field
-    (rows, columns, 2) at them."""
-    grid = figure.grid
-    part, rows, columns = grid.part(wide)
+def _at_pixels(canvas: Canvas, figure: Rig, wide: Box, places: Array) -> tuple[Box, Array]:
+    """The frame's pixels that hold `wide`, in whole cells, and (h, w, 2) `places` (rows, columns,
+    2) at them."""
+    part, rows, columns = figure.grid.part(wide)
     right, bottom = min(part.right, figure.size[0]), min(part.bottom, figure.size[1])
-    at = enlarge(into(field[rows, columns]), grid.pitch)
-    at = np.ascontiguousarray(at[: bottom - part.top, : right - part.left])
+    size = bottom - part.top, right - part.left
+    at = canvas.enlarge(places[..., rows, columns, :], figure.grid.pitch, size)
     return (part.left, part.top, right, bottom), at
-
-
-def move_box(figure: Rig, box: Box, field: Array) -> Box:
-    """The frame pixels that may show what was in `box` with the head at rest."""
-    return mouth.move_box(box, figure.grid, field, figure.size, 0.02 * figure.face.height)
-
-
-def reach(figure: Rig, box: Box, field: Array) -> Box | None:
-    """The frame pixels that show any of `box`, however its parts move; None if none does."""
-    slack = 1.5 * figure.grid.pitch  # a cell, and what a cell is stretched at most
-    low, high = np.array(box[:2]) - slack, np.array(box[2:]) + slack
-    shows: Array = np.all((field > low) & (field < high), axis=-1)
-    rows, columns = np.flatnonzero(shows.any(1)), np.flatnonzero(shows.any(0))
-    if not len(rows):
-        return None
-    (left, top), (right, bottom) = figure.nodes[rows[[0, -1]], columns[[0, -1]]]
-    return (
-        int(np.clip(left, 0, figure.size[0] - 2)),
-        int(np.clip(top, 0, figure.size[1] - 2)),
-        int(np.clip(right + 1, 2, figure.size[0])),
-        int(np.clip(bottom + 1, 2, figure.size[1])),
-    )

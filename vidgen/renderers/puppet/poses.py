@@ -1,11 +1,13 @@
 """What each frame asks of the figure: weights and turns, from the controls and the motion."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet.blendshapes import CARRIED, WEIGHTS, WIDEST
+from vidgen.renderers.puppet.blendshapes import CARRIED, JAW, WEIGHTS, WIDEST
+from vidgen.renderers.puppet.canvas import Number
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, smoothstep
 from vidgen.renderers.puppet.head import MOVES
@@ -36,6 +38,32 @@ class Poses:
 
     def __len__(self) -> int:
         return len(self.weights)
+
+    def pose(self, index: int) -> "Pose":
+        """One frame's."""
+        weights = self.weights[index]
+        return Pose(
+            weights=weights,
+            turns=self.turns[index],
+            lids=self.lids[index].tolist(),
+            gaze=self.gaze[index].tolist(),
+            tongue=float(self.tongue[index]),
+            jaw=float(weights[JAW]),
+            speaks=float(weights[:-1].any()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """What one frame asks of the figure, or a batch of them, see `canvas`."""
+
+    weights: Array  # (10,)
+    turns: Array  # (6,)
+    lids: Sequence[Number]  # left and right
+    gaze: Sequence[Number]  # aside and down
+    tongue: Number
+    jaw: Number  # that weight
+    speaks: Number  # 1 when the mouth is not the photo's own
 
 
 def poses(

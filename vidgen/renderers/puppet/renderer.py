@@ -98,9 +98,9 @@ class PuppetRenderer:
 
         if self.device == "cpu":
             return lambda first, last: cpu.cpu_frames(made, wanted, first, last, pool, painter)
-        canvas = cuda.CudaCanvas(made, self.device)
+        drawing = cuda.DeviceDrawing(made, wanted, self.device)
         batch = self.batch or cuda.BATCH
-        return lambda first, last: cuda.frames(canvas, wanted, first, last, pool, painter, batch)
+        return lambda first, last: cuda.frames(drawing, first, last, painter, batch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Everything about one speaker that is worked out once, and the fields of one frame.
 
-Both ways of drawing, `cpu` and `cuda` on a device, start from these fields.
+Both ways of drawing, `cpu` and `cuda` on a device, start from these fields, each on its `Canvas`.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,10 @@ from vidgen.renderers.puppet import (
     mouth,
 )
 from vidgen.renderers.puppet.blendshapes import Blendshapes
+from vidgen.renderers.puppet.canvas import Canvas
 from vidgen.renderers.puppet.eyes import EyePatch
 from vidgen.renderers.puppet.geometry import FaceGeometry
-from vidgen.renderers.puppet.grid import Array, Grid, scale_places
+from vidgen.renderers.puppet.grid import Array, Grid, span
 from vidgen.renderers.puppet.head import HeadField
 from vidgen.renderers.puppet.layer import FINE, Layer
 from vidgen.renderers.puppet.lighting import Lighting
@@ -50,15 +51,26 @@ class Rig:
     mouth: Mouth
     eyes: tuple[EyePatch, ...]
 
-    def fields(self, weights: Array, turns: Array) -> "Fields":
+    def fields(self, canvas: Canvas, weights: Array, turns: Array) -> "Fields":
         """Where everything comes from in the frame with these weights (10,) and turns (6,)."""
-        upper, lower = self.bases.fields(weights)
-        turned = self.nodes + self.head.field(turns)
-        whole = turned.copy()
-        near = (self.rows, self.columns)
-        at = scale_places(turned[near], self.nodes[near][0, 0], 1 / self.grid.pitch)
-        whole[near] += blendshapes.sample_field(self.bases.merge(upper, lower), at)
+        upper, lower = self.bases.fields(canvas, weights)
+        turned = self.nodes + self.head.field(canvas, turns)
+        near, face = turned[..., self.rows, self.columns, :], self.bases.grid
+        at = canvas.scale_places(near, face.origin, 1 / face.pitch)
+        moved = near + canvas.look_up(self.bases.merge(canvas, upper, lower), at)
+        whole = canvas.paste(turned, moved, self.columns.start, self.rows.start)
         return Fields(upper, lower, turned, whole)
+
+    def extent(self, weights: Array, turns: Array) -> tuple[Array, Array]:
+        """The least and the most that any node may lie from its source in frames with weights
+        (N, 10) and turns (N, 6): two (rows, columns, 2), frame pixels."""
+        least, most = span(turns, self.head.basis)
+        far = float(max(-least.min(), most.max()))
+        low, high = self.bases.extent(weights, far)
+        near = self.rows, self.columns
+        least[near] += low
+        most[near] += high
+        return least, most
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +81,6 @@ class Fields:
     lower: Array
     turned: Array  # (rows, columns, 2): where each node was before the head moved, frame pixels
     whole: Array  # the same before head and face moved
-
-
-def into(field: Array, box: Box) -> Array:
-    """Frame pixels (…, 2) as pixels of a picture of `box` at FINE times the resolution."""
-    return scale_places(field, box[:2], FINE)
 
 
 def build(subject: Subject, cutout: Cutout, look: MotionOptions | None = None) -> Rig:

@@ -1,0 +1,219 @@
+"""The few operations that all parts of a face are drawn with, so that each has one drawing code.
+
+A `Canvas` draws one frame on the processor, by OpenCV and numpy; `torch_canvas.TorchCanvas` draws
+a batch on a device by the same calls. Drawing code asks for nothing else but plain arithmetic,
+`clip`, slices from the right (`[..., rows, columns, :]`) and what is here. One frame's pictures are
+(h, w, C) and its numbers floats; a batch's are (B, h, w, C) and (B, 1, 1). What is the same in
+every frame has no batch in either. Knows nothing of faces.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+from vidgen.renderers.puppet import grid as grids
+from vidgen.renderers.puppet.grid import Array, Grid, bounds
+from vidgen.work import Box
+
+T = TypeVar("T")
+Number = Any  # of one frame a float, of a batch (B, 1, 1)
+
+
+class Canvas:
+    """One frame, on the processor. Bytes stay bytes: OpenCV is quickest with them."""
+
+    batched = False  # whether it holds many frames: then nothing may be left out for one of them
+
+    def hold(self, made: T) -> T:
+        """`made`, an array or a dataclass of arrays, where this canvas draws."""
+        return made
+
+    # Places
+
+    def nodes(self, rows: int, columns: int) -> Array:
+        """Column and row of every node of a grid, (rows, columns, 2)."""
+        return _nodes(rows, columns)
+
+    def scale_places(self, places: Array, origin: Sequence[float], times: float) -> Array:
+        """Places (…, 2) from `origin` on, `times` as large."""
+        return grids.scale_places(places, origin, times)
+
+    def fix(self, places: Array) -> Any:
+        """Places in the form in which many pictures are looked up quickest, to 1/32 pixel."""
+        import cv2
+
+        return cv2.convertMaps(places, None, cv2.CV_16SC2)
+
+    def enlarge(
+        self, field: Array, pitch: int, size: tuple[int, int], smooth: bool = False
+    ) -> Array:
+        """`field` (rows, columns, C) of a `Grid` at the first `size` (h, w) pixels of its cells."""
+        full = grids.enlarge(field, pitch, smooth)
+        return np.ascontiguousarray(full[: size[0], : size[1]])
+
+    def spread(self, direction: tuple[float, float], by: Number) -> Array:
+        """A shift of `by` pixels along a unit vector, to be added to places."""
+        return np.array(direction, np.float32) * np.float32(by)
+
+    def move_box(
+        self, box: Box, grid: Grid, field: Array, size: tuple[int, int], margin: float
+    ) -> Box:
+        """Where the frame shows now what was in `box`; `field` (absolute) is on `grid`.
+
+        A batch has one answer for all its frames, and for all other batches of the film.
+        """
+        left, top, right, bottom = box
+        middle = np.array([(left + right) / 2, (top + bottom) / 2])
+        node = np.clip((middle - grid.origin) / grid.pitch, 0, np.array(field.shape[1::-1]) - 1)
+        column, row = node.astype(int)
+        place = np.array(grid.origin) + grid.pitch * np.array([column, row])
+        dx, dy = place - field[row, column]
+        low, high = (
+            (left + dx - margin, top + dy - margin),
+            (right + dx + margin, bottom + dy + margin),
+        )
+        return in_frame(low, high, size)
+
+    def reach(self, box: Box, grid: Grid, field: Array, size: tuple[int, int]) -> Box | None:
+        """The frame pixels that show any of `box`, however its parts move; None if none does."""
+        slack = 1.5 * grid.pitch  # a cell, and what a cell is stretched at most
+        low, high = np.array(box[:2]) - slack, np.array(box[2:]) + slack
+        return shown_box(np.all((field > low) & (field < high), axis=-1), grid, size)
+
+    # Pictures
+
+    def look_up(self, picture: Array, at: Any, mirrored: bool = False) -> Array:
+        """`picture` (h, w, C) at places (…, 2), or at what `fix` made of them, or at (x, y):
+        bilinear; past its edge that edge again, or the picture `mirrored`."""
+        x, y = at if isinstance(at, tuple) else (at, None)
+        return grids.look_up(picture, x, y, mirrored)
+
+    def paste(self, picture: Array, part: Array, left: int, top: int) -> Array:
+        """A copy of `picture` with `part` laid over it from (left, top) on."""
+        whole = picture.copy()
+        whole[top : top + part.shape[0], left : left + part.shape[1]] = part
+        return whole
+
+    def split(self, picture: Array) -> tuple[Array, ...]:
+        """The channels."""
+        import cv2
+
+        return tuple(cv2.split(picture))
+
+    def colours(self, picture: Array) -> Array:
+        """The first three of four channels."""
+        import cv2
+
+        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGBA2RGB))
+
+    def within(
+        self, at: Array, low: Sequence[float], high: Sequence[float], alpha: Array | None = None
+    ) -> Array:
+        """1 where places lie from `low` to `high`, else 0, (h, w); times `alpha`, 0–255, if any."""
+        import cv2
+
+        inside = cv2.inRange(at, low, high)
+        if alpha is None:
+            return np.asarray(inside.astype(np.float32) / 255)
+        return np.asarray(cv2.multiply(alpha, inside, scale=1 / 255**2, dtype=cv2.CV_32F))
+
+    def blend(self, one: Array, other: Array, share: Array, rest: Array | None = None) -> Array:
+        """`one` by `share` (h, w) and `other` by `rest`, over their sum; 1 - share for no rest."""
+        import cv2
+
+        rest = 1 - share if rest is None else rest
+        return np.asarray(cv2.blendLinear(one, other, share, rest))
+
+    def mix(self, under: Array, over: Array, share: Array) -> Array:
+        """Colours that are `over` where `share` (h, w) is 1, `under` where it is 0."""
+        return np.asarray(under + share[..., None] * (over.astype(np.float32, copy=False) - under))
+
+    def cover(self, under: Array, layer: Array) -> Array:
+        """A premultiplied layer (h, w, 4), 0–255, over colours (h, w, 3)."""
+        return np.asarray(under * (1 - layer[..., 3:] / 255) + layer[..., :3])
+
+    def to_bytes(self, colours: Array) -> Array:
+        """Colours as a finished picture has them."""
+        return grids.to_bytes(colours)
+
+    def lay(self, out: Array, box: Box, pixels: Array, cover: Array) -> None:
+        """`pixels` over the box of the frame `out`, where `cover` is 1."""
+        import cv2
+
+        left, top, right, bottom = box
+        under = out[top:bottom, left:right, :3]
+        under[:] = cv2.blendLinear(pixels, np.ascontiguousarray(under), cover, 1 - cover)
+
+    # Numbers
+
+    def weigh(self, weights: Array, bases: Array) -> Array:
+        """The sum of `bases` (N, …) times `weights` (N,)."""
+        return np.asarray(np.tensordot(weights, bases, 1))
+
+    def limit(self, number: Number, low: float, high: float = np.inf) -> Number:
+        """A frame's number from `low` to `high`."""
+        return min(max(number, low), high)
+
+    def is_over(self, number: Number, least: float) -> bool:
+        """Whether a frame's number, or any of an array's, is over `least`: what is not, need not
+        be drawn."""
+        return bool(np.max(number) > least)
+
+    def only_over(self, number: Number, least: float, cover: Array) -> Array:
+        """`cover` in the frames whose number `is_over`, else nothing."""
+        return cover if self.is_over(number, least) else 0 * cover
+
+    def part(self, share: Array, least: float) -> Any:
+        """The index of the part of (h, w) that is over `least`; None where none is."""
+        return bounds(share > least)
+
+    def smoothstep(self, x: Any) -> Any:
+        """0 below 0, 1 above 1, with slope 0 at both."""
+        return grids.smoothstep(x)
+
+    def bell(self, x: Array, width: Any) -> Array:
+        """1 at 0, exp(-1) at `width`."""
+        return np.asarray(np.exp(-((x / width) ** 2)))
+
+    def maximum(self, one: Array, other: Array) -> Array:
+        return np.maximum(one, other)
+
+    def where(self, chosen: Array, one: Any, other: Any) -> Array:
+        return np.asarray(np.where(chosen, one, other))
+
+
+ONE_FRAME: Final = Canvas()
+
+
+def shown_box(shows: Array, grid: Grid, size: tuple[int, int]) -> Box | None:
+    """The frame pixels about the nodes (rows, columns) of `grid` that are true; None for none."""
+    part = bounds(shows)
+    if part is None:
+        return None
+    low = [
+        start + grid.pitch * side.start for start, side in zip(grid.origin, part[::-1], strict=True)
+    ]
+    high = [
+        start + grid.pitch * (side.stop - 1) + 1
+        for start, side in zip(grid.origin, part[::-1], strict=True)
+    ]
+    return in_frame(low, high, size)
+
+
+def in_frame(low: Sequence[float], high: Sequence[float], size: tuple[int, int]) -> Box:
+    """The pixels from `low` to `high`, at least two each way, inside a frame of `size`."""
+    return (
+        int(np.clip(low[0], 0, size[0] - 2)),
+        int(np.clip(low[1], 0, size[1] - 2)),
+        int(np.clip(high[0], 2, size[0])),
+        int(np.clip(high[1], 2, size[1])),
+    )
+
+
+@lru_cache(maxsize=8)
+def _nodes(rows: int, columns: int) -> Array:
+    found = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
+    found.setflags(write=False)
+    return found

@@ -9,7 +9,8 @@ from tests.progress.sources.test_servers import links, serving_all, turn_off
 from tests.support.lines import line_to
 from tests.support.serving import Run, Streamed, listed, served, serving_process, stream, wait_until
 from vidgen.paths import Home
-from vidgen.progress.watch.client import Link, RunClient
+from vidgen.progress.watch.client import RunClient
+from vidgen.progress.watch.link import Link
 from vidgen.progress.watch.show import show
 
 

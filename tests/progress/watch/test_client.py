@@ -25,8 +25,9 @@ from vidgen.progress.fanout.hub import Hub
 from vidgen.progress.fanout.limits import Limits
 from vidgen.progress.serve.server import serve
 from vidgen.progress.serve.settings import ServeSettings
-from vidgen.progress.watch.client import ConnectionLost, Link, RunClient, _is_event_stream
+from vidgen.progress.watch.client import ConnectionLost, RunClient, _is_event_stream
 from vidgen.progress.watch.hosts import HostEvent, exit_code, watch
+from vidgen.progress.watch.link import Link
 from vidgen.progress.watch.timing import Timing
 
 TOKEN = "a-token-of-enough-letters-for-a-test"

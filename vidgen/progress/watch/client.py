@@ -8,7 +8,6 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -19,23 +18,11 @@ import orjson
 from vidgen.errors import InputError, SetupError
 from vidgen.events import Envelope
 from vidgen.progress.store.runs import is_task_id
+from vidgen.progress.watch.link import Link, OnLink
 from vidgen.progress.watch.sse import ServerEvent, SseDecoder
 from vidgen.progress.watch.timing import USUAL, Timing
 
 _UNSTORED: Final = frozenset({"heartbeat", "connected", "subscribed"})
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """How the line to a host is: `state` is connected, lost, polling or waiting (for a run); away
-    or back is the machine behind it on which the run is, named in `detail`."""
-
-    host: str
-    state: str
-    detail: str = ""
-
-
-OnLink = Callable[[Link], None]
 
 
 class ConnectionLost(Exception):  # noqa: N818  # what happened to the line; mended by trying again

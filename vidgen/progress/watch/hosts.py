@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from vidgen.errors import VidgenError
 from vidgen.events import Envelope
-from vidgen.progress.watch.client import OnLink, RunClient
+from vidgen.progress.watch.client import RunClient
+from vidgen.progress.watch.link import OnLink
 from vidgen.progress.watch.timing import USUAL, Timing
 
 SAME_SECONDS: Final = 0.5  # an identical snapshot within this is shown once

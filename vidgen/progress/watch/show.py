@@ -13,8 +13,8 @@ from vidgen.events import Envelope, timestamp
 from vidgen.messages import say, user_language
 from vidgen.progress.views.choose import View, choose, resolve_mode
 from vidgen.progress.watch import hosts
-from vidgen.progress.watch.client import Link
 from vidgen.progress.watch.hosts import HostEvent
+from vidgen.progress.watch.link import Link
 
 SAID: Final = {"lost": "WARNING", "polling": "INFO", "waiting": "INFO", "connected": "INFO",
                "away": "WARNING", "back": "INFO"}  # fmt: skip

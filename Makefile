@@ -1,6 +1,7 @@
 # make demo   a talking video from nothing, in .venv
 # make check  ruff, mypy --strict, import-linter
-# make test   the tests that need nothing of the extra `gpu` (1 GB in .venv)
+# make test   the tests that need nothing of the extra `gpu` (1 GB in .venv), and how much they run:
+#             fails below 85 %
 # make test-all  all tests: 7 GB in .venv, and a Chromium, a tmux and an nginx, or theirs are skipped
 # make coverage  the same, and how much of each folder they run: fails below 85 %
 .PHONY: demo check test test-all coverage clean
@@ -8,6 +9,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SPREAD := -n 2 --dist loadfile  # half of the time is waiting; a file's tests share what they made
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 demo: $(VENV)/.base
@@ -20,14 +22,13 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports --no-cache
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest $(SPREAD) -m "not gpu" --cov
 
 test-all: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 
-# By itself: before Python 3.12 looking on doubles the time of tests that compute nothing.
 coverage: $(VENV)/.dev
-	$(BIN)/python -m pytest --cov --cov-report=json:.coverage.json
+	$(BIN)/python -m pytest $(SPREAD) --cov --cov-report=json:.coverage.json
 	@$(BIN)/python -m benchmarks.folders .coverage.json
 
 clean:

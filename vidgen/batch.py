@@ -21,6 +21,7 @@ from vidgen.cache import key_of
 from vidgen.engines.base import Began, Ended, Engine, Lost, Order, Outcome, Told
 from vidgen.errors import Cancelled
 from vidgen.events import Sink
+from vidgen.files import share
 from vidgen.jobs.checker import FilmJob
 from vidgen.paths import Home
 from vidgen.progress.batch import BatchProgress, BatchView, Film
@@ -184,6 +185,7 @@ class _Account:
         self._file = results
         if results:
             results.write_bytes(b"")
+            share(results)
         rows = [_film(number, film) for number, film in enumerate(films, 1)]
         self.orders = deque(_order(film) for film in films if film.action != "skip")
         self.progress = BatchProgress(name, rows, forecast, view)

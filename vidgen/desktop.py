@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from vidgen.errors import SetupError
+from vidgen.files import users_umask
 
 OPENERS: Final = {"darwin": "open", "win32": "explorer"}  # elsewhere the freedesktop one
 EDITORS: Final = ("sensible-editor", "nano", "vi", "notepad")
@@ -31,6 +32,7 @@ def show_file(file: Path, environ: Mapping[str, str] = os.environ) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        umask=users_umask(),
     )
 
 
@@ -46,4 +48,4 @@ def edit_file(file: Path, environ: Mapping[str, str] = os.environ) -> None:
             code="desktop.no_editor",
             path=str(file),
         )
-    subprocess.run([*words, str(file)], check=False)  # noqa: S603  # the user's own
+    subprocess.run([*words, str(file)], check=False, umask=users_umask())  # noqa: S603  # the user's own

@@ -180,6 +180,11 @@ def keep_private() -> None:
         _users_mask = os.umask(OTHERS)
 
 
+def users_umask() -> int:
+    """The umask for programs that this one starts, as `Popen` takes it: the user's own."""
+    return -1 if _users_mask is None else _users_mask
+
+
 def share(file: Path) -> None:
     """Give a finished file the rights that the user's own umask gives. Raises OSError."""
     if _users_mask is not None:

@@ -46,7 +46,8 @@ def test_a_job_file_becomes_films(home_with_models: Home, inputs: Path) -> None:
     assert [film["state"] for film in ran.json["films"]] == ["complete", "failed", "complete"]
     assert ran.json["films"][1]["error_code"] == "detect.no_face"
     assert (inputs / "face-low.mp4").is_file()
-    assert (inputs / "films" / "h.webm").is_file()
+    film = inputs / "films" / "h.webm"
+    assert film.stat().st_mode == (inputs / "jobs.csv").stat().st_mode, "the user's own rights"
     rows = (inputs / "jobs.results.jsonl").read_text().splitlines()
     assert sorted(json.loads(row)["line"] for row in rows) == [2, 3, 4]
     assert {run.request()["batch_id"] for run in list_runs(home_with_models)} == {"jobs"}

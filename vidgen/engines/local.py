@@ -23,6 +23,7 @@ from vidgen.device.device import thread_limits
 from vidgen.engines.base import Began, Ended, EngineEvent, Lost, Order, Outcome, Told
 from vidgen.errors import DeviceError
 from vidgen.events import Envelope
+from vidgen.files import users_umask
 
 ATTEMPTS: Final = 3  # of a film whose worker dies
 LOOK_SECONDS: Final = 0.5  # on Windows a waiting thread hears no Ctrl-C
@@ -136,6 +137,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=errors or subprocess.DEVNULL,
             env=_environment(place),
+            umask=users_umask(),
             start_new_session=True,  # a Ctrl-C is for the batch, and that ends its workers
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # on Windows
         )

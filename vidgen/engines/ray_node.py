@@ -17,7 +17,7 @@ from vidgen.device.device import thread_limits
 from vidgen.engines.base import Ended, Order, Told
 from vidgen.engines.local import LocalEngine, Place
 from vidgen.events import Envelope
-from vidgen.files import make_private
+from vidgen.files import keep_private, make_private
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress.store.lock import is_held
 from vidgen.request import Request
@@ -44,6 +44,7 @@ class FilmNode:
     what no other actor of the batch has."""
 
     def __init__(self, maker: str, node: str, name: str, cpus: int, gpus: float) -> None:
+        keep_private()  # photos and voices of others come here
         self._home = _home_of(node)
         self._engine = LocalEngine([_place(self._home, name, cpus, gpus)], maker=maker)
         self._engine.__enter__()

@@ -11,7 +11,7 @@ from typing import Any
 from vidgen.engines.base import Ended, EngineEvent, Order, Outcome, Told
 from vidgen.errors import VidgenError
 from vidgen.events import Envelope, RunCancelled
-from vidgen.files import atomic_write, identity, make_private, share
+from vidgen.files import atomic_write, identity, make_private
 from vidgen.media.output import Output
 from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
@@ -75,7 +75,6 @@ class RemoteFilm:
         output = Output(target, lambda _: force, tuple(request.files.values()))
         with output.writing(self.order.task_id) as temporary:
             shutil.move(file, temporary)
-            share(temporary)
         return output.path
 
     def _localise(self, event: Envelope, picture: bytes | None) -> Envelope:

@@ -21,6 +21,7 @@ from vidgen.engines.base import Order, Outcome
 from vidgen.engines.local import Place
 from vidgen.errors import Cancelled, VidgenError
 from vidgen.events import Envelope, Sink
+from vidgen.files import keep_private
 from vidgen.signals import graceful_interrupts
 
 AHEAD: Final = ("vidgen.run", "cv2", "av", "scipy.signal", "parselmouth", "PIL.Image")
@@ -56,6 +57,7 @@ def _at(order: Order, place: Place) -> Any:
 
 def main(maker: str) -> None:
     """Do what stdin says until it ends."""
+    keep_private()
     orders, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not get between the answers
     place: Place = pickle.load(orders)  # noqa: S301  # our own parent's

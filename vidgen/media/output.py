@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Final
 
 from vidgen.errors import InputError, SetupError
-from vidgen.files import NO_SPACE, atomic_path, is_folder, is_same_file, move_new, place_error
+from vidgen.files import (
+    NO_SPACE,
+    atomic_path,
+    is_folder,
+    is_same_file,
+    move_new,
+    place_error,
+    share,
+)
 
 NOT_ALLOWED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -94,7 +102,8 @@ class Output:
 
     @contextmanager
     def writing(self, owner: str = "") -> Iterator[Path]:
-        """A temporary file that lands when the block ends well. Raises as `atomic_output` does."""
+        """A temporary file that lands, with the rights that the user's umask gives, when the block
+        ends well. Raises as `atomic_output` does."""
         with _plain_errors(self.wanted):
             self.path = next(name for name in self._names() if self._is_free(name))
             target = self.path.resolve() if self.path.is_symlink() else self.path
@@ -117,6 +126,7 @@ class Output:
         return name.is_file() and not is_read and self._may_replace(name)
 
     def _move(self, temporary: Path, target: Path) -> None:
+        share(temporary)
         if self._is_replaceable(target):
             temporary.replace(target)
             return

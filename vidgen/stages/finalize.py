@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from vidgen.errors import RenderError, VidgenError
 from vidgen.events import Emit, Log, StageProgress
-from vidgen.files import share
 from vidgen.media.animation import write_animation
 from vidgen.media.encodings import encoding_for
 from vidgen.media.mux import Probe, mux_film, notes_of, probe, write_poster
@@ -85,7 +84,6 @@ class Finalize:
                 found = probe(temporary)
                 _check(found, film, emit)
             size = temporary.stat().st_size
-            share(temporary)
         target = output.path
         if target != output.wanted:
             names = {"name": output.wanted.name, "new_name": target.name}
@@ -136,7 +134,6 @@ class Finalize:
         try:
             with poster.writing(self.task_id) as temporary:
                 write_poster(film, temporary, _tags(self.title or target.stem, self.task_id))
-                share(temporary)
         except VidgenError as error:
             emit(Log("WARNING", "finalize.no_poster", {"reason": error.message}))
             return None

@@ -155,13 +155,17 @@ def test_the_lists_of_a_read_only_store_tell_the_living_from_the_dead(home: Home
 def test_a_film_has_the_rights_that_its_user_gives(home: Home) -> None:
     """Only the store is private: what a command writes elsewhere keeps to the user's umask."""
     code = (
-        "import os, sys; from pathlib import Path; from vidgen.files import keep_private, share;"
+        "import os, subprocess, sys; from pathlib import Path;"
+        "from vidgen.files import keep_private, users_umask;"
+        "from vidgen.media.output import Output;"
         "os.umask(0o027); keep_private(); keep_private();"
-        "a, b = Path(sys.argv[1], 'a'), Path(sys.argv[1], 'b'); a.touch(); b.touch(); share(b);"
-        "print(oct(a.stat().st_mode & 0o777), oct(b.stat().st_mode & 0o777))"
+        "a, b, c = (Path(sys.argv[1], name) for name in 'abc'); a.touch();\n"
+        "with Output(b).writing() as file: file.touch()\n"
+        "subprocess.run(['touch', c], umask=users_umask());"
+        "print(*(oct(file.stat().st_mode & 0o777) for file in (a, b, c)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(home.root)], capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ["0o600", "0o640"]
+    assert done.stdout.split() == ["0o600", "0o640", "0o640"]
     assert vidgen(home, "history").code == 0

@@ -134,6 +134,33 @@ def test_each_device_has_a_worker_that_sees_only_it(home: Home, tmp_path: Path) 
     }
 
 
+def test_the_next_film_begins_while_one_is_drawn(home: Home, tmp_path: Path) -> None:
+    jobs = [job(tmp_path, "a", "draw b"), job(tmp_path, "b", "draw c"), job(tmp_path, "c", line=3)]
+    result = run_jobs(home, jobs, places=[Place("1", overlaps=True)])
+    assert [film.state for film in result.films] == ["complete"] * 3
+    workers = [begun(tmp_path, name)[0][1] for name in "abc"]
+    assert len(set(workers)) == 2  # the third has the first one's
+    assert workers[0] == workers[2]
+
+
+@pytest.mark.parametrize(("words", "overlaps"), [("gpu", True), ("", False)])
+def test_on_a_gpu_no_film_begins_beside_another(
+    home: Home, tmp_path: Path, words: str, *, overlaps: bool
+) -> None:
+    view = Listener()
+    jobs = [job(tmp_path, "a", words), job(tmp_path, "b", words, line=2)]
+    run_jobs(home, jobs, places=[Place("1", overlaps=overlaps)], view=view)
+    assert view.heard == ["began a.mp4", "complete a.mp4", "began b.mp4", "complete b.mp4"]
+
+
+@CUTS
+def test_a_worker_that_dies_beside_another_costs_no_film(home: Home, tmp_path: Path) -> None:
+    jobs = [job(tmp_path, "a", "draw b"), job(tmp_path, "b", "die 2"), job(tmp_path, "c", line=3)]
+    result = run_jobs(home, jobs, places=[Place("1", overlaps=True)])
+    assert [film.state for film in result.films] == ["complete"] * 3
+    assert [len(begun(tmp_path, name)) for name in "abc"] == [1, 3, 1]
+
+
 def test_parts_are_every_nth_film(home: Home, tmp_path: Path) -> None:
     films = plan_films(home, [job(tmp_path, f"f{n}") for n in range(7)])
     parts = [part_of(films, (index, 3)) for index in (1, 2, 3)]

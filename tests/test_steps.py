@@ -154,6 +154,26 @@ def test_the_peak_of_memory_is_told_with_the_stage() -> None:
     assert heard[-1] == StageEnded("rendering", 0.0, "completed", "pie.done", told)
 
 
+def test_a_turn_is_held_while_a_step_draws() -> None:
+    heard: list[str] = []
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        heard.append("mine")
+        yield
+        heard.append("free")
+
+    steps = [Step(Peel()), Step(Bake(), is_drawing=True), Step(Bake("finalizing"))]
+    run_steps(
+        steps,
+        Work(Apple(1)),
+        lambda event: heard.append(event.stage) if isinstance(event, StageStarted) else None,
+        meter=weightless,
+        drawing_turn=turn,
+    )
+    assert heard == ["prosody_adjustment", "mine", "rendering", "free", "finalizing"]
+
+
 @dataclass
 class Net:
     """A network that notes what is done with it."""

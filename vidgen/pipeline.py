@@ -233,7 +233,7 @@ class Job:
             workers=workers,
             preview_at=preview_shares(self.options.preview_at),
         )
-        return [Step(render, networks=networks)]
+        return [Step(render, networks=networks, is_drawing=True)]
 
     def _hardware_encoders(self) -> tuple[str, ...]:
         """Only asked for, or where the GPU draws: x264 makes the same bytes everywhere, and each

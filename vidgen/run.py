@@ -9,8 +9,9 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,7 @@ import orjson
 from vidgen import inputs, pipeline, request, settings
 from vidgen.cache import StageCache
 from vidgen.device import device, queue
+from vidgen.device.queue import Turn
 from vidgen.errors import InputError, SetupError, VidgenError
 from vidgen.events import Completed, Emit, Log, Sink, StageEnded, StageProgress, StageStarted
 from vidgen.files import atomic_write, identity
@@ -39,7 +41,7 @@ from vidgen.progress.store.privacy import secure_store
 from vidgen.progress.store.runs import summarise
 from vidgen.request import RecordedRequest, Request
 from vidgen.settings import Options
-from vidgen.steps import Step, run_outcome, run_steps
+from vidgen.steps import OpenTurn, Step, run_outcome, run_steps
 from vidgen.text import path_text
 from vidgen.trim import parse_trim
 from vidgen.version import __version__
@@ -48,6 +50,7 @@ if TYPE_CHECKING:  # numpy is behind these, and the first event must not wait fo
     from vidgen.work import Photo, Speech, Work
 
 PLAN_FILE: Final = "plan.json"  # in the task's work folder
+ALONE: Final = Turn()
 Ask = Callable[[Emit], Request]
 
 
@@ -67,18 +70,17 @@ _TOLD_BESIDE: Final = frozenset({"path", "poster", "seconds", "took_seconds"})
 
 
 def create(
-    home: Home, wanted: Request, views: Sequence[Sink], task_id: str = "", *, slot: str = ""
+    home: Home, wanted: Request, views: Sequence[Sink], task_id: str = "", *, turn: Turn = ALONE
 ) -> Result:
     """Make one film from the beginning. Raises VidgenError; the log has heard of it then.
 
-    `task_id` is given by a server that has promised it to somebody, `slot` by a batch whose films
-    share a device: the run waits for its slot's turn instead of the whole device's.
+    `task_id` is given by a server that has promised it to somebody, `turn` by a batch.
     """
-    return start(home, lambda _: wanted, views, task_id, slot=slot)
+    return start(home, lambda _: wanted, views, task_id, turn=turn)
 
 
 def start(
-    home: Home, ask: Ask, views: Sequence[Sink], task_id: str = "", *, slot: str = ""
+    home: Home, ask: Ask, views: Sequence[Sink], task_id: str = "", *, turn: Turn = ALONE
 ) -> Result:
     """The same, where `ask` makes the request while the run is already watched.
 
@@ -87,9 +89,9 @@ def start(
     """
     task = home.task(task_id or str(uuid.uuid4()))
     try:
-        return _start(home, task, ask, views, slot)
+        return _start(home, task, ask, views, turn)
     except InputError:
-        if not (task_id or slot or _has_made(task)):
+        if not (task_id or _has_made(task)):
             shutil.rmtree(task.root, ignore_errors=True)
         raise
 
@@ -99,19 +101,19 @@ def _has_made(task: TaskFolder) -> bool:
     return bool({file.name for file in task.work.glob("*")} - {PLAN_FILE, inputs.FOLDER})
 
 
-def _start(home: Home, task: TaskFolder, ask: Ask, views: Sequence[Sink], slot: str) -> Result:
+def _start(home: Home, task: TaskFolder, ask: Ask, views: Sequence[Sink], turn: Turn) -> Result:
     with _run_log(home, task, views) as emit:
         emit(StageStarted("initialized"))
         wanted = request.record(task, ask(emit))
         try:
-            return _make_film(home, task, wanted, emit, slot)
+            return _make_film(home, task, wanted, emit, turn)
         except InputError as error:
             if not error.code.startswith("output."):  # it will be refused again: keep no copies
                 inputs.remove_copies(task, wanted.files)
             raise
 
 
-def resume(home: Home, task: TaskFolder, views: Sequence[Sink], *, slot: str = "") -> Result:
+def resume(home: Home, task: TaskFolder, views: Sequence[Sink], *, turn: Turn = ALONE) -> Result:
     """Take a run up where it ended. What was made is not made again.
 
     Raises InputError when the run is complete, is being made, or too little of it is left.
@@ -124,7 +126,7 @@ def resume(home: Home, task: TaskFolder, views: Sequence[Sink], *, slot: str = "
         if recorded.version != __version__:
             versions = {"was": recorded.version, "now": __version__}
             emit(Log("WARNING", "run.version_changed", versions))
-        return _make_film(home, task, restore_request(task, recorded, emit), emit, slot)
+        return _make_film(home, task, restore_request(task, recorded, emit), emit, turn)
 
 
 def _check_incomplete(task: TaskFolder) -> None:
@@ -157,7 +159,7 @@ def _resume_command(task: TaskFolder) -> str:
     return f"vidgen resume {task.task_id[:8]}" if task.request.is_file() else ""
 
 
-def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit, slot: str) -> Result:
+def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit, turn: Turn) -> Result:
     began = time.monotonic()
     from vidgen.work import Video, Work
 
@@ -170,9 +172,12 @@ def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit, slot: 
     emit(StageEnded("initialized", time.monotonic() - began, "completed", "run.planned", metadata))
     # While D-ID draws, which takes minutes, another run may have the device.
     here = list(takewhile(lambda step: not step.is_elsewhere, steps))
-    with _device_turn(job, slot), workers:
-        work = _run_some(job, here, Work(photo, speech))
-    work = _run_some(job, steps[len(here) :], work)
+    is_shared = turn.only_drawing and job.plan.device == job.drawing_device == "cpu"
+    device_turn = partial(_device_turn, job, turn)
+    whole, drawing = (nullcontext, device_turn) if is_shared else (device_turn, nullcontext)
+    with whole(), workers:
+        work = _run_some(job, here, Work(photo, speech), drawing)
+    work = _run_some(job, steps[len(here) :], work, nullcontext)
     video, took = work.get(Video), round(time.monotonic() - began, 2)
     metadata = {**video.metadata, "took_seconds": took}
     emit(Completed(str(video.path), took, metadata, video_file=identity(video.path)))
@@ -277,7 +282,7 @@ def _cache(job: Job) -> StageCache:
 
 
 @contextmanager
-def _device_turn(job: Job, slot: str) -> Iterator[None]:
+def _device_turn(job: Job, turn: Turn) -> Iterator[None]:
     """Hold the device; say behind whom the run waits, and for how long it did."""
     waiting_since: list[float] = []
 
@@ -288,14 +293,14 @@ def _device_turn(job: Job, slot: str) -> Iterator[None]:
     def on_position(position: int) -> None:
         job.emit(Log("INFO", "run.position", {"position": position}))
 
-    where = slot or job.plan.device
+    where = turn.slot or job.plan.device
     with queue.device_slot(job.home, where, job.task.task_id, on_queue, on_position):
         if waiting_since:
             job.emit(StageEnded("queued", time.monotonic() - waiting_since[0]))
         yield
 
 
-def _run_some(job: Job, steps: Sequence[Step], work: "Work") -> "Work":
+def _run_some(job: Job, steps: Sequence[Step], work: "Work", drawing: OpenTurn) -> "Work":
     from vidgen.progress.sampler import Sampler
     from vidgen.work import Folder
 
@@ -305,7 +310,7 @@ def _run_some(job: Job, steps: Sequence[Step], work: "Work") -> "Work":
     work = work.plus(Folder(job.task.work, job.task.previews))
     where = job.plan.device
     with Sampler(job.emit, where):
-        return run_steps(steps, work, job.emit, _cache(job), device=where)
+        return run_steps(steps, work, job.emit, _cache(job), device=where, drawing_turn=drawing)
 
 
 def save_plan(task: TaskFolder, chosen: ModelChoice) -> None:

@@ -9,7 +9,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Final, Protocol
 
@@ -25,6 +25,7 @@ RESUME: Final = "`vidgen resume`"  # in the hints of errors
 
 Clock = Callable[[], float]
 Meter = Callable[[str], AbstractContextManager[MemoryPeak]]  # of a device's memory
+OpenTurn = Callable[[], AbstractContextManager[None]]  # waits for a turn and holds it
 
 
 class Cache(Protocol):
@@ -52,6 +53,7 @@ class Step:
     keeps: tuple[type, ...] = ()
     networks: tuple[Network, ...] = ()  # loaded ahead, let go when memory is short
     is_elsewhere: bool = False  # another machine works: this one's device is free from here on
+    is_drawing: bool = False  # uses all of the device
 
 
 class NoCache:
@@ -75,17 +77,20 @@ def run_steps(
     clock: Clock = time.monotonic,
     device: str = "cpu",
     meter: Meter = measure_peak,
+    drawing_turn: OpenTurn = nullcontext,
 ) -> Work:
     """All steps over `work`; answers what they made of it. What a step raises goes through.
 
-    `device` is where networks are loaded, ahead of their use, and whose memory `meter` measures.
+    `device` is where networks are loaded, ahead of their use, and whose memory `meter` measures;
+    `drawing_turn` is held while a step draws.
     """
     cache = cache or NoCache()
     runner = _StepRunner(emit, cache, clock, device, meter)
     ahead = [network for step in steps if not cache.has(step) for network in step.networks]
     with prefetch(ahead, device):
         for step in steps:
-            work = runner.run(step, work)
+            with drawing_turn() if step.is_drawing else nullcontext():
+                work = runner.run(step, work)
     return work
 
 

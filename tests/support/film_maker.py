@@ -1,7 +1,8 @@
 """A maker of films for engines: no face, no network, but a true log and a file at the end.
 
 The words of a request tell what is to happen: `sleep X`, `die N` (the first N workers over it are
-killed), `fail`, `retry N` (fails N times in a way that may go better), `wait` (until cancelled).
+killed), `fail`, `retry N` (fails N times in a way that may go better), `wait` (until cancelled),
+`draw FILM` (is drawn until a film of that name has begun beside it), `gpu` (drawn on one).
 """
 
 import os
@@ -18,7 +19,7 @@ from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.store.log import TaskLog
 from vidgen.steps import run_outcome
 
-STEPS = 10
+PATIENCE_SECONDS = 30.0
 
 
 def make(order: Order, place: Place, tell: Sink) -> Outcome:
@@ -30,8 +31,14 @@ def make(order: Order, place: Place, tell: Sink) -> Outcome:
         with run_outcome(emit, lambda: "vidgen resume"):
             emit(StageStarted("initialized"))
             _note(wanted.output, place)
-            _act(wanted.options.text, task)
-            emit(StageEnded("initialized", 0.0, "completed", "run.planned", {"fps": 25}))
+            words = wanted.options.text
+            device = "cuda:0" if words == "gpu" else "cpu"
+            planned = {"fps": 25, "device": device}
+            _act(words, task)
+            emit(StageEnded("initialized", 0.0, "completed", "run.planned", planned))
+            emit(StageStarted("rendering"))
+            if words.startswith("draw "):
+                _await(wanted.output.with_name(f"{words[5:]}.begun"))
             wanted.output.write_text(order.task_id)
             took = time.monotonic() - began
             emit(Completed(str(wanted.output), took))
@@ -43,6 +50,14 @@ def _note(output: Path, place: Place) -> None:
     seen = os.environ.get("CUDA_VISIBLE_DEVICES", "-")
     with output.with_suffix(".begun").open("a") as file:
         file.write(f"{place.name} {os.getpid()} {seen} {place.slot or '-'}\n")
+
+
+def _await(file: Path) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not file.exists():
+        if time.monotonic() > until:
+            raise RenderError(f"There is no {file.name}.", code="test.alone")
+        time.sleep(0.01)
 
 
 def _act(words: str, task: TaskFolder) -> None:

@@ -18,6 +18,16 @@ from filelock import FileLock, Timeout
 from vidgen.paths import Home
 
 LOOK_SECONDS: Final = 0.25  # how often a queued run looks whether it is its turn
+NEXT_LOOK_SECONDS: Final = 0.02  # the same, for the next one: the device idles meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a run queues for: its device or, in a batch whose films share one, a `slot` of it.
+    With `only_drawing` a run on the processor begins and ends beside another that draws."""
+
+    slot: str = ""
+    only_drawing: bool = False
 
 
 @contextmanager
@@ -59,7 +69,7 @@ def _wait(line: "_Queue", lock: FileLock, moved: Callable[[int], None]) -> None:
                 moved(position)
             if position == 1 and _got(lock):
                 return
-            time.sleep(LOOK_SECONDS)
+            time.sleep(NEXT_LOOK_SECONDS if position == 1 else LOOK_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The films of a batch on this machine: a process for each place, kept from film to film.
 
 What a process loaded for one film, it has for the next. One that dies costs its film the piece it
-was at: another goes on with it.
+was at: another goes on with it. Where a place `overlaps`, a second process begins the next film
+while one is drawn, and draws it while that one is finished: no core waits at either end.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vidgen.device.device import thread_limits
+from vidgen.device.memory import is_short
 from vidgen.engines.base import Began, Ended, EngineEvent, Lost, Order, Outcome, Told
 from vidgen.errors import DeviceError
 from vidgen.events import Envelope
@@ -30,22 +32,25 @@ LOOK_SECONDS: Final = 0.5  # on Windows a waiting thread hears no Ctrl-C
 CANCEL_SECONDS: Final = 1.5  # for what is being made to end in order
 LEAVE_SECONDS: Final = 0.3  # for an idle worker to end
 MAKER: Final = "vidgen.engines.worker:make_film"
+LATE_STAGES: Final = ("rendering", "finalizing")  # in these a film leaves room for the next
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a worker computes. `device` is its name in there; `slot` is what it queues for."""
+    """Where a worker computes. `device` is its name in there; `slot` is what it queues for. With
+    `overlaps` the next film begins there while one on the processor is drawn."""
 
     name: str
     device: str = ""
     slot: str = ""
     cores: tuple[int, ...] = ()  # the only ones it may use; empty: any
     environment: Mapping[str, str] = field(default_factory=dict)
+    overlaps: bool = False
 
 
 class LocalEngine:
-    """A worker for each place; `maker` (module:function) makes a film, `log` takes what workers
-    print."""
+    """A worker for each place, or two; `maker` (module:function) makes a film, `log` takes what
+    workers print."""
 
     def __init__(self, places: Sequence[Place], *, maker: str = MAKER, log: Path | None = None):
         self.places = tuple(places)
@@ -73,21 +78,37 @@ class LocalEngine:
         while True:
             if orders and not self._workers:
                 self._workers.append(self._start(self.places[0]))
-            for worker in self._workers:
-                if orders and not worker.order:
+            for place in self.places:
+                if orders and (worker := self._free_worker(place)):
                     worker.give(orders[0])
-                    yield Began(orders.popleft(), worker.place.name)
+                    yield Began(orders.popleft(), place.name)
+                    self._start_mate(place, orders)
             if not any(worker.order for worker in self._workers):
                 return
             worker, kind, value = self._next()
             order = worker.order
             if kind == "told":
-                yield Told(Envelope.from_wire(value))
+                event = Envelope.from_wire(value)
+                worker.note(event)
+                yield Told(event)
             elif kind == "ended" and order:
                 worker.order = None
                 yield Ended(order, value)
             elif kind == "lost":
                 yield from self._replace(worker, orders)
+
+    def _free_worker(self, place: Place) -> "_Worker | None":
+        """Who may take the next film there: nobody until the present one leaves room for it."""
+        mates = [worker for worker in self._workers if worker.place == place]
+        if any(worker.order and not worker.leaves_room for worker in mates):
+            return None
+        return next((worker for worker in mates if not worker.order), None)
+
+    def _start_mate(self, place: Place, orders: "deque[Order]") -> None:
+        """The second process of a place, in time for the second film."""
+        count = sum(worker.place == place for worker in self._workers)
+        if place.overlaps and orders and count < 2 and not is_short("cpu"):
+            self._workers.append(self._start(place))
 
     def _replace(self, worker: "_Worker", orders: "deque[Order]") -> Iterator[EngineEvent]:
         """A worker is gone: another takes its place, and its film is next in the line."""
@@ -129,6 +150,7 @@ class _Worker:
     ) -> None:
         self.place = place
         self.order: Order | None = None
+        self._stage, self._device = "", ""
         errors = log.open("ab") if log else None
         self._process = subprocess.Popen(  # noqa: S603  # ourselves
             # -P: a file beside the user's photo must not be taken for a module.
@@ -152,8 +174,20 @@ class _Worker:
         return self._process.pid
 
     def give(self, order: Order) -> None:
-        self.order = order
+        self.order, self._stage, self._device = order, "", ""
         self._send(order)
+
+    def note(self, event: Envelope) -> None:
+        """What its film says, for `leaves_room`."""
+        if event.event_type == "stage_update":
+            self._stage = str(event.data.get("stage"))
+            if self._stage == "initialized":
+                self._device = (event.data.get("metadata") or {}).get("device", "")
+
+    @property
+    def leaves_room(self) -> bool:
+        """Whether another film may begin beside its own: not on a GPU, whose memory is for one."""
+        return self._device == "cpu" and self._stage in LATE_STAGES
 
     def _send(self, value: object) -> None:
         assert self._process.stdin is not None

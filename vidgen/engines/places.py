@@ -22,12 +22,12 @@ def find_places(devices: str = "", jobs: int = 1, gpus: Gpus | None = None) -> l
     if devices:
         return _gpu_places(devices, (gpus or list_gpus)())
     if jobs == 1:
-        return [Place("1")]
+        return [Place("1", overlaps=len(usable_cores()) != 1)]
     shares = share_cores(usable_cores(), jobs)
     # The first shares its turn with single runs, so that these need not wait for all.
     slots = ["", *(f"batch-{number}" for number in range(2, jobs + 1))]
     return [
-        Place(str(number), slot=slot, cores=cores)
+        Place(str(number), slot=slot, cores=cores, overlaps=len(cores) > 1)
         for number, (slot, cores) in enumerate(zip(slots, shares, strict=True), 1)
     ]
 

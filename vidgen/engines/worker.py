@@ -17,6 +17,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any, Final
 
+from vidgen.device.queue import Turn
 from vidgen.engines.base import Order, Outcome
 from vidgen.engines.local import Place
 from vidgen.errors import Cancelled, VidgenError
@@ -35,13 +36,13 @@ def make_film(order: Order, place: Place, tell: Sink) -> Outcome:
     from vidgen import run
     from vidgen.paths import Home
 
-    home, slot = Home.default(), place.slot
+    home, turn = Home.default(), Turn(place.slot, only_drawing=place.overlaps)
     task = home.task(order.task_id)
     if order.is_resume and task.request.is_file():
-        result = run.resume(home, task, [tell], slot=slot)
+        result = run.resume(home, task, [tell], turn=turn)
     else:
         wanted = _at(order, place)
-        result = run.create(home, wanted, [tell], order.task_id, slot=slot)
+        result = run.create(home, wanted, [tell], order.task_id, turn=turn)
     return Outcome("complete", result.video, result.seconds, result.took_seconds)
 
 

@@ -68,6 +68,7 @@ class BatchProgress:
         self._view = view
         self._clock = clock
         self._began = clock()
+        self._last_ends: dict[str, float] = {}  # worker → when its last film was over
         view.open(self)
 
     @property
@@ -99,9 +100,17 @@ class BatchProgress:
     def remaining(self) -> float | None:
         """Seconds until all are over; None while nothing tells."""
         now = self._clock()
+        firsts: dict[str, Film] = {}
         waiting = [film.task_id for film in self.films.values() if film.state == "waiting"]
-        running = {film.task_id: now - film.began for film in self.running}
+        for film in sorted(self.running, key=lambda film: film.began):
+            if firsts.setdefault(film.worker, film) is not film:  # it begins beside the other
+                waiting.insert(0, film.task_id)
+        running = {film.task_id: now - self._turn_began(film) for film in firsts.values()}
         return self._forecast.remaining(waiting, running) if waiting or running else 0.0
+
+    def _turn_began(self, film: Film) -> float:
+        """Since when its worker's place is for this film: two may overlap there."""
+        return max(film.began, self._last_ends.get(film.worker, film.began))
 
     def begin(self, task_id: str, worker: str) -> None:
         film = self.films[task_id]
@@ -129,6 +138,8 @@ class BatchProgress:
 
     def end(self, film: Film, *, is_whole: bool) -> None:
         """`is_whole` when it was made from its beginning: then its time teaches something."""
+        now = self._clock()
         if film.state == "complete" and is_whole:
-            self._forecast.end(film.task_id, film.took_seconds)
+            self._forecast.end(film.task_id, now - self._turn_began(film))
+        self._last_ends[film.worker] = now
         self._view.ended(film, again=False)

@@ -57,6 +57,24 @@ def play(progress: BatchProgress, clock: Clock) -> None:
     progress.tell(drawing("id-4", 70.0))
 
 
+def test_films_that_overlap_at_one_place_take_their_turns(clock: Clock) -> None:
+    progress = batch(clock)
+    progress.begin("id-2", "1")
+    clock.seconds = 6.0
+    progress.begin("id-3", "1")
+    clock.seconds = 8.0
+    progress.films["id-2"].state = "complete"
+    progress.end(progress.films["id-2"], is_whole=True)
+    assert progress.remaining() == pytest.approx(8.0 + 8.0)  # two more, from now on
+    clock.seconds = 10.0
+    progress.begin("id-4", "1")
+    assert progress.remaining() == pytest.approx(6.0 + 8.0)
+    clock.seconds = 12.0
+    progress.films["id-3"].state = "complete"
+    progress.end(progress.films["id-3"], is_whole=True)  # it had its place for 4 s, not for 6
+    assert progress.remaining() == pytest.approx(6.0)
+
+
 def text(lines: Any) -> list[str]:
     return ["".join(span.text for span in line) for line in lines]
 

@@ -35,7 +35,7 @@ class BatchForecast:
         self._known: dict[tuple[object, ...], float | None] = {}
 
     def end(self, task_id: str, took_seconds: float) -> None:
-        """A film was made from its beginning."""
+        """A film was made from its beginning, and its place had nothing else to end meanwhile."""
         size = self._sizes[task_id]
         self._points.append((max(0.1, size.voice_seconds), took_seconds))
 

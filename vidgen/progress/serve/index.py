@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, Final, Protocol
 
 from vidgen.events import OVER, seconds_of, timestamp
@@ -158,17 +159,19 @@ class RunIndex:
         sizes = [FilmSize(film.task_id, film.voice_seconds) for film in record.films]
         forecast = BatchForecast(sizes, (), record.places)
         known = {film.task_id for film in record.films}
-        for task in tasks:
-            if task["state"] == "complete" and task["task_id"] in known:
-                took = seconds_of(str(task["updated"])) - seconds_of(str(task["began"]))
-                forecast.end(str(task["task_id"]), took)
-        waiting = [str(task["task_id"]) for task in tasks if task["state"] == "queued"]
-        running = {
-            str(task["task_id"]): time.time() - seconds_of(str(task["began"]))
-            for task in tasks
-            if task["state"] == "running" and task["task_id"] in known
+        mine = [task for task in tasks if task["task_id"] in known]
+        last_end = 0.0  # at the only place, where the next film may have begun before it
+        for task_id, began, ended in sorted(_times(mine, "complete"), key=itemgetter(2)):
+            forecast.end(task_id, ended - max(began, last_end))
+            last_end = ended if record.places == 1 else 0.0
+        running = sorted(_times(mine, "running"), key=itemgetter(1))
+        later = [task_id for task_id, *_ in running[record.places :]]
+        now = time.time()
+        since = {
+            task_id: now - max(last_end, began) for task_id, began, _ in running[: record.places]
         }
-        told = forecast.remaining([task for task in waiting if task in known], running)
+        waiting = later + [str(task["task_id"]) for task in mine if task["state"] == "queued"]
+        told = forecast.remaining(waiting, since)
         planned = [film.seconds for film in record.films if film.task_id in waiting]
         if told is None and None not in planned:  # none is there yet: as it was planned
             return sum(seconds or 0.0 for seconds in planned) / record.places
@@ -275,6 +278,15 @@ def _write_time(folder: str) -> int:
             return os.stat(folder).st_mtime_ns  # noqa: PTH116
         except OSError:
             return 0
+
+
+def _times(tasks: Sequence[Mapping[str, Any]], state: str) -> list[tuple[str, float, float]]:
+    """Id, begin and last event, in seconds, of the tasks in that state."""
+    return [
+        (str(task["task_id"]), seconds_of(str(task["began"])), seconds_of(str(task["updated"])))
+        for task in tasks
+        if task["state"] == state
+    ]
 
 
 def _unbegun(film: BatchFilm, *, is_alive: bool) -> dict[str, Any]:

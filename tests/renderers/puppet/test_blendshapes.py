@@ -1,4 +1,4 @@
-"""Shutting a mouth that is open in the photo: by the lips, or by the jaw that hangs."""
+"""Where skin goes: shutting a photo's open mouth, a chin over a still neck, unequal halves."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +12,7 @@ from vidgen.renderers.puppet import blendshapes, lip_edges
 from vidgen.renderers.puppet.blendshapes import WEIGHTS
 from vidgen.renderers.puppet.geometry import Curve, FaceGeometry, measure
 from vidgen.renderers.puppet.grid import Array, Grid
-from vidgen.work import Box, Subject
+from vidgen.work import Subject
 
 
 @pytest.fixture(scope="module")
@@ -39,26 +39,36 @@ def shouting(smiling: FaceGeometry) -> FaceGeometry:
         lower=Curve(u, smiling.upper.v + bow),
         gap=gap,
         chin=smiling.chin + 0.7 * gap,
+        jawline=replace(smiling.jawline, v=smiling.jawline.v + 0.7 * gap),
     )
 
 
-def closing(face: FaceGeometry, size: int = 256) -> tuple[Callable[[float], float], ...]:
+class Moved:
+    """Where the blendshapes of `face` put its skin, pixels of the face's own axes."""
+
+    def __init__(self, face: FaceGeometry, lean: float = 0.0, size: int = 256) -> None:
+        grid = Grid.over((0, 0, size, size), 4)
+        self.made = blendshapes.build(face, grid, lean=lean)
+        self.u, self.v = face.axes.uv(*grid.nodes())
+        self.face = face
+
+    def __call__(self, layer: Array, name: str, v: float, u: float = 0.0) -> tuple[float, float]:
+        """Along and down, by the weight `name` of 1, at (u, v)."""
+        dx, dy = np.moveaxis(layer[WEIGHTS.index(name)], -1, 0)
+        nearest = int(np.argmin(np.hypot(self.u - u, self.v - v)))
+        cos, sin = self.face.axes.cos, self.face.axes.sin
+        x, y = float(dx.flat[nearest]), float(dy.flat[nearest])
+        return x * cos + y * sin, y * cos - x * sin
+
+
+def closing(face: FaceGeometry) -> tuple[Callable[[float], float], ...]:
     """How far down the upper and the lower layer go in the middle of the mouth, at a v."""
-    box: Box = (0, 0, size, size)
-    grid = Grid.over(box, 4)
-    made = blendshapes.build(face, grid)
-    u, v = face.axes.uv(*grid.nodes())
+    moved = Moved(face)
 
     def down(layer: Array) -> Callable[[float], float]:
-        dx, dy = np.moveaxis(layer[WEIGHTS.index("close")], -1, 0)
-        along = dy * face.axes.cos - dx * face.axes.sin
+        return lambda v: moved(layer, "close", v)[1]
 
-        def at(wanted: float) -> float:
-            return float(along.ravel()[np.argmin(np.hypot(u - 0.0, v - wanted))])
-
-        return at
-
-    return down(made.upper), down(made.lower)
+    return down(moved.made.upper), down(moved.made.lower)
 
 
 def test_a_jaw_that_hangs_goes_up_with_its_chin(shouting: FaceGeometry) -> None:
@@ -74,3 +84,26 @@ def test_a_smile_shuts_half_way_and_keeps_its_chin(smiling: FaceGeometry) -> Non
     assert smiling.smile > 0.8
     assert upper(float(smiling.upper(at)[0])) > 0.35 * smiling.gap
     assert abs(lower(smiling.chin)) < 0.25 * smiling.gap
+
+
+def test_a_chin_drops_over_a_still_neck(smiling: FaceGeometry) -> None:
+    moved, h = Moved(smiling), smiling.height
+    chin, neck = (moved(moved.made.lower, "jaw", smiling.chin + way * h)[1] for way in (0, 0.21))
+    assert chin > 0.045 * h
+    assert abs(neck) < 0.003 * h
+
+
+def test_spread_lips_lift_the_cheeks(smiling: FaceGeometry) -> None:
+    moved, h = Moved(smiling), smiling.height
+    eye = smiling.eyes[0].axes
+    u, v = smiling.axes.uv(np.array(eye.x), np.array(eye.y))
+    _, down = moved(moved.made.upper, "spread", float(v) + 0.14 * h, float(u))
+    assert down < -0.004 * h
+
+
+def test_a_face_that_leans_moves_one_side_farther_but_shuts_evenly(smiling: FaceGeometry) -> None:
+    even, leaning = Moved(smiling), Moved(smiling, lean=1.0)
+    place = {"v": 0.0, "u": 0.8 * smiling.right}
+    plain, more = (abs(made(made.made.lower, "spread", **place)[0]) for made in (even, leaning))
+    assert 1.01 * plain < more < 1.10 * plain
+    assert even(even.made.lower, "close", 4.0) == leaning(leaning.made.lower, "close", 4.0)

@@ -30,6 +30,12 @@ JAW: Final = WEIGHTS.index("jaw")  # the bone alone: lips may shut over a jaw th
 WIDEST: Final = 0.082  # Hf: how far the jaw drops at 1 (.115 was a cartoon's laugh)
 CARRIED: Final = 0.86  # share of the drop that the lower lip takes; the upper one rises by .14
 WIDENED: Final = 0.10  # how much wider a mouth gets whose hanging jaw shuts
+CHEEKS: Final = 0.007  # Hf: how far spread lips lift the cheeks
+CHIN_UP: Final = 0.007  # Hf: how far pressed lips draw the chin's pad up
+CHIN: Final = 0.86  # of what the lower lip takes: a jaw turns more than a face gets longer
+NECK: Final = 0.18  # Hf under the jaw's edge over which the skin is still: neck, collar, hands
+LOPSIDED: Final = 0.10  # by so much one side of a face may go farther than the other
+EVEN: Final = ("close", "press", "jaw")  # lips must meet, and a bone is one
 STEPS: Final = 3  # of the inversion; the last moves lips by less than a tenth of a pixel
 
 
@@ -83,18 +89,23 @@ def invert(canvas: Canvas, forward: Array, pitch: int) -> Array:
 
 
 def build(
-    face: FaceGeometry, grid: Grid, calm_brows: float = 1.0, feeling: Array | None = None
+    face: FaceGeometry,
+    grid: Grid,
+    calm_brows: float = 1.0,
+    feeling: Array | None = None,
+    lean: float = 0.0,
 ) -> Blendshapes:
     """The bases for `face` over `grid`. `calm_brows` < 1 keeps glasses' frames in place;
-    `feeling` is a field of `mood.build`."""
+    `feeling` is a field of `mood.build`. By `lean`, -1 to 1, one side goes farther."""
     u, v = face.axes.uv(*grid.nodes())
     shape = _Shape.at(face, u, v)
     upper = _upper(face, shape)
     upper["brows"] = _brows(face, u, v, calm_brows)
+    gain = 1 + 0.5 * LOPSIDED * lean * np.tanh(u / (0.10 * face.height))
     return Blendshapes(
         grid,
-        _stack(face, upper),
-        _stack(face, _lower(face, shape)),
+        _stack(face, upper, gain),
+        _stack(face, _lower(face, shape), gain),
         (v > shape.middle)[..., None],
         feeling,
     )
@@ -128,8 +139,8 @@ class _Shape:
         near = np.exp(-((share / 1.55) ** 4) - ((v - middle) / (0.17 * face.height)) ** 2)
         down = smoothstep(1.25 * (v - lower) / np.maximum(1.0, face.chin - lower))
         aside = np.abs(u - face.middle[0]) - 0.45 * face.jaw
-        below = 1 - smoothstep((v - face.chin) / (0.28 * face.height))
-        bone = 0.92 * (1 - smoothstep(aside / (0.75 * face.jaw))) * down
+        below = 1 - smoothstep((v - face.jawline(u)) / (NECK * face.height) - 0.05)
+        bone = CHIN * (1 - smoothstep(aside / (0.75 * face.jaw))) * down
         return cls(
             u,
             v,
@@ -168,7 +179,10 @@ def _lower(face: FaceGeometry, at: _Shape) -> Moves:
         "jaw": (0.0, drop * at.bone),
         "close": (widen, -_shut(face, at)),
         **_common(face, at),
-        "press": (0.0, -0.008 * h * at.whole * at.beneath(0.06 * h)),
+        "press": (
+            0.0,
+            -0.008 * h * at.whole * at.beneath(0.06 * h) - CHIN_UP * h * _boss(face, at),
+        ),
         "apart": (0.0, 0.012 * h * at.centre * at.beneath(0.05 * h)),
     }
 
@@ -201,9 +215,28 @@ def _common(face: FaceGeometry, at: _Shape) -> Moves:
     corner = np.abs(at.share) * at.near
     return {
         "round": (-0.26 * at.u * at.near, 0.16 * (at.v - at.middle) * at.near),
-        "spread": (0.11 * at.u * at.near, -0.012 * h * corner),
+        "spread": (
+            0.11 * at.u * at.near,
+            -0.012 * h * corner - CHEEKS * h * cheeks(face, at.u, at.v),
+        ),
         "relax": (-0.09 * at.u * at.near, 0.012 * h * corner),
     }
+
+
+def _boss(face: FaceGeometry, at: _Shape) -> Array:
+    """The pad of the chin, which pressed lips draw up."""
+    off = (at.v - at.lower - 0.72 * (face.chin - at.lower)) / (0.055 * face.height)
+    return np.exp(-(off**2) - ((at.u - face.middle[0]) / (0.10 * face.height)) ** 2)
+
+
+def cheeks(face: FaceGeometry, u: Array, v: Array) -> Array:
+    """1 on either cheek, below the eye, falling off over .10 Hf."""
+    lift = np.zeros_like(u)
+    for eye in face.eyes:
+        at_u, at_v = face.axes.uv(np.array(eye.axes.x), np.array(eye.axes.y))
+        apart = np.hypot(u - at_u, (v - at_v - 0.14 * face.height) * 1.2)
+        lift = np.maximum(lift, np.exp(-((apart / (0.10 * face.height)) ** 2)))
+    return lift
 
 
 def _brows(face: FaceGeometry, u: Array, v: Array, amount: float) -> tuple[float, Array]:
@@ -216,11 +249,12 @@ def _brows(face: FaceGeometry, u: Array, v: Array, amount: float) -> tuple[float
     return 0.0, -0.014 * face.height * amount * lift
 
 
-def _stack(face: FaceGeometry, moves: Moves) -> Array:
+def _stack(face: FaceGeometry, moves: Moves, gain: Array) -> Array:
     rows, columns = np.shape(moves["wide"][1])
     stack = np.zeros((len(WEIGHTS), rows, columns, 2), np.float32)
     for index, name in enumerate(WEIGHTS):
         along, down = moves.get(name, (0.0, 0.0))
-        x, y = face.axes.turn(np.asarray(along), np.asarray(down))
+        own = 1.0 if name in EVEN else gain
+        x, y = face.axes.turn(np.asarray(along * own), np.asarray(down * own))
         stack[index, ..., 0], stack[index, ..., 1] = x, y
     return stack

@@ -138,12 +138,16 @@ class Canvas:
         """Colours as a finished picture has them."""
         return grids.to_bytes(colours)
 
-    def lay(self, out: Array, box: Box, pixels: Array, cover: Array) -> None:
-        """`pixels` over the box of the frame `out`, where `cover` is 1."""
+    def lay(self, out: Array, box: Box, pixels: Array | None, cover: Array) -> None:
+        """`pixels`, or black, over the box of the frame `out`, where `cover` is 1."""
         import cv2
 
         left, top, right, bottom = box
         under = out[top:bottom, left:right, :3]
+        if pixels is None:
+            light = cv2.cvtColor(self.to_bytes(255 * (1 - cover)), cv2.COLOR_GRAY2RGB)
+            under[:] = cv2.multiply(under, light, scale=1 / 255)
+            return
         under[:] = cv2.blendLinear(pixels, np.ascontiguousarray(under), cover, 1 - cover)
 
     # Numbers

@@ -20,6 +20,8 @@ OUTLINE: Final = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
+JAWLINE: Final = (58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288)
+FOLDS: Final = ((129, 203, 206, 216, 212), (358, 423, 426, 436, 432))  # nose to mouth, each side
 UPPER_LIP: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)  # its inner edge
 LOWER_LIP: Final = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 OUTER_UPPER: Final = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
@@ -108,6 +110,8 @@ class FaceGeometry:
     gap: float  # between the lips in the photo, at its widest
     chin: float  # v of the chin
     jaw: float  # half width of the jaw
+    jawline: Curve  # the lower edge of the face
+    folds: tuple[Array, Array]  # (5, 2) u, v: from the nose's wings to beside the mouth
     middle: tuple[float, float]  # u, v of the face's middle
     outline: Array  # (36, 2) frame pixels
     eyes: tuple[Eye, Eye]  # image left, right
@@ -178,6 +182,8 @@ def measure(points: Array, views: Sequence[EyeView] = ()) -> FaceGeometry:
         gap=float((lower.v - upper.v).max()),
         chin=float(uv[CHIN, 1]),
         jaw=float((wide[1] - wide[0]) / 2),
+        folds=(uv[list(FOLDS[0])], uv[list(FOLDS[1])]),
+        jawline=smooth_curve(uv[list(JAWLINE)], 0.1 * (wide[1] - wide[0])),
         middle=(float(uv[[FOREHEAD, CHIN], 0].mean()), float(uv[[FOREHEAD, CHIN], 1].mean())),
         outline=flat[list(OUTLINE)].astype(np.float32),
         eyes=(_eye(flat, 0, views), _eye(flat, 1, views)),

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from vidgen.renderers.puppet.blendshapes import cheeks
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, Grid
 
@@ -63,12 +64,7 @@ def _lips(face: FaceGeometry, u: Array, v: Array, mood: Mood) -> Array:
 
 
 def _cheeks(face: FaceGeometry, u: Array, v: Array, mood: Mood) -> Array:
-    lift = np.zeros_like(u)
-    for eye in face.eyes:
-        at_u, at_v = face.axes.uv(np.array(eye.axes.x), np.array(eye.axes.y))
-        apart = np.hypot(u - at_u, (v - at_v - 0.14 * face.height) * 1.2)
-        lift = np.maximum(lift, np.exp(-((apart / (0.10 * face.height)) ** 2)))
-    return np.stack([np.zeros_like(u), -mood.cheeks * face.height * lift])
+    return np.stack([np.zeros_like(u), -mood.cheeks * face.height * cheeks(face, u, v)])
 
 
 def _brows(face: FaceGeometry, u: Array, v: Array, mood: Mood) -> Array:

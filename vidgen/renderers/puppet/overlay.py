@@ -55,15 +55,15 @@ class Overlay:
     """A picture for a part of the frame."""
 
     box: Box  # frame pixels
-    pixels: Array  # (h, w, 3)
+    pixels: Array | None  # (h, w, 3); None is black
     cover: Array  # (h, w) float32, 0–1
 
 
 def overlays(
     canvas: Canvas, figure: Rig, pose: Pose, fields: Fields, patch: Patch | None = None
 ) -> Iterator[Overlay]:
-    """What is laid over the warped photo: eyes that look or blink, then the mouth, its own or
-    another's `patch`."""
+    """What is laid over the warped photo: eyes that look or blink, the mouth, the folds about it,
+    and another's `patch`."""
     x, y = pose.gaze
     for eye in figure.eyes:
         moves = abs(x) + abs(y) + pose.lids[eye.side]
@@ -78,10 +78,20 @@ def overlays(
         )
         pixels, cover = figure.mouth.draw(canvas, view, pose.jaw, pose.tongue)
         yield Overlay(view.box, pixels, canvas.only_over(pose.speaks, 0, cover))
+    shade = _shade(canvas, figure, pose, fields)
+    if shade is not None:
+        yield shade
     if patch is not None:
         wide = canvas.reach(patch.box, figure.grid, fields.whole, figure.size)
         if wide is not None:
             yield _carry(canvas, figure, patch, wide, fields.whole)
+
+
+def _shade(canvas: Canvas, figure: Rig, pose: Pose, fields: Fields) -> Overlay | None:
+    """The folds that an opening mouth deepens, over all that is drawn of it."""
+    _, rows, columns = figure.grid.part(figure.folds.box)
+    taken = figure.folds.shade(canvas, pose.weights, fields.whole[..., rows, columns, :])
+    return None if taken is None else Overlay(figure.folds.box, None, taken)
 
 
 def _lay(

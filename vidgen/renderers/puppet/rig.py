@@ -11,6 +11,7 @@ import numpy as np
 from vidgen.renderers.puppet import (
     blendshapes,
     eyes,
+    folds,
     geometry,
     head,
     layer,
@@ -22,6 +23,7 @@ from vidgen.renderers.puppet import (
 from vidgen.renderers.puppet.blendshapes import Blendshapes
 from vidgen.renderers.puppet.canvas import Canvas
 from vidgen.renderers.puppet.eyes import EyePatch
+from vidgen.renderers.puppet.folds import Folds
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, Grid, span
 from vidgen.renderers.puppet.head import HeadField
@@ -49,6 +51,7 @@ class Rig:
     rows: slice  # of that part
     columns: slice
     mouth: Mouth
+    folds: Folds
     eyes: tuple[EyePatch, ...]
 
     def fields(self, canvas: Canvas, weights: Array, turns: Array) -> "Fields":
@@ -96,6 +99,7 @@ def build(subject: Subject, cutout: Cutout, look: MotionOptions | None = None) -
     part, rows, columns = grid.part(_around(face, subject.frame.shape))
     calm = CALM if light.glasses else 1.0
     feeling = mood.build(face, part, look.mood, look.expression, calm) if look else None
+    lean = float(np.random.default_rng([look.seed, 8]).uniform(-1, 1)) if look else 0.0
     return Rig(
         size=size,
         face=face,
@@ -104,10 +108,11 @@ def build(subject: Subject, cutout: Cutout, look: MotionOptions | None = None) -
         grid=grid,
         nodes=np.stack(grid.nodes(), -1),
         head=head.build(face, grid),
-        bases=blendshapes.build(face, part, calm, feeling),
+        bases=blendshapes.build(face, part, calm, feeling, lean),
         rows=rows,
         columns=columns,
         mouth=mouth.build(subject.frame, face, light, alpha),
+        folds=folds.build(face, part, alpha),
         eyes=eyes.build(subject.frame, face, light),
     )
 

@@ -163,6 +163,9 @@ class TorchCanvas(Canvas):
     def lay(self, out: Any, box: Box, pixels: Any, cover: Any) -> None:
         left, top, right, bottom = box
         under = out[:, top:bottom, left:right, :3]
+        if pixels is None:
+            under.mul_(1 - cover[..., None].to(out.dtype))
+            return
         under.lerp_(pixels.to(out.dtype), cover[..., None].to(out.dtype))
 
     # Numbers

@@ -45,6 +45,11 @@ def test_what_looks_alike_is_heard_together() -> None:
     assert find_spikes(said(30, (9, "k", 0.25), (9, "i", 0.28))) == []  # too unsure of either
 
 
+def test_a_closure_swallows_a_doubtful_f_but_no_likely_one() -> None:
+    assert find_spikes(said(30, (9, "p", 0.35), (9, "f", 0.45))) == [Spike(9, "p")]
+    assert find_spikes(said(30, (9, "p", 0.35), (9, "f", 0.64))) == [Spike(9, "f")]
+
+
 def test_a_vowel_that_is_spread_over_several_is_heard_once() -> None:
     spread = said(30, (9, "æ", 0.26), (9, "a", 0.2), (9, "ɑ", 0.2), (10, "a", 0.3), (10, "æ", 0.2))
     assert len(find_spikes(spread)) == 1

@@ -21,9 +21,11 @@ PULLS: Final = ("jaw", "round", "spread", "fricative", "tongue")
 INERTIA: Final = {"jaw": 2.4, "round": 3.2, "spread": 2.8, "fricative": 2.2, "tongue": 2.0}
 EDGE: Final = 0.3  # of its weight that a phoneme has at its ends, which belong to both
 CLOSING, OPENING = 0.025, 0.025  # seconds the lips take to meet and to part, if they are quick
-MEET, PART = 0.012, 0.012  # seconds within the closure at which they have met, begin to part
+MEET, PART = 0.010, 0.010  # seconds within the closure at which they have met, begin to part
 HOLD: Final = 0.070  # seconds a closure lasts at least: a frame of 25 per second sees it
-TOOTHY: Final = 0.65  # how far f and s part the lips at least; th does less
+SHORTEST: Final = 0.040  # seconds that a neighbour keeps, if it can
+NOTHING: Final = 0.001  # seconds to spare
+TOOTHY: Final = 0.80  # how far f and s part the lips at least; th does less
 SLIT: Final = 0.06  # how far lips and jaw are open in them at most: the teeth stay near each other
 AT_REST: Final = 0.3  # weight of the shut mouth where no phoneme is
 GIVES_WAY: Final = 0.1  # weight of a viseme for what it does not care about
@@ -150,18 +152,22 @@ def _breathe(wanted: Sequence[Pull], target: Array) -> None:
 
 def _long_enough(before: Pull | None, pull: Pull, behind: Pull | None) -> tuple[float, float]:
     """`pull` from when to when, HOLD at least: it takes more from the longer of its neighbours,
-    most from a silence or another closure."""
+    most from a silence, or a closure from another one."""
     short = max(0.0, HOLD - (pull.end - pull.start))
-    spare, other = (_spare(pull) for pull in (before, behind))
+    spare, other = (_spare(neighbour, pull.viseme) for neighbour in (before, behind))
     early = short * spare / (spare + other)
     return pull.start - early, pull.end + short - early
 
 
-def _spare(pull: Pull | None) -> float:
-    """How easily a closure takes time from its neighbour."""
-    if pull is None or pull.viseme.kind in ("silence", "bilabial"):
+def _spare(neighbour: Pull | None, viseme: Viseme) -> float:
+    """How easily `viseme` takes time from its neighbour: never where lips are shut to show teeth,
+    hardly where teeth need the time themselves."""
+    if neighbour is None or neighbour.viseme.kind == "silence":
         return 1.0
-    return max(0.001, pull.end - pull.start - 0.04)
+    if neighbour.viseme.press > 0:
+        return 1.0 if viseme.press > 0 else NOTHING
+    needs = HOLD if neighbour.viseme.fricative > TOOTHY else SHORTEST
+    return max(NOTHING, neighbour.end - neighbour.start - needs)
 
 
 def close_lips(press: Array, start: float, end: float, strength: float = 1.0) -> None:

@@ -72,7 +72,7 @@ def _mouth(words: TimedPhones, sound: SpeechFeatures) -> dict[str, Array]:
 def sample_curves(controls: MouthCurves, fps: Fraction, first: int, last: int) -> dict[str, Floats]:
     """The curves at the centres of frames first..last-1, each (last - first,).
 
-    No closure falls between two frames: each is fully shut for 46 ms at least (`coarticulation`),
+    No closure falls between two frames: each is fully shut for 50 ms at least (`coarticulation`),
     longer than a frame at 24 per second. The highest of each frame, tried first, shuts the mouth
     half a frame too early and opens it too late: r with the loudness fell by .08.
     """

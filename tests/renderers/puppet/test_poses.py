@@ -21,6 +21,7 @@ from vidgen.speech.mouth_curves import MouthCurves
 from vidgen.work import MotionOptions
 
 FPS = 25
+PRESSED = 0.014 / WIDEST  # how far pressed lips lie over each other, in openings of the jaw
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_parted_lips_that_do_not_smile_are_not_drawn_together(face: FaceGeometry
     assert asked(calm, "relax") == 0.0
 
 
-@pytest.mark.parametrize("sounds", ["apapa", "sasasa", "fɑsɑfɑ", "mamsas"])
+@pytest.mark.parametrize("sounds", ["apapa", "sasasa", "fɑsɑfɑ", "mamsas", "pupɑwɑ"])
 def test_no_sounds_move_the_lips_faster_than_people_can(sounds: str, face: FaceGeometry) -> None:
     phones = [Phone(0.3 + 0.06 * n, 0.36 + 0.06 * n, ipa) for n, ipa in enumerate(sounds)]
     still = np.zeros(101, np.float32)
@@ -65,7 +66,8 @@ def test_no_sounds_move_the_lips_faster_than_people_can(sounds: str, face: FaceG
     look = MotionOptions(fps=Fraction(FPS))
     plan = poses(face, mouth, motion(mouth, look, 1.0), look, FPS)
     parts = dict(zip(WEIGHTS, plan.weights.T, strict=True))
-    lips = parts["wide"] + parts["narrow"] + PARTED * parts["apart"]
+    lips = parts["wide"] + parts["narrow"] + PARTED * parts["apart"] - PRESSED * parts["press"]
+    lips = np.maximum(0, lips)  # pressed lips lie over each other, which nobody sees
     millimetres = WIDEST * face.height * 63 / face.pupils
-    assert np.abs(np.diff(lips)).max() * millimetres * FPS < 155
+    assert np.abs(np.diff(lips)).max() * millimetres * FPS < 152
     assert lips.max() * millimetres > 3  # and yet they open

@@ -17,6 +17,8 @@ from vidgen.speech.mouth_curves import MouthCurves, sample_curves
 from vidgen.work import MotionOptions
 
 PARTED: Final = 0.026 / WIDEST  # how far f and s part the lips, in openings of the jaw
+PURSED: Final = 0.25  # of the opening that rounded lips take
+TOUCHING: Final = 0.03  # openings of the jaw: lips farther apart press nothing
 LOOK: Final = 0.005  # of a half eye, less than a tenth of a pixel at 512
 LIPS, BONE = 150.0, 140.0  # mm/s: people reach 200 and 150
 APART: Final = 63.0  # mm between the pupils of a usual face
@@ -84,16 +86,20 @@ def poses(
 def _limit_speeds(controls: MouthCurves, face: FaceGeometry) -> MouthCurves:
     """`controls` no faster than this face's lips and jaw could move.
 
-    What is too short to be opened wide is opened less; a closure stays one.
+    What is too short to be opened wide is opened less; a closure stays one. The limit is that of
+    the gap as it is drawn: rounded lips open less, and lips that part press each other no more,
+    or that would come on top.
     """
     widest = WIDEST * face.height * APART / face.pupils  # mm
+    share = 1 - PURSED * controls.round
     teeth = PARTED * controls.fricative
-    lips = _at_most((controls.jaw + teeth) * (1 - controls.press), LIPS / widest)
+    lips = _at_most((controls.jaw * share + teeth) * (1 - controls.press), LIPS / widest)
     teeth = np.minimum(teeth, lips)
     return replace(
         controls,
-        jaw=lips - teeth,
+        jaw=(lips - teeth) / share,
         fricative=teeth / np.float32(PARTED),
+        press=np.minimum(controls.press, np.clip(1 - lips / TOUCHING, 0, 1)),
         chin=_at_most(controls.chin, BONE / (CARRIED * widest)),
     )
 
@@ -125,7 +131,7 @@ def _in_steps(gaze: Array) -> Array:
 def _weights(
     face: FaceGeometry, mouth: dict[str, Array], brows: Array, look: MotionOptions
 ) -> Array:
-    jaw = mouth["jaw"] * (1 - 0.25 * mouth["round"])
+    jaw = mouth["jaw"] * (1 - PURSED * mouth["round"])
     wide = jaw * np.minimum(1, jaw / 0.65)  # small openings are narrow ones
     speaks = np.full_like(jaw, 1.0 if look.mouth > 0 else 0.0)
     smiles = face.smile if face.gap > SMILE * face.height else 0.0

@@ -107,3 +107,12 @@ def test_a_face_that_leans_moves_one_side_farther_but_shuts_evenly(smiling: Face
     plain, more = (abs(made(made.made.lower, "spread", **place)[0]) for made in (even, leaning))
     assert 1.01 * plain < more < 1.10 * plain
     assert even(even.made.lower, "close", 4.0) == leaning(leaning.made.lower, "close", 4.0)
+
+
+def test_a_pout_draws_the_skin_beside_the_mouth_along(smiling: FaceGeometry) -> None:
+    moved, h = Moved(smiling), smiling.height
+    ways = [-moved(moved.made.lower, "round", 0.0, at * smiling.right)[0] for at in (1.0, 1.6)]
+    assert ways[0] > 0.17 * smiling.right
+    assert ways[1] > 0.8 * ways[0]  # else a fold of the photo's mouth is left beside it
+    tall = moved(moved.made.lower, "round", 0.06 * h)[1]
+    assert tall < 0.12 * 0.06 * h

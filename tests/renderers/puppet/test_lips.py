@@ -67,6 +67,19 @@ def test_lips_of_an_open_smile_meet_in_a_dark_line(subject: Subject, face: FaceG
     assert dark < 0.72 * pale
 
 
+def test_an_open_mouth_keeps_the_dark_of_its_corners(subject: Subject, face: FaceGeometry) -> None:
+    frame, paint = subject.frame.copy(), np.array((90, 20, 30))
+    made = built(frame, face)
+    y, x = np.mgrid[made.box[1] : made.box[3], made.box[0] : made.box[2]].astype(np.float32)
+    u, v = face.axes.uv(x, y)
+    beside = np.abs(np.abs(u - (face.right - face.left) / 2) - (face.left + face.right) / 2)
+    corner = (np.abs(face.across(u)) > 1.0) & (beside < 0.06 * face.height)
+    corner &= np.abs(v - face.middle_line(u)) < 0.012 * face.height
+    crop(frame, made.box)[corner] = paint
+    for picture in (built(frame, face).upper_apart, built(frame, face).lower_touching):
+        assert np.abs(picture[::2, ::2][corner] - paint).max(-1).mean() < 20
+
+
 def test_dark_painted_lips_keep_their_corners_in_an_open_mouth(
     subject: Subject, face: FaceGeometry
 ) -> None:

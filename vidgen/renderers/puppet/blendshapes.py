@@ -122,6 +122,7 @@ class _Shape:
     lower: Array
     middle: Array
     near: Array  # E: 1 at the mouth, 0 far from it
+    about: Array  # the same farther out: a pout draws the cheeks along
     whole: Array  # profiles over the mouth's width
     centre: Array
     lip: Array  # what the lower lip alone does, over the whole profile
@@ -136,7 +137,10 @@ class _Shape:
         middle = (upper + lower) / 2
         whole = np.clip(1 - np.abs(share / 0.97) ** 2.3, 0, None) ** 0.9
         centre = np.clip(1 - (share / 0.72) ** 2, 0, None) ** 0.9
-        near = np.exp(-((share / 1.55) ** 4) - ((v - middle) / (0.17 * face.height)) ** 2)
+        near, about = (
+            np.exp(-((share / wide) ** 4) - ((v - middle) / (high * face.height)) ** 2)
+            for wide, high in ((1.55, 0.17), (1.8, 0.20))
+        )
         down = smoothstep(1.25 * (v - lower) / np.maximum(1.0, face.chin - lower))
         aside = np.abs(u - face.middle[0]) - 0.45 * face.jaw
         below = 1 - smoothstep((v - face.jawline(u)) / (NECK * face.height) - 0.05)
@@ -149,6 +153,7 @@ class _Shape:
             lower,
             middle,
             near.astype(np.float32),
+            about.astype(np.float32),
             whole,
             centre,
             whole * (1 - down) * below,
@@ -214,7 +219,7 @@ def _common(face: FaceGeometry, at: _Shape) -> Moves:
     h = face.height
     corner = np.abs(at.share) * at.near
     return {
-        "round": (-0.26 * at.u * at.near, 0.16 * (at.v - at.middle) * at.near),
+        "round": (-0.215 * at.u * at.about, 0.10 * (at.v - at.middle) * at.near),
         "spread": (
             0.11 * at.u * at.near,
             -0.012 * h * corner - CHEEKS * h * cheeks(face, at.u, at.v),

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, look_up, smoothstep, to_bytes
 from vidgen.renderers.puppet.layer import crop, double
@@ -19,7 +18,6 @@ EDGE_SHUT: Final = 0.009  # Hf: how far from the cut a shut photo's dark line re
 EDGE_OPEN: Final = 0.011  # Hf: how far teeth or shadow bleed into an open photo's lips
 WIDE: Final = 0.08  # Hf: lips farther apart belong to a mouth wide open
 INNER: Final = 0.65  # share of a lip's thickness that surely is lip
-LIP_DARK: Final = 0.72  # of a lip's luma: darker is the hollow of the mouth
 TURN: Final = np.array([0.22, 0.32, 0.30], np.float32)  # how much darker a lip's edge is
 TOUCHING: Final = np.array([0.70, 0.95, 1.0], np.float32)  # and the line between two
 
@@ -49,8 +47,6 @@ def build(frame: Pixels, face: FaceGeometry, box: Box, cover: Array, toned: bool
     share = face.across(u)
     above, below = face.upper(u) - v, v - face.lower(u)
     picture = crop(frame, box)
-    if not face.is_shut:
-        picture = _bright_corners(picture, face, u, v)
     thick = face.upper(u) - face.outer_upper(u), face.outer_lower(u) - face.lower(u)
     upper = _clean_edge(picture, face, (x, y), above, -1.0, thick[0], _doubt(face, u))
     lower = _clean_edge(picture, face, (x, y), below, 1.0, thick[1])
@@ -109,31 +105,6 @@ def _clean_edge(
     dx, dy = face.axes.turn(np.zeros_like(away), down * away)
     at_x, at_y = x + dx - x[0, 0], y + dy - y[0, 0]
     return look_up(picture, at_x.astype(np.float32), at_y.astype(np.float32))
-
-
-def _bright_corners(picture: Pixels, face: FaceGeometry, u: Array, v: Array) -> Pixels:
-    """`picture` without the dark triangles that an open mouth has beside its corners. Painted lips
-    are darker than skin, too: they stay."""
-    import cv2
-
-    h = face.height
-    near = np.abs(v - face.middle_line(u)) < 0.045 * h
-    share = np.abs(face.across(u))
-    beside = np.maximum(-u - face.left, u - face.right) / ((face.left + face.right) / 2)
-    near &= (share > 0.62) & (beside < 0.22)
-    luma = picture.astype(np.float32) @ LUMA
-    usual = cv2.medianBlur(luma.astype(np.uint8), 2 * round(0.06 * h) + 1) * 0.86
-    over, under = v < face.middle_line(u), v >= face.middle_line(u)
-    lips = over & (v > face.outer_upper(u)), under & (v < face.outer_lower(u))
-    apart = v < face.upper(u), v > face.lower(u)
-    for lip, free in zip(lips, apart, strict=True):
-        if (sure := lip & free & (share < 0.8)).any():
-            own = lip & (share < 1.0)
-            usual[own] = np.minimum(usual[own], LIP_DARK * float(np.median(luma[sure])))
-    dark = (near & (luma < usual)).astype(np.uint8)
-    size = 2 * max(1, round(0.008 * h)) + 1
-    dark = cv2.dilate(dark, np.ones((size, size), np.uint8))
-    return np.asarray(cv2.inpaint(picture, dark, 3, cv2.INPAINT_TELEA))
 
 
 def _fade(picture: Pixels, changed: Pixels, share: Array) -> Pixels:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.hostile --models ~/.local/share/vidgen/models
 
-Some 200 requests go to a server with a token, written by hand and byte by byte; some 100 files
+Some 200 requests go to a server with a token, written by hand and byte by byte; some 150 files
 are given to `vidgen run` as photo or voice; then 1,000 connections without a token from one
 address, which stay open. Counted are tracebacks, programs that are left or that have gone, files
 beside the home that changed, and the most memory of one process. Everything stays on this machine.

@@ -1,16 +1,19 @@
-"""A hundred files that nobody should be hurt by: photos, voices and job files of strangers.
+"""Some 150 files that nobody should be hurt by: photos, voices and job files of strangers.
 
 Each is made here, in a folder; nothing is sent anywhere. `KINDS` says how each one is used.
 """
 
+import io
 import os
 import pickle
 import random
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from PIL import Image
 
 Put = Callable[[str, bytes], Path]  # a file of that name and content
 TEXTS: Final = {
@@ -49,6 +52,14 @@ SOUNDS: Final = {
     "aac": b"\xff\xf1\x50\x80", "aiff": b"FORM\xff\xff\xff\xffAIFF", "au": b".snd\0\0\0\x18",
     "wma": b"0&\xb2u\x8ef\xcf\x11", "caf": b"caff\0\1\0\0",
 }  # fmt: skip
+FORMATS: Final = {"jpg": "jpeg", "png": "png", "tiff": "tiff", "webp": "webp"}
+ENCODINGS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    "plain": ("jpeg", {}), "progressive": ("jpeg", {"progressive": True}),
+    "lossy": ("webp", {}), "lossless": ("webp", {"lossless": True}), "avif": ("avif", {}),
+    "palette": ("gif", {}), "raw": ("bmp", {}), "lzw": ("tiff", {"compression": "tiff_lzw"}),
+    "deflated": ("tiff", {"compression": "tiff_deflate"}), "jp2": ("jpeg2000", {}),
+    "png": ("png", {}),
+}  # fmt: skip
 NAMES: Final = (
     b"\x1b]0;owned\x07.jpg", b"{0.__class__}.jpg", b"%n%s.jpg", b"a\nb.jpg", b"caf\xe9.jpg",
     b"concat:a.jpg", "\u202egpj.exe.jpg".encode(), b"$(touch touched).jpg",
@@ -56,7 +67,7 @@ NAMES: Final = (
 
 
 def photos(put: Put, good: Path, dice: random.Random) -> Iterator[Path]:
-    """Fifty-some pictures; `good` is one with a face, of which damaged copies are made."""
+    """A hundred pictures; `good` is one with a face, of which damaged copies are made."""
     whole = good.read_bytes()
     for name, content in TEXTS.items():
         yield put(f"{name}.jpg", content)
@@ -74,6 +85,58 @@ def photos(put: Put, good: Path, dice: random.Random) -> Iterator[Path]:
         yield put(f"hurt-{number}.jpg", hurt(whole, dice, 2 ** (number + 2)))
     for odd in NAMES:
         yield put(os.fsdecode(odd), b"no picture")
+    with Image.open(good) as picture:
+        yield from _damaged(put, picture.convert("RGB"), dice)
+        yield from _strange(put, picture.convert("RGB"))
+
+
+def _damaged(put: Put, picture: Image.Image, dice: random.Random) -> Iterator[Path]:
+    """The same picture by every encoder, its body damaged: only the decoder can find out."""
+    for name, (suffix, options) in ENCODINGS.items():
+        stream = io.BytesIO()
+        picture.save(stream, suffix, **options)
+        whole = stream.getvalue()
+        head = len(whole) // 8
+        for count in (1, 30):
+            body = hurt(whole[head:], dice, count)
+            yield put(f"{name}-{count}.{suffix}", whole[:head] + body)
+        yield put(f"{name}-cut.{suffix}", whole[: len(whole) * 2 // 3])
+
+
+def _strange(put: Put, picture: Image.Image) -> Iterator[Path]:
+    """Whole pictures that lie about themselves, or are far more than they look."""
+    small = picture.resize((64, 64))
+    strange: Mapping[str, tuple[Image.Image, Mapping[str, Any]]] = {
+        "turned.jpg": (picture, {"exif": _orientation(99)}),
+        "exif.jpg": (picture, {"exif": b"Exif\0\0" + b"II*\0\x08\0\0\0\xff\xff" + bytes(60000)}),
+        "profile.jpg": (picture, {"icc_profile": bytes(range(256)) * 200}),
+        "profile.png": (picture, {"icc_profile": b"\0\0\x02\x0cADBE" + bytes(500)}),
+        "dots.jpg": (picture, {"dpi": (65535, 1)}),
+        "cmyk.jpg": (picture.convert("CMYK"), {}),
+        "bits.png": (picture.convert("1"), {}),
+        "grey.tiff": (picture.convert("I"), {}),
+        "float.tiff": (picture.convert("F"), {}),
+        "clear.png": (picture.convert("RGBA").point(lambda _: 0), {}),
+        "frames.webp": (small, {"save_all": True, "append_images": [small] * 2000}),
+        "frames.png": (small, {"save_all": True, "append_images": [small] * 2000}),
+        "pages.tiff": (small, {"save_all": True, "append_images": [small] * 2000}),
+        "long.jpg": (picture.resize((65000, 4)), {}),
+    }
+    for name, (image, options) in strange.items():
+        stream = io.BytesIO()
+        image.save(stream, FORMATS[name.rpartition(".")[2]], **options)
+        yield put(name, stream.getvalue())
+    stream = io.BytesIO()
+    picture.resize((4000, 4000)).save(stream, "jpeg", progressive=True)
+    whole = stream.getvalue()
+    last = whole.rindex(b"\xff\xda")
+    yield put("scans.jpg", whole[:last] + whole[last:-2] * 300 + whole[-2:])
+
+
+def _orientation(value: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = value
+    return exif
 
 
 def voices(put: Put, good: Path, dice: random.Random) -> Iterator[Path]:

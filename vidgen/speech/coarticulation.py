@@ -89,8 +89,6 @@ def _follow(wanted: Sequence[Pull], name: str, loud: Array) -> Array:
 
     Minimizes sum w (x - target)² + inertia⁴ sum (x'')², a banded system of equations.
     """
-    from scipy.linalg import solveh_banded
-
     count = len(loud)
     weight, target = np.full(count, AT_REST), np.zeros(count)
     for pull in wanted:
@@ -103,17 +101,38 @@ def _follow(wanted: Sequence[Pull], name: str, loud: Array) -> Array:
         _breathe(wanted, target)
     if count < 3:
         return target
-    stiff = INERTIA[name] ** 4
-    bands = np.zeros((3, count))  # upper form: second, first and main diagonal
-    bands[0, 2:] = 1
-    bands[1, 1:] = -4
-    bands[1, 1] = bands[1, -1] = -2
-    bands[2] = 6
-    bands[2, [0, -1]] = 1
-    bands[2, [1, -2]] = 5 if count > 3 else 4
-    bands *= stiff
-    bands[2] += weight
-    return np.asarray(np.clip(solveh_banded(bands, weight * target), 0, 1.2))
+    smooth = _least_acceleration(INERTIA[name] ** 4, weight.tolist(), (weight * target).tolist())
+    return np.clip(smooth, 0, 1.2)
+
+
+def _least_acceleration(stiff: float, weight: list[float], pulled: list[float]) -> Array:
+    """x (N,), N >= 3, of (W + stiff D'D) x = `pulled`, D the second difference, W of `weight`.
+
+    By L D L' of the five bands. In plain floats: importing SciPy's solver takes as long as this
+    does for an hour of voice.
+    """
+    count = len(weight)
+    main, beside = [6.0] * count, [-4.0] * count  # of D'D; `beside` begins left of its corner
+    main[0] = main[-1] = 1
+    main[1] = main[-2] = 5 if count > 3 else 4
+    beside[:2], beside[-1] = (0, -2), -2
+    near, far, rest = [], [], []  # L one and two left of its diagonal, and D⁻¹ L⁻¹ `pulled`
+    last, before, slope = 1.0, 1.0, 0.0  # the pivots and L one left of the last
+    y1 = y2 = 0.0  # of L⁻¹ `pulled`
+    for k in range(count):
+        two = stiff / before if k > 1 else 0.0
+        one = (stiff * beside[k] - two * before * slope) / last
+        pivot = stiff * main[k] + weight[k] - one * one * last - two * two * before
+        y1, y2 = pulled[k] - one * y1 - two * y2, y1
+        near.append(one)
+        far.append(two)
+        rest.append(y1 / pivot)
+        last, before, slope = pivot, last, one
+    for k in range(count - 1, 0, -1):
+        rest[k - 1] -= near[k] * rest[k]
+        if k > 1:
+            rest[k - 2] -= far[k] * rest[k]
+    return np.array(rest)
 
 
 def _shape(length: int) -> Array:

@@ -96,8 +96,6 @@ def at_16k(samples: Floats, rate: int) -> Floats:
 
 def _spectra(voice: Floats, count: int) -> tuple[dict[str, Array], Floats, Array]:
     """dB of the named bands, dB of the mel bands, and the centroid in Hz, frame by frame."""
-    from scipy.fft import rfft
-
     bank = _bank()  # (257, 4 + 40)
     hertz = np.arange(FFT // 2 + 1, dtype=np.float32) * (SAMPLE_RATE / FFT)
     window = np.hanning(WINDOW).astype(np.float32)
@@ -110,7 +108,7 @@ def _spectra(voice: Floats, count: int) -> tuple[dict[str, Array], Floats, Array
         last = min(count, first + CHUNK)
         piece = padded[first * HOP : (last - 1) * HOP + WINDOW]
         framed = np.lib.stride_tricks.sliding_window_view(piece, WINDOW)[::HOP]
-        power = np.abs(rfft(framed * window, FFT, axis=1)) ** 2 / scale  # (frames, 257)
+        power = np.abs(np.fft.rfft(framed * window, FFT, axis=1)) ** 2 / scale  # (frames, 257)
         energy[first:last] = power @ bank
         centroid[first:last] = (power @ hertz) / (power.sum(axis=1) + 1e-12)
     decibels = 10 * np.log10(energy + 1e-10)
@@ -158,8 +156,6 @@ def _pitch_of(sound: Any) -> Array:
 
 def _formants(voice: Floats, count: int, f0: Array, rate: int) -> Array:
     """F1, F2, F3 in Hz by Burg's method, median of 5 frames, held where there are none."""
-    from scipy.ndimage import median_filter
-
     spoken = f0[f0 > 0]
     ceiling = 5500.0 if len(spoken) and np.median(spoken) > 150 else 5000.0
     ceiling, poles = (min(ceiling, 3800.0), 4.0) if rate <= 8000 else (ceiling, 5.0)
@@ -172,7 +168,14 @@ def _formants(voice: Floats, count: int, f0: Array, rate: int) -> Array:
         return _on_grid(np.array(tracks).T, formant, sound)
 
     values = _by_praat(voice, count, find, columns=3)
-    return np.asarray(median_filter(_hold(values), size=(5, 1), mode="nearest"))
+    return _median_of_5(_hold(values))
+
+
+def _median_of_5(values: Array) -> Array:
+    """Of each column (N, C), the ends repeated. SciPy's takes half a second to import."""
+    padded = np.pad(values, ((2, 2), (0, 0)), mode="edge")
+    neighbours = np.lib.stride_tricks.sliding_window_view(padded, 5, axis=0)  # (N, C, 5)
+    return np.asarray(np.median(neighbours, axis=-1))
 
 
 def _hold(values: Array) -> Array:

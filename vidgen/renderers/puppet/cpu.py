@@ -16,8 +16,7 @@ import numpy as np
 
 from vidgen.renderers.base import FacePainter
 from vidgen.renderers.puppet.canvas import ONE_FRAME
-from vidgen.renderers.puppet.grid import Array
-from vidgen.renderers.puppet.layer import FINE, Strip, over
+from vidgen.renderers.puppet.layer_warp import LayerWarp
 from vidgen.renderers.puppet.overlay import Patch, overlays, patches
 from vidgen.renderers.puppet.poses import Poses
 from vidgen.renderers.puppet.rig import Rig
@@ -72,60 +71,23 @@ def _batch(figure: Rig, plan: Poses, first: int, painted: list[Patch | None]) ->
     width, height = figure.size
     has_alpha = figure.layer.background is None
     pixels = np.empty((len(painted), height, width, 4 if has_alpha else 3), np.uint8)
+    warp = LayerWarp(figure.layer, figure.grid)
     for index, (out, patch) in enumerate(zip(pixels, painted, strict=True), first):
-        draw(figure, plan, index, out, patch)
+        draw(figure, plan, index, out, patch, warp)
     return Frames(pixels, "rgba" if has_alpha else "rgb24")
 
 
-def draw(figure: Rig, plan: Poses, index: int, out: Pixels, patch: Patch | None = None) -> None:
+def draw(
+    figure: Rig,
+    plan: Poses,
+    index: int,
+    out: Pixels,
+    patch: Patch | None = None,
+    warp: LayerWarp | None = None,
+) -> None:
     """Draw frame `index` into `out`, (H, W, 3) or, without a background, (H, W, 4)."""
     pose = plan.pose(index)
     fields = figure.fields(ONE_FRAME, pose.weights, pose.turns)
-    background = figure.layer.background
-    out[:] = 0 if background is None else background
-    maps = ONE_FRAME.scale_places(fields.whole, figure.layer.box[:2], FINE)
-    for strip in figure.layer.strips:
-        _draw_strip(figure, strip, maps, out)
+    (warp or LayerWarp(figure.layer, figure.grid)).draw(fields.whole, out)
     for part in overlays(ONE_FRAME, figure, pose, fields, patch):
         ONE_FRAME.lay(out, part.box, part.pixels, part.cover)
-
-
-def _draw_strip(figure: Rig, strip: Strip, maps: Array, out: Pixels) -> None:
-    import cv2
-
-    grid, layer = figure.grid, figure.layer
-    box = (strip.left, strip.top, strip.right, strip.bottom)
-    part, rows, columns = grid.part(box)
-    size = strip.bottom - part.top, strip.right - part.left
-    at = ONE_FRAME.enlarge(maps[rows, columns], grid.pitch, size)
-    warped = ONE_FRAME.look_up(layer.fine, ONE_FRAME.fix(at), mirrored=True)
-    alpha = cv2.extractChannel(warped, 3)
-    target = out[strip.top : strip.bottom, strip.left : strip.right]
-    if layer.background is None:
-        target[:] = _unmultiply(warped, alpha)
-        return
-    behind = layer.background[strip.top : strip.bottom, strip.left : strip.right]
-    cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, dst=target)
-    for here in _see_through_runs(alpha):
-        cv2.add(target[:, here], over(behind[:, here], alpha[:, here]), dst=target[:, here])
-
-
-def _see_through_runs(alpha: Pixels) -> list[slice]:
-    """Runs of columns of a strip's alpha (h, w) that hold any of the background."""
-    import cv2
-
-    see_through = np.empty(alpha.shape[1] + 2, bool)
-    see_through[0] = see_through[-1] = False
-    see_through[1:-1] = cv2.reduce(alpha, 0, cv2.REDUCE_MIN)[0] < 255
-    ends = np.flatnonzero(see_through[1:] != see_through[:-1])
-    return [slice(int(start), int(end)) for start, end in zip(ends[::2], ends[1::2], strict=True)]
-
-
-def _unmultiply(warped: Pixels, alpha: Pixels) -> Pixels:
-    """Colours not premultiplied, for a film with transparency."""
-    for here in _see_through_runs(alpha):
-        part = warped[:, here]
-        cover = np.maximum(part[..., 3:], 1).astype(np.uint16)
-        colour = (part[..., :3].astype(np.uint16) * 255 + cover // 2) // cover
-        part[..., :3] = np.minimum(255, colour)
-    return warped

@@ -12,17 +12,13 @@ import numpy as np
 
 from vidgen.renderers.puppet.canvas import Canvas
 from vidgen.renderers.puppet.geometry import FaceGeometry
-from vidgen.renderers.puppet.grid import Array, Grid, enlarge, smoothstep
+from vidgen.renderers.puppet.grid import Array, Grid, smoothstep
 
 MOVES: Final = ("yaw", "pitch", "roll", "tx", "ty", "breath")  # the order of a frame's turns
-
-
-LIMITS: Final = (6.0, 4.5, 3.0, 0.016, 0.016, 1.0)  # no film asks for more
 NECK: Final = 0.20  # Hf: how far behind the head's widest outline it turns
 SHOULDERS: Final = 0.3  # share of the head's shift that they go along with
 SMOOTH: Final = 0.055  # Hf: how finely the landmarks' depth is taken
 SKULL: Final = (0.60, 0.80, 0.55)  # Hf: half axes of hair and all, across, down, deep
-SKIN: Final = 0.02  # Hf: what the face's own movements may add at the outline
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +58,6 @@ def build(face: FaceGeometry, grid: Grid) -> HeadField:
     }
     basis = -np.stack([np.stack(moves[name], -1) for name in MOVES])
     return HeadField(basis.astype(np.float32))
-
-
-def reach(face: FaceGeometry, size: tuple[int, int]) -> Array:
-    """How far each pixel of a frame of `size` (width, height) may move, (H, W) pixels."""
-    import cv2
-
-    pitch = max(8, round(0.05 * face.height))
-    grid = Grid.over((0, 0, *size), pitch)
-    most = np.abs(build(face, grid).basis) * np.array(LIMITS).reshape(6, 1, 1, 1)
-    moves = np.hypot(*np.moveaxis(most.sum(0), -1, 0)).astype(np.float32)
-    full = enlarge(cv2.dilate(moves, np.ones((3, 3), np.uint8)), pitch)
-    return np.asarray(full[: size[1], : size[0]] + np.float32(1 + SKIN * face.height))
 
 
 def _rigid(face: FaceGeometry, u: Array, v: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The speaker as a layer over a background, and the strips of the frame that must be redrawn.
+"""The speaker as a layer over a background.
 
 Colours are premultiplied 8-bit RGBA at twice the frame's resolution, so that a bilinear
 look-up keeps nearly all of the photo's sharpness. At rest the layer over its background is the
@@ -21,18 +21,8 @@ FINE: Final = 2  # layer pixels per frame pixel
 _LOBES: Final = np.sinc(np.arange(-3.5, 4)) * np.sinc(np.arange(-3.5, 4) / 4)
 _SHARPER: Final = np.convolve(_LOBES, (-0.06, 1.12, -0.06))[1:-1]
 HALF: Final = _SHARPER / _SHARPER.sum()
-TALL: Final = 128  # pixels of a strip: lower ones mean more calls, higher ones leave the cache
+RIPPLE: Final = 4  # frame pixels: so far that kernel reaches
 REACH: Final = 0.16  # Hf: nothing moves farther than this in a film
-
-
-@dataclass(frozen=True, slots=True)
-class Strip:
-    """Rows of the frame, and their columns that the speaker may reach."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +32,11 @@ class Layer:
     box: Box  # frame pixels: what `fine` covers
     fine: Pixels  # (2 h, 2 w, 4) premultiplied; pixel (2 i, 2 j) is the frame's (i, j)
     background: Pixels | None  # (H, W, 3); None is transparent
-    strips: tuple[Strip, ...]
+    near: Pixels  # (h, w, 2) least alpha and greatest value about each frame pixel
 
 
-def build(subject: Subject, cutout: Cutout, face: FaceGeometry, pitch: int, moves: Array) -> Layer:
-    """The layer for this cutout; strips are multiples of `pitch` high.
-
-    `moves` (H, W) is how far each pixel of the frame may move, in pixels.
-    """
+def build(subject: Subject, cutout: Cutout, face: FaceGeometry, pitch: int) -> Layer:
+    """The layer for this cutout, to be moved by a field with a node every `pitch` pixels."""
     matte = _solid(cutout.matte, face)
     background = cutout.background
     if cutout.keeps_photo and background is not None:
@@ -58,8 +45,8 @@ def build(subject: Subject, cutout: Cutout, face: FaceGeometry, pitch: int, move
     else:
         still = _premultiply(cutout.foreground, matte)
     box = _box(still[..., 3], face, pitch)
-    strips = _strips(still[..., 3], box, moves, pitch)
-    return Layer(box, double(crop(still, box)), background, strips)
+    shown = crop(still, box)
+    return Layer(box, double(shown), background, _near(shown, pitch))
 
 
 def crop(image: Pixels, box: Box) -> Pixels:
@@ -164,6 +151,16 @@ def _grown(mask: Pixels, by: int) -> Pixels:
     return np.asarray(cv2.dilate(mask, np.ones((size, size), np.uint8)))
 
 
+def _near(still: Pixels, pitch: int) -> Pixels:
+    """The least alpha and the greatest value of any channel (h, w, 2) that a cell may show whose
+    middle comes from this pixel, however it is stretched."""
+    import cv2
+
+    size = 2 * (round(1.5 * pitch) + RIPPLE) + 1
+    around = np.ones((size, size), np.uint8)
+    return np.dstack([cv2.erode(still[..., 3], around), cv2.dilate(still.max(-1), around)])
+
+
 def _box(alpha: Pixels, face: FaceGeometry, pitch: int) -> Box:
     """Everything the speaker can reach, in whole cells from the frame's corner."""
     height, width = alpha.shape
@@ -175,29 +172,3 @@ def _box(alpha: Pixels, face: FaceGeometry, pitch: int) -> Box:
     left = max(0, columns[0] - by) // pitch * pitch
     top = max(0, rows[0] - by) // pitch * pitch
     return int(left), int(top), min(width, int(columns[-1]) + by), min(height, int(rows[-1]) + by)
-
-
-def _strips(alpha: Pixels, box: Box, moves: Array, pitch: int) -> tuple[Strip, ...]:
-    """The rows and columns to redraw; `moves` (H, W) is how far each pixel may move."""
-    reached = np.zeros(alpha.shape, bool)
-    for most in _distances(float(moves.max())):
-        # what moves at most so far cannot come from farther away
-        reached |= (moves > most / 2) & (_grown(alpha, int(most) + 1) > 0)
-    reached |= alpha > 0
-    tall = max(1, round(TALL / pitch)) * pitch
-    strips = []
-    for top in range(box[1], box[3], tall):
-        bottom = min(top + tall, box[3])
-        columns = np.flatnonzero(reached[top:bottom, box[0] : box[2]].any(0))
-        if len(columns):
-            left = box[0] + int(columns[0]) // pitch * pitch
-            strips.append(Strip(top, bottom, left, box[0] + int(columns[-1]) + 1))
-    return tuple(strips)
-
-
-def _distances(most: float) -> list[float]:
-    """A few distances up to `most`, each twice the one before."""
-    steps = [most]
-    while steps[-1] > 3:
-        steps.append(steps[-1] / 2)
-    return steps[::-1]

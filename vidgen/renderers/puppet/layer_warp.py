@@ -1,0 +1,123 @@
+"""The speaker's layer in one frame on the processor, drawn only where that frame shows it.
+
+Goes through the frame in bands that stay in the processor's cache, in memory that is used again:
+fresh memory for each step took as long as the steps. Knows nothing of faces' parts.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from vidgen.renderers.puppet.canvas import ONE_FRAME
+from vidgen.renderers.puppet.grid import Array, Grid
+from vidgen.renderers.puppet.layer import FINE, Layer, over
+from vidgen.work import Pixels
+
+BAND: Final = 128  # pixels high: lower ones mean more calls, higher ones leave the cache
+
+
+class LayerWarp:
+    """Draws one layer into frames; for one thread, because of the memory that it keeps."""
+
+    def __init__(self, layer: Layer, grid: Grid) -> None:
+        """`grid` is over the layer's box."""
+        self.layer = layer
+        self.grid = grid
+        self._kept: dict[str, Array] = {}
+
+    def draw(self, whole: Array, out: Pixels) -> None:
+        """The layer before its background in all of `out`, (H, W, 3), or (H, W, 4) without one;
+        `whole` (rows, columns, 2) is where each node of the grid comes from, frame pixels."""
+        import cv2
+
+        background, origin = self.layer.background, self.layer.box[:2]
+        out[:] = 0 if background is None else background
+        near = ONE_FRAME.scale_places(whole, origin, 1)
+        found = cv2.remap(
+            self.layer.near, near, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101
+        )
+        places = cv2.split(ONE_FRAME.scale_places(whole, origin, FINE))
+        least, most = found[1:-1, 1:-1, 0], found[1:-1, 1:-1, 1]  # of each cell
+        tops = np.arange(0, len(most), max(1, BAND // self.grid.pitch))
+        shows = runs_of_rows(np.maximum.reduceat(most, tops, axis=0) > 0)
+        through = np.minimum.reduceat(least, tops, axis=0) < 255
+        ends = [*tops[1:].tolist(), len(most)]
+        for band, start, end in shows:
+            rows = slice(int(tops[band]), ends[band])
+            self._draw_part(rows, slice(start, end), places, through[band, start:end], out)
+
+    def _draw_part(
+        self,
+        rows: slice,
+        columns: slice,
+        places: Sequence[Array],
+        see_through: Array,
+        out: Pixels,
+    ) -> None:
+        """These cells of the grid; some columns of them are `see_through`."""
+        import cv2
+
+        nodes = slice(rows.start, rows.stop + 2), slice(columns.start, columns.stop + 2)
+        box, pitch = self.layer.box, self.grid.pitch
+        left, top = box[0] + columns.start * pitch, box[1] + rows.start * pitch
+        right, bottom = box[0] + columns.stop * pitch, box[1] + rows.stop * pitch
+        inside = slice(top, min(bottom, box[3])), slice(left, min(right, box[2]))
+        target = out[inside]
+        size = target.shape[:2]
+        x, y = (
+            self._enlarge(name, part[nodes], size) for name, part in zip("xy", places, strict=True)
+        )
+        warped = cv2.remap(
+            self.layer.fine,
+            x,
+            y,
+            cv2.INTER_LINEAR,
+            dst=self._room("warped", (*size, 4), np.uint8),
+            borderMode=cv2.BORDER_REFLECT_101,
+        )
+        through = [slice(a * pitch, b * pitch) for _, a, b in runs_of_rows(see_through[None])]
+        if self.layer.background is None:
+            target[:] = _unmultiply(warped, through)
+            return
+        behind = self.layer.background[inside]
+        cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, dst=target)
+        for here in through:
+            rest = over(behind[:, here], cv2.extractChannel(warped[:, here], 3))
+            cv2.add(target[:, here], rest, dst=target[:, here])
+
+    def _enlarge(self, name: str, nodes: Array, size: tuple[int, int]) -> Array:
+        """One coordinate of the places at the first `size` (h, w) pixels of the inner cells."""
+        import cv2
+
+        pitch = self.grid.pitch
+        full = nodes.shape[0] * pitch, nodes.shape[1] * pitch
+        found = cv2.resize(nodes, full[::-1], dst=self._room(name, full, np.float32))
+        return np.asarray(found[pitch : pitch + size[0], pitch : pitch + size[1]])
+
+    def _room(self, name: str, shape: tuple[int, ...], kind: Any) -> Array:
+        """Memory to write into, the last call's of this name if that is enough."""
+        need = int(np.prod(shape))
+        if name not in self._kept or self._kept[name].size < need:
+            self._kept[name] = np.empty(need, kind)
+        return self._kept[name][:need].reshape(shape)
+
+
+def runs_of_rows(mask: Array) -> list[tuple[int, int, int]]:
+    """Row, first column and one past the last of each run of True in (h, w), in order."""
+    rows, columns = mask.shape
+    padded = np.zeros((rows, columns + 2), np.int8)
+    padded[:, 1:-1] = mask
+    row, column = np.nonzero(padded[:, 1:] != padded[:, :-1])
+    found = np.stack([row[::2], column[::2], column[1::2]], 1)
+    return [(row, start, end) for row, start, end in found.tolist()]
+
+
+def _unmultiply(warped: Pixels, through: list[slice]) -> Pixels:
+    """Colours not premultiplied, for a film with transparency; only columns `through` have any."""
+    for here in through:
+        part = warped[:, here]
+        cover = np.maximum(part[..., 3:], 1).astype(np.uint16)
+        colour = (part[..., :3].astype(np.uint16) * 255 + cover // 2) // cover
+        part[..., :3] = np.minimum(255, colour)
+    return warped

@@ -1,13 +1,17 @@
-"""A shut lid grows out of the skin above it, and leaves the brow alone."""
+"""A lid comes down as one opaque sheet of skin with its lashes, and leaves the brow alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.support.puppet import speaker
+from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet import eyelids
+from vidgen.renderers.puppet.canvas import ONE_FRAME
 from vidgen.renderers.puppet.geometry import Curve, Eye, measure
 from vidgen.renderers.puppet.layer import FINE, double, places
 from vidgen.renderers.puppet.lighting import Lighting
@@ -44,13 +48,38 @@ def drawn_eye(brow: float) -> tuple[Eye, Pixels]:
     return eye, skin
 
 
+def closing(subject: Subject, frame: Pixels, shut: float) -> NDArray[np.float32]:
+    """The picture of `drawn_eye` with its lids `shut`."""
+    eye, _ = drawn_eye(30)
+    u, v = eye.axes.uv(*places((0, 0, SIDE, SIDE)))
+    still = double(frame)
+    sharp = replace(light_of(subject), blur=0.5)
+    made = eyelids.build(still, eye, u, v, FINE, sharp)
+    return made.draw(ONE_FRAME, still.copy(), shut)[::FINE, ::FINE].astype(np.float32)
+
+
+def with_lashes(thick: float, luma: int) -> Pixels:
+    """The drawn eye with a band of lashes over its opening, `thick` pixels."""
+    _, frame = drawn_eye(30)
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    above = -9 * (1 - (x / 20) ** 2) - y
+    frame[(above > 0) & (above <= thick) & (np.abs(x) < 20)] = luma
+    return frame
+
+
+def line_of(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How dark the middle column is about the shut lid's edge, of the skin's luma."""
+    column = picture[SIDE // 2 + 3 : SIDE // 2 + 19, SIDE // 2 - 6 : SIDE // 2 + 6].mean(1) @ LUMA
+    return np.asarray(1 - column / column.max())
+
+
 def covered(subject: Subject, brow: float, above: float) -> float:
     """How much of the skin `above` pixels over the opening's middle a shut lid covers."""
     eye, frame = drawn_eye(brow)
     u, v = eye.axes.uv(*places((0, 0, SIDE, SIDE)))
     made = eyelids.build(double(frame), eye, u, v, FINE, light_of(subject))
     whole = np.zeros(u.shape)
-    whole[made.part] = made.cover
+    whole[made.part] = made.cover * (eyelids.OWN[1] - eyelids.OWN[0])
     return float(whole[round(FINE * (SIDE / 2 - 9 - above)), FINE * SIDE // 2])
 
 
@@ -63,3 +92,53 @@ def test_a_lid_fades_into_the_skin_above_it(subject: Subject) -> None:
 
 def test_a_low_brow_is_never_painted_over(subject: Subject) -> None:
     assert covered(subject, 14, 5) == 0
+
+
+def test_a_shut_lid_has_the_grain_of_the_skin_beside_it(subject: Subject) -> None:
+    _, frame = drawn_eye(30)
+    noise = np.random.default_rng(1).normal(0, 6, frame.shape[:2])[..., None]
+    luma = closing(subject, np.clip(frame + noise, 0, 255).astype(np.uint8), 1.0) @ LUMA
+    fine = luma[1:-1, 1:-1] - (luma[:-2, 1:-1] + luma[2:, 1:-1]) / 2
+    lid, skin = fine[55:66, 55:72], fine[80:100, 44:84]
+    assert 0.6 < lid.std() / skin.std() < 1.4
+
+
+def test_a_shut_lid_on_smooth_skin_is_smooth(subject: Subject) -> None:
+    lid = closing(subject, drawn_eye(30)[1], 1.0)[56:66, 55:72] @ LUMA
+    assert np.diff(lid, axis=1).std() < 1
+
+
+def test_dark_lashes_draw_a_dark_line_and_light_ones_a_lighter(subject: Subject) -> None:
+    dark, light = (line_of(closing(subject, with_lashes(3, luma), 1.0)) for luma in (20, 110))
+    assert dark.max() > 0.6
+    assert 0.1 < light.max() < 0.75 * dark.max()
+
+
+def test_long_lashes_draw_a_wide_line(subject: Subject) -> None:
+    short, long = (line_of(closing(subject, with_lashes(thick, 20), 1.0)) for thick in (1, 4))
+    assert (long > 0.2).sum() > (short > 0.2).sum()
+
+
+@pytest.mark.parametrize("shut", [0.08, 0.12, 0.6])
+def test_a_lid_is_opaque_down_to_its_edge_and_the_eye_clear_below(
+    subject: Subject, shut: float
+) -> None:
+    frames = [drawn_eye(30)[1], drawn_eye(30)[1]]
+    opening = (frames[0] == (40, 30, 30)).all(-1)
+    opening[: SIDE // 2 - 12] = False
+    frames[1][opening] = (60, 200, 60)
+    dark, green = (closing(subject, frame, shut)[:, SIDE // 2] for frame in frames)
+    seen = np.abs(dark - green).max(-1)  # of the eye, whose green differs by 170
+    edge = int(SIDE // 2 - 9 + 18 * shut)
+    assert seen[: edge + 1].max() < 40
+    assert shut > 0.5 or seen[edge + 2] > 164
+
+
+def test_nothing_of_the_eye_is_left_at_the_corners(subject: Subject) -> None:
+    """Of a white that goes on beyond what the net calls the eye."""
+    _, frame = drawn_eye(30)
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    white = np.abs(y) < 11 * (1 - (x / 23) ** 2)
+    frame[white & (np.abs(x) > 6)] = (235, 235, 240)
+    shut = closing(subject, frame, 1.0)
+    assert (shut[..., 2] - 140).max() < 45  # the skin has 140 of blue, the white 240

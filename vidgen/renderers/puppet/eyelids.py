@@ -1,43 +1,44 @@
-"""Eyelids that close: skin in the face's own colour comes down over the eye, lashes at its edge.
+"""Eyelids that close: the photo's own lid comes down over the eye and turns into a shut one.
 
-A shut lid is hardly ever in the photo, so its colour is worked out: a plane through the skin below
-and beside the eye, with what the skin above differs from it. Nothing outside the eye and its lashes
-is touched, neither brow nor the rim of glasses. Works in an eye's patch.
+A shut lid is hardly ever in the photo: its colour and grain are worked out (`lid_skin`), the line
+of its lashes is the open lid's, turned down. What has come down is opaque: no eye is seen through
+it. Nothing outside the eye and its lashes is touched, neither brow nor the rim of glasses. Works
+in an eye's patch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet.canvas import Canvas, Number
 from vidgen.renderers.puppet.geometry import Curve, Eye
-from vidgen.renderers.puppet.grid import Array, bounds, smoothstep
+from vidgen.renderers.puppet.grid import Array, bounds, indices, look_up, smoothstep
+from vidgen.renderers.puppet.lid_skin import STRANGE, grain, join, skin_colour, straighten
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.work import Pixels
 
 # Lengths are shares of the eye's width unless they say otherwise.
 COLUMNS: Final = 49  # of the tables over the eye's width
 BESIDE: Final = 1.36  # half widths: nothing is drawn farther out
-UP, DOWN = 0.20, 0.12  # how far lashes and paint are looked for above and below the opening
+UP, DOWN = 0.20, 0.12  # how far lashes and paint are looked for above and below the opening;
+NEAR_RIM: Final = 0.15  # above it behind glasses
 FADE: Final = (0.05, 0.20)  # over which the lid's skin gives way to the skin above it: at most the
 FADED: Final = 0.80  # share of the way to the brow
-STRANGE: Final = 26.0  # of 255: colours farther from the skin's are eye, lash or paint
-LEAST_SKIN: Final = 40  # pixels that a plane can be trusted on
-SLOPE: Final = 0.10  # share of the skin's darkening towards the eye that a lid takes on
-LEAST_LIGHT: Final = 0.96  # share of the skin's luma that a lid has at least
-DARKEST: Final = 0.05  # share of its luma that the skin above may take from the lid's
-BRIGHTEST: Final = 0.14
+RIM: Final = 0.4  # of the skin's luma: what is darker above an eye is a rim of glasses
+PAST: Final = 0.04  # how far below the lower lid's edge the upper one's comes to lie
 BULGE: Final = 0.09  # how much brighter a lid's middle is than the skin round the hollow of the eye
-GRAIN: Final = 5.0  # of 255: livelier skin (wrinkles, brush strokes) is calmed to so much
 BORDER: Final = 0.13  # how far in from its edge a lid takes on what lies round it
-NEARING: Final = (0.74, 1.15)  # shares of its luma between which it does
-SHADE: Final = 0.09  # a lid bulges: it darkens so much towards its edge
-LASHES: Final = (0.25, 0.66)  # least and most cover of the line of the lashes
-THICK: Final = (0.026, 0.042)  # its reach above the edge and below it
+SHADE: Final = 0.09  # a lid bulges: it darkens so much towards its edge,
+SHADED: Final = 0.09  # and begins to so far from it
+OWN: Final = (0.10, 0.65)  # of the way down: over which the photo's own lid becomes the shut one
+LASHES: Final = (0.33, 0.85)  # least and most cover of the line of the lashes
+LINE: Final = (0.024, 0.036)  # its reach above the edge and below it
+FRINGE: Final = 0.16  # how far above the open lid lashes are looked for
+HANGING: Final = 0.75  # share of their length there that they have when they point down
 NOTHING: Final = 2.6  # reaches from the edge: farther off the line is less than half a grey level
-FIRST: Final = 0.14  # of the way down: until there the photo's lashes become the moving ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,33 +47,36 @@ class Eyelids:
 
     still: Pixels  # (H, W, 3) the patch as in the photo
     part: tuple[slice, slice]  # its rows and columns
+    own: Pixels  # (h, w, 3) the photo there
+    at: Array  # (h, w, 2) column and row of these pixels
+    at_shut: Array  # and where the shut lid has what the open one has there
+    down: Array  # (2,) columns and rows of the patch for one frame pixel down the face
     skin: Array  # (h, w, 3) the shut lid
-    cover: Array  # 0–1: where it may be seen
-    depth: Array  # frame pixels below the open upper lid's edge, at this pixel's u
-    way: Array  # how far that edge comes down when the eye shuts
-    lashes: Array  # 0–1: cover of the line of the lashes at this u
+    texture: (
+        Array  # (h, w, 2) shut: by what grain and shade multiply it; the lashes' cover, as `cover`
+    )
+    cover: Array  # 0–1 over the length of `OWN`: where it may be seen
+    edge: Array  # cover of the open lid: 0.5 on its edge, not yet from 0 to 1
+    steep: Array  # what is added to it when the eye shuts
+    way: Array  # frame pixels that this edge comes down, at this pixel's u, when the eye shuts
+    height: Array  # (h, w, 1) frame pixels below what moves at all
+    room: Array  # (h, w, 1) and how many of them there are above the lashes, eye open
     colour: Array  # (3,) of the lashes
-    width: float  # of the eye, frame pixels
-    soft: float  # width of edges, frame pixels
 
     def draw(self, canvas: Canvas, ball: Array, shut: Number) -> Array:
         """The patch over `ball` (h, w, 3), which is drawn into, with the lids `shut`, 0–1."""
         part = ball[..., *self.part, :]
-        begun = canvas.smoothstep(shut / FIRST)
-        below = (self.depth - shut * self.way) / self.width
-        cover = (0.5 - below * (self.width / self.soft)).clip(0, 1) * self.cover * begun
-        shade = 1 - SHADE * shut * canvas.bell(below, 0.09)
-        drawn = canvas.mix(part, self.skin * shade[..., None], cover)
-        reach = canvas.where(below < 0, *_thickness(self.width, self.soft))
-        line = self.lashes * begun * canvas.bell(below, reach)
-        part[:] = canvas.to_bytes(canvas.mix(drawn, self.colour, line))
+        way = (shut * self.way)[..., None]
+        down = way * self.down
+        # lashes ride on the edge, the skin above them is drawn out
+        share = (self.height / (self.room + way)).clip(0, 1)
+        own = canvas.look_up(self.own, self.at - share * down)
+        lit, line = canvas.split(canvas.look_up(self.texture, self.at_shut - down))
+        age = canvas.limit(shut - OWN[0], 0.0, OWN[1] - OWN[0])
+        lid = canvas.mix(own, self.skin * lit[..., None], age * self.cover)
+        drawn = canvas.mix(part, lid, (self.edge + shut * self.steep).clip(0, 1))
+        part[:] = canvas.to_bytes(canvas.mix(drawn, self.colour, age * line))
         return ball
-
-
-def _thickness(width: float, soft: float) -> tuple[float, float]:
-    """How far the lashes' line reaches above the edge and below it, widths of the eye."""
-    above, below = (max(thick, 0.6 * soft / width) for thick in THICK)
-    return above, below
 
 
 def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Lighting) -> Eyelids:
@@ -81,195 +85,94 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     `scale` is patch pixels per frame pixel.
     """
     width = 2 * eye.half
-    plain = _skin(still, eye, u, v, scale, light)
-    top, bottom, ends = _reach(still, plain, eye, u, v)
+    plain = skin_colour(still, eye, u, v, scale, light)
+    top, bottom, ends = _reach(still, plain, eye, u, v, NEAR_RIM if light.glasses else UP)
     share = np.abs(u) / eye.half
     beyond = np.where(u < 0, ends[0], ends[1]) + 0.10 - share
-    beside = smoothstep(beyond / 0.16)
-    fade = _fade(eye, top, u, light.glasses)
+    beside = smoothstep(0.18 + beyond / (0.16 if light.glasses else 0.34))
+    fade = _fade(still, plain, eye, top, u, v, light.glasses)
     inside = smoothstep((v - top(u) + fade) / fade)
-    lashes, colour = _lashes(still, plain, eye, u, v)
     round_ = np.clip(1 - share**2, 0, 1)
     middle = (v - (0.4 * top(u) + 0.6 * bottom(u))) / (0.45 * (bottom(u) - top(u)) + 1)
     light_ = 1 + BULGE * round_ * np.exp(-(middle**2))
     cover = (inside * beside).astype(np.float32)
-    lid = _join(still, np.clip(plain * light_[..., None], 0, 255), cover, BORDER * width * scale)
-    skin = (lid + _grain(still, plain, eye, u, v)[..., None]).astype(np.float32)
-    line = (lashes(u) * smoothstep(beyond / 0.45)).astype(np.float32)
+    lid = join(still, np.clip(plain * light_[..., None], 0, 255), cover, BORDER * width * scale)
     soft = max(0.7, 1.5 * light.blur)
     start, end = np.minimum(eye.upper(u), bottom(u)), bottom(u)
-    above, below = (NOTHING * reach * width for reach in _thickness(width, soft))
-    lid_seen = (cover > 0) & (v < end + soft)
-    line_seen = (line > 0) & (v > start - above) & (v < end + below)
-    part = bounds(lid_seen | line_seen) or (slice(0), slice(0))
+    corner = float(u[0, 0]), float(v[0, 0])
+
+    def straight(picture: Array, along: Array, down: Array) -> Array:
+        return straighten(picture, eye, corner, scale, along, down)
+
+    line, colour = _lashes(still, plain, eye, straight, u, (v - end) / width, soft / width)
+    line *= smoothstep(beyond / 0.45)
+    lit = 1 + grain(still, plain, eye, corner, scale)
+    lit -= SHADE * np.exp(-(((v - end) / (SHADED * width)) ** 2))
+    texture = np.stack([lit, line / (OWN[1] - OWN[0])], -1).astype(np.float32)
+    seen = ((cover > 0) & (v < end + soft)) | (line > 0.02)
+    part = bounds(seen) or (slice(0), slice(0))
+    border = soft + 0.2 * width * smoothstep((share - 1.08) / 0.2)
+    way = (end - start) * beside
+    at = np.stack(indices(u[part].shape), -1)
+    down = np.array([-eye.axes.sin, eye.axes.cos], np.float32) * np.float32(scale)
     return Eyelids(
         still=still,
         part=part,
-        skin=skin[part],
-        cover=cover[part],
-        depth=(v - start)[part],
-        way=(end - start)[part],
-        lashes=line[part],
+        own=np.ascontiguousarray(still[part]),
+        at=at,
+        at_shut=at + way[part][..., None] * down,
+        down=down,
+        skin=lid[part],
+        texture=np.ascontiguousarray(texture[part]),
+        cover=cover[part] / np.float32(OWN[1] - OWN[0]),
+        edge=(0.5 - (v - start) / border)[part].astype(np.float32),
+        steep=(way / border)[part].astype(np.float32),
+        way=way[part],
+        height=(v - top(u) + fade)[part][..., None],
+        room=np.maximum(fade + np.minimum(start, top(u)) - top(u), 1.0)[part][..., None],
         colour=colour,
-        width=width,
-        soft=soft,
     )
 
 
-def _fade(eye: Eye, top: Curve, u: Array, glasses: bool) -> Array:
-    """Pixels above the lid over which it fades: never up to the brow, behind a rim half as far."""
+def _fade(
+    still: Pixels, plain: Array, eye: Eye, top: Curve, u: Array, v: Array, glasses: bool
+) -> Array:
+    """Pixels above the lid over which it fades: never up to the brow; behind glasses half as far
+    and never up to their rim, which is dark."""
     width = 2 * eye.half
     free = FADED * (top(u) - eye.brow(u))
-    most = FADE[1] * (0.5 if glasses else 1.0)
-    return np.asarray(np.clip(free, FADE[0] * width, most * width))
-
-
-# The skin of a shut lid
-
-
-def _skin(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Lighting) -> Array:
-    """Its colour (h, w, 3), without detail."""
-    import cv2
-
-    few = still[::2, ::2].astype(np.float32)
-    across, down = (place[::2, ::2] / (2 * eye.half) for place in (u, v))
-    weight = _samples(eye, across, down, light.glasses)
-    plane, kept = _plane(few, across, down, weight, light)
-    rest = few - plane
-    luma, own = plane @ LUMA, rest @ LUMA
-    # darker is a brow's shade or paint, brighter a gleam: the lid comes out of both
-    held = np.clip(own, -DARKEST * luma, BRIGHTEST * luma)
-    rest *= np.where(np.abs(own) > 1, held / np.where(np.abs(own) > 1, own, 1), 1)[..., None]
-    sigma = 0.10 * eye.half * scale  # half the patch's resolution
-    like = smoothstep(2 - np.abs(few - plane).max(-1) / (STRANGE + 14))
-    like *= (weight > 0) | (kept > 0)
-    known = cv2.GaussianBlur(like, (0, 0), sigma) + 0.04
-    near = cv2.GaussianBlur(rest * like[..., None], (0, 0), sigma) / known[..., None]
-    made = plane + near
-    size = still.shape[1], still.shape[0]
-    return np.asarray(cv2.resize(made, size, interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _join(still: Pixels, lid: Array, cover: Array, sigma: float) -> Array:
-    """`lid` (h, w, 3) nearing the colours round it towards its edge, so that no outline shows."""
-    import cv2
-
-    outside = (cover < 0.35).astype(np.float32)
-    near = cv2.GaussianBlur(outside, (0, 0), sigma)
-    around = cv2.GaussianBlur(still * outside[..., None], (0, 0), sigma)
-    around /= np.maximum(near, 1e-3)[..., None]
-    luma = np.maximum(1.0, lid @ LUMA)
-    share = (around @ LUMA) / luma
-    around *= (np.clip(share, *NEARING) / np.maximum(share, 1e-3))[..., None]
-    pull = np.clip(1.7 * near, 0, 1)[..., None]
-    return np.asarray(lid + pull * (np.clip(around, 0, 255) - lid), np.float32)
-
-
-def _samples(eye: Eye, across: Array, down: Array, glasses: bool) -> Array:
-    """How much each pixel's skin counts: below the eye, beside it, a third above it.
-
-    Places are in eye widths.
-    """
-    width = 2 * eye.half
-    u = across * width
-    upper, lower, brow = (curve(u) / width for curve in (eye.upper, eye.lower, eye.brow))
-    reach = 0.30 if glasses else 0.46  # farther down is the rim
-    share = np.abs(across) * 2
-    under = (down > lower + 0.13) & (down < lower + reach) & (share < 1.3)
-    beside = (share > 1.28) & (np.abs(down - (upper + lower) / 2) < 0.28)
-    over = (down < upper - 0.09) & (down > brow + 0.06) & (share < 1.2)
-    weight = np.zeros(across.shape, np.float32)
-    for part, mass in ((under, 1.0), (beside, 0.35), (over, 0.5)):
-        weight[part] = mass / max(1, int(part.sum()))
-    return weight * across.size
-
-
-def _plane(
-    colours: Array, across: Array, down: Array, weight: Array, light: Lighting
-) -> tuple[Array, Array]:
-    """A plane through the skin's colours, (h, w, 3), and which pixels it was laid through, 0–1.
-
-    Pixels off it are left out and it is laid again: lashes, hair, rims and gleams are no skin.
-    """
-    places = np.stack([np.ones_like(across), across, down], -1)
-    kept = weight.copy()
-    plane = np.broadcast_to(light.skin, colours.shape).astype(np.float32)
-    if (kept > 0).sum() < LEAST_SKIN:
-        return plane, np.zeros_like(kept)
-    luma = colours @ LUMA
-    usual = float(np.percentile(luma[kept > 0], 60))
-    kept[np.abs(luma - usual) > 0.45 * usual] = 0
-    found = np.zeros((3, 3))
-    for _ in range(5):
-        chosen = kept > 0
-        if chosen.sum() < LEAST_SKIN:
-            break
-        root = np.sqrt(kept[chosen])[:, None]
-        found, *_rest = np.linalg.lstsq(root * places[chosen], root * colours[chosen], rcond=None)
-        plane = np.clip(places @ found, 0, 255).astype(np.float32)
-        off = np.abs(colours - plane).max(-1)
-        spread = max(5.0, 1.5 * float(np.median(off[chosen])))
-        kept = weight * (off < 2.2 * spread)
-    # a lid bulges out of the hollow that darkens the skin towards the eye: it keeps little of that
-    below = (kept > 0) & (down > 0)
-    rise = np.clip(float(np.average(down[below])) - down, 0, None) if below.any() else 0 * down
-    bulged = plane + (1 - SLOPE) * rise[..., None] * found[2]
-    return _lift(np.clip(bulged, 0, 255), colours, kept), (kept > 0).astype(np.float32)
-
-
-def _lift(plane: Array, colours: Array, kept: Array) -> Array:
-    """`plane`, nowhere much darker than the skin it was laid through: it may lean too far."""
-    chosen = kept > 0
-    if not chosen.any():
-        return plane
-    least = LEAST_LIGHT * float(np.median(colours[chosen] @ LUMA))
-    luma = np.maximum(1.0, plane @ LUMA)
-    return np.asarray(plane * np.maximum(1.0, least / luma)[..., None]).clip(0, 255)
-
-
-def _grain(still: Pixels, plain: Array, eye: Eye, u: Array, v: Array) -> Array:
-    """(h, w) of luma: what is finer than shading on the skin below, upside down and calmed."""
-    import cv2
-
-    width = 2 * eye.half
-    luma = still.astype(np.float32) @ LUMA
-    scale = still.shape[0] / max(1.0, float(np.ptp(v)))
-    fine = luma - cv2.GaussianBlur(luma, (0, 0), max(1.0, 0.05 * width * scale))
-    depth = (v - eye.lower(u)) / width
-    below = (depth > 0.14) & (depth < 0.40) & (np.abs(u) < 1.1 * eye.half)
-    below &= np.abs(luma - plain @ LUMA) < STRANGE
-    if below.sum() < LEAST_SKIN:
-        return np.zeros_like(luma)
-    row, column = np.indices(luma.shape, np.float32)
-    by = 2 * (eye.lower(u) + 0.20 * width - v) * scale
-    x = (column - eye.axes.sin * by).astype(np.float32)
-    y = (row + eye.axes.cos * by).astype(np.float32)
-    fine[~below] = 0
-    taken = cv2.remap(fine, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    calm = min(1.0, GRAIN / max(1e-3, 2 * float(fine[below].std())))
-    return np.asarray(np.clip(calm * taken, -2 * GRAIN, 2 * GRAIN))
+    if not glasses:
+        return np.asarray(np.clip(free, FADE[0] * width, FADE[1] * width), np.float32)
+    at, column = _columns(eye, u)
+    most, step = 0.5 * FADE[1] * width, 0.02 * width
+    skin = still @ LUMA > RIM * (plain @ LUMA)
+    clear = _run(skin, column, (top(u) - v) / step, round(most / step))
+    clear[clear == 0] = most / step  # lashes still, no rim
+    near = np.lib.stride_tricks.sliding_window_view(np.pad(clear, 2, mode="edge"), 5)
+    clear = _calm(near.min(1))
+    free = np.minimum(free, step * np.interp(u, at, clear))
+    return np.asarray(np.clip(free, 1.0, most), np.float32)
 
 
 # Where the lid goes, and its lashes
 
 
 def _reach(
-    still: Pixels, plain: Array, eye: Eye, u: Array, v: Array
+    still: Pixels, plain: Array, eye: Eye, u: Array, v: Array, up: float
 ) -> tuple[Curve, Curve, tuple[float, float]]:
     """v over u where the lid's skin must begin, and where its edge comes to lie; half widths to
     the eye's left and right end.
 
     Out from the opening as far as colours go on that are not the skin's: lashes, paint, and the
-    rest of eyes larger than the net knows.
+    rest of eyes larger than the net knows. Not more than `up` widths upwards.
     """
     width = 2 * eye.half
     strange = np.abs(still - plain).max(-1) > STRANGE
     dark = (plain - still) @ LUMA > 0.6 * STRANGE
-    at = np.linspace(-BESIDE, BESIDE, COLUMNS).astype(np.float32) * eye.half
-    column = np.digitize(u, (at[1:] + at[:-1]) / 2)
+    at, column = _columns(eye, u)
     upper, lower = eye.upper(u), eye.lower(u)
     step = 0.02 * width
-    over = _run(strange | dark, column, (upper - v) / step, round(UP * width / step))
+    over = _run(strange | dark, column, (upper - v) / step, round(up * width / step))
     under = _run(strange, column, (v - lower) / step, round(DOWN * width / step))
     ends = _ends(strange | dark, eye, u, v)
     share = np.where(at < 0, -at / ends[0], at / ends[1]) / eye.half
@@ -281,7 +184,8 @@ def _reach(
     bottom = np.maximum(eye.lower(at) + more * round_, level + 0.95 * deep * round_)
     high = float((level - eye.upper(at))[middle].max())
     top = np.minimum(_calm(eye.upper(at) - step * (over + 1.5)), level - high * round_)
-    bottom = np.maximum(bottom, top)
+    past = PAST * width * smoothstep((1.2 - share) / 0.15)  # in the corners, too
+    bottom = np.maximum(bottom + past, top)
     return Curve(at, top.astype(np.float32)), Curve(at, bottom.astype(np.float32)), ends
 
 
@@ -300,6 +204,12 @@ def _ends(strange: Array, eye: Eye, u: Array, v: Array) -> tuple[float, float]:
             end += 0.04
         found.append(end)
     return found[0], found[1]
+
+
+def _columns(eye: Eye, u: Array) -> tuple[Array, Array]:
+    """The u of the tables over an eye's width, and in which of them each pixel is."""
+    at = np.linspace(-BESIDE, BESIDE, COLUMNS).astype(np.float32) * eye.half
+    return at, np.digitize(u, (at[1:] + at[:-1]) / 2)
 
 
 def _run(strange: Array, column: Array, steps: Array, most: int) -> Array:
@@ -321,24 +231,47 @@ def _calm(values: Array) -> Array:
     return np.convolve(padded, kernel / kernel.sum(), "valid").astype(np.float32)
 
 
-def _lashes(still: Pixels, plain: Array, eye: Eye, u: Array, v: Array) -> tuple[Curve, Any]:
-    """How dark the photo's own lashes are along the lid, as a cover over u, and their colour."""
+def _lashes(
+    still: Pixels,
+    plain: Array,
+    eye: Eye,
+    straight: Callable[[Array, Array, Array], Array],
+    u: Array,
+    below: Array,
+    soft: float,
+) -> tuple[Array, Array]:
+    """Cover of the shut eye's lashes (h, w) and their colour; pixels are `below` the edge of the
+    shut lid. They are as dark as the open lid's and hang as far as those stand."""
+    import cv2
+
     width = 2 * eye.half
-    luma, usual = still.astype(np.float32) @ LUMA, np.maximum(1.0, plain @ LUMA)
-    off = (v - eye.upper(u)) / width
-    band = (off > -0.10) & (off < 0.02) & (np.abs(u) < eye.half)
-    at = np.linspace(-1, 1, 15).astype(np.float32) * eye.half
-    if band.sum() < 15:
-        return Curve(at, np.full(15, LASHES[0], np.float32)), 0.3 * plain.mean((0, 1))
-    dark = band & (luma <= np.percentile(luma[band], 12))
-    colour = np.median(still[dark].astype(np.float32), 0)
-    bins = np.digitize(u, (at[1:] + at[:-1]) / 2)
-    ratio = luma / usual
-    least = [
-        float(np.percentile(ratio[chosen], 15)) if (chosen := band & (bins == index)).any() else 1.0
-        for index in range(15)
-    ]
-    cover = np.clip(1.15 - np.array(least), *LASHES)
-    cover = np.convolve(np.pad(cover, 2, mode="edge"), np.ones(5) / 5, "valid")
-    # what shines through makes them warmer than their darkest pixels
-    return Curve(at, cover.astype(np.float32)), 0.65 * colour + 0.22 * plain.mean((0, 1))
+    at = np.linspace(-1.2, 1.2, 8 * COLUMNS).astype(np.float32) * eye.half
+    steps = np.arange(-0.03, FRINGE, 0.01)  # up from the lid's edge
+    along, up = np.meshgrid(at, steps * width)
+    colours, skin = (  # (steps, columns, 3)
+        straight(picture, along, eye.upper(along) - up) for picture in (still, plain)
+    )
+    dark = 1 - (colours @ LUMA) / np.maximum(1.0, skin @ LUMA)
+    root = np.clip(np.percentile(dark[2:9], 75, 0), *LASHES)
+    root = np.convolve(np.pad(root, 32, mode="edge"), np.hanning(65) / 32, "valid")
+    hair = np.minimum.accumulate(dark[3:].clip(0, 1), 0)
+    hair = (hair - hair[-1]).clip(0, None) * (1 - steps[3:, None] / FRINGE) ** 2
+    hair = cv2.GaussianBlur(hair, (0, 0), sigmaX=6, sigmaY=0.1)
+    inner = np.abs(at) < eye.half
+    darkest = np.percentile(colours[3:8][:, inner].reshape(-1, 3), 15, 0)
+    colour = np.minimum(darkest, 0.5 * skin[:, inner].mean((0, 1)))
+    reach = np.maximum(np.where(below < 0, *LINE), 0.6 * soft)
+    line = np.interp(u, at, root) * np.exp(-((below / reach) ** 2))
+    hanging = _table(hair, u, at, below / HANGING, steps[3:])
+    hanging *= smoothstep(0.5 + below / soft)
+    cover = np.maximum(line, np.minimum(1.5 * hanging, LASHES[1]))
+    return cover.astype(np.float32), (0.85 * colour).astype(np.float32)
+
+
+def _table(values: Array, u: Array, at: Array, down: Array, steps: Array) -> Array:
+    """`values` (len(steps), len(at)) where `u` and `down` are; nothing beyond them."""
+    x = (u - at[0]) / (at[1] - at[0])
+    y = (down - steps[0]) / (steps[1] - steps[0])
+    inside = (y > -0.5) & (y < len(steps) - 1)
+    found = look_up(values.astype(np.float32), x.astype(np.float32), y.astype(np.float32))
+    return np.asarray(found * inside, np.float32)

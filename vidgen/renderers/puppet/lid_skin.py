@@ -1,0 +1,180 @@
+"""The colour and the grain of a shut lid, which is hardly ever in the photo.
+
+A plane through the skin below and beside the eye, with what the skin above differs from it, and
+the fine texture of the skin below. Works in an eye's patch; knows nothing of what moves.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from vidgen.media.colour import LUMA
+from vidgen.renderers.puppet.geometry import Eye
+from vidgen.renderers.puppet.grid import Array, look_up, smoothstep
+from vidgen.renderers.puppet.lighting import Lighting
+from vidgen.work import Pixels
+
+Place = tuple[float, float]  # on an eye's axes, frame pixels
+
+# Lengths are shares of the eye's width unless they say otherwise.
+LEAST_SKIN: Final = 40  # pixels that a plane can be trusted on
+SLOPE: Final = 0.10  # share of the skin's darkening towards the eye that a lid takes on
+LEAST_LIGHT: Final = 0.96  # share of the skin's luma that a lid has at least
+DARKEST: Final = 0.07  # share of its luma that the skin above may take from the lid's
+BRIGHTEST: Final = 0.14
+UNDER: Final = (0.16, 0.42)  # how far below the eye its grain is
+FINER: Final = 0.04  # sigma: what is finer is grain
+LEAST_ROWS: Final = 8  # of the patch: fewer tell nothing of grain
+STRONGEST: Final = 7.0  # of 255: spread of grain that is at most believed
+RINGS: Final = np.linspace(0.02, 0.72, 15)  # waves a pixel: within one, grain is equally strong
+NEARING: Final = (0.74, 1.15)  # shares of its luma between which it does
+STRANGE: Final = 26.0  # of 255: colours farther from the skin's are eye, lash or paint
+
+
+def skin_colour(
+    still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Lighting
+) -> Array:
+    """Its colour (h, w, 3), without detail."""
+    import cv2
+
+    few = still[::2, ::2].astype(np.float32)
+    across, down = (place[::2, ::2] / (2 * eye.half) for place in (u, v))
+    weight = _samples(eye, across, down, light.glasses)
+    plane, kept = _plane(few, across, down, weight, light)
+    rest = few - plane
+    luma, own = plane @ LUMA, rest @ LUMA
+    # darker is a brow's shade or paint, brighter a gleam: the lid comes out of both
+    held = np.clip(own, -DARKEST * luma, BRIGHTEST * luma)
+    rest *= np.where(np.abs(own) > 1, held / np.where(np.abs(own) > 1, own, 1), 1)[..., None]
+    sigma = 0.10 * eye.half * scale  # half the patch's resolution
+    like = smoothstep(2 - np.abs(few - plane).max(-1) / (STRANGE + 14))
+    like *= (weight > 0) | (kept > 0)
+    known = cv2.GaussianBlur(like, (0, 0), sigma) + 0.04
+    near = cv2.GaussianBlur(rest * like[..., None], (0, 0), sigma) / known[..., None]
+    made = plane + near
+    size = still.shape[1], still.shape[0]
+    return np.asarray(cv2.resize(made, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def join(still: Pixels, lid: Array, cover: Array, sigma: float) -> Array:
+    """`lid` (h, w, 3) nearing the colours round it towards its edge, so that no outline shows."""
+    import cv2
+
+    outside = (cover < 0.35).astype(np.float32)
+    near = cv2.GaussianBlur(outside, (0, 0), sigma)
+    around = cv2.GaussianBlur(still * outside[..., None], (0, 0), sigma)
+    around /= np.maximum(near, 1e-3)[..., None]
+    luma = np.maximum(1.0, lid @ LUMA)
+    share = (around @ LUMA) / luma
+    around *= (np.clip(share, *NEARING) / np.maximum(share, 1e-3))[..., None]
+    pull = np.clip(1.7 * near, 0, 1)[..., None]
+    return np.asarray(lid + pull * (np.clip(around, 0, 255) - lid), np.float32)
+
+
+def _samples(eye: Eye, across: Array, down: Array, glasses: bool) -> Array:
+    """How much each pixel's skin counts: below the eye, beside it, a third above it.
+
+    Places are in eye widths.
+    """
+    width = 2 * eye.half
+    u = across * width
+    upper, lower, brow = (curve(u) / width for curve in (eye.upper, eye.lower, eye.brow))
+    reach = 0.30 if glasses else 0.46  # farther down is the rim
+    share = np.abs(across) * 2
+    under = (down > lower + 0.13) & (down < lower + reach) & (share < 1.3)
+    beside = (share > 1.28) & (np.abs(down - (upper + lower) / 2) < 0.28)
+    over = (down < upper - 0.09) & (down > brow + 0.06) & (share < 1.2)
+    weight = np.zeros(across.shape, np.float32)
+    for part, mass in ((under, 1.0), (beside, 0.35), (over, 0.5)):
+        weight[part] = mass / max(1, int(part.sum()))
+    return weight * across.size
+
+
+def _plane(
+    colours: Array, across: Array, down: Array, weight: Array, light: Lighting
+) -> tuple[Array, Array]:
+    """A plane through the skin's colours, (h, w, 3), and which pixels it was laid through, 0–1.
+
+    Pixels off it are left out and it is laid again: lashes, hair, rims and gleams are no skin.
+    """
+    places = np.stack([np.ones_like(across), across, down], -1)
+    kept = weight.copy()
+    plane = np.broadcast_to(light.skin, colours.shape).astype(np.float32)
+    if (kept > 0).sum() < LEAST_SKIN:
+        return plane, np.zeros_like(kept)
+    luma = colours @ LUMA
+    usual = float(np.percentile(luma[kept > 0], 60))
+    kept[np.abs(luma - usual) > 0.45 * usual] = 0
+    found = np.zeros((3, 3))
+    for _ in range(5):
+        chosen = kept > 0
+        if chosen.sum() < LEAST_SKIN:
+            break
+        root = np.sqrt(kept[chosen])[:, None]
+        found, *_rest = np.linalg.lstsq(root * places[chosen], root * colours[chosen], rcond=None)
+        plane = np.clip(places @ found, 0, 255).astype(np.float32)
+        off = np.abs(colours - plane).max(-1)
+        spread = max(5.0, 1.5 * float(np.median(off[chosen])))
+        kept = weight * (off < 2.2 * spread)
+    # a lid bulges out of the hollow that darkens the skin towards the eye: it keeps little of that
+    below = (kept > 0) & (down > 0)
+    rise = np.clip(float(np.average(down[below])) - down, 0, None) if below.any() else 0 * down
+    bulged = plane + (1 - SLOPE) * rise[..., None] * found[2]
+    return _lift(np.clip(bulged, 0, 255), colours, kept), (kept > 0).astype(np.float32)
+
+
+def _lift(plane: Array, colours: Array, kept: Array) -> Array:
+    """`plane`, nowhere much darker than the skin it was laid through: it may lean too far."""
+    chosen = kept > 0
+    if not chosen.any():
+        return plane
+    least = LEAST_LIGHT * float(np.median(colours[chosen] @ LUMA))
+    luma = np.maximum(1.0, plane @ LUMA)
+    return np.asarray(plane * np.maximum(1.0, least / luma)[..., None]).clip(0, 255)
+
+
+def grain(still: Pixels, plain: Array, eye: Eye, corner: Place, scale: float) -> Array:
+    """(h, w), a share of the luma: chance of the fineness and strength that the skin below the eye
+    has. Edges and wrinkles go one way: only waves that go nearly all ways count."""
+    import cv2
+
+    width = 2 * eye.half
+    across = np.arange(-0.8 * eye.half, 0.8 * eye.half, 1 / scale)
+    along, down = np.meshgrid(across, np.arange(*UNDER, 1 / (scale * width)) * width)
+    if min(along.shape) < LEAST_ROWS:
+        return np.zeros(plain.shape[:2], np.float32)
+    luma = straighten(still, eye, corner, scale, along, eye.lower(along) + down) @ LUMA
+    fine = luma - cv2.GaussianBlur(luma, (0, 0), max(1.0, FINER * width * scale))
+    middles = (RINGS[1:] + RINGS[:-1]) / 2
+    strength = np.interp(_waves(plain.shape[:2]), middles, _spectrum(fine))
+    chance = np.random.default_rng(0).standard_normal(plain.shape[:2])
+    made = np.fft.ifft2(np.fft.fft2(chance) * strength).real
+    made *= min(1.0, STRONGEST / max(1e-6, float(made.std())))
+    return np.asarray(made / np.maximum(1.0, plain @ LUMA), np.float32)
+
+
+def _spectrum(piece: Array) -> list[float]:
+    """The usual amplitude of its waves in each of `RINGS`; of white noise its deviation."""
+    window = np.outer(*map(np.hanning, piece.shape))
+    found = np.abs(np.fft.fft2(piece * window)) / np.sqrt((window**2).sum())
+    ring = np.digitize(_waves(piece.shape), RINGS)
+    # the root of the mean square of a Rayleigh distribution is 1.86 times its lower quartile
+    return [
+        1.86 * float(np.percentile(found[here], 25)) if (here := ring == at).any() else 0.0
+        for at in range(1, len(RINGS))
+    ]
+
+
+def _waves(shape: tuple[int, ...]) -> Array:
+    """Waves a pixel of each coefficient of a Fourier transform."""
+    return np.asarray(np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1])))
+
+
+def straighten(
+    picture: Array, eye: Eye, corner: Place, scale: float, along: Array, down: Array
+) -> Array:
+    """A patch at other places on the eye's axes; `corner` is where its first pixel is on them."""
+    by_u, by_v = along - corner[0], down - corner[1]
+    x = scale * (eye.axes.cos * by_u - eye.axes.sin * by_v)
+    y = scale * (eye.axes.sin * by_u + eye.axes.cos * by_v)
+    return look_up(picture.astype(np.float32), x.astype(np.float32), y.astype(np.float32))

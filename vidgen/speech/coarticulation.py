@@ -18,7 +18,7 @@ from vidgen.speech.visemes import Viseme, visemes
 
 PULLS: Final = ("jaw", "round", "spread", "fricative", "tongue")
 # How slowly each follows: a viseme of weight 1 is reached in about so many samples of 10 ms
-INERTIA: Final = {"jaw": 2.4, "round": 3.2, "spread": 2.8, "fricative": 2.2, "tongue": 2.0}
+INERTIA: Final = {"jaw": 2.4, "round": 3.2, "spread": 2.8, "fricative": 2.2, "tongue": 1.5}
 EDGE: Final = 0.3  # of its weight that a phoneme has at its ends, which belong to both
 CLOSING, OPENING = 0.025, 0.025  # seconds the lips take to meet and to part, if they are quick
 MEET, PART = 0.010, 0.010  # seconds within the closure at which they have met, begin to part
@@ -145,6 +145,8 @@ def _strength(viseme: Viseme, name: str) -> float:
     """How much a viseme insists on one movement."""
     if name == "jaw" and viseme.kind == "bilabial":
         return UNDER_LIPS[1]
+    if name == "tongue" and not viseme.tongue and viseme.kind != "silence":
+        return GIVES_WAY
     if name in ("round", "spread") and viseme.kind in INDIFFERENT and not getattr(viseme, name):
         return GIVES_WAY
     return viseme.weight

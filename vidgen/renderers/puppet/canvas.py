@@ -53,7 +53,7 @@ class Canvas:
         full = grids.enlarge(field, pitch, smooth)
         return np.ascontiguousarray(full[: size[0], : size[1]])
 
-    def spread(self, direction: tuple[float, float], by: Number) -> Array:
+    def spread(self, direction: Sequence[float], by: Number) -> Array:
         """A shift of `by` pixels along a unit vector, to be added to places."""
         return np.array(direction, np.float32) * np.float32(by)
 

@@ -55,7 +55,8 @@ class Mouth:
         if part is not None:
             drop = jaw * CARRIED * WIDEST * self.height
             moved = self._slide(canvas, drop), self._lift(canvas, drop, tongue)
-            within = self.inside.look(canvas, view.turned[part], *moved, above[part], below[part])
+            edges = above[part], below[part]
+            within = self.inside.look(canvas, view.turned[part], *moved, *edges, tongue)
             share = hole[part][..., None]
             mixed = drawn[part] * (1 - share) + within * share
             drawn[part] = canvas.to_bytes(mixed)

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 
 from vidgen.media.colour import LUMA
-from vidgen.renderers.puppet import teeth
-from vidgen.renderers.puppet.canvas import Canvas
+from vidgen.renderers.puppet import teeth, tongue
+from vidgen.renderers.puppet.canvas import Canvas, Number
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, smoothstep
 from vidgen.renderers.puppet.layer import FINE, places
@@ -20,10 +20,11 @@ from vidgen.work import Box, Pixels
 
 CAVITY: Final = np.array([0.21, 0.085, 0.075], np.float32)
 CHEEK: Final = np.array([0.34, 0.15, 0.13], np.float32)
-TONGUE: Final = np.array([0.66, 0.34, 0.33], np.float32)
 
 WARM: Final = np.array([1.0, 1.12, 1.25], np.float32)  # shade in a mouth is reddish
 SHADE: Final = (0.63, 0.80, 0.66)
+NEAR: Final = 1.0  # of the shade that the tongue leaves when it is raised all the way
+OUT: Final = (0.60, 0.12)  # raised so far its tip comes out, so much farther it is out
 OWN_SHADE: Final = (0.84, 0.92, 0.90)  # the photo's own teeth are in its shade already
 
 
@@ -37,6 +38,7 @@ class Interior:
     box: Box  # frame pixels
     cavity: Array  # (h, w, 4) and grain in the last channel
     tongue: Array  # (h, w, 4)
+    tip: Array  # (h, w, 4) of the tongue, fixed to the skull
     lower: Array  # (h, w, 4)
     upper: Array  # (h, w, 4) fixed to the skull
     own_teeth: bool  # the upper teeth are the photo's
@@ -46,12 +48,20 @@ class Interior:
     luma: Array  # (3,) of each colour
 
     def look(
-        self, canvas: Canvas, at: Array, jaw: Array, tongue: Array, above: Array, below: Array
+        self,
+        canvas: Canvas,
+        at: Array,
+        jaw: Array,
+        tongue: Array,
+        above: Array,
+        below: Array,
+        raised: Number = 0.0,
     ) -> Array:
         """What the opening shows at `at` (h, w, 2), frame pixels with the head at rest: (h, w, 3).
 
         `jaw` and `tongue` (2,) are how far these have gone; `above` and `below` (h, w) are the
-        distances from the lips' edges, negative between them. All in frame pixels.
+        distances from the lips' edges, negative between them. All in frame pixels. A tongue that
+        is `raised`, 0–1, comes to the light, and at last between the teeth.
         """
         still = self._places(canvas, at)
         back = canvas.look_up(self.cavity, still)
@@ -61,10 +71,18 @@ class Interior:
         shade = light = self._shade(ramps, SHADE)
         if self.own_teeth:
             light = self._shade(ramps, OWN_SHADE)
+        near = 1 + canvas.spread((NEAR,) * 3, raised) * (1 / shade - 1)
+        tongues[..., :3] *= near
         colour = canvas.cover(canvas.cover(back[..., :3], tongues), lower) * shade
         front = canvas.look_up(self.upper, still)
         front[..., :3] *= light
-        return self._desaturate(canvas.cover(colour, front)) + back[..., 3:]
+        colour = canvas.cover(colour, front)
+        out = canvas.smoothstep((raised - OUT[0]) / OUT[1])
+        if canvas.is_over(out, 0.01):
+            tip = canvas.look_up(self.tip, still) * canvas.spread((1.0,) * 4, out)
+            tip[..., :3] *= near * shade
+            colour = canvas.cover(colour, tip)
+        return self._desaturate(colour) + back[..., 3:]
 
     def _desaturate(self, colours: Array) -> Array:
         """In a photo of one tone a mouth is not red."""
@@ -100,7 +118,8 @@ def build(frame: Pixels, face: FaceGeometry, light: Lighting, box: Box) -> Inter
     return Interior(
         box=box,
         cavity=np.dstack([cavity, _grain(x.shape, light)]).astype(np.float32),
-        tongue=_tongue(face, light, u, down),
+        tongue=tongue.mound(face, light, u, down),
+        tip=tongue.tip(face, light, u, down),
         lower=teeth.lower_teeth(face, light, u, down),
         upper=upper,
         own_teeth=own is not None,
@@ -118,18 +137,6 @@ def _cavity(face: FaceGeometry, light: Lighting, u: Array, down: Array) -> Array
     cheek = smoothstep((np.abs(share) - 0.55) / 0.45)[..., None]
     colour = CAVITY * deep[..., None] * (1 - cheek) + CHEEK * cheek
     return np.asarray(255 * light.tint * light.exposure * colour, np.float32)
-
-
-def _tongue(face: FaceGeometry, light: Lighting, u: Array, down: Array) -> Array:
-    """A soft mound in the jaw, lit from the front, with a faint furrow."""
-    h = face.height
-    share = face.across(u) / 0.66
-    top = -0.062 * h * np.sqrt(np.clip(1 - share**2, 0, None)) + 0.020 * h
-    inside = smoothstep((down - top) / (0.014 * h) + 0.5) * smoothstep((1 - np.abs(share)) / 0.25)
-    lit = 0.46 + 0.54 * smoothstep((down - top) / (0.045 * h))
-    lit *= 1 - 0.10 * np.exp(-((share / 0.10) ** 2)) - 0.25 * np.clip(share, -1, 1) ** 2
-    colour = 255 * TONGUE * light.tint * min(1.0, 0.12 + 0.80 * light.exposure) * lit[..., None]
-    return np.dstack([colour * inside[..., None], 255 * inside]).astype(np.float32)
 
 
 def _grain(shape: tuple[int, ...], light: Lighting) -> Array:

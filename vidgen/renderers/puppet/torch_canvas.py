@@ -82,7 +82,7 @@ class TorchCanvas(Canvas):
         full = full[..., pitch : pitch + size[0], pitch : pitch + size[1]]
         return full.permute(0, 2, 3, 1)
 
-    def spread(self, direction: tuple[float, float], by: Number) -> Any:
+    def spread(self, direction: Sequence[float], by: Number) -> Any:
         return by[..., None] * self._constant(*direction)
 
     def move_box(

@@ -80,6 +80,19 @@ def test_an_open_mouth_keeps_the_dark_of_its_corners(subject: Subject, face: Fac
         assert np.abs(picture[::2, ::2][corner] - paint).max(-1).mean() < 20
 
 
+def test_the_hollow_in_the_corner_of_an_open_mouth_is_no_blot_on_its_shut_lips(
+    subject: Subject, face: FaceGeometry
+) -> None:
+    made = built(subject.frame, face)
+    above, share = depths(face, made)
+    hollow = (np.abs(above + 0.004 * face.height) < 0.014 * face.height) & (share > 0.86)
+    hollow &= share < 1.0
+    frame = subject.frame.copy()
+    crop(frame, made.box)[hollow] = (50, 25, 20)
+    left = built(frame, face).upper_touching[::2, ::2][hollow].astype(int)
+    assert (left.mean(-1) < 60).mean() < 0.1
+
+
 def test_dark_painted_lips_keep_their_corners_in_an_open_mouth(
     subject: Subject, face: FaceGeometry
 ) -> None:

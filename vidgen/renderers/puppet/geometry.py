@@ -40,6 +40,8 @@ BROWS_BELOW: Final = ((46, 53, 52, 65, 55), (285, 295, 282, 283, 276))
 SHUT: Final = 0.012  # of Hf: lips nearer than this touch in the photo
 LEAST_APART: Final = 0.30  # Hf: pupils that stand nearer are a turned face's
 SMILE: Final = (0.86, 1.00)  # mouth over pupils: .58–1.03 at rest, .99–1.16 on smiles with teeth
+TOO_WIDE: Final = (0.10, 0.17)  # Hf: from here on a gap is not quite shut, from there by AJAR less
+AJAR: Final = 0.30
 HUNG: Final = (0.07, 0.13)  # Hf: from here to there a gap is more and more the jaw's doing
 
 
@@ -153,6 +155,18 @@ class FaceGeometry:
         low, high = HUNG
         wide = smoothstep(np.asarray((self.gap / self.height - low) / (high - low)))
         return float(wide) * (1 - self.smile)
+
+    @property
+    def ajar(self) -> float:
+        """How much of the photo's gap stays in a mouth at rest: too much skin would have to come
+        from nowhere."""
+        low, high = TOO_WIDE
+        return AJAR * float(smoothstep(np.asarray((self.gap / self.height - low) / (high - low))))
+
+    def shut_upper(self, u: Array) -> Array:
+        """v of the upper lip's edge in a mouth at rest."""
+        upper = self.upper(u)
+        return upper + (1 - self.ajar) * (self.meeting_line(u) - upper)
 
     def meeting_line(self, u: Array) -> Array:
         """v where the lips meet when shut: half-way, or, under a hanging jaw, higher."""

@@ -247,7 +247,7 @@ def _unlike(strip: _Strip, lips: list[Array], share: Array) -> tuple[Array, Arra
     usual_red = share * red_up + (1 - share) * red_down
     dark = smoothstep((DARK_IN[0] - luma / usual) / (DARK_IN[0] - DARK_IN[1]))
     paler = smoothstep((usual_red - red - spread) / PALER[1])
-    brighter = smoothstep((luma / usual - 0.92) / 0.25)
+    brighter = smoothstep((luma / usual - 0.78) / 0.25)  # dim teeth are no brighter than lips
     gleam = smoothstep((luma / usual - 1.45) / 0.35)  # teeth where nothing has colour
     return np.asarray(dark), np.asarray(np.maximum(paler * brighter, 0.7 * gleam))
 

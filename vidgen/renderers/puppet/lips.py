@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, look_up, smoothstep, to_bytes
 from vidgen.renderers.puppet.layer import crop, double
@@ -18,6 +19,8 @@ EDGE_SHUT: Final = 0.009  # Hf: how far from the cut a shut photo's dark line re
 EDGE_OPEN: Final = 0.011  # Hf: how far teeth or shadow bleed into an open photo's lips
 WIDE: Final = 0.08  # Hf: lips farther apart belong to a mouth wide open
 INNER: Final = 0.65  # share of a lip's thickness that surely is lip
+HOLLOW: Final = 0.6  # of a lip's luma: darker is the hollow of an open mouth
+THICK: Final = 0.010  # Hf: and thicker than this
 TURN: Final = np.array([0.22, 0.32, 0.30], np.float32)  # how much darker a lip's edge is
 TOUCHING: Final = np.array([0.70, 0.95, 1.0], np.float32)  # and the line between two
 
@@ -47,6 +50,8 @@ def build(frame: Pixels, face: FaceGeometry, box: Box, cover: Array, toned: bool
     share = face.across(u)
     above, below = face.upper(u) - v, v - face.lower(u)
     picture = crop(frame, box)
+    if not face.is_shut:
+        picture = _thin_corners(picture, face, u, v)
     thick = face.upper(u) - face.outer_upper(u), face.outer_lower(u) - face.lower(u)
     upper = _clean_edge(picture, face, (x, y), above, -1.0, thick[0], _doubt(face, u))
     lower = _clean_edge(picture, face, (x, y), below, 1.0, thick[1])
@@ -105,6 +110,31 @@ def _clean_edge(
     dx, dy = face.axes.turn(np.zeros_like(away), down * away)
     at_x, at_y = x + dx - x[0, 0], y + dy - y[0, 0]
     return look_up(picture, at_x.astype(np.float32), at_y.astype(np.float32))
+
+
+def _thin_corners(picture: Pixels, face: FaceGeometry, u: Array, v: Array) -> Pixels:
+    """`picture` without the hollows in the corners of an open mouth; dark no thicker than the line
+    between shut lips stays, and so do beards and folds beside them."""
+    import cv2
+
+    h, share = face.height, np.abs(face.across(u))
+    luma = picture.astype(np.float32) @ LUMA
+    top = v < face.middle_line(u)
+    lips = (
+        (v > face.outer_upper(u)) & (v < face.upper(u)),
+        (v < face.outer_lower(u)) & (v > face.lower(u)),
+    )
+    usual = np.where(top, *(_usual(luma, lip & (share < 0.7)) for lip in lips)) * HOLLOW
+    near = (np.abs(v - face.middle_line(u)) < 0.045 * h) & (share > 0.7) & (share < 1.04)
+    thick = np.ones((max(2, round(THICK * h)),) * 2, np.uint8)
+    dark = cv2.morphologyEx((near & (luma < usual)).astype(np.uint8), cv2.MORPH_OPEN, thick)
+    dark = cv2.dilate(dark, np.ones((2 * max(1, round(0.006 * h)) + 1,) * 2, np.uint8))
+    return np.asarray(cv2.inpaint(picture, dark, 3, cv2.INPAINT_TELEA))
+
+
+def _usual(luma: Array, lip: Array) -> float:
+    """The middle of a lip's luma; 0 where there is no lip."""
+    return float(np.median(luma[lip])) if lip.any() else 0.0
 
 
 def _fade(picture: Pixels, changed: Pixels, share: Array) -> Pixels:

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from vidgen.media.colour import LUMA
-from vidgen.renderers.puppet import teeth, tongue
+from vidgen.renderers.puppet import photo_teeth, teeth, tongue
 from vidgen.renderers.puppet.canvas import Canvas, Number
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, smoothstep
@@ -21,11 +21,11 @@ from vidgen.work import Box, Pixels
 CAVITY: Final = np.array([0.21, 0.085, 0.075], np.float32)
 CHEEK: Final = np.array([0.34, 0.15, 0.13], np.float32)
 
-WARM: Final = np.array([1.0, 1.12, 1.25], np.float32)  # shade in a mouth is reddish
+WARM: Final = np.array([1.0, 1.16, 1.20], np.float32)  # shade in a mouth is reddish
 SHADE: Final = (0.63, 0.80, 0.66)
 NEAR: Final = 1.0  # of the shade that the tongue leaves when it is raised all the way
 OUT: Final = (0.60, 0.12)  # raised so far its tip comes out, so much farther it is out
-OWN_SHADE: Final = (0.84, 0.92, 0.90)  # the photo's own teeth are in its shade already
+OWN_SHADE: Final = (0.76, 0.90, 0.66)  # the photo's own teeth are in some shade already
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +112,22 @@ def build(frame: Pixels, face: FaceGeometry, light: Lighting, box: Box) -> Inter
     x, y = places(box)
     u, v = face.axes.uv(x, y)
     down = v - face.meeting_line(u)
-    own = teeth.own(frame, face, light, x, y)
-    upper = own if own is not None else teeth.upper_teeth(face, light, u, down)
+    seen = photo_teeth.find(frame, face, light)
+    white = teeth.enamel(light) if seen.colour is None else seen.colour
+    if seen.edge is None:
+        upper = teeth.upper_teeth(face, light, white, u, down)
+    else:
+        upper = photo_teeth.upper_row(frame, face, seen, x, y)
+    ajar = 0.87 * face.ajar * (face.lower(u) - face.meeting_line(u))
     cavity = _cavity(face, light, u, down)
     return Interior(
         box=box,
         cavity=np.dstack([cavity, _grain(x.shape, light)]).astype(np.float32),
         tongue=tongue.mound(face, light, u, down),
         tip=tongue.tip(face, light, u, down),
-        lower=teeth.lower_teeth(face, light, u, down),
+        lower=teeth.lower_teeth(face, light, white, u, down - ajar),
         upper=upper,
-        own_teeth=own is not None,
+        own_teeth=seen.edge is not None,
         height=face.height,
         tone=light.toned,
         warm=WARM,

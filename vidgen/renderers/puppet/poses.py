@@ -23,8 +23,6 @@ LOOK: Final = 0.005  # of a half eye, less than a tenth of a pixel at 512
 LIPS, BONE = 150.0, 140.0  # mm/s: people reach 200 and 150
 APART: Final = 63.0  # mm between the pupils of a usual face
 SMALL: Final = (60.0, 60.0)  # pixels of Hf: half the motion from here down, all of it so far up
-TOO_WIDE: Final = (0.10, 0.17)  # Hf: from here on a gap is not quite shut, from there by AJAR less
-AJAR: Final = 0.30
 SMILE: Final = 0.030  # Hf: a photo whose lips are farther apart is smiling or speaking
 
 
@@ -140,7 +138,7 @@ def _weights(
     columns = {
         "wide": wide,
         "narrow": jaw - wide,
-        "close": speaks * (1 - _ajar(face) * (1 - 0.6 * mouth["press"])),
+        "close": speaks * (1 - face.ajar * (1 - 0.6 * mouth["press"])),
         "round": mouth["round"],
         "spread": mouth["spread"],
         "press": mouth["press"],
@@ -150,10 +148,3 @@ def _weights(
         "jaw": np.maximum(mouth["chin"], jaw),
     }
     return np.stack([columns[name] for name in WEIGHTS], 1).astype(np.float32)
-
-
-def _ajar(face: FaceGeometry) -> float:
-    """How much of the photo's own gap stays: too much skin would have to come from nowhere."""
-    low, high = TOO_WIDE
-    wide = smoothstep(np.asarray((face.gap / face.height - low) / (high - low)))
-    return AJAR * float(wide)

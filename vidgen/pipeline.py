@@ -25,6 +25,7 @@ from vidgen.steps import Step
 
 if TYPE_CHECKING:  # numpy and more is behind these
     from vidgen.did.auth import Account
+    from vidgen.media.mux import VoiceAhead
     from vidgen.renderers.base import Renderer
     from vidgen.renderers.workers import Workers
     from vidgen.speech.hearing import Hearing
@@ -90,6 +91,9 @@ class Job:
         options = self.options
         keys = Keys.of(options, self.plan, photo.sha256, speech.sha256)
         people, matter = self._people(), self._matter()
+        prosody, seed = Prosody(options), seed_of(options, photo.sha256, speech.sha256)
+        final = speech if prosody.is_idle else None  # what is known now of the voice in the film
+        voice = self._voice_ahead(final)
         finalize = Finalize(
             self.request.output,
             format=options.format,
@@ -99,16 +103,16 @@ class Job:
             poster=options.poster,
             judge=None if options.format in ANIMATIONS else partial(self._judge, workers),
             subtitles=self._subtitles if options.subtitles != "none" else None,
+            voice=voice,
         )
         faces, landmarks, irises = self._faces()
         detect = Detect(faces, landmarks, options, people, irises)
-        prosody, seed = Prosody(options), seed_of(options, photo.sha256, speech.sha256)
         return [
             Step(detect, keys.subject, (Subject,), (people,) if people else ()),
             Step(Matte(matter, options), keys.cutout, (Cutout,), (matter,)),
             Step(prosody),
-            *self._render_steps(keys.film, workers, seed, speech if prosody.is_idle else None),
-            Step(finalize),
+            *self._render_steps(keys.film, workers, seed, final),
+            Step(finalize, networks=(voice,) if voice else ()),
         ]
 
     def sketch(self, photo: "Photo", speech: "Speech") -> "Pixels":
@@ -136,6 +140,16 @@ class Job:
             middle = performance.frame_count // 2
             drawn: Pixels = next(performance.frames(middle, middle + 1)).pixels[0]
             return drawn
+
+    def _voice_ahead(self, speech: "Speech | None") -> "VoiceAhead | None":
+        """The voice encoded beside the drawing, where that is work and makes it small."""
+        from vidgen.media.encodings import encoding_for
+        from vidgen.media.mux import VoiceAhead
+
+        if speech is None or self.options.format in ANIMATIONS:
+            return None
+        sound = encoding_for(self.options.format).sound
+        return VoiceAhead(speech, sound) if sound.bit_rate else None
 
     def _subtitles(self, work: "Work", emit: Emit) -> tuple[str, str]:
         """The words as the finished film's voice says them; none where they are not found."""

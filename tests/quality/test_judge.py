@@ -211,7 +211,14 @@ def test_a_real_film_passes_and_a_shifted_one_does_not(
 
     model = model_path("face_landmark")
     film = filmed(subject, spoken.speech, spoken.speech, tmp_path, MotionOptions())
-    found = judge(film, model)
+    heard: list[int] = []
+
+    def hears(samples: Floats, rate: int) -> list[Phone]:
+        heard.append(rate)
+        return []
+
+    found = judge(film, model, hear_phones=hears)
+    assert not heard  # the loudness has told
     assert (found.follows_voice, found.reason) == (True, "")
     assert abs(found.offset_ms or 99) <= 30
     assert 0.03 <= (found.aperture_p95 or 0) <= 0.10
@@ -224,7 +231,9 @@ def test_a_real_film_passes_and_a_shifted_one_does_not(
     ahead = np.concatenate([np.zeros(int(0.12 * RATE), np.float32), spoken.speech.samples])
     late = replace(spoken.speech, samples=ahead[: len(spoken.speech.samples)])
     (tmp_path / "early").mkdir()
-    wrong = judge(filmed(subject, spoken.speech, late, tmp_path / "early", MotionOptions()), model)
+    early = filmed(subject, spoken.speech, late, tmp_path / "early", MotionOptions())
+    wrong = judge(early, model, hear_phones=hears)
+    assert heard
     assert (wrong.follows_voice, wrong.reason) == (False, "early")
     samples, rate = hear(film, 0.5, 1.5)
     assert rate in (RATE, 44_100, 48_000)

@@ -3,7 +3,8 @@
 Copies pictures packet by packet; only the voice is encoded here. Moves no file into place.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,7 +14,7 @@ from typing import Any, Final
 from vidgen.errors import RenderError
 from vidgen.media.colour import frame_to_rgb
 from vidgen.media.containers import open_container
-from vidgen.media.encodings import Encoding
+from vidgen.media.encodings import Encoding, Sound
 from vidgen.settings import ANIMATIONS
 from vidgen.work import Film, Pixels, Speech
 
@@ -28,12 +29,14 @@ def mux_film(
     *,
     tags: Mapping[str, str] | None = None,
     progress: Callable[[int], None] | None = None,
+    voice: "VoiceAhead | None" = None,
 ) -> None:
     """Write the film's pieces and the voice into the new file `path`, in `encoding`'s container.
 
     Pictures are copied, so pieces must be of one encoder with one set of settings. The voice
     begins exactly with the first frame. `tags` are the file's own notes (title, comment, …);
-    `progress` hears how many frames are written. Raises RenderError when pieces do not fit.
+    `progress` hears how many frames are written; `voice` may have encoded the voice already.
+    Raises RenderError when pieces do not fit.
     """
 
     options = {} if encoding.container == "webm" else {"movflags": "+faststart"}
@@ -45,17 +48,19 @@ def mux_film(
         out.metadata.update(tags or {})
         video = _video_stream(out, first.streams.video[0], film, encoding)
         sound = _sound_stream(out, encoding)
-        voice = _voice_packets(speech, sound)
-        said = next(voice, None)
+        voice = voice or VoiceAhead(speech, encoding.sound)
+        packets = voice.packets(speech, encoding.sound, sound)
+        said = next(packets, None)
+        tick = said.time_base * film.fps if said is not None else 0  # frames in one of the voice's
         for number, packet in enumerate(_film_packets(film, video)):
-            while said is not None and said.dts * said.time_base <= packet.dts / film.fps:
+            while said is not None and said.dts * tick <= packet.dts:
                 out.mux(said)
-                said = next(voice, None)
+                said = next(packets, None)
             out.mux(packet)
             if progress:
                 progress(number + 1)
         if said is not None:
-            out.mux([said, *voice])
+            out.mux([said, *packets])
 
 
 def _video_stream(out: Any, source: Any, film: Film, encoding: Encoding) -> Any:
@@ -79,6 +84,7 @@ def _film_packets(film: Film, video: Any) -> Iterator[Any]:
 
     header: bytes | None = None
     first = decoded = 0
+    frame = 1 / film.fps
     for piece in film.pieces:
         with open_container(piece) as container:
             source = container.streams.video[0]
@@ -87,13 +93,14 @@ def _film_packets(film: Film, video: Any) -> Iterator[Any]:
             elif source.codec_context.extradata != header:
                 raise _unfit(piece)
             delay = source.codec_context.reorder_depth
+            tick = source.time_base * film.fps
             count = 0
             for packet in container.demux(source):
                 if packet.pts is None:  # the end's empty packet
                     continue
-                shown = first + round(packet.pts * packet.time_base * film.fps)
+                shown = first + round(packet.pts * tick)
                 packet.stream = video
-                packet.time_base = 1 / film.fps
+                packet.time_base = frame
                 packet.pts, packet.dts, packet.duration = shown, decoded - delay, 1
                 if not packet.dts <= packet.pts < film.frame_count:
                     raise _unfit(piece)
@@ -119,13 +126,47 @@ def _sound_stream(out: Any, encoding: Encoding) -> Any:
     stream = out.add_stream(
         sound.codec, rate=sound.rate, layout="mono", options=dict(sound.options)
     )
-    stream.codec_context.format = sound.sample_format
-    if sound.bit_rate:
-        stream.codec_context.bit_rate = sound.bit_rate
+    _set_up(stream.codec_context, sound)
     return stream
 
 
-def _voice_packets(speech: Speech, stream: Any) -> Iterator[Any]:
+def _set_up(encoder: Any, sound: Sound) -> None:
+    encoder.format = sound.sample_format
+    if sound.bit_rate:
+        encoder.bit_rate = sound.bit_rate
+
+
+class VoiceAhead:
+    """The packets of one voice, encoded before they are asked for: a `Network` to `prefetch`.
+
+    Safe to call from several threads; another voice than `speech` is encoded when asked for.
+    """
+
+    def __init__(self, speech: Speech, sound: Sound) -> None:
+        self._asked = speech, sound
+        self._packets: Iterable[Any] | None = None
+        self._lock = threading.Lock()
+
+    def load(self) -> None:
+        with self._lock:
+            if self._packets is None:
+                self._packets = list(_voice_packets(*self._asked))
+
+    def release(self) -> None:
+        self._packets = None
+
+    def packets(self, speech: Speech, sound: Sound, stream: Any) -> Iterator[Any]:
+        """Those of `speech` for `stream`; what was encoded ahead can be had once."""
+        with self._lock:
+            ahead, self._packets = self._packets, None
+        if ahead is None or speech is not self._asked[0] or sound != self._asked[1]:
+            ahead = _voice_packets(speech, sound)
+        for packet in ahead:
+            packet.stream = stream
+            yield packet
+
+
+def _voice_packets(speech: Speech, sound: Sound) -> Iterator[Any]:
     """The voice, encoded block by block.
 
     The first frame says that it starts at 0: the encoder then counts its own start-up samples
@@ -134,14 +175,18 @@ def _voice_packets(speech: Speech, stream: Any) -> Iterator[Any]:
     import av
     import numpy as np
 
+    encoder: Any = av.CodecContext.create(sound.codec, "w")
+    _set_up(encoder, sound)
+    encoder.sample_rate, encoder.layout = sound.rate, "mono"
+    encoder.time_base, encoder.options = Fraction(1, sound.rate), dict(sound.options)
     block = max(1, int(speech.rate * _BLOCK_SECONDS))
     for start in range(0, len(speech.samples), block):
         samples = np.ascontiguousarray(speech.samples[None, start : start + block], np.float32)
         frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
         frame.sample_rate, frame.pts = speech.rate, start
         frame.time_base = Fraction(1, speech.rate)
-        yield from stream.encode(frame)
-    yield from stream.encode(None)
+        yield from encoder.encode(frame)
+    yield from encoder.encode(None)
 
 
 @dataclass(frozen=True, slots=True)

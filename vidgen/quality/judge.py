@@ -30,6 +30,8 @@ MOST_LAG: Final = 0.060  # seconds
 STARTS: Final = (0.1, 0.3, 0.55, 0.8)  # of a longer film: where it is looked at
 LEAST_SOUNDS: Final = 4  # open vowels and p, b, m each, or articulation is not told
 WELL: Final = 0.80  # articulation from which on the mouth plainly says the voice's sounds
+# of verdicts by the loudness alone: lips that say the voice's sounds prove them wrong
+IN_DOUBT: Final = ("late", "early", "unrelated", "too_short")
 ROOM: Final = 0.3  # seconds of sound on both sides of a window, for the lags
 
 
@@ -43,7 +45,8 @@ class Quality:
     reason: str
     offset_ms: float | None = None  # positive: the mouth is late
     correlation: float | None = None  # of opening and loudness, at zero lag
-    # The chance that the mouth is wider open in an open vowel than in a p, b or m; .5 is chance
+    # The chance that the mouth is wider open in an open vowel than in a p, b or m; .5 is chance.
+    # None where it was not needed or is not known
     articulation: float | None = None
     aperture_p95: float | None = None  # face heights
     aperture_range: float | None = None  # 5th to 95th percentile, face heights
@@ -65,41 +68,33 @@ def judge(
 ) -> Quality:
     """Look at about `frames` frames of `video`. `face` is the box where the face is, if known;
     `run` does the looking elsewhere, two threads do it here. With `hear_phones`, lips that say the
-    voice's sounds are good however little the loudness leads them.
+    voice's sounds are good however little the loudness leads them; it hears only where that is in
+    doubt.
 
     Never raises for what a film shows; OSError and av's errors for a file that is no film.
     """
     box = tuple(face) if face is not None else None
     tasks = [
-        TrackWindow(index, video, landmark_model, start, count, box, hear_phones)
+        TrackWindow(index, video, landmark_model, start, count, box)
         for index, (start, count) in enumerate(_windows(video, frames))
     ]
-    found: dict[int, Window] = {}
+    found: dict[int, Tracking] = {}
     (run or _run_in_threads)(tasks, lambda news: found.update([news]))
-    seen = [window for _, window in sorted(found.items()) if len(window.seen)]
-    parts = [window.seen for window in seen]
+    parts = [part for _, part in sorted(found.items()) if len(part)]
     sounds = [_voice_envelope(video, part) for part in parts]
-    return judge_windows(parts, sounds, [window.phones for window in seen] if hear_phones else ())
+    quality = judge_windows(parts, sounds)
+    if hear_phones is None or quality.reason not in IN_DOUBT:
+        return quality
+    return judge_windows(parts, sounds, [_phones(video, part, hear_phones) for part in parts])
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What is seen and said in one part of a film, on the film's clock."""
-
-    seen: Tracking
-    phones: Sequence[Phone]
-
-
-Hear = Callable[[tuple[int, Window]], None]
+Hear = Callable[[tuple[int, Tracking]], None]
 HearPhones = Callable[[Floats, int], Sequence[Phone]]  # (samples, rate) → what is said in them
 
 
 @dataclass(frozen=True, slots=True)
 class TrackWindow:
-    """Follow the face and the voice through one part of a film; says its number and the `Window`.
-
-    Can be pickled where `hear_phones` can.
-    """
+    """Follow the face through one part of a film; says its number and where it was seen."""
 
     index: int
     video: Path
@@ -107,16 +102,13 @@ class TrackWindow:
     start: float  # seconds
     frames: int
     face: tuple[float, ...] | None
-    hear_phones: HearPhones | None
 
     def __call__(self, shared: object, say: Hear) -> None:  # noqa: ARG002  # a task's form
         from vidgen.vision.faces import LandmarkNet
 
         net = LandmarkNet(self.landmark_model)
         seen = track(self.video, net, start=self.start, frames=self.frames, face=self.face)
-        seen = seen.only_seen()
-        hears = self.hear_phones if len(seen) else None
-        say((self.index, Window(seen, _phones(self.video, seen, hears) if hears else ())))
+        say((self.index, seen.only_seen()))
 
 
 RunTasks = Callable[[Sequence[TrackWindow], Hear], None]

@@ -12,7 +12,7 @@ from vidgen.errors import RenderError, VidgenError
 from vidgen.events import Emit, Log, StageProgress
 from vidgen.media.animation import write_animation
 from vidgen.media.encodings import encoding_for
-from vidgen.media.mux import Probe, mux_film, notes_of, probe, write_poster
+from vidgen.media.mux import Probe, VoiceAhead, mux_film, notes_of, probe, write_poster
 from vidgen.media.output import Output
 from vidgen.settings import ANIMATIONS
 from vidgen.text import letters
@@ -46,10 +46,12 @@ class Finalize:
         poster: bool = True,
         judge: Judge | None = None,
         subtitles: Subtitles | None = None,
+        voice: VoiceAhead | None = None,
     ) -> None:
         """`force` puts the video in the place of an existing file, but never of one in `reads`,
         the run's inputs; `title` is the file's own title, the name of the file if empty; `judge`
-        looks at the file when it is in place; `subtitles` are written beside it.
+        looks at the file when it is in place; `subtitles` are written beside it; `voice` may have
+        been encoded already.
         """
         self.target = target
         self.format = format
@@ -60,6 +62,7 @@ class Finalize:
         self.poster = poster
         self.judge = judge
         self.subtitles = subtitles
+        self.voice = voice
 
     def run(self, work: Work, emit: Emit) -> Work:
         """Raises RenderError when the result is not what it must be, SetupError for a full disk,
@@ -80,7 +83,15 @@ class Finalize:
                     film, temporary, self.format, note=note, progress=on_progress
                 )
             else:
-                mux_film(film, speech, temporary, encoding, tags=tags, progress=on_progress)
+                mux_film(
+                    film,
+                    speech,
+                    temporary,
+                    encoding,
+                    tags=tags,
+                    progress=on_progress,
+                    voice=self.voice,
+                )
                 found = probe(temporary)
                 _check(found, film, emit)
             size = temporary.stat().st_size

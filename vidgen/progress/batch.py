@@ -140,6 +140,7 @@ class BatchProgress:
         """`is_whole` when it was made from its beginning: then its time teaches something."""
         now = self._clock()
         if film.state == "complete" and is_whole:
-            self._forecast.end(film.task_id, now - self._turn_began(film))
+            is_first = film.worker not in self._last_ends
+            self._forecast.end(film.task_id, now - self._turn_began(film), is_first=is_first)
         self._last_ends[film.worker] = now
         self._view.ended(film, again=False)

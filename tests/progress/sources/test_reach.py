@@ -5,7 +5,7 @@ import threading
 
 import httpx
 
-from tests.progress.sources.test_servers import links, serving_all, turn_off
+from tests.progress.sources.test_servers import serving_all, serving_cut_off, turn_off
 from tests.support.lines import line_to
 from tests.support.serving import Run, Streamed, listed, served, serving_process, stream, wait_until
 from vidgen.paths import Home
@@ -53,12 +53,7 @@ def wait_for_reach(events: Streamed, *, is_reachable: bool) -> None:
 
 
 def test_who_comes_meanwhile_is_told_too(home: Home, far: Home) -> None:
-    run = Run(far)
-    run.write("log")
-    with served(far) as there, line_to(there.port) as line, serving_all(home, line.url) as here:
-        wait_until(lambda: run.id in listed(here))
-        turn_off(line)
-        wait_until(lambda: links(here) == ["down"])
+    with serving_cut_off(home, far) as (run, _, here):
         with stream(f"{here.url}/api/sse/progress/{run.id}") as events:
             events.has_beats = True
             [_, (_, beat)] = events.take(2)

@@ -25,19 +25,21 @@ from vidgen.progress.sources.sources import Sources
 from vidgen.progress.watch.timing import Timing
 
 redis = pytest.importorskip("redis")
-PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server") or ""
+PROGRAMS = ("redis-server", "valkey-server")  # the first of them that is here is used
+PROGRAM = next(filter(None, map(shutil.which, PROGRAMS)), "")
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="no redis-server here")
 IMPATIENT = Timing(first_wait=0.02, longest_wait=0.02)
 
 
 class RedisServer:
-    """A real one, that forgets everything when it is killed, unless it `keeps`."""
+    """A real one, that forgets everything when it is killed."""
 
-    def __init__(self, folder: Path, *, keeps: bool = False) -> None:
+    def __init__(self, folder: Path, program: str = PROGRAM) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
-        how = ["--appendonly", "yes", "--appendfsync", "no"] if keeps else ["--save", ""]
-        self._command = [PROGRAM, "--port", str(self.port), "--dir", str(folder), *how]
+        self._command = [
+            program, "--port", str(self.port), "--dir", str(folder), "--save", "",
+        ]  # fmt: skip
         self.client = redis.Redis(port=self.port)
         self.start()
 
@@ -172,6 +174,30 @@ def test_nothing_is_lost_or_told_twice_over_twenty_restarts(
             run.write("complete")
             seqs = events.seqs()
     assert seqs == list(range(1, run.seq + 1))
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(name, marks=pytest.mark.skipif(not shutil.which(name), reason=f"no {name}"))
+        for name in PROGRAMS
+    ],
+)
+def test_redis_and_valkey_are_the_same_to_us(
+    program: str, home: Home, far: Home, tmp_path: Path
+) -> None:
+    run, server = Run(far), RedisServer(tmp_path, program)
+    run.write("log")
+    publishing = publish_store(server.url, far, every=0.02, retry=(0.02, 0.02))
+    with publishing, serving(home, server.url) as here:
+        wait_until(lambda: run.id in listed(here))
+        with stream(f"{here.url}/api/sse/progress/{run.id}", timeout=30) as events:
+            server.kill()
+            run.write("log", "complete")
+            server.start()
+            assert events.seqs() == [1, 2, 3]
+    server.kill()
+    server.client.close()
 
 
 def test_a_server_shows_what_others_publish(server: RedisServer, home: Home, far: Home) -> None:

@@ -37,6 +37,18 @@ def links(server: Served) -> list[str]:
     return [source["state"] for source in told]
 
 
+@contextlib.contextmanager
+def serving_cut_off(home: Home, far: Home) -> Iterator[tuple[Run, Line, Served]]:
+    """A run with one event of a machine that is away, the line to it, and who shows it here."""
+    run = Run(far)
+    run.write("log")
+    with served(far) as there, line_to(there.port) as line, serving_all(home, line.url) as here:
+        wait_until(lambda: run.id in listed(here))
+        turn_off(line)
+        wait_until(lambda: links(here) == ["down"])
+        yield run, line, here
+
+
 def test_the_runs_of_all_machines_stand_in_one_list_with_their_host(home: Home, far: Home) -> None:
     own, other = Run(home), Run(far)
     own.write("log")
@@ -117,12 +129,7 @@ def test_a_watcher_goes_on_at_the_other_server_where_it_was(home: Home, far: Hom
 
 
 def test_a_source_that_is_down_is_shown_as_such_and_taken_up_again(home: Home, far: Home) -> None:
-    run = Run(far)
-    run.write("log")
-    with served(far) as there, line_to(there.port) as line, serving_all(home, line.url) as here:
-        wait_until(lambda: run.id in listed(here))
-        turn_off(line)
-        wait_until(lambda: links(here) == ["down"])
+    with serving_cut_off(home, far) as (run, line, here):
         assert not listed(here)[run.id]["is_reachable"]
         assert listed(here)[run.id]["state"] == "running"  # nobody knows better
         unknown = httpx.get(f"{here.url}/api/tasks/00000000-0000-4000-8000-000000000000")

@@ -31,19 +31,21 @@ class BatchForecast:
         self._like = next((run.request for run in reversed(past) if run.seconds), None)
         self._places = max(1, places)
         self._points: list[tuple[float, float]] = []  # (voice seconds, seconds it took)
+        self._first_points: list[tuple[float, float]] = []  # of films for which much was loaded
         self._seen: set[str] = set()
         self._known: dict[tuple[object, ...], float | None] = {}
 
-    def end(self, task_id: str, took_seconds: float) -> None:
-        """A film was made from its beginning, and its place had nothing else to end meanwhile."""
-        size = self._sizes[task_id]
-        self._points.append((max(0.1, size.voice_seconds), took_seconds))
+    def end(self, task_id: str, took_seconds: float, *, is_first: bool = False) -> None:
+        """A film was made from its beginning, and its place had nothing else to end meanwhile;
+        `is_first` when it was its place's first, which teaches only as long as no other does."""
+        points = self._first_points if is_first else self._points
+        points.append((max(0.1, self._sizes[task_id].voice_seconds), took_seconds))
 
     def seconds(self, task_id: str) -> float | None:
         """What a film takes; None while nothing tells."""
         size = self._sizes[task_id]
-        if self._points:
-            slope, base = line(self._points)
+        if points := self._points or self._first_points:
+            slope, base = line(points)
             return base + slope * size.voice_seconds
         return self._from_the_past(size)
 

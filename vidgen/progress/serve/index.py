@@ -161,8 +161,10 @@ class RunIndex:
         known = {film.task_id for film in record.films}
         mine = [task for task in tasks if task["task_id"] in known]
         last_end = 0.0  # at the only place, where the next film may have begun before it
-        for task_id, began, ended in sorted(_times(mine, "complete"), key=itemgetter(2)):
-            forecast.end(task_id, ended - max(began, last_end))
+        over = sorted(_times(mine, "complete"), key=itemgetter(2))
+        for number, (task_id, began, ended) in enumerate(over):
+            is_first = number < record.places
+            forecast.end(task_id, ended - max(began, last_end), is_first=is_first)
             last_end = ended if record.places == 1 else 0.0
         running = sorted(_times(mine, "running"), key=itemgetter(1))
         later = [task_id for task_id, *_ in running[record.places :]]

@@ -121,6 +121,19 @@ def test_the_stains_of_a_statue_are_no_colours(subject: Subject) -> None:
     assert lighting.measure(subject.frame, face).toned is None
 
 
+def test_smooth_skin_of_one_hue_with_red_lips_is_no_statue(subject: Subject) -> None:
+    face = geometry.measure(subject.landmarks, subject.eyes)
+    lab = cv2.cvtColor(subject.frame, cv2.COLOR_RGB2LAB)
+    lab[..., 1:] = 140, 142
+    y, x = np.mgrid[: lab.shape[0], : lab.shape[1]].astype(np.float32)
+    u, v = face.axes.uv(x, y)
+    lips = (v > face.outer_upper(u)) & (v < face.outer_lower(u))
+    pale = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+    lab[lips, 1] += 9
+    assert lighting.measure(pale, face).toned is not None
+    assert lighting.measure(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), face).toned is None
+
+
 def test_looking_aside_moves_the_iris_and_leaves_the_lids(subject: Subject, made: Rig) -> None:
     right = drawn(made, look_x=0.25)
     changed = (right != subject.frame).any(-1)

@@ -21,6 +21,7 @@ TONED: Final = (
 # Median distance of a face's colours from their middle, in a and b: statues have 1.4-2.2, 40 faces
 # from 3.0 on
 STONE: Final = 2.5
+RED_LIPS: Final = 5.0  # in a of Lab over the face's middle: living lips have 7 to 44, a statue's 0
 CAST: Final = 0.30  # how much of the skin's colour lies on teeth: its light, and its glow
 
 
@@ -112,7 +113,7 @@ def _is_monochrome(frame: Pixels, face: FaceGeometry) -> bool:
     left, top = max(0, int(left)), max(0, int(top))
     part = frame[top : max(8, int(bottom)), left : max(8, int(right))]
     lab = cv2.cvtColor(part, cv2.COLOR_RGB2LAB)
-    if _is_stone(lab, face.outline - (left, top), face.height):
+    if _is_stone(lab, face.outline - (left, top), face.height) and not _has_red_lips(frame, face):
         return True
     lab = lab.reshape(-1, 3).astype(np.float64)
     light = lab[:, 0] / 255
@@ -132,6 +133,21 @@ def _is_stone(lab: Pixels, outline: Array, height: float) -> bool:
     hues = soft[inside > 0][:, 1:].astype(np.float32)
     off = np.hypot(*(hues - np.median(hues, 0)).T) if len(hues) else np.ones(1)
     return bool(np.median(off) < STONE)
+
+
+def _has_red_lips(frame: Pixels, face: FaceGeometry) -> bool:
+    """Whether the lips are redder than the skin about them: smooth skin has one hue, too."""
+    import cv2
+
+    share, part = np.meshgrid(np.linspace(-0.7, 0.7, 41), np.linspace(0.25, 0.85, 7))
+    u = np.where(share < 0, share * face.left, share * face.right)
+    edges = (face.outer_upper, face.upper), (face.outer_lower, face.lower)
+    v = np.concatenate([outer(u) + part * (inner(u) - outer(u)) for outer, inner in edges])
+    x, y = face.axes.xy(np.concatenate([u, u]), v)
+    lips = look_up(frame, x.astype(np.float32), y.astype(np.float32))
+    skin = _patch(frame, face, 0.0, -0.22, 0.28).astype(np.uint8)[None]
+    redness = [np.median(cv2.cvtColor(of, cv2.COLOR_RGB2LAB)[..., 1]) for of in (lips, skin)]
+    return bool(redness[0] - redness[1] > RED_LIPS)
 
 
 def _window(frame: Pixels, face: FaceGeometry) -> Array:

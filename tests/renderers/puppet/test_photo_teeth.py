@@ -107,3 +107,20 @@ def test_lower_teeth_stand_lower_in_a_jaw_that_stays_ajar(face: FaceGeometry) ->
         return row / FINE - meeting
 
     assert below_the_line(0.17) > below_the_line(0.05) + 0.01 * face.height
+
+
+def test_a_child_has_smaller_teeth(face: FaceGeometry) -> None:
+    def with_irises(share: float) -> FaceGeometry:
+        radius = share * face.height / 2
+        left, right = (replace(eye, iris=(0.0, 0.0, radius), problem="") for eye in face.eyes)
+        return replace(face, eyes=(left, right))
+
+    def showing(of: FaceGeometry) -> int:
+        return int((build(of, painted(of)).upper[..., 3] > 128).sum())
+
+    child, grown, unknown = with_irises(1 / 11.5), with_irises(1 / 15), face
+    assert grown.youth == unknown.youth == 0
+    assert child.youth == 1
+    line = int((build(child, painted(child)).upper[..., 3] > 250).any(1).argmax())
+    assert line == 0  # they begin above the box, under the lip
+    assert showing(child) < showing(grown) - 40

@@ -42,6 +42,7 @@ LEAST_APART: Final = 0.30  # Hf: pupils that stand nearer are a turned face's
 SMILE: Final = (0.86, 1.00)  # mouth over pupils: .58–1.03 at rest, .99–1.16 on smiles with teeth
 TOO_WIDE: Final = (0.10, 0.17)  # Hf: from here on a gap is not quite shut, from there by AJAR less
 AJAR: Final = 0.30
+GROWN: Final = (13.4, 11.8)  # irises: grown-ups' faces in photos have 13.6–18, a child's 11.7
 HUNG: Final = (0.07, 0.13)  # Hf: from here to there a gap is more and more the jaw's doing
 
 
@@ -148,6 +149,16 @@ class FaceGeometry:
         low, high = SMILE
         wide = (self.left + self.right) / self.pupils
         return float(smoothstep(np.asarray((wide - low) / (high - low))))
+
+    @property
+    def youth(self) -> float:
+        """0 a grown-up's face – 1 a small child's, by its height in irises, which do not grow."""
+        radii = [eye.iris[2] for eye in self.eyes if eye.iris and not eye.problem]
+        if not radii:
+            return 0.0
+        grown, small = GROWN
+        tall = self.height / (2 * sum(radii) / len(radii))
+        return float(smoothstep(np.asarray((grown - tall) / (grown - small))))
 
     @property
     def hung(self) -> float:

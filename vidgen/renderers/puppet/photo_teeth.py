@@ -53,7 +53,7 @@ def find(frame: Pixels, face: FaceGeometry, light: Lighting) -> PhotoTeeth:
     x, y = face.axes.xy(np.broadcast_to(u, v.shape), v)
     colours = look_up(frame.astype(np.float32), x.astype(np.float32), y.astype(np.float32))
     teeth = _look_like_teeth(colours, light) & (bottom > top + margin)
-    teeth = cv2.medianBlur(teeth.astype(np.uint8), 5) > 0
+    teeth = cv2.medianBlur(teeth.astype(np.uint8), 3) > 0
     seen = teeth.mean() > ENOUGH
     colour = np.percentile(colours[teeth], 60, axis=0) if seen else None
     return PhotoTeeth(share, _lower_edge(teeth, v, face, u), colour)

@@ -17,16 +17,17 @@ LOWER_GAPS: Final = (0.0, 5.3, 11.2, 18.0, 24.5)
 UPPER_EDGES: Final = (0.0, -0.7, 0.1, -0.6, -1.2)  # mm: how much longer each tooth is
 ENAMEL: Final = np.array([0.78, 0.735, 0.69], np.float32)
 LOWER: Final = 0.74  # of the upper teeth's light that lower ones have
+CHILD: Final = 0.20  # so much smaller are a child's teeth
 SHOWING: Final = 0.011  # Hf: upper teeth below the line between shut lips
 
 
 def upper_teeth(face: FaceGeometry, light: Lighting, white: Array, u: Array, down: Array) -> Array:
     """Upper teeth (h, w, 4), premultiplied, `white` (3,) where the light is best; `down` is pixels
     below the line between the lips."""
-    mm = face.height * MILLIMETRE
+    mm = _millimetre(face)
     across = np.abs(_flatten(face, u) / mm)
     gap, index = _nearest(across, UPPER_GAPS)
-    edge = SHOWING * face.height + mm * np.take(UPPER_EDGES, index)
+    edge = SHOWING * mm / MILLIMETRE + mm * np.take(UPPER_EDGES, index)
     edge -= 0.45 * mm * np.exp(-((gap / 1.0) ** 2)) + 0.010 * face.height * face.across(u) ** 2
     soft = max(0.35, light.blur) * 0.8
     inside = smoothstep((edge - down) / (2 * soft) + 0.5)
@@ -38,7 +39,7 @@ def upper_teeth(face: FaceGeometry, light: Lighting, white: Array, u: Array, dow
 
 def lower_teeth(face: FaceGeometry, light: Lighting, white: Array, u: Array, down: Array) -> Array:
     """Lower teeth (h, w, 4), premultiplied, with the jaw shut."""
-    mm = face.height * MILLIMETRE
+    mm = _millimetre(face)
     across = np.abs(_flatten(face, u) / mm)
     gap, _ = _nearest(across, LOWER_GAPS)
     edge = -0.002 * face.height + 0.3 * mm * np.exp(-((gap / 1.0) ** 2))
@@ -49,6 +50,11 @@ def lower_teeth(face: FaceGeometry, light: Lighting, white: Array, u: Array, dow
     lit *= np.clip(1 - 0.7 * face.across(u) ** 2, 0.1, 1)
     inside *= smoothstep((1 - np.abs(face.across(u))) / 0.2)
     return _paint(LOWER * lit, inside, white)
+
+
+def _millimetre(face: FaceGeometry) -> float:
+    """Pixels of a tooth's millimetre: a child's teeth are smaller in its smaller face, too."""
+    return face.height * MILLIMETRE * (1 - CHILD * face.youth)
 
 
 def _flatten(face: FaceGeometry, u: Array) -> Array:

@@ -48,12 +48,14 @@ def drawn_eye(brow: float) -> tuple[Eye, Pixels]:
     return eye, skin
 
 
-def closing(subject: Subject, frame: Pixels, shut: float) -> NDArray[np.float32]:
+def closing(
+    subject: Subject, frame: Pixels, shut: float, glasses: bool = False
+) -> NDArray[np.float32]:
     """The picture of `drawn_eye` with its lids `shut`."""
     eye, _ = drawn_eye(30)
     u, v = eye.axes.uv(*places((0, 0, SIDE, SIDE)))
     still = double(frame)
-    sharp = replace(light_of(subject), blur=0.5)
+    sharp = replace(light_of(subject), blur=0.5, glasses=glasses)
     made = eyelids.build(still, eye, u, v, FINE, sharp)
     return made.draw(ONE_FRAME, still.copy(), shut)[::FINE, ::FINE].astype(np.float32)
 
@@ -79,7 +81,7 @@ def covered(subject: Subject, brow: float, above: float) -> float:
     u, v = eye.axes.uv(*places((0, 0, SIDE, SIDE)))
     made = eyelids.build(double(frame), eye, u, v, FINE, light_of(subject))
     whole = np.zeros(u.shape)
-    whole[made.part] = made.cover * (eyelids.OWN[1] - eyelids.OWN[0])
+    whole[made.part] = made.cover * eyelids.SPAN
     return float(whole[round(FINE * (SIDE / 2 - 9 - above)), FINE * SIDE // 2])
 
 
@@ -142,3 +144,13 @@ def test_nothing_of_the_eye_is_left_at_the_corners(subject: Subject) -> None:
     frame[white & (np.abs(x) > 6)] = (235, 235, 240)
     shut = closing(subject, frame, 1.0)
     assert (shut[..., 2] - 140).max() < 45  # the skin has 140 of blue, the white 240
+
+
+@pytest.mark.parametrize("shut", [0.1, 0.5, 1.0])
+def test_a_rim_above_the_eye_stays_where_it_is(subject: Subject, shut: float) -> None:
+    _, frame = drawn_eye(30)
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    rim = np.abs(y + 13 - (x / 20) ** 2) < 1.6  # a bow two pixels over the opening
+    frame[rim] = (20, 20, 20)
+    change = np.abs(closing(subject, frame, shut, glasses=True) - frame).max(-1)
+    assert change[rim].max() < 12

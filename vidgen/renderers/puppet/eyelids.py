@@ -6,7 +6,6 @@ it. Nothing outside the eye and its lashes is touched, neither brow nor the rim 
 in an eye's patch.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,11 +13,14 @@ import numpy as np
 
 from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet.canvas import Canvas, Number
+from vidgen.renderers.puppet.eyelashes import lashes
 from vidgen.renderers.puppet.geometry import Curve, Eye
-from vidgen.renderers.puppet.grid import Array, bounds, indices, look_up, smoothstep
-from vidgen.renderers.puppet.lid_skin import STRANGE, grain, join, skin_colour, straighten
+from vidgen.renderers.puppet.grid import Array, bounds, indices, smoothstep
+from vidgen.renderers.puppet.lid_skin import STRANGE, View, grain, join, skin_colour
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.work import Pixels
+
+Part = tuple[slice, slice]  # rows and columns
 
 # Lengths are shares of the eye's width unless they say otherwise.
 COLUMNS: Final = 49  # of the tables over the eye's width
@@ -34,10 +36,8 @@ BORDER: Final = 0.13  # how far in from its edge a lid takes on what lies round 
 SHADE: Final = 0.09  # a lid bulges: it darkens so much towards its edge,
 SHADED: Final = 0.09  # and begins to so far from it
 OWN: Final = (0.10, 0.65)  # of the way down: over which the photo's own lid becomes the shut one
-LASHES: Final = (0.33, 0.85)  # least and most cover of the line of the lashes
-LINE: Final = (0.024, 0.036)  # its reach above the edge and below it
-FRINGE: Final = 0.16  # how far above the open lid lashes are looked for
-HANGING: Final = 0.75  # share of their length there that they have when they point down
+SPAN: Final = OWN[1] - OWN[0]
+BEYOND: Final = (0.30, 0.14)  # half widths beside the eye over which a lid fades; behind glasses
 NOTHING: Final = 2.6  # reaches from the edge: farther off the line is less than half a grey level
 
 
@@ -46,7 +46,7 @@ class Eyelids:
     """One eye's patch, ready to be shut. Arrays are (h, w) over the `part` that ever changes."""
 
     still: Pixels  # (H, W, 3) the patch as in the photo
-    part: tuple[slice, slice]  # its rows and columns
+    part: Part  # its rows and columns
     own: Pixels  # (h, w, 3) the photo there
     at: Array  # (h, w, 2) column and row of these pixels
     at_shut: Array  # and where the shut lid has what the open one has there
@@ -70,11 +70,15 @@ class Eyelids:
         down = way * self.down
         # lashes ride on the edge, the skin above them is drawn out
         share = (self.height / (self.room + way)).clip(0, 1)
-        own = canvas.look_up(self.own, self.at - share * down)
+        lid = canvas.look_up(self.own, self.at - share * down)
+        over = (self.edge + shut * self.steep).clip(0, 1)
+        if not canvas.is_over(shut, OWN[0]):  # in most frames lids only follow the gaze
+            part[:] = canvas.to_bytes(canvas.mix(part, lid, over))
+            return ball
+        age = canvas.limit(shut - OWN[0], 0.0, SPAN)
         lit, line = canvas.split(canvas.look_up(self.texture, self.at_shut - down))
-        age = canvas.limit(shut - OWN[0], 0.0, OWN[1] - OWN[0])
-        lid = canvas.mix(own, self.skin * lit[..., None], age * self.cover)
-        drawn = canvas.mix(part, lid, (self.edge + shut * self.steep).clip(0, 1))
+        lid = canvas.mix(lid, self.skin * lit[..., None], age * self.cover)
+        drawn = canvas.mix(part, lid, over)
         part[:] = canvas.to_bytes(canvas.mix(drawn, self.colour, age * line))
         return ball
 
@@ -84,69 +88,72 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
 
     `scale` is patch pixels per frame pixel.
     """
-    width = 2 * eye.half
-    plain = skin_colour(still, eye, u, v, scale, light)
-    top, bottom, ends = _reach(still, plain, eye, u, v, NEAR_RIM if light.glasses else UP)
-    share = np.abs(u) / eye.half
-    beyond = np.where(u < 0, ends[0], ends[1]) + 0.10 - share
-    beside = smoothstep(0.18 + beyond / (0.16 if light.glasses else 0.34))
-    fade = _fade(still, plain, eye, top, u, v, light.glasses)
-    inside = smoothstep((v - top(u) + fade) / fade)
-    round_ = np.clip(1 - share**2, 0, 1)
-    middle = (v - (0.4 * top(u) + 0.6 * bottom(u))) / (0.45 * (bottom(u) - top(u)) + 1)
-    light_ = 1 + BULGE * round_ * np.exp(-(middle**2))
-    cover = (inside * beside).astype(np.float32)
-    lid = join(still, np.clip(plain * light_[..., None], 0, 255), cover, BORDER * width * scale)
+    view = View(still, eye, u, v, scale, light)
+    plain = skin_colour(view)
+    top, bottom, ends = _reach(view, plain)
+    fade = _fade(view, plain, top)
+    beyond = np.where(u < 0, ends[0], ends[1]) - np.abs(u) / eye.half
+    reach = BEYOND[light.glasses]
+    beside = smoothstep((beyond + reach) / (reach - 0.02))
+    cover = (smoothstep((v - top(u) + fade) / fade) * beside).astype(np.float32)
+    skin = _bulge(view, plain, top(u), bottom(u))
     soft = max(0.7, 1.5 * light.blur)
-    start, end = np.minimum(eye.upper(u), bottom(u)), bottom(u)
-    corner = float(u[0, 0]), float(v[0, 0])
-
-    def straight(picture: Array, along: Array, down: Array) -> Array:
-        return straighten(picture, eye, corner, scale, along, down)
-
-    line, colour = _lashes(still, plain, eye, straight, u, (v - end) / width, soft / width)
-    line *= smoothstep(beyond / 0.45)
-    lit = 1 + grain(still, plain, eye, corner, scale)
-    lit -= SHADE * np.exp(-(((v - end) / (SHADED * width)) ** 2))
-    texture = np.stack([lit, line / (OWN[1] - OWN[0])], -1).astype(np.float32)
-    seen = ((cover > 0) & (v < end + soft)) | (line > 0.02)
-    part = bounds(seen) or (slice(0), slice(0))
-    border = soft + 0.2 * width * smoothstep((share - 1.08) / 0.2)
-    way = (end - start) * beside
-    at = np.stack(indices(u[part].shape), -1)
-    down = np.array([-eye.axes.sin, eye.axes.cos], np.float32) * np.float32(scale)
+    line, colour = lashes(view, plain, (v - bottom(u)) / view.width, soft / view.width)
+    line *= smoothstep((beyond + 0.10) / 0.45)
+    seen = ((cover > 0) & (v < bottom(u) + soft)) | (line > 0.02)
+    part = bounds(seen) or (slice(0, 0), slice(0, 0))
+    lit = 1 + grain(view, plain) - SHADE * np.exp(-(((v - bottom(u)) / (SHADED * view.width)) ** 2))
+    start = np.minimum(eye.upper(u), bottom(u))
     return Eyelids(
         still=still,
         part=part,
         own=np.ascontiguousarray(still[part]),
-        at=at,
-        at_shut=at + way[part][..., None] * down,
-        down=down,
-        skin=lid[part],
-        texture=np.ascontiguousarray(texture[part]),
-        cover=cover[part] / np.float32(OWN[1] - OWN[0]),
-        edge=(0.5 - (v - start) / border)[part].astype(np.float32),
-        steep=(way / border)[part].astype(np.float32),
-        way=way[part],
+        skin=join(still, skin, cover, BORDER * view.width * scale)[part],
+        texture=np.stack([lit[part], line[part] / SPAN], -1).astype(np.float32),
+        cover=cover[part] / np.float32(SPAN),
         height=(v - top(u) + fade)[part][..., None],
         room=np.maximum(fade + np.minimum(start, top(u)) - top(u), 1.0)[part][..., None],
         colour=colour,
+        **_way(view, start, (bottom(u) - start) * beside, soft, part),
     )
 
 
-def _fade(
-    still: Pixels, plain: Array, eye: Eye, top: Curve, u: Array, v: Array, glasses: bool
-) -> Array:
+def _way(view: View, start: Array, way: Array, soft: float, part: Part) -> dict[str, Array]:
+    """What moves a lid's edge from `start` by `way`. Beside the eye it is too soft to be seen."""
+    share = np.abs(view.u) / view.eye.half
+    border = soft + 0.2 * view.width * smoothstep((share - 1.08) / 0.2)
+    at = np.stack(indices(way[part].shape), -1)
+    axes = view.eye.axes
+    down = np.array([-axes.sin, axes.cos], np.float32) * np.float32(view.scale)
+    return {
+        "at": at,
+        "at_shut": at + way[part][..., None] * down,
+        "down": down,
+        "way": way[part],
+        "edge": (0.5 - (view.v - start) / border)[part].astype(np.float32),
+        "steep": (way / border)[part].astype(np.float32),
+    }
+
+
+def _bulge(view: View, plain: Array, top: Array, bottom: Array) -> Array:
+    """The skin (h, w, 3) over an eyeball between `top` and `bottom`: brighter in its middle."""
+    round_ = np.clip(1 - (np.abs(view.u) / view.eye.half) ** 2, 0, 1)
+    middle = (view.v - (0.4 * top + 0.6 * bottom)) / (0.45 * (bottom - top) + 1)
+    light = 1 + BULGE * round_ * np.exp(-(middle**2))
+    return np.asarray(np.clip(plain * light[..., None], 0, 255))
+
+
+def _fade(view: View, plain: Array, top: Curve) -> Array:
     """Pixels above the lid over which it fades: never up to the brow; behind glasses half as far
     and never up to their rim, which is dark."""
-    width = 2 * eye.half
+    eye, u, width = view.eye, view.u, view.width
     free = FADED * (top(u) - eye.brow(u))
-    if not glasses:
+    if not view.light.glasses:
         return np.asarray(np.clip(free, FADE[0] * width, FADE[1] * width), np.float32)
     at, column = _columns(eye, u)
     most, step = 0.5 * FADE[1] * width, 0.02 * width
-    skin = still @ LUMA > RIM * (plain @ LUMA)
-    clear = _run(skin, column, (top(u) - v) / step, round(most / step))
+    skin = view.still @ LUMA > RIM * (plain @ LUMA)
+    clear = _run(skin, column, (top(u) - view.v) / step, round(most / step))
     clear[clear == 0] = most / step  # lashes still, no rim
     near = np.lib.stride_tricks.sliding_window_view(np.pad(clear, 2, mode="edge"), 5)
     clear = _calm(near.min(1))
@@ -157,18 +164,17 @@ def _fade(
 # Where the lid goes, and its lashes
 
 
-def _reach(
-    still: Pixels, plain: Array, eye: Eye, u: Array, v: Array, up: float
-) -> tuple[Curve, Curve, tuple[float, float]]:
+def _reach(view: View, plain: Array) -> tuple[Curve, Curve, tuple[float, float]]:
     """v over u where the lid's skin must begin, and where its edge comes to lie; half widths to
     the eye's left and right end.
 
     Out from the opening as far as colours go on that are not the skin's: lashes, paint, and the
-    rest of eyes larger than the net knows. Not more than `up` widths upwards.
+    rest of eyes larger than the net knows.
     """
-    width = 2 * eye.half
-    strange = np.abs(still - plain).max(-1) > STRANGE
-    dark = (plain - still) @ LUMA > 0.6 * STRANGE
+    eye, u, v, width = view.eye, view.u, view.v, view.width
+    up = NEAR_RIM if view.light.glasses else UP
+    strange = np.abs(view.still - plain).max(-1) > STRANGE
+    dark = (plain - view.still) @ LUMA > 0.6 * STRANGE
     at, column = _columns(eye, u)
     upper, lower = eye.upper(u), eye.lower(u)
     step = 0.02 * width
@@ -229,49 +235,3 @@ def _calm(values: Array) -> Array:
     kernel = np.hanning(19)[1:-1]
     padded = np.pad(values, 8, mode="edge")
     return np.convolve(padded, kernel / kernel.sum(), "valid").astype(np.float32)
-
-
-def _lashes(
-    still: Pixels,
-    plain: Array,
-    eye: Eye,
-    straight: Callable[[Array, Array, Array], Array],
-    u: Array,
-    below: Array,
-    soft: float,
-) -> tuple[Array, Array]:
-    """Cover of the shut eye's lashes (h, w) and their colour; pixels are `below` the edge of the
-    shut lid. They are as dark as the open lid's and hang as far as those stand."""
-    import cv2
-
-    width = 2 * eye.half
-    at = np.linspace(-1.2, 1.2, 8 * COLUMNS).astype(np.float32) * eye.half
-    steps = np.arange(-0.03, FRINGE, 0.01)  # up from the lid's edge
-    along, up = np.meshgrid(at, steps * width)
-    colours, skin = (  # (steps, columns, 3)
-        straight(picture, along, eye.upper(along) - up) for picture in (still, plain)
-    )
-    dark = 1 - (colours @ LUMA) / np.maximum(1.0, skin @ LUMA)
-    root = np.clip(np.percentile(dark[2:9], 75, 0), *LASHES)
-    root = np.convolve(np.pad(root, 32, mode="edge"), np.hanning(65) / 32, "valid")
-    hair = np.minimum.accumulate(dark[3:].clip(0, 1), 0)
-    hair = (hair - hair[-1]).clip(0, None) * (1 - steps[3:, None] / FRINGE) ** 2
-    hair = cv2.GaussianBlur(hair, (0, 0), sigmaX=6, sigmaY=0.1)
-    inner = np.abs(at) < eye.half
-    darkest = np.percentile(colours[3:8][:, inner].reshape(-1, 3), 15, 0)
-    colour = np.minimum(darkest, 0.5 * skin[:, inner].mean((0, 1)))
-    reach = np.maximum(np.where(below < 0, *LINE), 0.6 * soft)
-    line = np.interp(u, at, root) * np.exp(-((below / reach) ** 2))
-    hanging = _table(hair, u, at, below / HANGING, steps[3:])
-    hanging *= smoothstep(0.5 + below / soft)
-    cover = np.maximum(line, np.minimum(1.5 * hanging, LASHES[1]))
-    return cover.astype(np.float32), (0.85 * colour).astype(np.float32)
-
-
-def _table(values: Array, u: Array, at: Array, down: Array, steps: Array) -> Array:
-    """`values` (len(steps), len(at)) where `u` and `down` are; nothing beyond them."""
-    x = (u - at[0]) / (at[1] - at[0])
-    y = (down - steps[0]) / (steps[1] - steps[0])
-    inside = (y > -0.5) & (y < len(steps) - 1)
-    found = look_up(values.astype(np.float32), x.astype(np.float32), y.astype(np.float32))
-    return np.asarray(found * inside, np.float32)

@@ -4,7 +4,7 @@ A patch has the resolution and the places of the layer's pixels, so that an eye 
 in the photo is the photo. Knows neither how lids nor how an iris moves.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -63,14 +63,33 @@ def _patch(frame: Pixels, eye: Eye, side: int, box: Box, opening: Box, light: Li
         still = double(np.ascontiguousarray(crop(frame, place)))
         u, v = eye.axes.uv(*places(place))
         parts.append(part.build(still, eye, u, v, FINE, light))
-    return EyePatch(box, opening, parts[1], parts[0], side)
+    lids, box = _trim(parts[0], box, opening)
+    return EyePatch(box, opening, parts[1], lids, side)
+
+
+def _trim(lids: Eyelids, box: Box, opening: Box) -> tuple[Eyelids, Box]:
+    """The lids without what never changes round them and round `opening`, and their box."""
+    (rows, columns), (left, top, right, bottom) = lids.part, box
+    inner = (
+        min(opening[0], max(left, left + columns.start // FINE - 1)),
+        min(opening[1], max(top, top + rows.start // FINE - 1)),
+        max(opening[2], min(right, left + columns.stop // FINE + 2)),
+        max(opening[3], min(bottom, top + rows.stop // FINE + 2)),
+    )
+    x, y = FINE * (inner[0] - left), FINE * (inner[1] - top)
+    still = lids.still[y : FINE * (inner[3] - top), x : FINE * (inner[2] - left)]
+    part = (
+        slice(rows.start - y, rows.stop - y),
+        slice(columns.start - x, columns.stop - x),
+    )
+    return replace(lids, still=np.ascontiguousarray(still), part=part), inner
 
 
 def _lid_box(eye: Eye, shape: tuple[int, ...]) -> Box:
     """From the brow to the skin below the eye, inside the frame."""
     width = 2 * eye.half
     top = min(float(eye.brow.v.min()), float(eye.upper.v.min()) - 0.3 * width)
-    return _box(eye, shape, 1.5, top - 0.05 * width, float(eye.lower.v.max()) + 0.5 * width)
+    return _box(eye, shape, 1.6, top - 0.05 * width, float(eye.lower.v.max()) + 0.5 * width)
 
 
 def _ball_box(eye: Eye, shape: tuple[int, ...]) -> Box:

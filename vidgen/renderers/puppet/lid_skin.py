@@ -4,6 +4,7 @@ A plane through the skin below and beside the eye, with what the skin above diff
 the fine texture of the skin below. Works in an eye's patch; knows nothing of what moves.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -13,8 +14,6 @@ from vidgen.renderers.puppet.geometry import Eye
 from vidgen.renderers.puppet.grid import Array, look_up, smoothstep
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.work import Pixels
-
-Place = tuple[float, float]  # on an eye's axes, frame pixels
 
 # Lengths are shares of the eye's width unless they say otherwise.
 LEAST_SKIN: Final = 40  # pixels that a plane can be trusted on
@@ -27,26 +26,49 @@ FINER: Final = 0.04  # sigma: what is finer is grain
 LEAST_ROWS: Final = 8  # of the patch: fewer tell nothing of grain
 STRONGEST: Final = 7.0  # of 255: spread of grain that is at most believed
 RINGS: Final = np.linspace(0.02, 0.72, 15)  # waves a pixel: within one, grain is equally strong
-NEARING: Final = (0.74, 1.15)  # shares of its luma between which it does
+NEARING: Final = (0.55, 1.15)  # shares of its luma between which it does
 STRANGE: Final = 26.0  # of 255: colours farther from the skin's are eye, lash or paint
 
 
-def skin_colour(
-    still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Lighting
-) -> Array:
+@dataclass(frozen=True, slots=True)
+class View:
+    """One eye's patch as in the photo, and where its pixels are."""
+
+    still: Pixels  # (h, w, 3)
+    eye: Eye
+    u: Array  # (h, w) frame pixels in the eye's axes
+    v: Array
+    scale: float  # patch pixels per frame pixel
+    light: Lighting
+
+    @property
+    def width(self) -> float:
+        """Of the eye, frame pixels."""
+        return 2 * self.eye.half
+
+    def straighten(self, picture: Array, along: Array, down: Array) -> Array:
+        """A picture of the patch at places in the eye's axes."""
+        axes, by_u, by_v = self.eye.axes, along - self.u[0, 0], down - self.v[0, 0]
+        x = self.scale * (axes.cos * by_u - axes.sin * by_v)
+        y = self.scale * (axes.sin * by_u + axes.cos * by_v)
+        return look_up(picture.astype(np.float32), x.astype(np.float32), y.astype(np.float32))
+
+
+def skin_colour(view: View) -> Array:
     """Its colour (h, w, 3), without detail."""
     import cv2
 
+    eye, still = view.eye, view.still
     few = still[::2, ::2].astype(np.float32)
-    across, down = (place[::2, ::2] / (2 * eye.half) for place in (u, v))
-    weight = _samples(eye, across, down, light.glasses)
-    plane, kept = _plane(few, across, down, weight, light)
+    across, down = (place[::2, ::2] / view.width for place in (view.u, view.v))
+    weight = _samples(eye, across, down, view.light.glasses)
+    plane, kept = _plane(few, across, down, weight, view.light)
     rest = few - plane
     luma, own = plane @ LUMA, rest @ LUMA
     # darker is a brow's shade or paint, brighter a gleam: the lid comes out of both
     held = np.clip(own, -DARKEST * luma, BRIGHTEST * luma)
     rest *= np.where(np.abs(own) > 1, held / np.where(np.abs(own) > 1, own, 1), 1)[..., None]
-    sigma = 0.10 * eye.half * scale  # half the patch's resolution
+    sigma = 0.10 * eye.half * view.scale  # half the patch's resolution
     like = smoothstep(2 - np.abs(few - plane).max(-1) / (STRANGE + 14))
     like *= (weight > 0) | (kept > 0)
     known = cv2.GaussianBlur(like, (0, 0), sigma) + 0.04
@@ -133,18 +155,18 @@ def _lift(plane: Array, colours: Array, kept: Array) -> Array:
     return np.asarray(plane * np.maximum(1.0, least / luma)[..., None]).clip(0, 255)
 
 
-def grain(still: Pixels, plain: Array, eye: Eye, corner: Place, scale: float) -> Array:
+def grain(view: View, plain: Array) -> Array:
     """(h, w), a share of the luma: chance of the fineness and strength that the skin below the eye
     has. Edges and wrinkles go one way: only waves that go nearly all ways count."""
     import cv2
 
-    width = 2 * eye.half
-    across = np.arange(-0.8 * eye.half, 0.8 * eye.half, 1 / scale)
-    along, down = np.meshgrid(across, np.arange(*UNDER, 1 / (scale * width)) * width)
+    width, half, pixel = view.width, view.eye.half, 1 / view.scale
+    across = np.arange(-0.8 * half, 0.8 * half, pixel)
+    along, down = np.meshgrid(across, np.arange(*UNDER, pixel / width) * width)
     if min(along.shape) < LEAST_ROWS:
         return np.zeros(plain.shape[:2], np.float32)
-    luma = straighten(still, eye, corner, scale, along, eye.lower(along) + down) @ LUMA
-    fine = luma - cv2.GaussianBlur(luma, (0, 0), max(1.0, FINER * width * scale))
+    luma = view.straighten(view.still, along, view.eye.lower(along) + down) @ LUMA
+    fine = luma - cv2.GaussianBlur(luma, (0, 0), max(1.0, FINER * width / pixel))
     middles = (RINGS[1:] + RINGS[:-1]) / 2
     strength = np.interp(_waves(plain.shape[:2]), middles, _spectrum(fine))
     chance = np.random.default_rng(0).standard_normal(plain.shape[:2])
@@ -168,13 +190,3 @@ def _spectrum(piece: Array) -> list[float]:
 def _waves(shape: tuple[int, ...]) -> Array:
     """Waves a pixel of each coefficient of a Fourier transform."""
     return np.asarray(np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1])))
-
-
-def straighten(
-    picture: Array, eye: Eye, corner: Place, scale: float, along: Array, down: Array
-) -> Array:
-    """A patch at other places on the eye's axes; `corner` is where its first pixel is on them."""
-    by_u, by_v = along - corner[0], down - corner[1]
-    x = scale * (eye.axes.cos * by_u - eye.axes.sin * by_v)
-    y = scale * (eye.axes.sin * by_u + eye.axes.cos * by_v)
-    return look_up(picture.astype(np.float32), x.astype(np.float32), y.astype(np.float32))

@@ -57,6 +57,18 @@ def test_a_thin_lip_is_not_mended_with_the_skin_above_it(
     assert (colours[:, 1] > colours[:, 0]).mean() < 0.02
 
 
+def test_teeth_in_the_lips_shade_are_no_lip(subject: Subject, face: FaceGeometry) -> None:
+    y, x = np.mgrid[: subject.frame.shape[0], : subject.frame.shape[1]].astype(np.float32)
+    u, v = face.axes.uv(x, y)
+    between = (v > face.upper(u)) & (v < face.lower(u)) & (np.abs(face.across(u)) < 0.97)
+    near = between * np.clip(1 - (v - face.upper(u)) / (0.03 * face.height), 0, 1)
+    dim = subject.frame * (1 - 0.65 * near[..., None]) + 0.65 * near[..., None] * (70, 40, 40)
+    shaded = lip_edges.snap_lips(dim.astype(np.uint8), measure(subject.landmarks))
+    middle = np.abs(face.upper.u) < 0.7 * face.right
+    lower = shaded.upper(face.upper.u)[middle] - face.upper.v[middle]
+    assert np.median(lower) < 0.005 * face.height
+
+
 def test_lips_of_an_open_smile_meet_in_a_dark_line(subject: Subject, face: FaceGeometry) -> None:
     made = built(subject.frame, face)
     above, share = depths(face, made)

@@ -102,11 +102,11 @@ class Film:
 
 
 JUDGED: Final = (
-    Film("dense-5", ways="loudness,sound,words,true"),
-    Film("usual-5", ways="loudness,sound,words,true"),
-    Film("dense-6"), Film("usual-6"), Film("dense-5-joe"), Film("usual-6-joe"),
-    Film("usual-5-0.8"), Film("usual-5-1.25"), Film("dense-5", "15"), Film("dense-5", "5"),
-    Film("dense-5", "telephone"), Film("dense-5", "room"),
+    Film("dense-7", ways="loudness,sound,words,true"),
+    Film("usual-7", ways="loudness,sound,words,true"),
+    Film("dense-8"), Film("usual-8"), Film("dense-7-joe"), Film("usual-8-joe"),
+    Film("usual-7-0.8"), Film("usual-7-1.25"), Film("dense-7", "15"), Film("dense-7", "5"),
+    Film("dense-7", "telephone"), Film("dense-7", "room"),
 )  # fmt: skip
 
 

@@ -54,10 +54,6 @@ SEEN: Final = {
     "usual-4": "Good evening. The council has agreed to open the old swimming pool again in June. "
     "Tickets will cost three pounds for adults, and children can go for free. Workers have "
     "already started to paint the walls.",
-}
-# Nothing was drawn of these before the lips were done. The usual ones have 18 and 21 p, b, m in
-# half a minute, the dense ones 44 and 41 in a quarter of one; each has 18 to 46 f, v, s and z.
-JUDGED: Final = {
     "dense-5": "Phil and Pam, members of a pop group, perform by the pub. A famous bishop bumps "
     "his thumb on a brass lamp, and Ben's bumpy bus puffs up to Memphis. A bulldog paws a brown "
     "rubber boot above the pavement, mad about ham.",
@@ -75,6 +71,26 @@ JUDGED: Final = {
     "guide explains how cloth was woven in those days. People who came by boat pay half price. "
     "Afterwards there is coffee and a slice of cake in the yard. Do not forget to leave your "
     "umbrella with the porter.",
+}
+# Nothing was drawn of these before the lips were done. NUMBERS
+JUDGED: Final = {
+    "dense-7": "Mabel keeps pumpkins, parsley and plums in the shop basement. Several visitors "
+    "from Bombay ambled up the slope, bought a fine pepper mill, and complimented the beaming "
+    "baker. Apart from mumps, my puppy's sole problem is being obese.",
+    "dense-8": "The umpire's beard amuses Bob, a part-time plumber from Plymouth. Before Christmas "
+    "the mob stamped past a pump, dropped several bombs of purple paint, and vamoosed. Possibly "
+    "Pamela's nephew may publish a poem about it.",
+    "usual-7": "When the ferry leaves at half past seven, the harbour is still asleep. Two sailors "
+    "carry boxes over the plank, and a woman sells coffee from the back of her van. I sit on the "
+    "upper deck, out of the wind, and read the local newspaper. On the far side of the bay the "
+    "first windows catch the sun. It is less than an hour to the island, but it feels like another "
+    "country. Nobody there is ever in a rush, least of all the postman.",
+    "usual-8": "First chop an onion and fry it softly in butter. Add the rice, stir for five "
+    "minutes, then pour in some white wine. Heat the stock in a second pan, because cold liquid "
+    "would stop the cooking. Give it one ladle after another, and never walk away from the stove. "
+    "At the end put in cheese, a bit of pepper and a few leaves of sage. Let the dish rest under a "
+    "cloth before you serve it. My uncle, who lived near Verona for years, says this is the only "
+    "proper way.",
 }
 TEXTS: Final = TUNED | SEEN | JUDGED
 SPEEDS: Final = (0.8, 1.25)  # of the voice's own pace
@@ -210,7 +226,7 @@ def main(folder: str) -> None:
         hibari(name).write(where)
         if has_joe():
             joe(name).write(where)
-    for name in ("dense-5", "usual-5"):
+    for name in ("dense-7", "usual-7"):
         for speed in SPEEDS:
             hibari(name, speed).write(where)
 

@@ -61,10 +61,10 @@ def _consonants() -> dict[str, Viseme]:
     table: dict[str, Viseme] = {}
     groups = {
         "pbmɓʙ": Viseme("bilabial", press=1.0, weight=2.0),
-        "fvɱʋⱱɸβ": Viseme("labiodental", jaw=0.06, fricative=0.85, weight=3.0),
-        "szɕʑ": Viseme("hiss", jaw=0.08, spread=0.35, fricative=0.85, tongue=0.5, weight=2.6),
-        "ʃʒʂʐɧ": Viseme("hiss", jaw=0.10, round=0.6, fricative=0.85, tongue=0.4, weight=2.6),
-        "θð": Viseme("tongue", jaw=0.42, fricative=0.4, tongue=1.0, weight=1.0),
+        "fvɱʋⱱɸβ": Viseme("labiodental", jaw=0.06, fricative=0.90, weight=3.0),
+        "szɕʑ": Viseme("hiss", jaw=0.08, spread=0.35, fricative=0.90, tongue=0.5, weight=2.6),
+        "ʃʒʂʐɧ": Viseme("hiss", jaw=0.10, round=0.6, fricative=0.90, tongue=0.4, weight=2.6),
+        "θð": Viseme("tongue", jaw=0.38, fricative=0.4, tongue=1.0, weight=1.0),
         "tdʈɖɗ": Viseme("tongue", jaw=0.32, tongue=0.55, weight=0.7),
         "nɳɲ": Viseme("tongue", jaw=0.44, tongue=0.55, weight=0.6),
         "lɭʎɫɬɮ": Viseme("tongue", jaw=0.54, tongue=0.6, weight=0.7),

@@ -72,7 +72,8 @@ SEEN: Final = {
     "Afterwards there is coffee and a slice of cake in the yard. Do not forget to leave your "
     "umbrella with the porter.",
 }
-# Nothing was drawn of these before the lips were done. NUMBERS
+# Nothing was drawn of these before the lips were done. The usual ones have 16 and 17 p, b, m in
+# half a minute, the dense ones 43 and 40 in a quarter of one; each has 18 to 41 f, v, s and z.
 JUDGED: Final = {
     "dense-7": "Mabel keeps pumpkins, parsley and plums in the shop basement. Several visitors "
     "from Bombay ambled up the slope, bought a fine pepper mill, and complimented the beaming "

@@ -288,10 +288,11 @@ def _device_turn(job: Job, turn: Turn) -> Iterator[None]:
 
     def on_queue(holder: str) -> None:
         waiting_since.append(time.monotonic())
-        job.emit(StageStarted("queued", "run.queued", {"behind": holder[:8] or "?"}))
+        job.emit(StageStarted("queued", turn.code, {"behind": holder[:8] or "?"}))
 
     def on_position(position: int) -> None:
-        job.emit(Log("INFO", "run.position", {"position": position}))
+        if not turn.only_drawing:
+            job.emit(Log("INFO", "run.position", {"position": position}))
 
     where = turn.slot or job.plan.device
     with queue.device_slot(job.home, where, job.task.task_id, on_queue, on_position):

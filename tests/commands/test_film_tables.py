@@ -81,9 +81,11 @@ def test_in_a_pipe_only_the_films_are_told(capsys: pytest.CaptureFixture[str]) -
 def test_on_a_terminal_every_film_has_its_line(
     terminal: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print_batch(BatchResult("many", (FILM, FAILED), 70.0))
+    here = replace(FILM, video=str(Path.cwd() / "films" / "a.mp4"))
+    print_batch(BatchResult("many", (here, FAILED), 70.0))
     made, failed = capsys.readouterr().out.splitlines()
     assert "✓" in made
+    assert " films/a.mp4 " in made
     assert "1 min 05 s" in made
     assert "✗" in failed
     assert "face." in failed

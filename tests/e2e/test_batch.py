@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -13,8 +14,12 @@ import soundfile
 from PIL import Image
 
 from tests.support.cli import command, environment, vidgen
+from vidgen import run
+from vidgen.device.queue import Turn, device_slot
+from vidgen.events import Envelope
 from vidgen.paths import Home
 from vidgen.progress.store.runs import list_runs
+from vidgen.request import Request, default_settings
 
 pytestmark = pytest.mark.models
 
@@ -50,13 +55,58 @@ def test_a_job_file_becomes_films(home_with_models: Home, inputs: Path) -> None:
     assert film.stat().st_mode == (inputs / "jobs.csv").stat().st_mode, "the user's own rights"
     rows = (inputs / "jobs.results.jsonl").read_text().splitlines()
     assert sorted(json.loads(row)["line"] for row in rows) == [2, 3, 4]
-    assert {run.request()["batch_id"] for run in list_runs(home_with_models)} == {"jobs"}
+    assert {one.request()["batch_id"] for one in list_runs(home_with_models)} == {"jobs"}
 
     again = vidgen(home_with_models, "batch", "jobs.csv", "--progress", "plain", cwd=inputs)
     assert again.code == 6
     assert again.out.split() == [str(inputs / "face-low.mp4"), str(inputs / "films" / "h.webm")]
     assert "3 films, 2 there already, 1 to make" in again.err
     assert len(list_runs(home_with_models)) == 3
+
+
+def test_a_part_has_its_films_and_a_results_file_of_its_own(
+    home_with_models: Home, inputs: Path
+) -> None:
+    ran = vidgen(home_with_models, "batch", "jobs.csv", "--part", "2/3", cwd=inputs)
+    assert (ran.code, ran.out) == (6, "")
+    rows = (inputs / "jobs.2-of-3.results.jsonl").read_text().splitlines()
+    assert [json.loads(row)["line"] for row in rows] == [3]  # the wall
+    assert not (inputs / "jobs.results.jsonl").exists()
+    assert len(list_runs(home_with_models)) == 1
+
+
+def test_a_film_of_a_batch_waits_only_to_be_drawn(home_with_models: Home, inputs: Path) -> None:
+    heard: list[tuple[object, object]] = []
+    waits = threading.Event()
+
+    def hear(event: Envelope) -> None:
+        if event.event_type == "stage_update" and event.data["status"] == "started":
+            heard.append((event.data["stage"], event.data["message_code"]))
+            if event.data["stage"] == "queued":
+                waits.set()
+
+    wanted = Request(
+        inputs / "face.png", inputs / "low.wav", inputs / "low.mp4", default_settings(height=256)
+    )
+    making = threading.Thread(
+        target=run.create,
+        args=(home_with_models, wanted, [hear]),
+        kwargs={"turn": Turn("mine", only_drawing=True)},
+    )
+    with device_slot(home_with_models, "mine", "another", lambda _: None):
+        making.start()
+        assert waits.wait(60)
+    making.join(60)
+    assert heard == [
+        ("initialized", "stage.initialized"),
+        ("yolo_detection", "stage.yolo_detection"),
+        ("birefnet_removal", "stage.birefnet_removal"),
+        ("prosody_adjustment", "stage.prosody_adjustment"),
+        ("queued", "run.turn"),
+        ("rendering", "stage.rendering"),
+        ("finalizing", "stage.finalizing"),
+    ]
+    assert (inputs / "low.mp4").is_file()
 
 
 def test_mistakes_are_told_before_anything_is_made(home_with_models: Home, inputs: Path) -> None:

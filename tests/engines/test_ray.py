@@ -115,11 +115,18 @@ def test_a_cancelled_batch_leaves_no_film_at_work(cluster: Any, home: Home, fold
             if len(self.heard) == 2:
                 os.kill(os.getpid(), signal.SIGINT)
 
+    jobs = [job(folder, name, f"wait {folder / 'go'}", n) for n, name in enumerate("ab", 1)]
     with pytest.raises(KeyboardInterrupt):
-        run_on(cluster, home, [job(folder, name, "wait") for name in "ab"], Canceller())
+        run_on(cluster, home, jobs, Canceller())
     assert {run.state for run in list_runs(home)} == {"cancelled"}
-    again = run_on(cluster, home, [job(folder, "c")], Listener())  # the room is free again
-    assert [film.state for film in again.films] == ["complete"]
+    (folder / "go").touch()
+    again = run_on(cluster, home, jobs, Listener())  # the room is free again, the films go on
+    assert [film.state for film in again.films] == ["complete"] * 2
+    assert len(list_runs(home)) == 2
+    for film in again.films:
+        events = list(iter_events(home.task(film.task_id).events))
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        assert [e.event_type for e in events if e.is_terminal] == ["cancelled", "complete"]
 
 
 def test_no_cluster_is_said_plainly(home: Home) -> None:

@@ -2,6 +2,7 @@
 
 The words of a request tell what is to happen: `sleep X`, `die N` (the first N workers over it are
 killed), `fail`, `retry N` (fails N times in a way that may go better), `wait` (until cancelled),
+`wait FILE` (or until that file is there),
 `draw FILM` (is drawn until a film of that name has begun beside it), `gpu` (drawn on one).
 """
 
@@ -74,5 +75,5 @@ def _act(words: str, task: TaskFolder) -> None:
     elif act == "retry" and times < int(value):
         raise RenderError("The line broke.", code="did.offline", is_retryable=True)
     elif act == "wait":
-        while True:
+        while not (value and Path(value).exists()):
             time.sleep(0.05)

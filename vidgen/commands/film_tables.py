@@ -1,6 +1,7 @@
 """What commands print of films: those that would be made, and those of a batch."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -77,7 +78,13 @@ def print_batch(result: "BatchResult") -> None:
     table = Table.grid(padding=(0, 2, 0, 0))
     for film in result.films:
         sign = "[green]✓[/]" if film.video else "[red]✗[/]"
-        text = Text(harmless(film.video or film.message))
+        text = Text(harmless(_from_here(film.video) if film.video else film.message))
         took = duration(film.took_seconds) if film.took_seconds else film.state
         table.add_row(sign, str(film.line), text, f"[dim]{took}[/]")
     out.print(table)
+
+
+def _from_here(file: str) -> str:
+    """Its path, without the folder that the user is in: a narrow terminal has no room for it."""
+    path, here = Path(file), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

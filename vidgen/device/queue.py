@@ -29,6 +29,11 @@ class Turn:
     slot: str = ""
     only_drawing: bool = False
 
+    @property
+    def code(self) -> str:
+        """What is said while the run waits for it."""
+        return "run.turn" if self.only_drawing else "run.queued"
+
 
 @contextmanager
 def device_slot(

@@ -302,7 +302,7 @@ def test_a_voice_is_heard_ahead_unless_drawing_has_begun(home: Home, *, has_begu
     made = job(home, ModelChoice("cpu"))
     if has_begun:
         (made.task.work / "render").mkdir(parents=True)
-    renderer, networks = made._renderer(Workers(), speech(1))
+    renderer, networks = made._renderer(speech(1))
     assert len(networks) == (0 if has_begun else 1)
     assert renderer.name == "puppet"
-    assert made._renderer(Workers(), None)[1] == ()
+    assert made._renderer(None)[1] == ()

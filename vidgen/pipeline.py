@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # numpy and more is behind these
 WORKER_MODULES: Final = ("vidgen.stages.render", "vidgen.renderers.puppet.cpu")
 FRAMED_HEIGHT: Final = 720  # pixels, the most that a film gets unasked
 WORTH_IT: Final = 4  # pieces, from which on workers pay their start
+APART: Final = 2.0  # seconds of voice, from which on hearing it is worth a process of its own
 WORKER_MB: Final = (200, 160)  # that a worker takes, and for each megapixel: 350 at 720p
 
 
@@ -237,7 +238,7 @@ class Job:
             return self._did_steps()
         from vidgen.stages.render import Render
 
-        renderer, networks = self._renderer(workers, speech)
+        renderer, networks = self._renderer(speech)
         render = Render(
             renderer,
             look(self.options, seed),
@@ -276,19 +277,19 @@ class Job:
 
         return Hearing(self.catalog.path(self.plan.ears)) if self.plan.ears else None
 
-    def _renderer(
-        self, workers: "Workers", speech: "Speech | None"
-    ) -> tuple["Renderer", tuple[Network, ...]]:
+    def _renderer(self, speech: "Speech | None") -> tuple["Renderer", tuple[Network, ...]]:
         """What draws the frames, and what it has ready: `speech` is heard while the photo is read,
         unless an earlier run has begun to draw."""
         from vidgen.renderers.puppet.renderer import PuppetRenderer
+        from vidgen.renderers.workers import call_apart
         from vidgen.speech.hearing import HearAhead
 
         if self.plan.renderer == "puppet":
             device, hearing = self.drawing_device, self._hearing()
             if speech is None or (self.task.work / "render").exists():
                 return PuppetRenderer(device, hearing=hearing), ()
-            ahead = HearAhead(speech, self.options.language, hearing, workers.call)
+            where = (call_apart,) if speech.seconds >= APART else ()
+            ahead = HearAhead(speech, self.options.language, hearing, *where)
             return PuppetRenderer(device, hearing=hearing, ahead=ahead), (ahead,)
         from vidgen.renderers.musetalk.networks import NetworkFiles
         from vidgen.renderers.musetalk.renderer import MuseTalkRenderer

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from vidgen.renderers.workers import Say, Workers
+from vidgen.renderers.workers import Say, Workers, call_apart
 
 
 @dataclass(frozen=True)
@@ -79,20 +79,17 @@ def test_one_worker_is_this_process(count: int) -> None:
 
 
 def test_a_call_is_answered_by_a_process_that_is_gone_then() -> None:
-    with Workers(2, ["math"]) as workers:
-        before = set(psutil.Process().children())
-        process = workers.call(os.getpid)
-        assert process != os.getpid()
-        assert not psutil.pid_exists(process)
-        assert set(psutil.Process().children()) == before
-        with pytest.raises(ZeroDivisionError):
-            workers.call(partial(divmod, 1, 0))
-    assert workers.call(os.getpid) == os.getpid()
+    before = set(psutil.Process().children())
+    process = call_apart(os.getpid)
+    assert process != os.getpid()
+    assert not psutil.pid_exists(process)
+    assert set(psutil.Process().children()) == before
+    with pytest.raises(ZeroDivisionError):
+        call_apart(partial(divmod, 1, 0))
 
 
 def test_a_call_whose_process_dies_is_answered_by_this_one() -> None:
-    with Workers(2, ["math"]) as workers:
-        assert workers.call(partial(die_unless, os.getpid())) == "alive"
+    assert call_apart(partial(die_unless, os.getpid())) == "alive"
 
 
 def die_unless(process: int) -> str:

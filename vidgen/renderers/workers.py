@@ -72,12 +72,6 @@ class Workers:
         """How many processes there are now."""
         return len(self._living)
 
-    def call(self, call: Callable[[], T]) -> T:
-        """What `call` answers, worked out by one more process: what that imports and takes is gone
-        with it. By this one where it has no workers, or where it dies. Raises what `call` does.
-        """
-        return _call_apart(call) if self._living else call()
-
     def run(
         self, tasks: Sequence[Task], shared: Any, hear: Say, on_loss: OnLoss = lambda _: None
     ) -> None:
@@ -118,7 +112,10 @@ class Workers:
                 turn.give(value)
 
 
-def _call_apart(call: Callable[[], T]) -> T:
+def call_apart(call: Callable[[], T]) -> T:
+    """What `call` answers, worked out by one more process: what that imports and takes is gone
+    with it. By this one where none is to be had, or where it dies. Raises what `call` does.
+    """
     try:
         worker = _Worker(())
     except OSError:

@@ -8,6 +8,7 @@ lips shut a jaw that stays where its neighbours want it. Times are seconds, curv
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -135,6 +136,7 @@ def _least_acceleration(stiff: float, weight: list[float], pulled: list[float]) 
     return np.array(rest)
 
 
+@lru_cache(maxsize=256)
 def _shape(length: int) -> Array:
     """(length,): 1 in the middle of a phoneme, EDGE at its ends."""
     share = (np.arange(length) + 0.5) / length

@@ -22,7 +22,7 @@ from vidgen.renderers.puppet.poses import Poses
 from vidgen.renderers.puppet.rig import Rig
 from vidgen.work import Frames, Pixels
 
-BATCH: Final = 4  # frames handed on together; more only costs memory
+BATCH: Final = 2  # frames handed on together; more only costs memory
 AHEAD: Final = 4  # batches drawn before they are asked for
 
 

@@ -23,7 +23,7 @@ from vidgen.renderers.puppet.rig import Fields, Rig
 from vidgen.renderers.puppet.torch_canvas import TorchCanvas
 from vidgen.work import Frames
 
-BATCH: Final = 32  # at 720p a batch takes 1.2 GB on the device
+BATCH: Final = 32
 AHEAD: Final = 2  # batches that the device is given before the first of them is waited for
 
 

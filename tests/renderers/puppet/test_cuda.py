@@ -1,6 +1,7 @@
 """The puppet by torch: the same picture as by OpenCV. Torch's CPU stands in for a GPU."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from tests.support.puppet import asked, cut, drawn, speaker, voice
 from vidgen.renderers.puppet import cpu, cuda, rig
-from vidgen.renderers.puppet.overlay import Patch
+from vidgen.renderers.puppet.canvas import ONE_FRAME
+from vidgen.renderers.puppet.overlay import Patch, overlays
 from vidgen.renderers.puppet.poses import Poses
 from vidgen.renderers.puppet.renderer import PuppetRenderer
 from vidgen.renderers.puppet.rig import Rig
@@ -59,6 +61,31 @@ def test_both_paths_lay_the_same_patch(subject: Subject, behind: str) -> None:
     assert np.abs(by_torch[inner].astype(int) - on_cpu[inner]).mean() <= 1.5
     bare = np.abs(drawn(made, **FRAMES[-1])[inner].astype(int) - on_cpu[inner])
     assert bare[..., :3].mean() > 20  # the patch is there
+
+
+SPEAKING: tuple[dict[str, float], ...] = (
+    {"close": 1, "relax": 1, "wide": 1, "jaw": 1, "yaw": 2},  # both rows of teeth
+    {"close": 1, "narrow": 0.4, "jaw": 0.5, "shut": 0.5, "look_x": 0.1, "roll": 2},
+    {"close": 1, "apart": 1, "jaw": 0.2, "shut": 1, "pitch": -2},
+)
+
+
+@pytest.mark.parametrize("mood", ["happy", "sad"])
+def test_each_overlay_agrees_inside_its_own_box(subject: Subject, mood: str) -> None:
+    made = rig.build(subject, cut(subject), MotionOptions(mood=mood))
+    plan = replace(asked(*SPEAKING), tongue=np.array([0.3, 1.0, 0.6], np.float32))
+    by_torch = cuda.DeviceDrawing(made, plan, "cpu").draw(0, len(plan), "rgb24").wait().pixels
+    for index, one in enumerate(by_torch):
+        pose, out = plan.pose(index), np.empty_like(subject.frame)
+        cpu.draw(made, plan, index, out)
+        parts = [*overlays(ONE_FRAME, made, pose, made.fields(ONE_FRAME, pose.weights, pose.turns))]
+        assert len(parts) >= (1 if index == 0 else 3)
+        for part in parts:
+            left, top, right, bottom = part.box
+            inside = slice(top, bottom), slice(left, right)
+            difference = np.abs(one[inside].astype(int) - out[inside])
+            assert difference.mean() <= 1.5
+            assert np.quantile(difference, 0.999) <= 16
 
 
 def test_yuv_is_bt709_in_limited_range(subject: Subject) -> None:

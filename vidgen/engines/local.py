@@ -82,7 +82,6 @@ class LocalEngine:
                 if orders and (worker := self._free_worker(place)):
                     worker.give(orders[0])
                     yield Began(orders.popleft(), place.name)
-                    self._start_mate(place, orders)
             if not any(worker.order for worker in self._workers):
                 return
             worker, kind, value = self._next()
@@ -98,17 +97,15 @@ class LocalEngine:
                 yield from self._replace(worker, orders)
 
     def _free_worker(self, place: Place) -> "_Worker | None":
-        """Who may take the next film there: nobody until the present one leaves room for it."""
+        """Who may take the next film there: nobody until the present one leaves room for it, then
+        perhaps a second process."""
         mates = [worker for worker in self._workers if worker.place == place]
         if any(worker.order and not worker.leaves_room for worker in mates):
             return None
-        return next((worker for worker in mates if not worker.order), None)
-
-    def _start_mate(self, place: Place, orders: "deque[Order]") -> None:
-        """The second process of a place, in time for the second film."""
-        count = sum(worker.place == place for worker in self._workers)
-        if place.overlaps and orders and count < 2 and not is_short("cpu"):
-            self._workers.append(self._start(place))
+        free = next((worker for worker in mates if not worker.order), None)
+        if free is None and place.overlaps and len(mates) < 2 and not is_short("cpu"):
+            self._workers.append(free := self._start(place))
+        return free
 
     def _replace(self, worker: "_Worker", orders: "deque[Order]") -> Iterator[EngineEvent]:
         """A worker is gone: another takes its place, and its film is next in the line."""

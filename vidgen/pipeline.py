@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # numpy and more is behind these
     from vidgen.work import MotionOptions, Photo, Pixels, Speech, Work
 
 # What a worker imports while the photo is being read: half a second of it.
-WORKER_MODULES: Final = ("vidgen.stages.render", "vidgen.renderers.puppet.cpu")
+WORKER_MODULES: Final = ("cv2", "av", "vidgen.stages.render", "vidgen.renderers.puppet.cpu")
 FRAMED_HEIGHT: Final = 720  # pixels, the most that a film gets unasked
 WORTH_IT: Final = 4  # pieces, from which on workers pay their start
 APART: Final = 2.0  # seconds of voice, from which on hearing it is worth a process of its own
@@ -83,6 +83,8 @@ class Job:
 
     def steps(self, photo: "Photo", speech: "Speech", workers: "Workers") -> list[Step]:
         """In their order, each with the key of what it makes and the networks it loads."""
+        import cv2  # noqa: F401  # before any thread: its loader fails where two need it at once
+
         from vidgen.stages.detect import Detect
         from vidgen.stages.finalize import Finalize
         from vidgen.stages.matte import Matte

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from vidgen.pipeline import WORKER_MODULES
 from vidgen.renderers.workers import Say, Workers, call_apart
 
 
@@ -37,6 +38,14 @@ class Sleep:
         time.sleep(60)
 
 
+@dataclass(frozen=True)
+class TellModules:
+    """Says which of the libraries that draw and encode are loaded, and OpenCV's threads."""
+
+    def __call__(self, shared: Any, say: Say) -> None:
+        say((sorted({"av", "cv2"} & set(sys.modules)), sys.modules["cv2"].getNumThreads()))
+
+
 class Unsendable(Exception):  # noqa: N818
     """Cannot be made of its own arguments."""
 
@@ -57,6 +66,14 @@ def wait_until(is_so: Any) -> None:
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_worker_has_loaded_what_draws_and_keeps_to_one_core() -> None:
+    """Two threads of it that first need OpenCV at once would both begin to load it, and fail."""
+    said: list[Any] = []
+    with Workers(2, WORKER_MODULES) as workers:
+        workers.run([TellModules(), TellModules()], None, said.append)
+    assert said == [(["av", "cv2"], 1)] * 2
 
 
 def test_every_task_is_done_once_and_elsewhere() -> None:

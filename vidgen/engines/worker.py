@@ -25,7 +25,7 @@ from vidgen.events import Envelope, Sink
 from vidgen.files import keep_private
 from vidgen.signals import graceful_interrupts
 
-AHEAD: Final = ("vidgen.run", "cv2", "av", "scipy.signal", "parselmouth", "PIL.Image")
+AHEAD: Final = ("vidgen.run", "cv2", "av", "parselmouth", "PIL.Image")
 END_SECONDS: Final = 1.5  # after the batch is gone, for a run to end in order
 
 Maker = Callable[[Order, Place, Sink], Outcome]

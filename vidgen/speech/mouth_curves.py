@@ -37,7 +37,7 @@ class MouthCurves:
     spread: Floats  # lips spread, as in "ee"
     press: Floats  # lips pressed shut: p, b, m
     fricative: Floats  # teeth close, lips apart: f, s, sh
-    tongue: Floats  # tongue up behind the teeth: l, n, t, d; 1: between them, th; 0 by sound alone
+    tongue: Floats  # tongue up behind the teeth: l, n, t, d; 1: between them, th
     loud: Floats  # smoothed loudness
     voiced: Floats
     f0: Floats  # semitones around the speaker's median, 0 where unvoiced

@@ -52,9 +52,7 @@ class Eyelids:
     at_shut: Array  # and where the shut lid has what the open one has there
     down: Array  # (2,) columns and rows of the patch for one frame pixel down the face
     skin: Array  # (h, w, 3) the shut lid
-    texture: (
-        Array  # (h, w, 2) shut: by what grain and shade multiply it; the lashes' cover, as `cover`
-    )
+    texture: Array  # (h, w, 2) shut: what multiplies `skin`; the lashes' cover, as `cover`
     cover: Array  # 0–1 over the length of `OWN`: where it may be seen
     edge: Array  # cover of the open lid: 0.5 on its edge, not yet from 0 to 1
     steep: Array  # what is added to it when the eye shuts

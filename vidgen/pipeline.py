@@ -4,6 +4,7 @@ The only module that names concrete stages and renderers.
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -27,13 +28,15 @@ if TYPE_CHECKING:  # numpy and more is behind these
     from vidgen.did.auth import Account
     from vidgen.media.mux import VoiceAhead
     from vidgen.renderers.base import Renderer
-    from vidgen.renderers.workers import Workers
+    from vidgen.renderers.workers import SpareProcess, Workers
     from vidgen.speech.hearing import Hearing
     from vidgen.work import MotionOptions, Photo, Pixels, Speech, Work
 
 # What a worker imports while the photo is being read: half a second of it.
 WORKER_MODULES: Final = ("cv2", "av", "vidgen.stages.render", "vidgen.renderers.puppet.cpu")
 FRAMED_HEIGHT: Final = 720  # pixels, the most that a film gets unasked
+# And the one that hears the voice, while the inputs are still being opened.
+EAR_MODULES: Final = ("av", "parselmouth", "vidgen.speech.hearing")
 WORTH_IT: Final = 4  # pieces, from which on workers pay their start
 APART: Final = 2.0  # seconds of voice, from which on hearing it is worth a process of its own
 WORKER_MB: Final = (200, 160)  # that a worker takes, and for each megapixel: 350 at 720p
@@ -48,6 +51,7 @@ class Job:
     request: Request
     plan: ModelChoice
     emit: Emit
+    ears: "SpareProcess | None" = None  # hears the voice meanwhile
 
     @property
     def options(self) -> Options:
@@ -283,14 +287,13 @@ class Job:
         """What draws the frames, and what it has ready: `speech` is heard while the photo is read,
         unless an earlier run has begun to draw."""
         from vidgen.renderers.puppet.renderer import PuppetRenderer
-        from vidgen.renderers.workers import call_apart
         from vidgen.speech.hearing import HearAhead
 
         if self.plan.renderer == "puppet":
             device, hearing = self.drawing_device, self._hearing()
             if speech is None or (self.task.work / "render").exists():
                 return PuppetRenderer(device, hearing=hearing), ()
-            where = (call_apart,) if speech.seconds >= APART else ()
+            where = (self.ears,) if self.ears and speech.seconds >= APART else ()
             ahead = HearAhead(speech, self.options.language, hearing, *where)
             return PuppetRenderer(device, hearing=hearing, ahead=ahead), (ahead,)
         from vidgen.renderers.musetalk.networks import NetworkFiles
@@ -302,6 +305,15 @@ class Job:
         files = NetworkFiles(unet, config, vae, whisper, *shapes)
         talker = MuseTalkRenderer(files, self.plan.device, self.emit)
         return PuppetRenderer(self.plan.device, name="musetalk", face=talker), (talker,)
+
+
+def open_ears(options: Options, task: TaskFolder) -> "AbstractContextManager[SpareProcess | None]":
+    """A process that will hear the voice, where the film has to be drawn by its sounds."""
+    from vidgen.renderers.workers import SpareProcess
+
+    if options.renderer not in ("auto", "puppet") or (task.work / "render").exists():
+        return nullcontext()
+    return SpareProcess(EAR_MODULES)
 
 
 def seed_of(options: Options, *inputs: str) -> int:

@@ -163,21 +163,22 @@ def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit, turn: 
     began = time.monotonic()
     from vidgen.work import Video, Work
 
-    photo, speech = open_inputs(wanted, emit)
-    _keep_inputs(task, wanted, emit)
-    job = Job(home, task, wanted, _choose_models(home, task, wanted.options, emit), emit)
-    workers = job.workers(speech)
-    steps = job.steps(photo, speech, workers)
-    metadata = {**describe(job, photo, speech), "kept": _reusable_stages(job, steps)}
-    emit(StageEnded("initialized", time.monotonic() - began, "completed", "run.planned", metadata))
-    # While D-ID draws, which takes minutes, another run may have the device.
-    here = list(takewhile(lambda step: not step.is_elsewhere, steps))
-    is_shared = turn.only_drawing and job.plan.device == job.drawing_device == "cpu"
-    device_turn = partial(_device_turn, job, turn)
-    whole, drawing = (nullcontext, device_turn) if is_shared else (device_turn, nullcontext)
-    with whole(), workers:
-        work = _run_some(job, here, Work(photo, speech), drawing)
-    work = _run_some(job, steps[len(here) :], work, nullcontext)
+    with pipeline.open_ears(wanted.options, task) as ears:
+        photo, speech = open_inputs(wanted, emit)
+        _keep_inputs(task, wanted, emit)
+        job = Job(home, task, wanted, _choose_models(home, task, wanted.options, emit), emit, ears)
+        workers = job.workers(speech)
+        steps = job.steps(photo, speech, workers)
+        about = {**describe(job, photo, speech), "kept": _reusable_stages(job, steps)}
+        emit(StageEnded("initialized", time.monotonic() - began, "completed", "run.planned", about))
+        # While D-ID draws, which takes minutes, another run may have the device.
+        here = list(takewhile(lambda step: not step.is_elsewhere, steps))
+        is_shared = turn.only_drawing and job.plan.device == job.drawing_device == "cpu"
+        device_turn = partial(_device_turn, job, turn)
+        whole, drawing = (nullcontext, device_turn) if is_shared else (device_turn, nullcontext)
+        with whole(), workers:
+            work = _run_some(job, here, Work(photo, speech), drawing)
+        work = _run_some(job, steps[len(here) :], work, nullcontext)
     video, took = work.get(Video), round(time.monotonic() - began, 2)
     metadata = {**video.metadata, "took_seconds": took}
     emit(Completed(str(video.path), took, metadata, video_file=identity(video.path)))
@@ -226,8 +227,7 @@ def _choose_models(home: Home, task: TaskFolder, options: Options, emit: Emit) -
     fetched = [*pull.ensure(here, embedded, download_progress(emit))]
     fetched += _fetch_ears(here, options, emit)
     if fetched:
-        names = ", ".join(model.name for model in fetched)
-        emit(Log("INFO", "models.fetched", {"names": names}))
+        emit(Log("INFO", "models.fetched", {"names": ", ".join(model.name for model in fetched)}))
     chosen = load_plan(task, here, emit) or select.select_models(here, options, emit)
     save_plan(task, chosen)
     return chosen

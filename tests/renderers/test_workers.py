@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from vidgen.pipeline import WORKER_MODULES
-from vidgen.renderers.workers import Say, Workers, call_apart
+from vidgen.renderers.workers import Say, SpareProcess, Workers
 
 
 @dataclass(frozen=True)
@@ -97,16 +97,21 @@ def test_one_worker_is_this_process(count: int) -> None:
 
 def test_a_call_is_answered_by_a_process_that_is_gone_then() -> None:
     before = set(psutil.Process().children())
-    process = call_apart(os.getpid)
-    assert process != os.getpid()
-    assert not psutil.pid_exists(process)
+    with SpareProcess(["math"]) as spare:
+        process = spare(os.getpid)
+        assert process != os.getpid()
+        assert not psutil.pid_exists(process)
+        assert spare(os.getpid) == os.getpid()  # it was for one call
+    with SpareProcess():
+        assert len(set(psutil.Process().children()) - before) == 1
     assert set(psutil.Process().children()) == before
-    with pytest.raises(ZeroDivisionError):
-        call_apart(partial(divmod, 1, 0))
+    with SpareProcess() as spare, pytest.raises(ZeroDivisionError):
+        spare(partial(divmod, 1, 0))
 
 
 def test_a_call_whose_process_dies_is_answered_by_this_one() -> None:
-    assert call_apart(partial(die_unless, os.getpid())) == "alive"
+    with SpareProcess() as spare:
+        assert spare(partial(die_unless, os.getpid())) == "alive"
 
 
 def die_unless(process: int) -> str:

@@ -112,23 +112,39 @@ class Workers:
                 turn.give(value)
 
 
-def call_apart(call: Callable[[], T]) -> T:
-    """What `call` answers, worked out by one more process: what that imports and takes is gone
-    with it. By this one where none is to be had, or where it dies. Raises what `call` does.
+class SpareProcess:
+    """A context manager with one more process, for one call; it imports `modules` until that comes.
+
+    What the call imports and takes is gone with it.
     """
-    try:
-        worker = _Worker(())
-    except OSError:
-        return call()
-    try:
-        kind, answer = next(worker.answers(_Answer(call)))
-    except LOST:
-        return call()
-    finally:
-        worker.kill()
-    if kind == "failed":
-        raise answer
-    return cast(T, answer)
+
+    def __init__(self, modules: Sequence[str] = ()) -> None:
+        self._worker: _Worker | None = None
+        with contextlib.suppress(OSError):  # no process to be had: this one does it
+            self._worker = _Worker(modules)
+
+    def __enter__(self) -> "SpareProcess":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._worker is not None:
+            self._worker.kill()
+
+    def __call__(self, call: Callable[[], T]) -> T:
+        """What `call` answers; by this process where the other is used up or dies. Raises what
+        `call` does."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return call()
+        try:
+            kind, answer = next(worker.answers(_Answer(call)))
+        except LOST:
+            return call()
+        finally:
+            worker.kill()
+        if kind == "failed":
+            raise answer
+        return cast(T, answer)
 
 
 @dataclass(frozen=True, slots=True)

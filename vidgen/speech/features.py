@@ -1,4 +1,4 @@
-"""What can be heard in a voice, 100 times a second: bands, loudness, pitch, formants, pauses.
+"""What can be heard in a voice, 100 times a second: bands, loudness, pitch, pauses; formants.
 
 Works in chunks, so memory stays flat with length. Knows nothing of mouths.
 """
@@ -45,7 +45,6 @@ class SpeechFeatures:
     centroid: Array  # Hz
     loud: Array  # 0 at the end of speech – 1 at its loud frames
     f0: Array  # Hz, 0 where unvoiced
-    formants: Array  # (N, 3) Hz, held through frames without any
     pauses: tuple[tuple[float, float], ...]  # seconds
 
     @property
@@ -56,7 +55,7 @@ class SpeechFeatures:
 def listen(samples: Floats, rate: int, *, tones: bool = True) -> SpeechFeatures:
     """Everything heard in `samples` (any rate, any length, any content).
 
-    Without `tones`, pitch and formants are left out: they are most of the work.
+    Without `tones`, pitch is left out: it is most of the work.
     """
     seconds = len(samples) / rate
     count = int(np.ceil(round(seconds * RATE, 6))) + 1
@@ -70,10 +69,27 @@ def listen(samples: Floats, rate: int, *, tones: bool = True) -> SpeechFeatures:
         centroid=centroid,
         loud=loud,
         f0=f0,
-        formants=_formants(voice, count, f0, rate) if tones else np.zeros((count, 3)),
         pauses=_pauses(loud, seconds),
         **bands,
     )
+
+
+def find_formants(samples: Floats, rate: int, f0: Array) -> Array:
+    """F1, F2, F3 (N, 3) in Hz of a voice with this pitch (N,), by Burg's method: median of 5
+    frames, held where there are none."""
+    voice, spoken = at_16k(samples, rate), f0[f0 > 0]
+    ceiling = 5500.0 if len(spoken) and np.median(spoken) > 150 else 5000.0
+    ceiling, poles = (min(ceiling, 3800.0), 4.0) if rate <= 8000 else (ceiling, 5.0)
+
+    def find(sound: Any) -> Array:
+        from parselmouth.praat import call
+
+        formant = sound.to_formant_burg(1 / RATE, poles, ceiling, 0.025, 50.0)
+        tracks = [np.asarray(call(formant, "To Matrix", n).values)[0] for n in (1, 2, 3)]
+        return _on_grid(np.array(tracks).T, formant, sound)
+
+    values = _by_praat(voice, len(f0), find, columns=3)
+    return _median_of_5(_hold(values))
 
 
 def loudest_part(samples: Floats, rate: int, seconds: float = 1.0) -> Floats:
@@ -152,23 +168,6 @@ def _pitch(voice: Floats, count: int) -> Array:
 def _pitch_of(sound: Any) -> Array:
     pitch = sound.to_pitch(1 / RATE, 70, 500)
     return _on_grid(np.asarray(pitch.selected_array["frequency"])[:, None], pitch, sound)[:, 0]
-
-
-def _formants(voice: Floats, count: int, f0: Array, rate: int) -> Array:
-    """F1, F2, F3 in Hz by Burg's method, median of 5 frames, held where there are none."""
-    spoken = f0[f0 > 0]
-    ceiling = 5500.0 if len(spoken) and np.median(spoken) > 150 else 5000.0
-    ceiling, poles = (min(ceiling, 3800.0), 4.0) if rate <= 8000 else (ceiling, 5.0)
-
-    def find(sound: Any) -> Array:
-        from parselmouth.praat import call
-
-        formant = sound.to_formant_burg(1 / RATE, poles, ceiling, 0.025, 50.0)
-        tracks = [np.asarray(call(formant, "To Matrix", n).values)[0] for n in (1, 2, 3)]
-        return _on_grid(np.array(tracks).T, formant, sound)
-
-    values = _by_praat(voice, count, find, columns=3)
-    return _median_of_5(_hold(values))
 
 
 def _median_of_5(values: Array) -> Array:

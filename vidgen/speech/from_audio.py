@@ -19,15 +19,16 @@ AHEAD: Final = 0.030  # seconds by which that would make the mouth late
 CLOSED: Final = (0.02, 0.30)  # seconds: shorter and longer closures are none
 
 
-def mouth_from_audio(sound: SpeechFeatures) -> dict[str, Array]:
-    """The curves jaw, round, spread, press, fricative, tongue, each (N,) and 0..1."""
+def mouth_from_audio(sound: SpeechFeatures, formants: Array) -> dict[str, Array]:
+    """The curves jaw, round, spread, press, fricative, tongue, each (N,) and 0..1, by a voice and
+    its formants (N, 3), Hz."""
     voiced = smooth(sound.voicing, 1.0) * sound.loud
-    f2 = sound.formants[:, 1]
+    f2 = formants[:, 1]
     sure = (sound.f0 > 0) & (sound.loud > 0.3)
     low2, middle2, high2 = _percentiles(f2, sure, (8, 45, 92))
     rounded = np.clip((middle2 - f2) / (middle2 - low2 + 1), 0, 1)
     spread = np.clip((f2 - middle2) / (high2 - middle2 + 1), 0, 1)
-    press, opened = _closures(sound), opening(sound)
+    press, opened = _closures(sound), opening(sound, formants[:, 0])
     return {
         "jaw": opened * (1 - press),
         "chin": opened,
@@ -39,9 +40,9 @@ def mouth_from_audio(sound: SpeechFeatures) -> dict[str, Array]:
     }
 
 
-def opening(sound: SpeechFeatures) -> Array:
-    """How far the jaw is open, 0..1, by loudness and the first formant; no closures. (N,)"""
-    f1, voiced = sound.formants[:, 0], sound.f0 > 0
+def opening(sound: SpeechFeatures, f1: Array) -> Array:
+    """How far the jaw is open, 0..1, by loudness and the first formant in Hz; no closures. (N,)"""
+    voiced = sound.f0 > 0
     low, high = _percentiles(f1, voiced & (sound.loud > 0.3), (10, 90))
     share = np.clip((f1 - low) / (high - low + 1), 0, 1)
     return _to_own_range(_jaw_motion(sound.loud * np.where(voiced, 0.38 + 0.62 * share, 0.18)))

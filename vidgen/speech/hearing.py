@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from vidgen.speech.curves import Array
 from vidgen.speech.espeak import Phone
-from vidgen.speech.features import SpeechFeatures, at_16k, listen
+from vidgen.speech.features import SpeechFeatures, at_16k, find_formants, listen
 from vidgen.speech.phonemes import PhonemeSource, TimedPhones, align_words
 from vidgen.speech.recognizer import open_recognizer
 from vidgen.speech.spikes import hear_phones
@@ -44,15 +45,19 @@ class HeardVoice:
 
     sound: SpeechFeatures
     words: TimedPhones
+    formants: Array | None = None  # (N, 3) Hz, where there are no phones to go by
 
 
 def hear_voice(speech: Speech, language: str, hearing: PhonemeSource | None) -> HeardVoice:
     """Its sound, and the phones that `hearing` finds, if any. Raises what `hearing` does."""
     sound = listen(speech.samples, speech.rate)
     if hearing is None:  # words alone do not tell when they are said
-        return HeardVoice(sound, TimedPhones((), "puppet.text_unheard" * bool(speech.text.strip())))
-    voice = at_16k(speech.samples, speech.rate)
-    return HeardVoice(sound, hearing(voice, sound, speech.text, language))
+        words = TimedPhones((), "puppet.text_unheard" * bool(speech.text.strip()))
+    else:
+        words = hearing(at_16k(speech.samples, speech.rate), sound, speech.text, language)
+    if words.phones:
+        return HeardVoice(sound, words)
+    return HeardVoice(sound, words, find_formants(speech.samples, speech.rate, sound.f0))
 
 
 Caller = Callable[[Callable[[], HeardVoice]], HeardVoice]

@@ -59,14 +59,14 @@ def mouth_curves(
 
 def curves_of(heard: HeardVoice, look: MotionOptions) -> MouthCurves:
     """`mouth_curves` of a voice that is heard already."""
-    made = _assemble(_mouth(heard.words, heard.sound), heard.sound, heard.words)
+    made = _assemble(_mouth(heard), heard.sound, heard.words)
     return made if look.mouth == 1.0 else _scale(made, look.mouth)
 
 
-def _mouth(words: TimedPhones, sound: SpeechFeatures) -> dict[str, Array]:
-    if words.phones:
-        return coarticulation(words.phones, smooth(sound.loud, 3.0))
-    return from_audio.mouth_from_audio(sound)
+def _mouth(heard: HeardVoice) -> dict[str, Array]:
+    if heard.formants is None:
+        return coarticulation(heard.words.phones, smooth(heard.sound.loud, 3.0))
+    return from_audio.mouth_from_audio(heard.sound, heard.formants)
 
 
 def sample_curves(controls: MouthCurves, fps: Fraction, first: int, last: int) -> dict[str, Floats]:

@@ -60,11 +60,11 @@ class PuppetRenderer:
         from vidgen.speech.hearing import hear_voice
         from vidgen.speech.mouth_curves import curves_of
 
+        # A painter's lips are its own. Another process may still be hearing the voice meanwhile.
+        made = rig.build(subject, cutout, None if self.face else look)
         heard = (self.ahead or hear_voice)(speech, look.language, self.hearing)
         mouth = curves_of(heard, look)
         head = motion(mouth, look, speech.seconds)
-        # A painter's lips are its own.
-        made = rig.build(subject, cutout, None if self.face else look)
         count = speech.frame_count(look.fps)
         wanted = poses.poses(made.face, mouth, head, look, count)
         metadata = {"device": self.device, "seed": look.seed, "blinks": len(head.blinks)}

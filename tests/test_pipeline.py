@@ -19,6 +19,7 @@ from vidgen.models.select import ModelChoice, drawing_device
 from vidgen.paths import Home
 from vidgen.pipeline import Job, check_did, check_options, look, seed_of
 from vidgen.quality import judge
+from vidgen.quality.closing_look import ClosingLook
 from vidgen.quality.judge import Quality
 from vidgen.renderers.workers import Workers
 from vidgen.request import Request, default_settings
@@ -187,7 +188,8 @@ def test_without_a_seed_the_inputs_choose() -> None:
 
 def test_a_film_that_cannot_be_judged_is_told_and_stays(home: Home) -> None:
     told: list[Event] = []
-    found = job(home, ModelChoice("cpu"))._judge(Workers(), Path("none.mp4"), Work(), told.append)
+    made, closing = job(home, ModelChoice("cpu")), ClosingLook(Path("model"))
+    found = made._judge(Workers(), closing, Path("none.mp4"), Work(), told.append)
     assert found == {}
     (event,) = told
     assert isinstance(event, Log)
@@ -254,11 +256,10 @@ def test_a_mouth_that_does_not_follow_is_told(
 ) -> None:
     found, told = Quality(follows, "because"), list[Event]()
     monkeypatch.setattr(judge, "judge", lambda *_, **__: found)
-    monkeypatch.setattr(Catalog, "path", lambda *_: Path("model"))
     frame, landmarks = np.zeros((1, 1, 3), np.uint8), np.zeros((468, 3), np.float32)
     subject = Subject(frame, landmarks, (0, 0, 1, 1), (0, 0, 1, 1), (), 0)
-    made = job(home, ModelChoice("cpu"))
-    assert made._judge(Workers(), Path("x"), Work(subject), told.append) == {
+    made, closing = job(home, ModelChoice("cpu")), ClosingLook(Path("model"))
+    assert made._judge(Workers(), closing, Path("x"), Work(subject), told.append) == {
         "quality": asdict(found)
     }
     assert [event.code for event in told if isinstance(event, Log)] == codes

@@ -27,6 +27,7 @@ from vidgen.steps import Step
 if TYPE_CHECKING:  # numpy and more is behind these
     from vidgen.did.auth import Account
     from vidgen.media.mux import VoiceAhead
+    from vidgen.quality.closing_look import ClosingLook
     from vidgen.renderers.base import Renderer
     from vidgen.renderers.workers import SpareProcess, Workers
     from vidgen.speech.hearing import Hearing
@@ -89,6 +90,7 @@ class Job:
         """In their order, each with the key of what it makes and the networks it loads."""
         import cv2  # noqa: F401  # before any thread: its loader fails where two need it at once
 
+        from vidgen.quality.closing_look import ClosingLook
         from vidgen.stages.detect import Detect
         from vidgen.stages.finalize import Finalize
         from vidgen.stages.matte import Matte
@@ -101,6 +103,8 @@ class Job:
         prosody, seed = Prosody(options), seed_of(options, photo.sha256, speech.sha256)
         final = speech if prosody.is_idle else None  # what is known now of the voice in the film
         voice = self._voice_ahead(final)
+        closing = ClosingLook(self.catalog.path("face_landmark"))
+        judges = options.format not in ANIMATIONS
         finalize = Finalize(
             self.request.output,
             format=options.format,
@@ -108,7 +112,7 @@ class Job:
             force=options.force,
             reads=self.request.reads,
             poster=options.poster,
-            judge=None if options.format in ANIMATIONS else partial(self._judge, workers),
+            judge=partial(self._judge, workers, closing) if judges else None,
             subtitles=self._subtitles if options.subtitles != "none" else None,
             voice=voice,
         )
@@ -118,7 +122,7 @@ class Job:
             Step(detect, keys.subject, (Subject,), (people,) if people else ()),
             Step(Matte(matter, options), keys.cutout, (Cutout,), (matter,)),
             Step(prosody),
-            *self._render_steps(keys.film, workers, seed, final),
+            *self._render_steps(keys.film, workers, seed, final, closing if judges else None),
             Step(finalize, networks=(voice,) if voice else ()),
         ]
 
@@ -177,7 +181,7 @@ class Job:
         return subtitles(found.words, speech.text, format), format
 
     def _judge(
-        self, workers: "Workers", video: Path, work: "Work", emit: Emit
+        self, workers: "Workers", closing: "ClosingLook", video: Path, work: "Work", emit: Emit
     ) -> Mapping[str, Any]:
         """A mouth that does not follow the voice is said."""
         from vidgen.quality.judge import judge
@@ -186,10 +190,10 @@ class Job:
         try:
             face = work.get(Subject).face
             run = (lambda tasks, hear: workers.run(tasks, None, hear)) if workers.alive else None
-            model = self.catalog.path("face_landmark")
-            hearing = self._hearing()
+            hearing, model = self._hearing(), closing.landmark_model
             hears = hearing.phones if hearing else None
-            found = asdict(judge(video, model, face=face, run=run, hear_phones=hears))
+            seen = closing.seen
+            found = asdict(judge(video, model, face=face, seen=seen, run=run, hear_phones=hears))
         except Exception as error:  # the film is there: a second look must not cost the run
             reason = f"{type(error).__name__}: {error}"
             emit(Log("WARNING", "quality.not_judged", {"reason": reason}))
@@ -237,7 +241,12 @@ class Job:
         return BiRefNet(found, self.plan.device, self.emit)
 
     def _render_steps(
-        self, key: str, workers: "Workers", seed: int, speech: "Speech | None"
+        self,
+        key: str,
+        workers: "Workers",
+        seed: int,
+        speech: "Speech | None",
+        closing: "ClosingLook | None" = None,
     ) -> list[Step]:
         """What draws the film: a local renderer, or D-ID's two stages. `speech` if it is known."""
         if self.plan.renderer == "d-id":
@@ -252,6 +261,7 @@ class Job:
             hardware=self._hardware_encoders(),
             key=key,
             workers=workers,
+            closing_look=closing,
             preview_at=preview_shares(self.options.preview_at),
         )
         return [Step(render, networks=networks, is_drawing=True)]

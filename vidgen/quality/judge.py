@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from vidgen.media.containers import open_container
+from vidgen.quality.closing_look import FRAMES, SeenWindow, windows
 from vidgen.quality.correlation import LoudnessEnvelope, best_lag, envelope
 from vidgen.quality.tracking import Tracking, blinks, hear, track
 from vidgen.signals import thread_pool
@@ -27,7 +28,6 @@ LEAST_R: Final = 0.30  # at zero lag; 72 cuts of good films: .53 and more, unrel
 ENOUGH: Final = 100  # frames; in fewer chance alone misleads once in 70, so only what is
 CLEAR: Final = 0.35  # better by this much elsewhere is told
 MOST_LAG: Final = 0.060  # seconds
-STARTS: Final = (0.1, 0.3, 0.55, 0.8)  # of a longer film: where it is looked at
 LEAST_SOUNDS: Final = 4  # open vowels and p, b, m each, or articulation is not told
 WELL: Final = 0.80  # articulation from which on the mouth plainly says the voice's sounds
 # of verdicts by the loudness alone: lips that say the voice's sounds prove them wrong
@@ -62,23 +62,26 @@ def judge(
     landmark_model: Path,
     *,
     face: Sequence[float] | None = None,
-    frames: int = 150,
+    frames: int = FRAMES,
+    seen: Sequence[SeenWindow] = (),
     run: "RunTasks | None" = None,
     hear_phones: "HearPhones | None" = None,
 ) -> Quality:
-    """Look at about `frames` frames of `video`. `face` is the box where the face is, if known;
-    `run` does the looking elsewhere, two threads do it here. With `hear_phones`, lips that say the
-    voice's sounds are good however little the loudness leads them; it hears only where that is in
-    doubt.
+    """Look at about `frames` frames of `video`, in the windows that are not `seen` yet.
+
+    `face` is the box where the face is, if known; `run` does the looking elsewhere, two threads do
+    it here. With `hear_phones`, lips that say the voice's sounds are good however little the
+    loudness leads them; it hears only where that is in doubt.
 
     Never raises for what a film shows; OSError and av's errors for a file that is no film.
     """
     box = tuple(face) if face is not None else None
+    found = {window.index: window.in_film(video) for window in seen}
     tasks = [
         TrackWindow(index, video, landmark_model, start, count, box)
         for index, (start, count) in enumerate(_windows(video, frames))
+        if index not in found
     ]
-    found: dict[int, Tracking] = {}
     (run or _run_in_threads)(tasks, lambda news: found.update([news]))
     parts = [part for _, part in sorted(found.items()) if len(part)]
     sounds = [_voice_envelope(video, part) for part in parts]
@@ -198,16 +201,14 @@ def _together(
 
 
 def _windows(video: Path, frames: int) -> list[tuple[float, int]]:
-    """Start and frames of each window: all of a short film, else four parts of it."""
+    """The windows of any film, ours or not."""
     import av
 
     with open_container(video) as container:
         stream = container.streams.video[0]
         rate = float(stream.average_rate or 25)
         seconds = float(container.duration or 0) / av.time_base
-    if seconds * rate <= 1.3 * frames:
-        return [(0.0, frames)]
-    return [(share * seconds, frames // len(STARTS)) for share in STARTS]
+    return windows(seconds, rate, frames)
 
 
 def _phones(video: Path, part: Tracking, hear_phones: HearPhones) -> Sequence[Phone]:

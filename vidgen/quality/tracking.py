@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidgen.media.containers import open_container
+from vidgen.quality.closing_look import FASTEST
 from vidgen.vision.faces import CHIN, FOREHEAD, INNER_LIPS, LandmarkNet, Landmarks
 from vidgen.work import Floats, Pixels
 
@@ -21,7 +22,6 @@ EYES: Final = (33, 263)  # outer corners
 CORNERS: Final = (61, 291)  # of the mouth
 LIDS: Final = ((159, 145, 33, 133), (386, 374, 263, 362))  # upper, lower, corners
 SURE: Final = 0.8  # score from which on a first face is taken without looking further
-FASTEST: Final = 31.0  # frames per second looked at; of faster films every second one or so
 # Where a face may be when nobody says it: centre x, y in shares of the frame, height in its height
 GUESSES: Final = tuple(
     (x, y, size)

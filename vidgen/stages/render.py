@@ -5,7 +5,7 @@ disk and belongs to this very film is never drawn again.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,8 +16,9 @@ from vidgen.media.encoder import FilmWriter
 from vidgen.media.encodings import Encoding, encoding_for
 from vidgen.media.previews import PERCENTS, Previews
 from vidgen.media.segments import Segment, Segments, spans
+from vidgen.quality.closing_look import ClosingLook, SeenWindow
 from vidgen.renderers.base import Performance, Renderer
-from vidgen.renderers.workers import Say, Workers
+from vidgen.renderers.workers import Say, Task, Workers
 from vidgen.work import Cutout, Film, Folder, Frames, MotionOptions, Notes, Speech, Subject, Work
 
 Clock = Callable[[], float]
@@ -37,12 +38,14 @@ class Render:
         hardware: Sequence[str] = (),
         key: str = "",
         workers: Workers | None = None,
+        closing_look: ClosingLook | None = None,
         preview_at: Sequence[int] = PERCENTS,
         clock: Clock = time.perf_counter,
     ) -> None:
         """`key` stands for everything the film depends on: with another key, or with none, all
         is drawn anew. `hardware` encoders are tried in their order. Without
-        `workers` everything is drawn in this process; the film is the same.
+        `workers` everything is drawn in this process; the film is the same. They begin the
+        `closing_look` at each piece that they finish.
         """
         self.renderer = renderer
         self.look = look
@@ -50,6 +53,7 @@ class Render:
         self.hardware = hardware
         self.key = key
         self.workers = workers or Workers()
+        self.closing_look = closing_look
         self.preview_at = tuple(preview_at)
         self.clock = clock
 
@@ -79,22 +83,31 @@ class Render:
 
     def _draw(self, work: Work, plan: "_Spans", emit: Emit) -> None:
         subject, previews = work.get(Subject), work.get(Folder).previews
-        progress = _Progress(self.name, plan, emit)
+        progress = _Progress(self.name, plan, emit, self.closing_look)
         with self.renderer.perform(
             subject, work.get(Cutout), work.get(Speech), self.look
         ) as performance:
             plan.pieces.save_metadata(performance.metadata)
             if note := performance.metadata.get("note"):
                 emit(Log("WARNING", str(note)))
+            portable = performance.for_workers() if len(plan.missing) > 1 else None
+            shares = portable is not None and self.workers.alive
+            looks = self._looks(plan, subject) if shares else {}
+            size, fps = _size(subject), self.look.fps
             tasks = [
-                DrawPiece(plan, span, _size(subject), self.look.fps, previews, self.preview_at)
+                DrawPiece(plan, span, size, fps, previews, self.preview_at, looks.get(span))
                 for span in plan.missing
             ]
-            portable = performance.for_workers() if len(tasks) > 1 else None
-            if portable is not None and self.workers.alive:
+            if shares:
                 self.workers.run(tasks, portable, progress.hear, progress.tell_loss)
             else:
                 Workers().run(tasks, performance, progress.hear)
+
+    def _looks(self, plan: "_Spans", subject: Subject) -> Mapping[Segment, Task]:
+        if self.closing_look is None:
+            return {}
+        pieces = {span: plan.pieces.path(span) for span in plan.spans}
+        return self.closing_look.tasks(pieces, self.look.fps, subject.face)
 
     def _film(self, work: Work, plan: "_Spans") -> Film:
         return Film(
@@ -132,7 +145,8 @@ class _Spans:
 
 @dataclass(frozen=True, slots=True)
 class DrawPiece:
-    """Draw one piece of the film, encode it and seal it; says how far it is, and events."""
+    """Draw one piece of the film, encode it and seal it, then do `then`; says how far it is, and
+    events."""
 
     plan: _Spans
     span: Segment
@@ -140,6 +154,7 @@ class DrawPiece:
     fps: Fraction
     previews: Path
     preview_at: tuple[int, ...]
+    then: Task | None = None
 
     def __call__(self, performance: Performance, say: Say) -> None:
         plan, span = self.plan, self.span
@@ -154,6 +169,8 @@ class DrawPiece:
                 writer.write(frames)
                 say(_Drawn(span.index, writer.frame_count))
         plan.pieces.seal(span)
+        if self.then:
+            self.then(performance, say)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,20 +184,23 @@ class _Drawn:
 class _Progress:
     """The pieces' news, which come from several at once, as events of the stage."""
 
-    def __init__(self, stage: str, plan: _Spans, emit: Emit) -> None:
+    def __init__(self, stage: str, plan: _Spans, emit: Emit, look: ClosingLook | None) -> None:
         self._stage = stage
         self._total = plan.frame_count
         self._reused = plan.frame_count - plan.frames_to_draw
         self._drawn: dict[int, int] = {}  # by piece; one that is begun anew catches up
         self._emit = emit
+        self._look = look
         self._tell()
 
-    def hear(self, news: _Drawn | Event) -> None:
+    def hear(self, news: _Drawn | SeenWindow | Event) -> None:
         if isinstance(news, _Drawn):
             self._drawn[news.index] = max(news.count, self._drawn.get(news.index, 0))
             self._tell()
-        else:
+        elif not isinstance(news, SeenWindow):
             self._emit(news)
+        elif self._look:
+            self._look.seen.append(news)
 
     def tell_loss(self, left: int) -> None:
         self._emit(Log("WARNING", "render.worker_lost", {"workers": left}))

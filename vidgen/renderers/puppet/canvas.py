@@ -90,11 +90,23 @@ class Canvas:
         x, y = at if isinstance(at, tuple) else (at, None)
         return grids.look_up(picture, x, y, mirrored)
 
+    def shift_back(
+        self, column: Array, row: Array, along: tuple[Any, Any], du: Array, dv: Array
+    ) -> Any:
+        """Places less `du` the way `along`, a vector (x, y), and `dv` across it."""
+        x, y = along
+        return column - x * du + y * dv, row - y * du - x * dv
+
     def paste(self, picture: Array, part: Array, left: int, top: int) -> Array:
         """A copy of `picture` with `part` laid over it from (left, top) on."""
         whole = picture.copy()
         whole[top : top + part.shape[0], left : left + part.shape[1]] = part
         return whole
+
+    def write(self, picture: Array, part: Array, colours: Array) -> Array:
+        """`picture`, with finished `colours` written into this `part` of it."""
+        part[:] = self.to_bytes(colours)
+        return picture
 
     def split(self, picture: Array) -> tuple[Array, ...]:
         """The channels."""
@@ -109,12 +121,15 @@ class Canvas:
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGBA2RGB))
 
     def within(
-        self, at: Array, low: Sequence[float], high: Sequence[float], alpha: Array | None = None
+        self, at: Array, picture: Array, beside: float = 0.0, alpha: Array | None = None
     ) -> Array:
-        """1 where places lie from `low` to `high`, else 0, (h, w); times `alpha`, 0–255, if any."""
+        """1 where places lie in `picture`, or less than so much `beside` it, else 0, (h, w); times
+        `alpha`, 0–255, if any."""
         import cv2
 
-        inside = cv2.inRange(at, low, high)
+        height, width = picture.shape[:2]
+        high = width - 1.0 + beside, height - 1.0 + beside
+        inside = cv2.inRange(at, (-beside, -beside), high)
         if alpha is None:
             return np.asarray(inside.astype(np.float32) / 255)
         return np.asarray(cv2.multiply(alpha, inside, scale=1 / 255**2, dtype=cv2.CV_32F))
@@ -165,9 +180,17 @@ class Canvas:
         be drawn."""
         return bool(np.max(number) > least)
 
-    def only_over(self, number: Number, least: float, cover: Array) -> Array:
-        """`cover` in the frames whose number `is_over`, else nothing."""
-        return cover if self.is_over(number, least) else 0 * cover
+    def are_over(self, numbers: Sequence[Number], least: float) -> bool:
+        """Whether a frame's numbers are, one way or the other and all together."""
+        return bool(sum(map(abs, numbers)) > least)
+
+    def only(self, chosen: Number, cover: Array) -> Array:  # noqa: ARG002  # else it is not called
+        """`cover` in the frames that are `chosen`, 1, and nothing where that is 0."""
+        return cover
+
+    def choose(self, numbers: Sequence[Number], which: Any) -> Number:
+        """One of two numbers."""
+        return numbers[which]
 
     def part(self, share: Array, least: float) -> Any:
         """The index of the part of (h, w) that is over `least`; None where none is."""

@@ -7,7 +7,7 @@ beginning, and all is drawn there by the code that draws a frame on the processo
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ import numpy as np
 from vidgen.media.colour import RGB_TO_YUV
 from vidgen.renderers.base import FacePainter
 from vidgen.renderers.puppet.blendshapes import JAW
+from vidgen.renderers.puppet.both_eyes import both_eyes
 from vidgen.renderers.puppet.layer import FINE
 from vidgen.renderers.puppet.overlay import Patch, overlays, patches
 from vidgen.renderers.puppet.poses import Pose, Poses
@@ -49,7 +50,8 @@ class DeviceDrawing:
         import torch
 
         self.canvas = self.make_canvas(device, figure, plan)
-        self.figure = self.canvas.hold(figure)
+        eyes = both_eyes(figure.eyes, figure.layer)
+        self.figure = self.canvas.hold(replace(figure, eyes=eyes))
         self.plan = plan
         self.matrix = self.canvas.hold(RGB_TO_YUV[:, :3])
         # colours fit half precision; places do not: at 1280 its step is a whole pixel
@@ -85,13 +87,15 @@ class DeviceDrawing:
         """What the frames ask, gone up in one piece."""
         plan, span = self.plan, slice(first, last)
         weights = plan.weights[span]
-        speaks = weights[:, :-1].any(1)
-        numbers = [plan.lids[span].T, plan.gaze[span].T, plan.tongue[span], weights[:, JAW], speaks]
+        numbers = [
+            *(plan.lids[span].T, plan.gaze[span].T, plan.looks[span]),
+            *(plan.tongue[span], weights[:, JAW], plan.speaks[span]),
+        ]
         rows = np.vstack([weights.T, plan.turns[span].T, *numbers]).astype(np.float32)
-        up = self.canvas.upload(rows)  # (23, B)
+        up = self.canvas.upload(rows)  # (24, B)
         turned, single = weights.shape[1], weights.shape[1] + plan.turns.shape[1]
-        left, right, x, y, tongue, jaw, spoken = up[single:, :, None, None].unbind()
-        return Pose(up[:turned].T, up[turned:single].T, (left, right), (x, y), tongue, jaw, spoken)
+        left, right, x, y, looks, *mouth = up[single:, :, None, None].unbind()
+        return Pose(up[:turned].T, up[turned:single].T, (left, right), (x, y), looks, *mouth)
 
     def _stack(self, painted: list[Patch | None] | None) -> Patch | None:
         """A batch of patches on the device."""

@@ -71,14 +71,12 @@ class Eyelids:
         lid = canvas.look_up(self.own, self.at - share * down)
         over = (self.edge + shut * self.steep).clip(0, 1)
         if not canvas.is_over(shut, OWN[0]):  # in most frames lids only follow the gaze
-            part[:] = canvas.to_bytes(canvas.mix(part, lid, over))
-            return ball
+            return canvas.write(ball, part, canvas.mix(part, lid, over))
         age = canvas.limit(shut - OWN[0], 0.0, SPAN)
         lit, line = canvas.split(canvas.look_up(self.texture, self.at_shut - down))
         lid = canvas.mix(lid, self.skin * lit[..., None], age * self.cover)
         drawn = canvas.mix(part, lid, over)
-        part[:] = canvas.to_bytes(canvas.mix(drawn, self.colour, age * line))
-        return ball
+        return canvas.write(ball, part, canvas.mix(drawn, self.colour, age * line))
 
 
 def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Lighting) -> Eyelids:

@@ -5,22 +5,22 @@ in the photo is the photo. Knows neither how lids nor how an iris moves.
 """
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from vidgen.renderers.puppet import eyelids, gaze
-from vidgen.renderers.puppet.canvas import Canvas, Number
+from vidgen.renderers.puppet.canvas import Canvas
 from vidgen.renderers.puppet.eyelids import Eyelids
 from vidgen.renderers.puppet.gaze import GazeBall
 from vidgen.renderers.puppet.geometry import Eye, FaceGeometry
 from vidgen.renderers.puppet.grid import Array
 from vidgen.renderers.puppet.layer import FINE, crop, double, places
 from vidgen.renderers.puppet.lighting import Lighting
+from vidgen.renderers.puppet.poses import LEAST_LOOK, Pose
 from vidgen.work import Box, Pixels
 
 LEAST: Final = 6  # pixels: a smaller eye is left alone
-LEAST_LOOK: Final = 1e-3  # of a half eye, or of a lid's way: less is not seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +31,22 @@ class EyePatch:
     opening: Box  # inside it: what `ball` covers
     ball: GazeBall
     lids: Eyelids
-    side: int  # 0 the picture's left, 1 its right
+    side: Any  # 0 the picture's left, 1 its right; of both together (h, w)
 
-    def draw(self, canvas: Canvas, x: Number, y: Number, shut: Number) -> tuple[Array, Box]:
-        """(h, w, 3) looking (x, y), its lids `shut`, and the box that it covers."""
-        looks = canvas.is_over(abs(x) + abs(y), LEAST_LOOK)
-        ball = self.ball.draw(canvas, x, y) if looks else self.ball.still
+    def draw(self, canvas: Canvas, pose: Pose, least: float) -> tuple[Array, Box] | None:
+        """(h, w, 3) and the box that it covers; None where neither gaze nor lids are `least`, a
+        share of a half eye or of a lid's way, off what they are in the photo."""
+        (x, y), shut = pose.gaze, canvas.choose(pose.lids, self.side)
+        if not canvas.are_over((x, y, shut), least):
+            return None
+        looks = canvas.is_over(pose.looks, 0)
+        ball = self.ball.draw(canvas, x, y, pose.looks) if looks else self.ball.still
         if not canvas.is_over(shut, LEAST_LOOK):
             return ball, self.opening
-        left, top = (FINE * (self.opening[side] - self.box[side]) for side in (0, 1))
-        whole = canvas.paste(self.lids.still, ball, left, top)
-        return self.lids.draw(canvas, whole, shut), self.box
+        if self.opening != self.box:
+            left, top = (FINE * (self.opening[side] - self.box[side]) for side in (0, 1))
+            ball = canvas.paste(self.lids.still, ball, left, top)
+        return self.lids.draw(canvas, ball, shut), self.box
 
 
 def build(frame: Pixels, face: FaceGeometry, light: Lighting) -> tuple[EyePatch, ...]:

@@ -28,49 +28,47 @@ class GazeBall:
     still: Pixels  # (h, w, 3)
     inner: Pixels  # (h, w, 3) the eyeball, continued under the lids
     opening: Array  # (h, w) 1 between the lids
-    u: Array  # frame pixels in the eye's axes
-    v: Array
+    u: Array  # frame pixels along the eye
     column: Array
     row: Array
-    iris: tuple[float, float]  # u, v of its middle
-    radius: float  # of the iris
+    iris: float  # u of its middle
+    firm: float  # half the width of what moves as one
+    room: float  # what is left beside it in half an eye
     half: float  # half the eye's width
-    height: float  # of its opening
+    tall: float  # half the height of its opening
     along: tuple[float, float]  # patch pixels for one frame pixel along the eye
     seen: dict[tuple[float, float], Array] = field(default_factory=dict, compare=False)
 
-    def draw(self, canvas: Canvas, x: Number, y: Number) -> Array:
-        """The patch with the eye turned by `x` half widths and `y` half heights; not to be
-        written to: an eye that looks where it just looked is not drawn again."""
+    def draw(self, canvas: Canvas, x: Number, y: Number, looks: Number = 1.0) -> Array:
+        """The patch with the eye turned by `x` half widths and `y` half heights where it `looks`;
+        not to be written to: an eye that looks where it just looked is not drawn again."""
         if canvas.batched:
-            return self._draw(canvas, x, y)
+            return self._draw(canvas, x, y, canvas.only(looks, self.opening))
         picture = self.seen.get((x, y))
         if picture is None:
-            picture = self._draw(canvas, x, y)
+            picture = self._draw(canvas, x, y, self.opening)
             if len(self.seen) > KEPT:
                 self.seen.clear()
             self.seen[x, y] = picture
         return picture
 
-    def _draw(self, canvas: Canvas, x: Number, y: Number) -> Array:
+    def _draw(self, canvas: Canvas, x: Number, y: Number, cover: Array) -> Array:
         right = canvas.limit(x, -FARTHEST[0], FARTHEST[0]) * self.half
-        down = canvas.limit(y, -FARTHEST[1], FARTHEST[1]) * self.height / 2
+        down = canvas.limit(y, -FARTHEST[1], FARTHEST[1]) * self.tall
         hold = self._hold(canvas, right)
         du, dv = right * hold, down * hold
-        cos, sin = self.along
-        at = self.column - cos * du + sin * dv, self.row - sin * du - cos * dv
+        at = canvas.shift_back(self.column, self.row, self.along, du, dv)
         turned = canvas.look_up(self.inner, at)
-        return canvas.to_bytes(canvas.mix(self.still, turned, self.opening))
+        return canvas.to_bytes(canvas.mix(self.still, turned, cover))
 
     def _hold(self, canvas: Canvas, right: Number) -> Array:
         """1 on the iris where it is now, 0 in the corners."""
-        middle = self.iris[0] + right
-        firm = 1.12 * self.radius
-        room_left = canvas.limit(middle + 0.97 * self.half - firm, 2.0)
-        room_right = canvas.limit(0.97 * self.half - middle - firm, 2.0)
+        middle = right + self.iris
+        room_left = canvas.limit(middle + self.room, 2.0)
+        room_right = canvas.limit(self.room - middle, 2.0)
         off = self.u - middle
         room = canvas.where(off < 0, room_left, room_right)
-        firmness: Array = 1 - canvas.smoothstep((abs(off) - firm) / room)
+        firmness: Array = 1 - canvas.smoothstep((abs(off) - self.firm) / room)
         return firmness
 
 
@@ -82,18 +80,19 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     inside = np.minimum(v - upper - margin, lower - 0.5 * margin - v)
     inside = np.minimum(inside, 0.96 * eye.half - np.abs(u))
     column, row = indices(u.shape)
+    firm = 1.12 * (eye.iris[2] if eye.iris else IRIS * eye.half)
     return GazeBall(
         still=still,
         inner=_extend(still, eye, u, v, scale, margin),
         opening=np.clip(inside / soft + 0.5, 0, 1).astype(np.float32),
         u=u,
-        v=v,
         column=column,
         row=row,
-        iris=(eye.iris or _iris(still[::2, ::2], eye, u[::2, ::2], v[::2, ::2]))[:2],
-        radius=eye.iris[2] if eye.iris else IRIS * eye.half,
+        iris=(eye.iris or _iris(still[::2, ::2], eye, u[::2, ::2], v[::2, ::2]))[0],
+        firm=firm,
+        room=0.97 * eye.half - firm,
         half=eye.half,
-        height=max(1.0, eye.opening),
+        tall=max(1.0, eye.opening) / 2,
         along=(scale * eye.axes.cos, scale * eye.axes.sin),
     )
 

@@ -5,7 +5,7 @@ boxes that do for the whole film. Another renderer's patches are taken one after
 the drawing goes on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -64,20 +64,17 @@ def overlays(
 ) -> Iterator[Overlay]:
     """What is laid over the warped photo: eyes that look or blink, the mouth, the folds about it,
     and another's `patch`."""
-    x, y = pose.gaze
     for eye in figure.eyes:
-        moves = abs(x) + abs(y) + pose.lids[eye.side]
-        if canvas.is_over(moves, STILL):
-            picture, box = eye.draw(canvas, x, y, pose.lids[eye.side])
-            place, pixels, cover = _lay(canvas, figure, picture, box, fields.whole)
-            yield Overlay(place, pixels, canvas.only_over(moves, STILL, cover))
+        drawn = eye.draw(canvas, pose, STILL)
+        if drawn is not None:
+            yield _lay(canvas, figure, *drawn, fields.whole)
     if canvas.is_over(pose.speaks, 0):  # else it is the photo's own mouth
         both = fields.upper, fields.lower
         view = mouth.view(
             canvas, figure.mouth, figure.size, figure.grid, fields.turned, figure.bases.grid, both
         )
         pixels, cover = figure.mouth.draw(canvas, view, pose.jaw, pose.tongue)
-        yield Overlay(view.box, pixels, canvas.only_over(pose.speaks, 0, cover))
+        yield Overlay(view.box, pixels, canvas.only(pose.speaks, cover))
     shade = _shade(canvas, figure, pose, fields)
     if shade is not None:
         yield shade
@@ -94,33 +91,33 @@ def _shade(canvas: Canvas, figure: Rig, pose: Pose, fields: Fields) -> Overlay |
     return None if taken is None else Overlay(figure.folds.box, None, taken)
 
 
-def _lay(
-    canvas: Canvas, figure: Rig, patch: Array, box: Box, field: Array
-) -> tuple[Box, Array, Array]:
+def _lay(canvas: Canvas, figure: Rig, patch: Array, box: Box, field: Array) -> Overlay:
     """A patch drawn with the head at rest, where the head has it now."""
     margin = 0.02 * figure.face.height
     wide = canvas.move_box(box, figure.grid, field, figure.size, margin)
-    place, at = _at_pixels(canvas, figure, wide, canvas.scale_places(field, box[:2], FINE))
-    height, width = patch.shape[-3:-1]
-    cover = canvas.within(at, (0.0, 0.0), (width - 1.0, height - 1.0))
-    return place, canvas.look_up(patch, at), cover
+
+    def into(places: Array) -> Array:
+        return canvas.scale_places(places, box[:2], FINE)
+
+    place, at = _at_pixels(canvas, figure, wide, field, into)
+    return Overlay(place, canvas.look_up(patch, at), canvas.within(at, patch))
 
 
 def _carry(canvas: Canvas, figure: Rig, patch: Patch, wide: Box, field: Array) -> Overlay:
     """Another's patch where the skin under it is now: both go by the same field."""
-    place, at = _at_pixels(canvas, figure, wide, patch.into(canvas, field))
+    place, at = _at_pixels(canvas, figure, wide, field, lambda at: patch.into(canvas, at))
     found = canvas.look_up(patch.pixels, canvas.fix(at))
-    height, width = patch.pixels.shape[-3:-1]
-    alpha = canvas.split(found)[3]
-    cover = canvas.within(at, (-0.5, -0.5), (width - 0.5, height - 0.5), alpha)
+    cover = canvas.within(at, patch.pixels, 0.5, canvas.split(found)[3])
     return Overlay(place, canvas.colours(found), cover)
 
 
-def _at_pixels(canvas: Canvas, figure: Rig, wide: Box, places: Array) -> tuple[Box, Array]:
-    """The frame's pixels that hold `wide`, in whole cells, and (h, w, 2) `places` (rows, columns,
-    2) at them."""
+def _at_pixels(
+    canvas: Canvas, figure: Rig, wide: Box, field: Array, into: Callable[[Array], Array]
+) -> tuple[Box, Array]:
+    """The frame's pixels that hold `wide`, in whole cells, and (h, w, 2) where they come from, put
+    `into` a picture's own places."""
     part, rows, columns = figure.grid.part(wide)
     right, bottom = min(part.right, figure.size[0]), min(part.bottom, figure.size[1])
     size = bottom - part.top, right - part.left
-    at = canvas.enlarge(places[..., rows, columns, :], figure.grid.pitch, size)
+    at = canvas.enlarge(into(field[..., rows, columns, :]), figure.grid.pitch, size)
     return (part.left, part.top, right, bottom), at

@@ -20,6 +20,7 @@ PARTED: Final = 0.026 / WIDEST  # how far f and s part the lips, in openings of 
 PURSED: Final = 0.25  # of the opening that rounded lips take
 TOUCHING: Final = 0.03  # openings of the jaw: lips farther apart press nothing
 LOOK: Final = 0.005  # of a half eye, less than a tenth of a pixel at 512
+LEAST_LOOK: Final = 1e-3  # of a half eye: less is not seen
 LIPS, BONE = 160.0, 140.0  # mm/s: people reach 200 and 150
 APART: Final = 63.0  # mm between the pupils of a usual face
 SMALL: Final = (60.0, 60.0)  # pixels of Hf: half the motion from here down, all of it so far up
@@ -36,6 +37,16 @@ class Poses:
     gaze: Array  # (N, 2) of the eye's half width and half height
     tongue: Array  # (N,) 0–1
 
+    @property
+    def looks(self) -> Array:
+        """(N,) whether the eyes look elsewhere than in the photo."""
+        return np.asarray(np.abs(self.gaze).sum(1) > LEAST_LOOK)
+
+    @property
+    def speaks(self) -> Array:
+        """(N,) whether the mouth is not the photo's own."""
+        return np.asarray(self.weights[:, :-1].any(1))
+
     def __len__(self) -> int:
         return len(self.weights)
 
@@ -47,9 +58,10 @@ class Poses:
             turns=self.turns[index],
             lids=self.lids[index].tolist(),
             gaze=self.gaze[index].tolist(),
+            looks=float(self.looks[index]),
             tongue=float(self.tongue[index]),
             jaw=float(weights[JAW]),
-            speaks=float(weights[:-1].any()),
+            speaks=float(self.speaks[index]),
         )
 
 
@@ -61,6 +73,7 @@ class Pose:
     turns: Array  # (6,)
     lids: Sequence[Number]  # left and right
     gaze: Sequence[Number]  # aside and down
+    looks: Number  # 1 when the gaze is not the photo's
     tongue: Number
     jaw: Number  # that weight
     speaks: Number  # 1 when the mouth is not the photo's own

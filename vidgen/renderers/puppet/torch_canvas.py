@@ -6,7 +6,7 @@ not be needed in a frame is drawn with no cover. Torch's CPU stands in for a dev
 """
 
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,35 @@ import numpy as np
 from vidgen.renderers.puppet.canvas import Canvas, Number, T, shown_box
 from vidgen.renderers.puppet.grid import Array, Grid
 from vidgen.work import Box
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """Places that will be looked up, from `origin` on `times` as large: brought there in one step
+    with what a look-up asks for, and not twice."""
+
+    canvas: "TorchCanvas"
+    places: Any  # (B, h, w, 2)
+    origin: tuple[float, ...] = (0.0, 0.0)
+    times: float = 1.0
+    shares: dict[Any, Any] = field(default_factory=dict)
+
+    def share(self, size: tuple[int, int]) -> Any:
+        """From -1 in the middle of the first to 1 in that of the last pixel of a picture of this
+        `size` (w, h)."""
+        if size not in self.shares:
+            scale = [2 * self.times / (side - 1) for side in size]
+            start = [-1 - at * by for at, by in zip(self.origin, scale, strict=True)]
+            constant = self.canvas.constant
+            self.shares[size] = self.canvas.torch.addcmul(
+                constant(*start), self.places, constant(*scale)
+            )
+        return self.shares[size]
+
+
+def _size(picture: Any) -> tuple[int, int]:
+    """Width and height of (…, h, w, C), at least two."""
+    return max(2, picture.shape[-2]), max(2, picture.shape[-3])
 
 
 class TorchCanvas(Canvas):
@@ -30,6 +59,7 @@ class TorchCanvas(Canvas):
         self.device = torch.device(device)
         self._span = least, most
         self._kept: dict[Any, Any] = {}  # what is the same in all batches, by what it is of
+        self._shared: dict[int, Any] = {}  # pictures that are, by their identity
 
     def upload(self, array: Array) -> Any:
         """An array on the device; the only way up."""
@@ -49,10 +79,11 @@ class TorchCanvas(Canvas):
         held = self.upload(array)
         held = held if array.dtype == bool else held.float()
         if array.ndim == 3 and array.shape[2] <= 4:
-            return held.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+            held = held.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+            self._shared[id(held)] = held
         return held
 
-    def _constant(self, *values: float) -> Any:
+    def constant(self, *values: float) -> Any:
         if values not in self._kept:
             self._kept[values] = self.upload(np.array(values, np.float32))
         return self._kept[values]
@@ -66,24 +97,39 @@ class TorchCanvas(Canvas):
         return self._kept[key]
 
     def scale_places(self, places: Any, origin: Sequence[float], times: float) -> Any:
-        start = self._constant(*(-times * value for value in origin))
-        return self.torch.add(start, places, alpha=times)
+        return Aim(self, places, tuple(origin), times)
 
     def fix(self, places: Any) -> Any:
         return places
 
     def enlarge(self, field: Any, pitch: int, size: tuple[int, int], smooth: bool = False) -> Any:
-        full = self.torch.nn.functional.interpolate(
-            field.permute(0, 3, 1, 2),
-            size=(pitch * field.shape[1], pitch * field.shape[2]),
+        if isinstance(field, Aim):
+            return replace(field, places=self.enlarge(field.places, pitch, size, smooth), shares={})
+        planes = field.permute(0, 3, 1, 2)
+        found = self.torch.nn.functional.grid_sample(
+            planes,
+            self._cells(planes.shape, pitch, size),
             mode="bicubic" if smooth else "bilinear",
-            align_corners=False,
+            padding_mode="border",
+            align_corners=True,
         )
-        full = full[..., pitch : pitch + size[0], pitch : pitch + size[1]]
-        return full.permute(0, 2, 3, 1)
+        return found.permute(0, 2, 3, 1)
+
+    def _cells(self, shape: Sequence[int], pitch: int, size: tuple[int, int]) -> Any:
+        """Where the pixels of a grid's inner cells lie in it, (B, h, w, 2) from -1 to 1."""
+        count, _, *nodes = shape
+        key = "cells", count, *nodes, pitch, size
+        if key not in self._kept:
+            y, x = (
+                ((pitch + np.arange(long) + 0.5) / pitch - 0.5) * 2 / (many - 1) - 1
+                for long, many in zip(size, nodes, strict=True)
+            )
+            at = np.stack(np.meshgrid(x, y), -1).astype(np.float32)
+            self._kept[key] = self.upload(at).expand(count, -1, -1, -1)
+        return self._kept[key]
 
     def spread(self, direction: Sequence[float], by: Number) -> Any:
-        return by[..., None] * self._constant(*direction)
+        return by[..., None] * self.constant(*direction)
 
     def move_box(
         self,
@@ -112,21 +158,38 @@ class TorchCanvas(Canvas):
     # Pictures
 
     def look_up(self, picture: Any, at: Any, mirrored: bool = False) -> Any:
-        at = self.torch.stack(at, -1) if isinstance(at, tuple) else at
-        height, width = (max(2, side) for side in picture.shape[-3:-1])
-        scale = self._constant(2 / (width - 1), 2 / (height - 1))
+        at = at if isinstance(at, Aim) else Aim(self, at)
         found = self.torch.nn.functional.grid_sample(
-            picture.movedim(-1, -3).expand(len(at), -1, -1, -1),
-            self.torch.addcmul(self._constant(-1.0), at, scale),
+            self._planes(picture, len(at.places)),
+            at.share(_size(picture)),
             padding_mode="reflection" if mirrored else "border",
             align_corners=True,
         )
         return found.permute(0, 2, 3, 1)
 
+    def _planes(self, picture: Any, count: int) -> Any:
+        """(B, C, h, w); of what all batches share once for all."""
+        if id(picture) not in self._shared:
+            return picture.permute(0, 3, 1, 2)
+        key = "planes", id(picture), count
+        if key not in self._kept:
+            self._kept[key] = picture.permute(2, 0, 1).expand(count, -1, -1, -1)
+        return self._kept[key]
+
+    def shift_back(self, column: Any, row: Any, along: tuple[Any, Any], du: Any, dv: Any) -> Any:
+        add, (x, y) = self.torch.addcmul, along
+        across = add(add(column, x, du, value=-1), y, dv)
+        down = add(add(row, y, du, value=-1), x, dv, value=-1)
+        return self.torch.stack([across, down], -1)
+
     def paste(self, picture: Any, part: Any, left: int, top: int) -> Any:
         whole = picture.expand(len(part), -1, -1, -1).clone()
         whole[:, top : top + part.shape[1], left : left + part.shape[2]] = part
         return whole
+
+    def write(self, picture: Any, part: Any, colours: Any) -> Any:
+        part.copy_(colours)
+        return picture
 
     def split(self, picture: Any) -> tuple[Any, ...]:
         return picture.unbind(-1)  # type: ignore[no-any-return]
@@ -134,15 +197,11 @@ class TorchCanvas(Canvas):
     def colours(self, picture: Any) -> Any:
         return picture[..., :3]
 
-    def within(
-        self, at: Any, low: Sequence[float], high: Sequence[float], alpha: Any = None
-    ) -> Any:
-        halves = [(end - start) / 2 for start, end in zip(low, high, strict=True)]
-        scale = [1 / half for half in halves]
-        start = [-1 - begin / half for begin, half in zip(low, halves, strict=True)]
-        off = self.torch.addcmul(self._constant(*start), at, self._constant(*scale)).abs()
-        inside = (off <= 1 + 1e-5).all(-1)
-        return inside.float() if alpha is None else alpha * inside * (1 / 255)
+    def within(self, at: Any, picture: Any, beside: float = 0.0, alpha: Any = None) -> Any:
+        size = _size(picture)
+        far = self.constant(*(1 + 1e-5 + 2 * beside / (side - 1) for side in size))
+        inside = (at.share(size).abs() <= far).all(-1)
+        return inside if alpha is None else alpha * inside * (1 / 255)
 
     def blend(self, one: Any, other: Any, share: Any, rest: Any = None) -> Any:
         if rest is None:
@@ -158,15 +217,19 @@ class TorchCanvas(Canvas):
         return self.torch.addcmul(under + colours, under, alpha, value=-1 / 255)
 
     def to_bytes(self, colours: Any) -> Any:
-        return colours.clip(0, 255)
+        return colours  # what leaves the frame is clipped
 
     def lay(self, out: Any, box: Box, pixels: Any, cover: Any) -> None:
         left, top, right, bottom = box
         under = out[:, top:bottom, left:right, :3]
+        cover = cover[..., None]
         if pixels is None:
-            under.mul_(1 - cover[..., None].to(out.dtype))
+            under.mul_(1 - cover.to(out.dtype))
             return
-        under.lerp_(pixels.to(out.dtype), cover[..., None].to(out.dtype))
+        if cover.dtype == self.torch.bool:
+            under.copy_(self.torch.where(cover, pixels, under))
+            return
+        under.lerp_(pixels.to(out.dtype), cover.to(out.dtype))
 
     # Numbers
 
@@ -179,8 +242,18 @@ class TorchCanvas(Canvas):
     def is_over(self, number: Number, least: float) -> bool:  # noqa: ARG002  # a batch draws all
         return True
 
-    def only_over(self, number: Number, least: float, cover: Any) -> Any:
-        return cover * (number > least)
+    def are_over(
+        self,
+        numbers: Sequence[Number],  # noqa: ARG002
+        least: float,  # noqa: ARG002
+    ) -> bool:
+        return True
+
+    def only(self, chosen: Number, cover: Any) -> Any:
+        return cover * chosen
+
+    def choose(self, numbers: Sequence[Number], which: Any) -> Any:
+        return self.torch.lerp(*numbers, which)
 
     def part(self, share: Any, least: float) -> Any:  # noqa: ARG002  # a batch draws all
         return ...

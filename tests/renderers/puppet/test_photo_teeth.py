@@ -123,4 +123,4 @@ def test_a_child_has_smaller_teeth(face: FaceGeometry) -> None:
     assert child.youth == 1
     line = int((build(child, painted(child)).upper[..., 3] > 250).any(1).argmax())
     assert line == 0  # they begin above the box, under the lip
-    assert showing(child) < showing(grown) - 40
+    assert showing(child) < showing(grown) - 20

@@ -12,6 +12,7 @@ from vidgen.renderers.puppet.canvas import ONE_FRAME
 from vidgen.renderers.puppet.geometry import FaceGeometry, measure
 from vidgen.renderers.puppet.lip_edges import snap_lips
 from vidgen.renderers.puppet.mouth_interior import Interior
+from vidgen.renderers.puppet.tongue import tip_out
 from vidgen.speech.coarticulation import coarticulation
 from vidgen.speech.espeak import Phone
 from vidgen.work import Subject
@@ -42,7 +43,8 @@ def redness(inside: Interior, face: FaceGeometry, raised: float) -> float:
     at = np.dstack(face.axes.xy(u, face.meeting_line(u) + 0.014 * face.height)).astype(np.float32)
     far = np.full((1, 1), -0.03 * face.height, np.float32)
     still = np.zeros(2, np.float32)
-    red, green, _ = inside.look(ONE_FRAME, at, still, still, far, far, raised)[0, 0]
+    out = float(tip_out(np.array(raised)))
+    red, green, _ = inside.look(ONE_FRAME, at, still, still, far, far, raised, out)[0, 0]
     return float((red - green) / red)
 
 

@@ -56,10 +56,8 @@ class Blendshapes:
 
         Both are (rows, columns, 2): displacements from the node to its source, frame pixels.
         """
-        both = [canvas.weigh(weights, layer) for layer in (self.upper, self.lower)]
-        if self.mood is not None:
-            both = [forward + self.mood for forward in both]
-        upper, lower = (invert(canvas, forward, self.grid.pitch) for forward in both)
+        layers = canvas.weigh_all(weights, (self.upper, self.lower), self.mood)
+        upper, lower = canvas.invert(layers, self.grid.pitch, STEPS)
         return upper, lower
 
     def extent(self, weights: Array, far: float) -> tuple[Array, Array]:
@@ -79,15 +77,6 @@ class Blendshapes:
     def merge(self, canvas: Canvas, upper: Array, lower: Array) -> Array:
         """One field for everything outside the mouth itself."""
         return canvas.where(self.is_lower, lower, upper)
-
-
-def invert(canvas: Canvas, forward: Array, pitch: int) -> Array:
-    """D with D(p) = -forward(p + D(p)), by fixed-point steps; (rows, columns, 2) pixels."""
-    at = canvas.nodes(*forward.shape[-3:-1])
-    back = -forward
-    for _ in range(STEPS):
-        back = -canvas.look_up(forward, at + back / pitch)
-    return back
 
 
 def build(

@@ -53,9 +53,26 @@ class Canvas:
         full = grids.enlarge(field, pitch, smooth)
         return np.ascontiguousarray(full[: size[0], : size[1]])
 
-    def spread(self, direction: Sequence[float], by: Number) -> Array:
-        """A shift of `by` pixels along a unit vector, to be added to places."""
-        return np.array(direction, np.float32) * np.float32(by)
+    def enlarge_all(
+        self, several: Sequence[Array], pitch: int, size: tuple[int, int]
+    ) -> Sequence[Array]:
+        """Each of several fields of one grid, smoothly."""
+        return [self.enlarge(field, pitch, size, smooth=True) for field in several]
+
+    def invert(self, several: Sequence[Array], pitch: int, steps: int) -> Sequence[Array]:
+        """For each forward field (rows, columns, 2) D with D(p) = -forward(p + D(p)), pixels, by
+        so many steps to a fixed point."""
+        return [self._invert(forward, pitch, steps) for forward in several]
+
+    def _invert(self, forward: Array, pitch: int, steps: int) -> Array:
+        at, back = self.nodes(*forward.shape[:2]), -forward
+        for _ in range(steps):
+            back = -self.look_up(forward, at + back / pitch)
+        return back
+
+    def spread(self, direction: Sequence[float], by: Number, times: float) -> Array:
+        """A shift by `times` as many pixels along a unit vector, to be added to places."""
+        return np.array(direction, np.float32) * np.float32(by * times)
 
     def move_box(
         self, box: Box, grid: Grid, field: Array, size: tuple[int, int], margin: float
@@ -90,12 +107,34 @@ class Canvas:
         x, y = at if isinstance(at, tuple) else (at, None)
         return grids.look_up(picture, x, y, mirrored)
 
+    def look_up_all(self, several: Sequence[Array], at: Any) -> Sequence[Array]:
+        """Each of several pictures of one size at the same places."""
+        return [self.look_up(picture, at) for picture in several]
+
+    def look_up_over(self, box: Box, several: Sequence[Array], at: Array) -> Sequence[Array]:
+        """Each of several pictures that cover `box`, with whole numbers of pixels for one of the
+        frame's, at places in the frame."""
+        kinds = [(one.shape[1] // (box[2] - box[0]), one.dtype == np.uint8) for one in several]
+        places = {kind: self._aim(at, box, *kind) for kind in set(kinds)}
+        each = zip(several, kinds, strict=True)
+        return [self.look_up(picture, places[kind]) for picture, kind in each]
+
+    def _aim(self, at: Array, box: Box, times: int, coarse: bool) -> Any:
+        scaled = self.scale_places(at, box[:2], times)
+        return self.fix(scaled) if coarse else scaled
+
     def shift_back(
         self, column: Array, row: Array, along: tuple[Any, Any], du: Array, dv: Array
     ) -> Any:
         """Places less `du` the way `along`, a vector (x, y), and `dv` across it."""
         x, y = along
         return column - x * du + y * dv, row - y * du - x * dv
+
+    def add(self, picture: Array, part: Array, left: int, top: int) -> Array:
+        """A copy of `picture` with `part` added to it from (left, top) on."""
+        whole = picture.copy()
+        whole[top : top + part.shape[0], left : left + part.shape[1]] += part
+        return whole
 
     def paste(self, picture: Array, part: Array, left: int, top: int) -> Array:
         """A copy of `picture` with `part` laid over it from (left, top) on."""
@@ -145,9 +184,36 @@ class Canvas:
         """Colours that are `over` where `share` (h, w) is 1, `under` where it is 0."""
         return np.asarray(under + share[..., None] * (over.astype(np.float32, copy=False) - under))
 
-    def cover(self, under: Array, layer: Array) -> Array:
-        """A premultiplied layer (h, w, 4), 0–255, over colours (h, w, 3)."""
-        return np.asarray(under * (1 - layer[..., 3:] / 255) + layer[..., :3])
+    def replace(self, under: Array, over: Array, share: Array) -> Array:
+        """`mix`, when `under` has bytes."""
+        share = share[..., None]
+        return np.asarray(under * (1 - share) + over * share)
+
+    def cover(self, under: Array, layer: Array, light: Array | None = None) -> Array:
+        """A premultiplied layer (h, w, 4), 0–255, over colours (h, w, 3); in some `light`."""
+        colours = layer[..., :3] if light is None else layer[..., :3] * light
+        return np.asarray(under * (1 - layer[..., 3:] / 255) + colours)
+
+    def fade(self, layer: Array, share: Number) -> Array:
+        """A premultiplied layer that is there by a frame's `share`."""
+        return np.asarray(layer * np.float32(share))
+
+    def shades(self, ways: Sequence[Array], leasts: Sequence[Sequence[float]]) -> Sequence[Array]:
+        """The light that is left where each of some things takes it all but its least at 0, and
+        nothing at 1: (h, w) for each of `leasts`."""
+        ramps = [self.smoothstep(way) for way in ways]
+        return [
+            np.prod([low + (1 - low) * ramp for low, ramp in zip(least, ramps, strict=True)], 0)
+            for least in leasts
+        ]
+
+    def relight(self, shade: Array, share: Number) -> Array:
+        """What undoes a frame's `share` of a `shade` (h, w, 3) by multiplication."""
+        return np.asarray(1 + np.float32(share) * (1 / shade - 1))
+
+    def part_last(self, picture: Array) -> tuple[Array, Array]:
+        """All channels but the last, and that one, (h, w, 1)."""
+        return picture[..., :-1], picture[..., -1:]
 
     def to_bytes(self, colours: Array) -> Array:
         """Colours as a finished picture has them."""
@@ -167,9 +233,16 @@ class Canvas:
 
     # Numbers
 
-    def weigh(self, weights: Array, bases: Array) -> Array:
-        """The sum of `bases` (N, …) times `weights` (N,)."""
-        return np.asarray(np.tensordot(weights, bases, 1))
+    def weigh_all(
+        self, weights: Array, several: Sequence[Array], start: Array | float | None = None
+    ) -> Sequence[Array]:
+        """For each of several bases (N, …) their sum, times `weights` (N,), from `start` on."""
+        sums = [np.tensordot(weights, bases, 1) for bases in several]
+        return sums if start is None else [start + found for found in sums]
+
+    def edge(self, way: Array, slack: float, width: float) -> Array:
+        """0 to 1 over `width` about a way of -`slack`."""
+        return np.asarray(((way + slack) / width + 0.5).clip(0, 1))
 
     def limit(self, number: Number, low: float, high: float = np.inf) -> Number:
         """A frame's number from `low` to `high`."""
@@ -193,8 +266,12 @@ class Canvas:
         return numbers[which]
 
     def part(self, share: Array, least: float) -> Any:
-        """The index of the part of (h, w) that is over `least`; None where none is."""
+        """The part of (h, w) that is over `least`, for `cut`; None where none is."""
         return bounds(share > least)
+
+    def cut(self, part: Any, *pictures: Array) -> Sequence[Array]:
+        """This part of each, to be written to."""
+        return [picture[part] for picture in pictures]
 
     def smoothstep(self, x: Any) -> Any:
         """0 below 0, 1 above 1, with slope 0 at both."""

@@ -15,7 +15,6 @@ import numpy as np
 
 from vidgen.media.colour import RGB_TO_YUV
 from vidgen.renderers.base import FacePainter
-from vidgen.renderers.puppet.blendshapes import JAW
 from vidgen.renderers.puppet.both_eyes import both_eyes
 from vidgen.renderers.puppet.layer import FINE
 from vidgen.renderers.puppet.overlay import Patch, overlays, patches
@@ -89,10 +88,10 @@ class DeviceDrawing:
         weights = plan.weights[span]
         numbers = [
             *(plan.lids[span].T, plan.gaze[span].T, plan.looks[span]),
-            *(plan.tongue[span], weights[:, JAW], plan.speaks[span]),
+            *(part[span] for part in (plan.tongue, plan.drop, plan.lift, plan.tip, plan.speaks)),
         ]
         rows = np.vstack([weights.T, plan.turns[span].T, *numbers]).astype(np.float32)
-        up = self.canvas.upload(rows)  # (24, B)
+        up = self.canvas.upload(rows)  # (26, B)
         turned, single = weights.shape[1], weights.shape[1] + plan.turns.shape[1]
         left, right, x, y, looks, *mouth = up[single:, :, None, None].unbind()
         return Pose(up[:turned].T, up[turned:single].T, (left, right), (x, y), looks, *mouth)

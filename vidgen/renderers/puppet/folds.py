@@ -36,7 +36,7 @@ class Folds:
         """How much light is taken from the pixels of `box` with these weights, (h, w), 0–1; None
         where nothing is to be seen. `sources` (rows, columns, 2) is where each node of `grid` comes
         from, frame pixels."""
-        taken = canvas.weigh(weights, self.bases)
+        (taken,) = canvas.weigh_all(weights, (self.bases,))
         if not canvas.is_over(taken, SEEN):
             return None
         size = self.box[3] - self.box[1], self.box[2] - self.box[0]

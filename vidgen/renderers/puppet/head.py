@@ -30,9 +30,10 @@ class HeadField:
 
     basis: Array  # (6, rows, columns, 2), already pointing from a node back to its source
 
-    def field(self, canvas: Canvas, turns: Array) -> Array:
-        """For turns (6,): the displacement of each node to its source, (rows, columns, 2)."""
-        return canvas.weigh(turns, self.basis)
+    def field(self, canvas: Canvas, turns: Array, nodes: Array) -> Array:
+        """For turns (6,): the source of each of the `nodes` (rows, columns, 2), frame pixels."""
+        (sources,) = canvas.weigh_all(turns, (self.basis,), nodes)
+        return sources
 
 
 def build(face: FaceGeometry, grid: Grid) -> HeadField:

@@ -10,14 +10,13 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet import lips, mouth_interior
-from vidgen.renderers.puppet.blendshapes import CARRIED, WIDEST
-from vidgen.renderers.puppet.canvas import Canvas, Number
+from vidgen.renderers.puppet.canvas import Canvas
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, Grid, smoothstep
-from vidgen.renderers.puppet.layer import FINE
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.renderers.puppet.lips import Lips
 from vidgen.renderers.puppet.mouth_interior import Interior
+from vidgen.renderers.puppet.poses import Pose
 from vidgen.work import Box, Pixels
 
 TOUCH: Final = 0.010  # Hf: gap at which the line between the lips is gone
@@ -39,32 +38,29 @@ class Mouth:
     feather: float  # width of the lips' edges, frame pixels
     down: tuple[float, float]  # unit vector down the face
 
-    def draw(
-        self, canvas: Canvas, view: "View", jaw: Number, tongue: Number
-    ) -> tuple[Array, Array]:
-        """The pixels of `view` (h, w, 3) with the `jaw` open and the `tongue` raised, 0–1, and
-        their cover (h, w)."""
-        above, between, cover = self._distances(canvas, view.upper, self.lips.above)
-        below, _, _ = self._distances(canvas, view.lower, self.lips.below)
-        high, low, hole, touch = self._shares(canvas, above, below, between)
+    def draw(self, canvas: Canvas, view: "View", pose: Pose) -> tuple[Array, Array]:
+        """The pixels of `view` (h, w, 3) as `pose` has jaw and tongue, and their cover (h, w)."""
         lips = self.lips
-        top = self._lip(canvas, lips.upper_apart, lips.upper_touching, view.upper, touch)
-        bottom = self._lip(canvas, lips.lower_apart, lips.lower_touching, view.lower, touch)
-        drawn = canvas.blend(top, bottom, high, low)
+        upper = lips.above, lips.upper_apart, lips.upper_touching
+        lower = lips.below, lips.lower_apart, lips.lower_touching
+        ways, *top = canvas.look_up_over(lips.box, upper, view.upper)
+        above, between, cover = canvas.split(ways)
+        ways, *bottom = canvas.look_up_over(lips.box, lower, view.lower)
+        below, _, _ = canvas.split(ways)
+        high, low, hole, touch = self._shares(canvas, above, below, between)
+        one, other = (canvas.blend(touching, apart, touch) for apart, touching in (top, bottom))
+        drawn = canvas.blend(one, other, high, low)
         part = canvas.part(hole, SEEN)
         if part is not None:
-            drop = jaw * CARRIED * WIDEST * self.height
-            moved = self._slide(canvas, drop), self._lift(canvas, drop, tongue)
-            edges = above[part], below[part]
-            within = self.inside.look(canvas, view.turned[part], *moved, *edges, tongue)
-            share = hole[part][..., None]
-            mixed = drawn[part] * (1 - share) + within * share
-            drawn[part] = canvas.to_bytes(mixed)
+            jaw, tongue = (
+                canvas.spread(self.down, way, self.height) for way in (pose.drop, pose.lift)
+            )
+            under, at, share, above, below = canvas.cut(
+                part, drawn, view.turned, hole, above, below
+            )
+            within = self.inside.look(canvas, at, jaw, tongue, above, below, pose.tongue, pose.tip)
+            drawn = canvas.write(drawn, under, canvas.replace(under, within, share))
         return drawn, cover
-
-    def _distances(self, canvas: Canvas, at: Array, picture: Array) -> tuple[Array, ...]:
-        found = canvas.look_up(picture, canvas.scale_places(at, self.lips.box[:2], 1))
-        return canvas.split(found)
 
     def _shares(
         self, canvas: Canvas, above: Array, below: Array, between: Array
@@ -74,28 +70,13 @@ class Mouth:
         Where the lips touch their shares add up to 1, so that no dark line is left between.
         """
         slack = CLING * self.height / 2
-        high = ((above + slack) / self.feather + 0.5).clip(0, 1)
-        low = ((below + slack) / self.feather + 0.5).clip(0, 1)
+        high = canvas.edge(above, slack, self.feather)
+        low = canvas.edge(below, slack, self.feather)
         rest = 1 - high
         hole = (rest - low).clip(0, 1) * between
         low = canvas.maximum(low, rest - hole)
-        gap = (-above - below).clip(0, None)
+        gap = (above + below).clip(None, 0)
         return high, low + 1e-4, hole, canvas.bell(gap, TOUCH * self.height)
-
-    def _lip(self, canvas: Canvas, apart: Array, touching: Array, at: Array, touch: Array) -> Array:
-        """One lip out of its pictures."""
-        maps = canvas.fix(canvas.scale_places(at, self.lips.box[:2], FINE))
-        if not canvas.is_over(touch, 0.01):
-            return canvas.look_up(apart, maps)
-        return canvas.blend(canvas.look_up(touching, maps), canvas.look_up(apart, maps), touch)
-
-    def _slide(self, canvas: Canvas, drop: Number) -> Array:
-        """How far the lower teeth have gone, frame pixels x, y."""
-        return canvas.spread(self.down, 0.87 * drop)
-
-    def _lift(self, canvas: Canvas, drop: Number, tongue: Number) -> Array:
-        """How far the tongue has gone; raised, it stays behind as the jaw drops."""
-        return canvas.spread(self.down, 0.95 * drop - tongue * (0.35 * drop + 0.010 * self.height))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +105,8 @@ def view(
     shape = bottom - part.top, right - part.left
     there = turned[..., rows, columns, :]
     at = canvas.scale_places(there, face.origin, 1 / face.pitch)
-    upper, lower, still = (
-        canvas.enlarge(field, grid.pitch, shape, smooth=True)
-        for field in (*(there + canvas.look_up(field, at) for field in fields), there)
-    )
+    moved = (there + by for by in canvas.look_up_all(fields, at))
+    upper, lower, still = canvas.enlarge_all((*moved, there), grid.pitch, shape)
     return View((part.left, part.top, right, bottom), upper, lower, still)
 
 

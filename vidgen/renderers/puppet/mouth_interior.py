@@ -14,7 +14,7 @@ from vidgen.renderers.puppet import photo_teeth, teeth, tongue
 from vidgen.renderers.puppet.canvas import Canvas, Number
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, smoothstep
-from vidgen.renderers.puppet.layer import FINE, places
+from vidgen.renderers.puppet.layer import places
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.work import Box, Pixels
 
@@ -23,8 +23,6 @@ CHEEK: Final = np.array([0.34, 0.15, 0.13], np.float32)
 
 WARM: Final = np.array([1.0, 1.16, 1.20], np.float32)  # shade in a mouth is reddish
 SHADE: Final = (0.60, 0.84, 0.84)
-NEAR: Final = 1.0  # of the shade that the tongue leaves when it is raised all the way
-OUT: Final = (0.60, 0.12)  # raised so far its tip comes out, so much farther it is out
 OWN_SHADE: Final = (0.76, 0.90, 0.66)  # the photo's own teeth are in some shade already
 
 
@@ -56,55 +54,40 @@ class Interior:
         above: Array,
         below: Array,
         raised: Number = 0.0,
+        out: Number = 0.0,
     ) -> Array:
         """What the opening shows at `at` (h, w, 2), frame pixels with the head at rest: (h, w, 3).
 
         `jaw` and `tongue` (2,) are how far these have gone; `above` and `below` (h, w) are the
         distances from the lips' edges, negative between them. All in frame pixels. A tongue that
-        is `raised`, 0–1, comes to the light, and at last between the teeth.
+        is `raised`, 0–1, comes to the light, and so much of its tip is `out` between the teeth.
         """
-        still = self._places(canvas, at)
-        back = canvas.look_up(self.cavity, still)
-        tongues = canvas.look_up(self.tongue, self._places(canvas, at - tongue))
-        lower = canvas.look_up(self.lower, self._places(canvas, at - jaw))
-        ramps = self._ramps(canvas, above, below)
-        shade = light = self._shade(ramps, SHADE)
-        if self.own_teeth:
-            light = self._shade(ramps, OWN_SHADE)
-        near = 1 + canvas.spread((NEAR,) * 3, raised) * (1 / shade - 1)
-        tongues[..., :3] *= near
-        colour = canvas.cover(canvas.cover(back[..., :3], tongues), lower) * shade
-        front = canvas.look_up(self.upper, still)
-        front[..., :3] *= light
-        colour = canvas.cover(colour, front)
-        out = canvas.smoothstep((raised - OUT[0]) / OUT[1])
-        if canvas.is_over(out, 0.01):
-            tip = canvas.look_up(self.tip, still) * canvas.spread((1.0,) * 4, out)
-            tip[..., :3] *= near * shade
-            colour = canvas.cover(colour, tip)
-        return self._desaturate(colour) + back[..., 3:]
+        skull = (self.cavity, self.upper, self.tip)[: 3 if canvas.is_over(out, 0.01) else 2]
+        back, front, *tips = canvas.look_up_over(self.box, skull, at)
+        (mound,) = canvas.look_up_over(self.box, (self.tongue,), at - tongue)
+        (lower,) = canvas.look_up_over(self.box, (self.lower,), at - jaw)
+        shade, light = self._shades(canvas, above, below)
+        near = canvas.relight(shade, raised)
+        back, grain = canvas.part_last(back)
+        colour = canvas.cover(canvas.cover(back, mound, near), lower) * shade
+        colour = canvas.cover(colour, front, light)
+        for tip in tips:
+            colour = canvas.cover(colour, canvas.fade(tip, out), near * shade)
+        return self._desaturate(colour) + grain
 
     def _desaturate(self, colours: Array) -> Array:
         """In a photo of one tone a mouth is not red."""
         return colours if self.tone is None else (colours @ self.luma)[..., None] * self.tone
 
-    def _places(self, canvas: Canvas, at: Array) -> Array:
-        return canvas.scale_places(at, self.box[:2], FINE)
-
-    def _ramps(self, canvas: Canvas, above: Array, below: Array) -> tuple[Array, ...]:
-        """How little the lips shade, 0–1: by the way from the upper, from the lower, and by how
-        far they are apart."""
-        ways = -above / (0.030 * self.height), -below / (0.018 * self.height)
-        apart = (-above - below) / (0.035 * self.height)
-        return tuple(canvas.smoothstep(way) for way in (*ways, apart))
-
-    def _shade(self, ramps: tuple[Array, ...], least: tuple[float, float, float]) -> Array:
-        """What the lips leave of the light, (h, w, 3); `least` right under the upper lip, right
-        over the lower one and where they nearly touch."""
-        under, over, narrow = (
-            low + (1 - low) * ramp for low, ramp in zip(least, ramps, strict=True)
-        )
-        return (under * over * narrow)[..., None] ** self.warm
+    def _shades(self, canvas: Canvas, above: Array, below: Array) -> tuple[Array, Array]:
+        """What the lips leave of the light, (h, w, 3), and of that on the upper teeth: least right
+        under the upper lip, right over the lower one and where they nearly touch."""
+        ways = above / (-0.030 * self.height), below / (-0.018 * self.height)
+        apart = (above + below) / (-0.035 * self.height)
+        leasts = (SHADE, OWN_SHADE) if self.own_teeth else (SHADE,)
+        each = canvas.shades((*ways, apart), leasts)
+        shades = [shade[..., None] ** self.warm for shade in each]
+        return shades[0], shades[-1]
 
 
 def build(frame: Pixels, face: FaceGeometry, light: Lighting, box: Box) -> Interior:

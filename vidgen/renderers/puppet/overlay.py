@@ -73,7 +73,7 @@ def overlays(
         view = mouth.view(
             canvas, figure.mouth, figure.size, figure.grid, fields.turned, figure.bases.grid, both
         )
-        pixels, cover = figure.mouth.draw(canvas, view, pose.jaw, pose.tongue)
+        pixels, cover = figure.mouth.draw(canvas, view, pose)
         yield Overlay(view.box, pixels, canvas.only(pose.speaks, cover))
     shade = _shade(canvas, figure, pose, fields)
     if shade is not None:

@@ -12,6 +12,7 @@ from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, smoothstep
 from vidgen.renderers.puppet.head import MOVES
 from vidgen.renderers.puppet.motion import Motion
+from vidgen.renderers.puppet.tongue import tip_out
 from vidgen.speech.curves import limit_speed, smooth
 from vidgen.speech.mouth_curves import MouthCurves, sample_curves
 from vidgen.work import MotionOptions
@@ -47,6 +48,25 @@ class Poses:
         """(N,) whether the mouth is not the photo's own."""
         return np.asarray(self.weights[:, :-1].any(1))
 
+    @property
+    def drop(self) -> Array:
+        """(N,) how far down the jaw's teeth are, Hf."""
+        return 0.87 * self._hung
+
+    @property
+    def lift(self) -> Array:
+        """(N,) how far down the tongue is, Hf: raised, it stays behind as the jaw drops."""
+        return 0.95 * self._hung - self.tongue * (0.35 * self._hung + 0.010)
+
+    @property
+    def tip(self) -> Array:
+        """(N,) how much of the tongue's tip is out, 0–1."""
+        return tip_out(self.tongue)
+
+    @property
+    def _hung(self) -> Array:
+        return CARRIED * WIDEST * self.weights[:, JAW].astype(np.float64)
+
     def __len__(self) -> int:
         return len(self.weights)
 
@@ -60,7 +80,9 @@ class Poses:
             gaze=self.gaze[index].tolist(),
             looks=float(self.looks[index]),
             tongue=float(self.tongue[index]),
-            jaw=float(weights[JAW]),
+            drop=float(self.drop[index]),
+            lift=float(self.lift[index]),
+            tip=float(self.tip[index]),
             speaks=float(self.speaks[index]),
         )
 
@@ -75,7 +97,9 @@ class Pose:
     gaze: Sequence[Number]  # aside and down
     looks: Number  # 1 when the gaze is not the photo's
     tongue: Number
-    jaw: Number  # that weight
+    drop: Number  # of the lower teeth, Hf
+    lift: Number  # of the tongue down, Hf
+    tip: Number  # 1 when the tongue's is out
     speaks: Number  # 1 when the mouth is not the photo's own
 
 

@@ -57,11 +57,11 @@ class Rig:
     def fields(self, canvas: Canvas, weights: Array, turns: Array) -> "Fields":
         """Where everything comes from in the frame with these weights (10,) and turns (6,)."""
         upper, lower = self.bases.fields(canvas, weights)
-        turned = self.nodes + self.head.field(canvas, turns)
+        turned = self.head.field(canvas, turns, self.nodes)
         near, face = turned[..., self.rows, self.columns, :], self.bases.grid
         at = canvas.scale_places(near, face.origin, 1 / face.pitch)
-        moved = near + canvas.look_up(self.bases.merge(canvas, upper, lower), at)
-        whole = canvas.paste(turned, moved, self.columns.start, self.rows.start)
+        moved = canvas.look_up(self.bases.merge(canvas, upper, lower), at)
+        whole = canvas.add(turned, moved, self.columns.start, self.rows.start)
         return Fields(upper, lower, turned, whole)
 
     def extent(self, weights: Array, turns: Array) -> tuple[Array, Array]:

@@ -9,7 +9,13 @@ from vidgen.renderers.puppet.grid import Array, smoothstep
 from vidgen.renderers.puppet.lighting import Lighting
 
 COLOUR: Final = np.array([0.66, 0.34, 0.33], np.float32)
+OUT: Final = (0.60, 0.12)  # raised so far its tip comes out, so much farther it is out
 TIP: Final = 0.46  # half its width, in half mouths
+
+
+def tip_out(raised: Array) -> Array:
+    """How much of the tip of a tongue that is so `raised` is between the teeth, 0–1."""
+    return smoothstep((raised.astype(np.float64) - OUT[0]) / OUT[1])
 
 
 def mound(face: FaceGeometry, light: Lighting, u: Array, down: Array) -> Array:

@@ -79,9 +79,12 @@ class TorchCanvas(Canvas):
         held = self.upload(array)
         held = held if array.dtype == bool else held.float()
         if array.ndim == 3 and array.shape[2] <= 4:
-            held = held.permute(2, 0, 1).contiguous().permute(1, 2, 0)
-            self._shared[id(held)] = held
+            return self._share(held.permute(2, 0, 1).contiguous().permute(1, 2, 0))
         return held
+
+    def _share(self, picture: Any) -> Any:
+        self._shared[id(picture)] = picture
+        return picture
 
     def constant(self, *values: float) -> Any:
         if values not in self._kept:
@@ -106,14 +109,7 @@ class TorchCanvas(Canvas):
         if isinstance(field, Aim):
             return replace(field, places=self.enlarge(field.places, pitch, size, smooth), shares={})
         planes = field.permute(0, 3, 1, 2)
-        found = self.torch.nn.functional.grid_sample(
-            planes,
-            self._cells(planes.shape, pitch, size),
-            mode="bicubic" if smooth else "bilinear",
-            padding_mode="border",
-            align_corners=True,
-        )
-        return found.permute(0, 2, 3, 1)
+        return self._sample(planes, self._cells(planes.shape, pitch, size), smooth)
 
     def _cells(self, shape: Sequence[int], pitch: int, size: tuple[int, int]) -> Any:
         """Where the pixels of a grid's inner cells lie in it, (B, h, w, 2) from -1 to 1."""
@@ -128,8 +124,21 @@ class TorchCanvas(Canvas):
             self._kept[key] = self.upload(at).expand(count, -1, -1, -1)
         return self._kept[key]
 
-    def spread(self, direction: Sequence[float], by: Number) -> Any:
-        return by[..., None] * self.constant(*direction)
+    def enlarge_all(self, several: Sequence[Any], pitch: int, size: tuple[int, int]) -> Any:
+        found = self.enlarge(self.torch.cat([*several]), pitch, size, smooth=True)
+        return found.chunk(len(several))
+
+    def invert(self, several: Sequence[Any], pitch: int, steps: int) -> Any:
+        forward = away = self.torch.cat([*several])  # `away` is -D
+        planes, size = forward.permute(0, 3, 1, 2), _size(forward)
+        here = Aim(self, self.nodes(size[1], size[0])).share(size)
+        step = self.constant(*(-2 / (side - 1) / pitch for side in size))
+        for _ in range(steps):
+            away = self._sample(planes, self.torch.addcmul(here, away, step))
+        return away.neg().chunk(len(several))
+
+    def spread(self, direction: Sequence[float], by: Number, times: float) -> Any:
+        return by[..., None] * self.constant(*(times * side for side in direction))
 
     def move_box(
         self,
@@ -159,13 +168,46 @@ class TorchCanvas(Canvas):
 
     def look_up(self, picture: Any, at: Any, mirrored: bool = False) -> Any:
         at = at if isinstance(at, Aim) else Aim(self, at)
+        planes = self._planes(picture, len(at.places))
+        return self._sample(planes, at.share(_size(picture)), mirrored=mirrored)
+
+    def _sample(self, planes: Any, at: Any, smooth: bool = False, mirrored: bool = False) -> Any:
+        """Planes (B, C, h, w) at (B, h', w', 2), -1 to 1: (B, h', w', C)."""
         found = self.torch.nn.functional.grid_sample(
-            self._planes(picture, len(at.places)),
-            at.share(_size(picture)),
+            planes,
+            at,
+            mode="bicubic" if smooth else "bilinear",
             padding_mode="reflection" if mirrored else "border",
             align_corners=True,
         )
         return found.permute(0, 2, 3, 1)
+
+    def look_up_all(self, several: Sequence[Any], at: Any) -> Any:
+        found = self.look_up(self.torch.cat([*several], -1), at)
+        return found.split([picture.shape[-1] for picture in several], -1)
+
+    def look_up_over(self, box: Box, several: Sequence[Any], at: Any) -> Any:
+        key = "over", *map(id, several)
+        if key not in self._kept:
+            self._kept[key] = self._share(self._layers(several))
+        layers = self._kept[key]
+        times = layers.shape[-2] // (box[2] - box[0])
+        found = self.look_up(layers, self.scale_places(at, box[:2], times))
+        if len(several) == 1:
+            return (found,)
+        return found.split([picture.shape[-1] for picture in several], -1)
+
+    def _layers(self, several: Sequence[Any]) -> Any:
+        """One picture of all channels, as fine as the finest; looked up it is as it was."""
+        functional, finest = self.torch.nn.functional, max(one.shape[0] for one in several)
+        layers = []
+        for picture in several:
+            times, planes = finest // picture.shape[0], picture.permute(2, 0, 1)[None]
+            size = [times * (side - 1) + 1 for side in picture.shape[:2]]
+            fine = functional.interpolate(planes, size, mode="bilinear", align_corners=True)
+            room = (0, times - 1, 0, times - 1)
+            layers.append(functional.pad(fine, room, mode="replicate"))
+        return self.torch.cat(layers, 1)[0].permute(1, 2, 0)
 
     def _planes(self, picture: Any, count: int) -> Any:
         """(B, C, h, w); of what all batches share once for all."""
@@ -182,12 +224,24 @@ class TorchCanvas(Canvas):
         down = add(add(row, y, du, value=-1), x, dv, value=-1)
         return self.torch.stack([across, down], -1)
 
+    def add(self, picture: Any, part: Any, left: int, top: int) -> Any:
+        right, bottom = (
+            whole - start - inner
+            for whole, start, inner in zip(
+                picture.shape[2:0:-1], (left, top), part.shape[2:0:-1], strict=True
+            )
+        )
+        room = (0, 0, left, right, top, bottom)
+        return picture + self.torch.nn.functional.pad(part, room)
+
     def paste(self, picture: Any, part: Any, left: int, top: int) -> Any:
         whole = picture.expand(len(part), -1, -1, -1).clone()
         whole[:, top : top + part.shape[1], left : left + part.shape[2]] = part
         return whole
 
     def write(self, picture: Any, part: Any, colours: Any) -> Any:
+        if part is picture:
+            return colours
         part.copy_(colours)
         return picture
 
@@ -206,15 +260,36 @@ class TorchCanvas(Canvas):
     def blend(self, one: Any, other: Any, share: Any, rest: Any = None) -> Any:
         if rest is None:
             return self.mix(other, one, share)
-        share, rest = share[..., None], rest[..., None]
-        return (one * share + other * rest) / (share + rest)
+        return self.mix(other, one, share / (share + rest))
 
     def mix(self, under: Any, over: Any, share: Any) -> Any:
         return self.torch.lerp(under, over, share[..., None])
 
-    def cover(self, under: Any, layer: Any) -> Any:
-        colours, alpha = layer[..., :3], layer[..., 3:]
-        return self.torch.addcmul(under + colours, under, alpha, value=-1 / 255)
+    def replace(self, under: Any, over: Any, share: Any) -> Any:
+        return self.mix(under, over, share)
+
+    def cover(self, under: Any, layer: Any, light: Any = None) -> Any:
+        colours, alpha = self.part_last(layer)
+        left = self.torch.addcmul(under, under, alpha, value=-1 / 255)
+        return left + colours if light is None else self.torch.addcmul(left, colours, light)
+
+    def fade(self, layer: Any, share: Number) -> Any:
+        return layer * share[..., None]
+
+    def shades(self, ways: Sequence[Any], leasts: Sequence[Sequence[float]]) -> Any:
+        ramps = self.smoothstep(self.torch.stack([*ways], -1))
+        return [
+            self.torch.addcmul(
+                self.constant(*least), ramps, self.constant(*(1 - low for low in least))
+            ).prod(-1)
+            for least in leasts
+        ]
+
+    def relight(self, shade: Any, share: Number) -> Any:
+        return self.torch.lerp(self.constant(1.0), shade.reciprocal(), share[..., None])
+
+    def part_last(self, picture: Any) -> Any:
+        return picture.split((picture.shape[-1] - 1, 1), -1)
 
     def to_bytes(self, colours: Any) -> Any:
         return colours  # what leaves the frame is clipped
@@ -233,8 +308,20 @@ class TorchCanvas(Canvas):
 
     # Numbers
 
-    def weigh(self, weights: Any, bases: Any) -> Any:
-        return (weights @ bases.flatten(1)).unflatten(1, bases.shape[1:])
+    def weigh_all(self, weights: Any, several: Sequence[Any], start: Any = None) -> Any:
+        key = "bases", *map(id, several)
+        if key not in self._kept:
+            flat = self.torch.stack([*several], 1).flatten(1)
+            many = flat.shape[1] if start is None else start.numel()
+            level = flat.new_zeros(many) if start is None else start.flatten()
+            self._kept[key] = level.repeat(flat.shape[1] // many), flat
+        level, flat = self._kept[key]
+        shape = len(several), *several[0].shape[1:]
+        return self.torch.addmm(level, weights, flat).unflatten(1, shape).unbind(1)
+
+    def edge(self, way: Any, slack: float, width: float) -> Any:
+        middle = self.constant(slack / width + 0.5)
+        return self.torch.add(middle, way, alpha=1 / width).clip(0, 1)
 
     def limit(self, number: Number, low: float, high: float = np.inf) -> Number:
         return number.clip(low, high)
@@ -257,6 +344,9 @@ class TorchCanvas(Canvas):
 
     def part(self, share: Any, least: float) -> Any:  # noqa: ARG002  # a batch draws all
         return ...
+
+    def cut(self, part: Any, *pictures: Any) -> Any:  # noqa: ARG002
+        return pictures
 
     def smoothstep(self, x: Any) -> Any:
         x = x.clip(0, 1)

@@ -1,6 +1,7 @@
 """The actor of another machine, without Ray: what comes in as bytes goes out as bytes."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,19 +14,22 @@ from vidgen.paths import Home
 from vidgen.version import __version__
 
 TASK = "550e8400-e29b-41d4-a716-446655440000"
+OTHER = "550e8400-e29b-41d4-a716-446655440001"
 FILES = {"photo": ("p.jpg", b"photo"), "voice": ("v.wav", b"voice")}
 
 
-def make(node: FilmNode, folder: Path, words: str = "") -> list[Said]:
+def make(
+    node: FilmNode, folder: Path, words: str = "", *, task: str = TASK, film: str = "film"
+) -> list[Said]:
     """All that an actor says of one film."""
-    return list(node.make(Job(Order(TASK, job(folder, "film", words).request), FILES)))
+    return list(node.make(Job(Order(task, job(folder, film, words).request), FILES)))
 
 
 @pytest.fixture
 def node(home: Home) -> Iterator[FilmNode]:
     node = FilmNode(MAKER, "n1", "ray-1", cpus=1, gpus=0)
     yield node
-    node._engine.__exit__()  # what its process's end does
+    node.close()
 
 
 def test_an_actor_sends_history_film_and_what_lies_beside_it(
@@ -33,12 +37,13 @@ def test_an_actor_sends_history_film_and_what_lies_beside_it(
 ) -> None:
     said = make(node, tmp_path)
     kinds = [kind for kind, *_ in said]
-    assert kinds == sorted(kinds, key=["told", "film", "beside", "ended"].index)
-    events = [Envelope.from_wire(line) for kind, line, _ in said if kind == "told"]
+    assert kinds == sorted(kinds, key=["told", "film", "ended"].index)
+    told = [news for kind, value, _ in said if kind == "told" for news in value]
+    events = [Envelope.from_wire(line) for line, _ in told]
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert events[-1].event_type == "complete"
     assert b"".join(value for kind, value, _ in said if kind == "film") == TASK.encode()
-    beside = {name: content for kind, name, content in said if kind == "beside"}
+    beside = said[-1][2]
     # It sees no GPU that it was not given, and waits for no film that Ray puts beside it.
     place, _, gpus, slot = beside["film.begun"].decode().strip().split(" ")
     assert (place, gpus, slot) == ("ray-1", "", "ray-1")
@@ -62,3 +67,36 @@ def test_a_failed_films_run_stays_on_its_node(node: FilmNode, home: Home, tmp_pa
     photo = home.root / "ray" / "n1" / "orders" / TASK / "photo" / "p.jpg"
     assert photo.read_bytes() == b"photo"
     assert photo.stat().st_mode & 0o077 == 0
+
+
+def test_what_was_made_of_a_photo_is_not_made_again_for_the_next_film(
+    node: FilmNode, home: Home, tmp_path: Path
+) -> None:
+    make(node, tmp_path, "keep")
+    make(node, tmp_path, "fail", task=OTHER)  # whose folder can be looked into
+    work = home.root / "ray" / "n1" / "tasks" / OTHER / "work"
+    assert {file.name: file.read_text() for file in work.iterdir()} == {
+        "stage-1.npz": "kept",
+        "stage-1.json": "kept",
+    }
+
+
+def test_on_two_cores_a_film_is_begun_beside_another(home: Home, tmp_path: Path) -> None:
+    node, gate = FilmNode(MAKER, "n1", "ray-1", cpus=2, gpus=0), tmp_path / "gate"
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(make, node, tmp_path, f"wait {gate}")
+        try:
+            second = make(node, tmp_path, task=OTHER)
+        finally:
+            gate.touch()
+        assert [said[-1][1].state for said in (first.result(), second)] == ["complete"] * 2
+    node.close()
+
+
+def test_on_one_core_they_take_turns(node: FilmNode, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        films = [pool.submit(make, node, tmp_path, task=task) for task in (TASK, OTHER)]
+        said = [film.result() for film in films]
+    assert [words[-1][1].state for words in said] == ["complete"] * 2
+    begun = [words[-1][2]["film.begun"].split() for words in said]
+    assert begun[0][1] == begun[1][1]  # one process

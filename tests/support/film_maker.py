@@ -2,7 +2,7 @@
 
 The words of a request tell what is to happen: `sleep X`, `die N` (the first N workers over it are
 killed), `fail`, `retry N` (fails N times in a way that may go better), `wait` (until cancelled),
-`wait FILE` (or until that file is there),
+`wait FILE` (or until that file is there), `keep` (what a stage made),
 `draw FILM` (is drawn until a film of that name has begun beside it), `gpu` (drawn on one).
 """
 
@@ -74,6 +74,10 @@ def _act(words: str, task: TaskFolder) -> None:
         raise InputError("No face was found.", hint="Use another photo.", code="detect.no_face")
     elif act == "retry" and times < int(value):
         raise RenderError("The line broke.", code="did.offline", is_retryable=True)
+    elif act == "keep":
+        task.work.mkdir(exist_ok=True)
+        for ending in ("npz", "json"):
+            (task.work / f"stage-1.{ending}").write_text("kept")
     elif act == "wait":
         while not (value and Path(value).exists()):
             time.sleep(0.05)

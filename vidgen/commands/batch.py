@@ -233,6 +233,7 @@ def _engine(home: Home, wish: BatchOptions, wanted: int) -> "tuple[Engine, int]"
 
         gpus = wish.gpus_per_film if wish.gpus_per_film >= 0 else None
         cluster = RayEngine(wish.ray, home, gpus=gpus, cpus=wish.cpus_per_film)
+        cluster.start(wanted)
         return cluster, cluster.places
     from vidgen.engines.local import LocalEngine
     from vidgen.engines.places import find_places

@@ -10,10 +10,12 @@ import sys
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from vidgen.errors import DeviceError, InputError, SetupError
 from vidgen.installation import install_command
+
+SHARE: Final = "VIDGEN_CORES"  # how many cores a process may use, where it is not tied to them
 
 
 def has_gpu_extra() -> bool:
@@ -119,12 +121,16 @@ def cpu_name() -> str:
 def thread_limits(cores: int) -> dict[str, str]:
     """The environment of a process that may use so many cores. OpenBLAS gets one, whatever it is:
     its threads mostly wait in turns, and the recogniser takes three times the processor."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", SHARE)
     return dict.fromkeys(names, str(cores)) | {"OPENBLAS_NUM_THREADS": "1"}
 
 
 def usable_cores() -> int:
-    """Cores that this process may use; in a container fewer than the machine has."""
+    """Cores that this process may use: in a container fewer than the machine has, in a batch fewer
+    than the container."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        there = len(os.sched_getaffinity(0))
+    else:
+        there = os.cpu_count() or 1
+    share = os.environ.get(SHARE, "")
+    return min(there, max(1, int(share))) if share.isdecimal() else there

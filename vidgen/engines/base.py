@@ -4,13 +4,14 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from vidgen.errors import VidgenError
 from vidgen.events import Envelope
 from vidgen.request import Request
 
 End = Literal["complete", "failed", "cancelled"]
+LATE_STAGES: Final = ("rendering", "finalizing")  # in these a film leaves room for the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,29 @@ class Ended:
 
     order: Order
     outcome: Outcome
+
+
+class Room:
+    """What a film under way leaves to the next at its place, by what it says."""
+
+    def __init__(self) -> None:
+        self._stage, self._device = "", ""
+
+    def note(self, event: Envelope) -> None:
+        if event.event_type == "stage_update":
+            self._stage = str(event.data.get("stage"))
+            if self._stage == "initialized":
+                self._device = (event.data.get("metadata") or {}).get("device", "")
+
+    @property
+    def is_left(self) -> bool:
+        """Whether another may begin beside it: not on a GPU, whose memory is for one."""
+        return self._device == "cpu" and self._stage in LATE_STAGES
+
+    @property
+    def is_near(self) -> bool:
+        """Whether it is about to end."""
+        return self._stage == LATE_STAGES[-1]
 
 
 EngineEvent = Began | Told | Lost | Ended

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from vidgen.device.device import thread_limits
 from vidgen.device.memory import is_short
-from vidgen.engines.base import Began, Ended, EngineEvent, Lost, Order, Outcome, Told
+from vidgen.engines.base import Began, Ended, EngineEvent, Lost, Order, Outcome, Room, Told
 from vidgen.errors import DeviceError
 from vidgen.events import Envelope
 from vidgen.files import users_umask
@@ -32,7 +32,6 @@ LOOK_SECONDS: Final = 0.5  # on Windows a waiting thread hears no Ctrl-C
 CANCEL_SECONDS: Final = 1.5  # for what is being made to end in order
 LEAVE_SECONDS: Final = 0.3  # for an idle worker to end
 MAKER: Final = "vidgen.engines.worker:make_film"
-LATE_STAGES: Final = ("rendering", "finalizing")  # in these a film leaves room for the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ class LocalEngine:
             order = worker.order
             if kind == "told":
                 event = Envelope.from_wire(value)
-                worker.note(event)
+                worker.room.note(event)
                 yield Told(event)
             elif kind == "ended" and order:
                 worker.order = None
@@ -100,7 +99,7 @@ class LocalEngine:
         """Who may take the next film there: nobody until the present one leaves room for it, then
         perhaps a second process."""
         mates = [worker for worker in self._workers if worker.place == place]
-        if any(worker.order and not worker.leaves_room for worker in mates):
+        if any(worker.order and not worker.room.is_left for worker in mates):
             return None
         free = next((worker for worker in mates if not worker.order), None)
         if free is None and place.overlaps and len(mates) < 2 and not is_short("cpu"):
@@ -147,7 +146,7 @@ class _Worker:
     ) -> None:
         self.place = place
         self.order: Order | None = None
-        self._stage, self._device = "", ""
+        self.room = Room()
         errors = log.open("ab") if log else None
         self._process = subprocess.Popen(  # noqa: S603  # ourselves
             # -P: a file beside the user's photo must not be taken for a module.
@@ -171,20 +170,8 @@ class _Worker:
         return self._process.pid
 
     def give(self, order: Order) -> None:
-        self.order, self._stage, self._device = order, "", ""
+        self.order, self.room = order, Room()
         self._send(order)
-
-    def note(self, event: Envelope) -> None:
-        """What its film says, for `leaves_room`."""
-        if event.event_type == "stage_update":
-            self._stage = str(event.data.get("stage"))
-            if self._stage == "initialized":
-                self._device = (event.data.get("metadata") or {}).get("device", "")
-
-    @property
-    def leaves_room(self) -> bool:
-        """Whether another film may begin beside its own: not on a GPU, whose memory is for one."""
-        return self._device == "cpu" and self._stage in LATE_STAGES
 
     def _send(self, value: object) -> None:
         assert self._process.stdin is not None

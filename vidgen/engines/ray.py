@@ -25,6 +25,7 @@ from vidgen.version import __version__
 
 KNOCK_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.5  # Ctrl-C is heard between two looks
+FILMS: Final = 2  # at one place: one is begun or on its way while the other ends
 QUIET: Final = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
@@ -85,8 +86,8 @@ class RayEngine:
     def __exit__(self, *exception: object) -> None:
         for node in self._nodes:
             self._ray.kill(node.actor)
-            if node.film:
-                node.film.cancel()
+            for film in node.films:
+                film.cancel()
         self._ray.shutdown()
 
     @property
@@ -110,54 +111,59 @@ class RayEngine:
         gpus = max(node.get("GPU", 0) for node in nodes)
         return max(1, int(cores * self._gpus / gpus) if gpus and self._gpus else cores)
 
-    def films(self, orders: "deque[Order]") -> Iterator[EngineEvent]:
-        for _ in range(min(self.places, len(orders))):
+    def start(self, films: int) -> None:
+        """Have the actors begin to load, where so many films will be wanted. Raises SetupError
+        when no cluster answers."""
+        for _ in range(min(self.places, films) - len(self._nodes)):
             self._start()
-        while orders or any(node.film for node in self._nodes):
+
+    def films(self, orders: "deque[Order]") -> Iterator[EngineEvent]:
+        self.start(len(orders))
+        while orders or any(node.films for node in self._nodes):
             for node in self._nodes:
-                if orders and node.is_ready and not node.film:
+                if orders and node.takes_more:
                     order = orders.popleft()
                     node.give(order, self._home)
                     yield Began(order, node.name)
-            busy = [node for node in self._nodes if node.waits_for is not None]
-            found, _ = self._ray.wait([node.waits_for for node in busy], timeout=LOOK_SECONDS)
-            for node in busy:
-                if any(node.waits_for is one for one in found):
-                    yield from self._hear(node, orders)
+            talks = {talk: node for node in self._nodes for talk in node.talks}
+            found, _ = self._ray.wait([*talks], num_returns=len(talks), timeout=LOOK_SECONDS)
+            for talk in found:
+                if talk in talks[talk].talks:
+                    yield from self._hear(talks[talk], talk, orders)
 
     def _start(self) -> None:
         share = self._share()
         options = {"num_cpus": share, "num_gpus": self._gpus, "max_restarts": 0}
         name = f"ray-{next(self._numbers)}"
-        make = self._ray.remote(_Actor).options(**options)
+        make = self._ray.remote(_Actor).options(**options, max_concurrency=FILMS)
         actor = make.remote(self._maker, name, share, self._gpus)
-        self._nodes.append(_Node(name, actor, self._ray))
+        overlaps = share > 1 and not self._gpus
+        self._nodes.append(_Node(name, actor, self._ray, overlaps=overlaps))
 
-    def _hear(self, node: "_Node", orders: "deque[Order]") -> Iterator[EngineEvent]:
+    def _hear(self, node: "_Node", talk: Any, orders: "deque[Order]") -> Iterator[EngineEvent]:
         try:
-            yield from node.hear()
+            yield from node.hear(talk)
         except self._ray.exceptions.RayError as error:
             yield from self._lose(node, orders, error)
 
     def _lose(
         self, node: "_Node", orders: "deque[Order]", error: Exception
     ) -> Iterator[EngineEvent]:
-        """An actor or its machine is gone: another takes its place, its film comes next."""
+        """An actor or its machine is gone: another takes its place, its films come next."""
         self._nodes.remove(node)
         with contextlib.suppress(Exception):
             self._ray.kill(node.actor)
         if not isinstance(error, self._ray.exceptions.RayActorError):
             raise error
         self._start()
-        if node.film is None:
-            return
-        order = node.film.order
-        node.film.close()
-        yield Lost(order, node.name)
-        if order.losses + 1 >= ATTEMPTS:
-            yield Ended(order, Outcome.of_error(worker_lost(ATTEMPTS)))
-        else:
-            orders.appendleft(replace(order, is_resume=True, losses=order.losses + 1))
+        for film in reversed(node.films):
+            order = film.order
+            film.close()
+            yield Lost(order, node.name)
+            if order.losses + 1 >= ATTEMPTS:
+                yield Ended(order, Outcome.of_error(worker_lost(ATTEMPTS)))
+            else:
+                orders.appendleft(replace(order, is_resume=True, losses=order.losses + 1))
 
 
 def _knock(address: str) -> None:
@@ -177,34 +183,52 @@ class _Actor(FilmNode):
 
 
 class _Node:
-    """One actor, as seen from here, and the film that it is at."""
+    """One actor, as seen from here, and the films that it is at: a second one is sent ahead, so
+    that it does not wait for the next."""
 
-    def __init__(self, name: str, actor: Any, ray: Any) -> None:
+    def __init__(self, name: str, actor: Any, ray: Any, *, overlaps: bool) -> None:
         self.name = name
         self.actor = actor
-        self.film: RemoteFilm | None = None
-        self.is_ready = False
         self._ray = ray
-        self.waits_for: Any = actor.ready.remote()
+        self._overlaps = overlaps
+        self._greeting: Any = actor.ready.remote()
+        self._talks: dict[Any, RemoteFilm] = {}
+
+    @property
+    def films(self) -> list[RemoteFilm]:
+        """Those under way, the first first."""
+        return list(self._talks.values())
+
+    @property
+    def talks(self) -> list[Any]:
+        """What it says next something on."""
+        return [self._greeting] if self._greeting else list(self._talks)
+
+    @property
+    def takes_more(self) -> bool:
+        if self._greeting or len(self._talks) == FILMS:
+            return False
+        rooms = [film.room for film in self._talks.values()]
+        return all(room.is_left if self._overlaps else room.is_near for room in rooms)
 
     def give(self, order: Order, home: Home) -> None:
         files = {name: (file.name, file.read_bytes()) for name, file in order.request.files.items()}
-        self.film = RemoteFilm(order, home)
+        film = RemoteFilm(order, home)
         make = self.actor.make.options(num_returns="streaming")
-        self.waits_for = make.remote(Job(order, files))
+        self._talks[make.remote(Job(order, files))] = film
 
-    def hear(self) -> Iterator[EngineEvent]:
+    def hear(self, talk: Any) -> Iterator[EngineEvent]:
         """The next thing that it says. Raises one of Ray's errors when it is gone."""
-        if not self.is_ready:
-            _check_version(self._ray.get(self.waits_for))
-            self.is_ready, self.waits_for = True, None
+        if talk is self._greeting:
+            _check_version(self._ray.get(talk))
+            self._greeting = None
             return
-        assert self.film
-        kind, value, more = self._ray.get(next(self.waits_for))
-        yield from self.film.take(kind, value, more)
+        film = self._talks[talk]
+        kind, value, more = self._ray.get(next(talk))
+        yield from film.take(kind, value, more)
         if kind == "ended":
-            self.film.close()
-            self.film, self.waits_for = None, None
+            film.close()
+            del self._talks[talk]
 
 
 def _check_version(version: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vidgen.engines.base import Ended, EngineEvent, Order, Outcome, Told
+from vidgen.engines.base import Ended, EngineEvent, Order, Outcome, Room, Told
 from vidgen.errors import VidgenError
 from vidgen.events import Envelope, RunCancelled
 from vidgen.files import atomic_write, identity, make_private
@@ -24,7 +24,7 @@ class RemoteFilm:
     """Writes what comes into the store of this machine. One at a time for a task."""
 
     def __init__(self, order: Order, home: Home) -> None:
-        self.order = order
+        self.order, self.room = order, Room()
         self._task = home.task(order.task_id)
         self._stack = contextlib.ExitStack()
         self._log = self._stack.enter_context(TaskLog(self._task))
@@ -39,18 +39,22 @@ class RemoteFilm:
     def take(self, kind: str, value: Any, more: Any) -> Iterator[EngineEvent]:
         """What a `FilmNode` says of it."""
         if kind == "told":
-            event = Envelope.from_wire(value)
-            if event.event_type == "complete":
-                self._end = event  # true here when the film is here
-            else:
-                yield Told(self._write(self._localise(event, more)))
+            for line, picture in value:
+                yield from self._tell(Envelope.from_wire(line), picture)
         elif kind == "film":
             with self._film.open("ab") as file:
                 file.write(value)
-        elif kind == "beside":
-            (self._folder / Path(value).name).write_bytes(more)
         elif kind == "ended":
+            for name, content in more.items():
+                (self._folder / Path(name).name).write_bytes(content)
             yield from self._finish(value)
+
+    def _tell(self, event: Envelope, picture: bytes | None) -> Iterator[EngineEvent]:
+        self.room.note(event)
+        if event.event_type == "complete":
+            self._end = event  # true here when the film is here
+        else:
+            yield Told(self._write(self._localise(event, picture)))
 
     def _finish(self, outcome: Outcome) -> Iterator[EngineEvent]:
         try:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any, Final
 
+from vidgen.device.device import usable_cores
 from vidgen.device.queue import Turn
 from vidgen.engines.base import Order, Outcome
 from vidgen.engines.local import Place
@@ -88,6 +89,10 @@ def _load(maker: str) -> Maker:
         for ahead in AHEAD:
             with contextlib.suppress(ImportError):
                 import_module(ahead)
+        with contextlib.suppress(ImportError):
+            import cv2
+
+            cv2.setNumThreads(usable_cores())
     return make
 
 

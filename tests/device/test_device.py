@@ -373,5 +373,15 @@ def test_a_process_is_told_its_cores_and_openblas_only_one() -> None:
     assert device.thread_limits(6) == {
         "OMP_NUM_THREADS": "6",
         "MKL_NUM_THREADS": "6",
+        "VIDGEN_CORES": "6",
         "OPENBLAS_NUM_THREADS": "1",
     }
+
+
+@pytest.mark.parametrize(("told", "least"), [("1", True), ("0", True), ("many", False)])
+def test_a_process_uses_no_more_cores_than_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, told: str, *, least: bool
+) -> None:
+    there = device.usable_cores()
+    monkeypatch.setenv("VIDGEN_CORES", told)
+    assert device.usable_cores() == (1 if least else there)

@@ -12,7 +12,7 @@ from tests.support.disk import files_no_larger_than
 from tests.support.fake_renderer import SIZE, lag_seconds, number_in, picture, tone
 from vidgen.errors import InputError, RenderError, SetupError
 from vidgen.media.audio import load_speech
-from vidgen.media.colour import frame_to_rgb, to_rgb, to_yuv420p
+from vidgen.media.colour import fill_yuv420p, frame_to_rgb, to_rgb, to_yuv420p
 from vidgen.media.encoder import QUEUED_BATCHES, FilmWriter
 from vidgen.media.encodings import ENCODINGS, HARDWARE, Encoding, answers, encoding_for
 from vidgen.media.mux import decode_frames, first_frame, mux_film, probe
@@ -186,6 +186,15 @@ def test_conversion_follows_bt_709() -> None:
         np.testing.assert_allclose(
             to_rgb(planes, "yuv420p")[1, 1].astype(int), colour.astype(int), atol=3
         )
+
+
+def test_a_part_is_converted_as_the_whole_is() -> None:
+    rng = np.random.default_rng(0)
+    before, after = (rng.integers(0, 256, (300, 40, 3), np.uint8) for _ in range(2))
+    found, mixed = to_yuv420p(before), before.copy()
+    mixed[3:279, 7:22] = after[3:279, 7:22]
+    fill_yuv420p(found, mixed, (7, 3, 22, 279))
+    assert np.array_equal(found, to_yuv420p(mixed))
 
 
 def test_transparent_pixels_show_grey_in_a_preview() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.support.puppet import asked, cut, drawn, placed, speaker, voice
+from vidgen.media.colour import to_yuv420p
 from vidgen.renderers.puppet import cpu, geometry, lighting, rig
 from vidgen.renderers.puppet.renderer import PuppetRenderer
 from vidgen.renderers.puppet.rig import Rig
@@ -286,6 +287,23 @@ def test_the_frames_of_a_batch_do_not_touch_each_other(made: Rig) -> None:
     cpu.draw(made, replace(wide), 1, second)
     cpu.draw(made, wide, 2, second)
     assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("behind", ["photo", "green"])
+def test_a_worker_draws_the_same_frames_where_it_only_draws_what_changes(
+    subject: Subject, behind: str
+) -> None:
+    figure, far = rig.build(subject, cut(subject, behind)), {"tx": 0.016, "ty": -0.016, "yaw": 6.0}
+    near = {name: -value for name, value in far.items()}
+    plan = asked({**OPEN, **far}, {}, {**SHUT, **near}, {"shut": 1.0, **far}, near)
+    act = cpu.SingleCorePerformance(figure, plan, {})
+    batches = list(act.frames(0, len(plan)))
+    assert {batch.layout for batch in batches} == {"yuv420p"}
+    found = np.concatenate([batch.pixels for batch in batches])
+    out = np.empty_like(subject.frame)
+    for index, frame in enumerate(found):
+        cpu.draw(figure, plan, index, out)
+        assert np.array_equal(frame, to_yuv420p(out))
 
 
 def test_glasses_are_noticed_and_their_frame_does_not_rise_with_the_brows(

@@ -6,7 +6,7 @@ frame depends on another.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -14,13 +14,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from vidgen.media.colour import fill_yuv420p, to_yuv420p
 from vidgen.renderers.base import FacePainter
 from vidgen.renderers.puppet.canvas import ONE_FRAME
 from vidgen.renderers.puppet.layer_warp import LayerWarp
 from vidgen.renderers.puppet.overlay import Patch, overlays, patches
 from vidgen.renderers.puppet.poses import Poses
 from vidgen.renderers.puppet.rig import Rig
-from vidgen.work import Frames, Pixels
+from vidgen.work import Box, Frames, Pixels
 
 BATCH: Final = 2  # frames handed on together; more only costs memory
 AHEAD: Final = 4  # batches drawn before they are asked for
@@ -59,8 +60,22 @@ class SingleCorePerformance:
         return len(self.poses)
 
     def frames(self, first: int, last: int) -> Iterator[Frames]:
-        for start in range(first, last, BATCH):
-            yield _batch(self.rig, self.poses, start, [None] * min(BATCH, last - start))
+        """In YUV before a background: of one frame to the next only where the speaker is, or was,
+        has to be drawn and converted."""
+        background, batches = self.rig.layer.background, range(first, last, BATCH)
+        if background is None:
+            for start in batches:
+                yield _batch(self.rig, self.poses, start, [None] * min(BATCH, last - start))
+            return
+        still, out, drawn = to_yuv420p(background), background.copy(), list[Box]()
+        warp = LayerWarp(self.rig.layer, self.rig.grid)
+        for start in batches:
+            found = np.stack([still] * min(BATCH, last - start))
+            for index, frame in enumerate(found, start):
+                drawn = draw(self.rig, self.poses, index, out, None, warp, drawn)
+                for box in drawn:
+                    fill_yuv420p(frame, out, box)
+            yield Frames(found, "yuv420p")
 
     def for_workers(self) -> "SingleCorePerformance":
         return self
@@ -84,10 +99,29 @@ def draw(
     out: Pixels,
     patch: Patch | None = None,
     warp: LayerWarp | None = None,
-) -> None:
-    """Draw frame `index` into `out`, (H, W, 3) or, without a background, (H, W, 4)."""
+    last: Sequence[Box] | None = None,
+) -> list[Box]:
+    """Draw frame `index` into `out`, (H, W, 3) or, without a background, (H, W, 4).
+
+    Answers where it differs from the background; `last` is the answer for the frame in `out`.
+    """
     pose = plan.pose(index)
     fields = figure.fields(ONE_FRAME, pose.weights, pose.turns)
-    (warp or LayerWarp(figure.layer, figure.grid)).draw(fields.whole, out)
+    warp = warp or LayerWarp(figure.layer, figure.grid)
+    layer = warp.draw(fields.whole, out, last)
+    beside: list[Box] = []
     for part in overlays(ONE_FRAME, figure, pose, fields, patch):
         ONE_FRAME.lay(out, part.box, part.pixels, part.cover)
+        if not _is_within(part.box, layer):
+            beside.append(part.box)
+    return layer + beside
+
+
+def _is_within(box: Box, parts: Sequence[Box]) -> bool:
+    """Whether a box lies within these, of which no two share a pixel."""
+    left, top, right, bottom = box
+    shared = sum(
+        max(0, min(right, x1) - max(left, x0)) * max(0, min(bottom, y1) - max(top, y0))
+        for x0, y0, x1, y1 in parts
+    )
+    return shared >= (right - left) * (bottom - top)

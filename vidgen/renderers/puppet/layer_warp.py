@@ -5,6 +5,7 @@ fresh memory for each step took as long as the steps. Knows nothing of faces' pa
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from vidgen.renderers.puppet.canvas import ONE_FRAME
 from vidgen.renderers.puppet.grid import Array, Grid
 from vidgen.renderers.puppet.layer import FINE, Layer, over
-from vidgen.work import Pixels
+from vidgen.work import Box, Pixels
 
 BAND: Final = 128  # pixels high: lower ones mean more calls, higher ones leave the cache
 
@@ -26,13 +27,16 @@ class LayerWarp:
         self.grid = grid
         self._kept: dict[str, Array] = {}
 
-    def draw(self, whole: Array, out: Pixels) -> None:
+    def draw(self, whole: Array, out: Pixels, last: Sequence[Box] | None = None) -> list[Box]:
         """The layer before its background in all of `out`, (H, W, 3), or (H, W, 4) without one;
-        `whole` (rows, columns, 2) is where each node of the grid comes from, frame pixels."""
+        `whole` (rows, columns, 2) is where each node of the grid comes from, frame pixels.
+
+        Answers the boxes that are drawn: the rest is background. So it must be already outside
+        those of the frame that `out` held, `last`.
+        """
         import cv2
 
-        background, origin = self.layer.background, self.layer.box[:2]
-        out[:] = 0 if background is None else background
+        origin = self.layer.box[:2]
         near = ONE_FRAME.scale_places(whole, origin, 1)
         found = cv2.remap(
             self.layer.near, near, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101
@@ -43,9 +47,34 @@ class LayerWarp:
         shows = runs_of_rows(np.maximum.reduceat(most, tops, axis=0) > 0)
         through = np.minimum.reduceat(least, tops, axis=0) < 255
         ends = [*tops[1:].tolist(), len(most)]
-        for band, start, end in shows:
-            rows = slice(int(tops[band]), ends[band])
-            self._draw_part(rows, slice(start, end), places, through[band, start:end], out)
+        cells = [(slice(int(tops[band]), ends[band]), slice(a, b)) for band, a, b in shows]
+        boxes = [self._box(*part) for part in cells]
+        self._clear(out, [(0, 0, *out.shape[1::-1])] if last is None else last, boxes)
+        for (rows, columns), box, (band, start, end) in zip(cells, boxes, shows, strict=True):
+            self._draw_part(rows, columns, places, through[band, start:end], box, out)
+        return boxes
+
+    def _clear(self, out: Pixels, boxes: Sequence[Box], drawn: Sequence[Box]) -> None:
+        """The background in these boxes, but for columns where all is going to be drawn."""
+        for left, top, right, bottom in boxes:
+            covered = [(x0, x1) for x0, y0, x1, y1 in drawn if y0 <= top and bottom <= y1]
+            x = left
+            for start, end in [*covered, (right, right)]:  # from left to right
+                if x < start:
+                    here = slice(top, bottom), slice(x, min(start, right))
+                    out[here] = 0 if self.layer.background is None else self.layer.background[here]
+                x = max(x, end)
+
+    def _box(self, rows: slice, columns: slice) -> Box:
+        """Where these cells are, frame pixels."""
+        left, top, right, bottom = self.layer.box
+        pitch = self.grid.pitch
+        return (
+            left + columns.start * pitch,
+            top + rows.start * pitch,
+            min(left + columns.stop * pitch, right),
+            min(top + rows.stop * pitch, bottom),
+        )
 
     def _draw_part(
         self,
@@ -53,16 +82,14 @@ class LayerWarp:
         columns: slice,
         places: Sequence[Array],
         see_through: Array,
+        box: Box,
         out: Pixels,
     ) -> None:
-        """These cells of the grid; some columns of them are `see_through`."""
+        """These cells of the grid, which are in `box`; some columns of them are `see_through`."""
         import cv2
 
         nodes = slice(rows.start, rows.stop + 2), slice(columns.start, columns.stop + 2)
-        box, pitch = self.layer.box, self.grid.pitch
-        left, top = box[0] + columns.start * pitch, box[1] + rows.start * pitch
-        right, bottom = box[0] + columns.stop * pitch, box[1] + rows.stop * pitch
-        inside = slice(top, min(bottom, box[3])), slice(left, min(right, box[2]))
+        inside, pitch = (slice(box[1], box[3]), slice(box[0], box[2])), self.grid.pitch
         target = out[inside]
         size = target.shape[:2]
         x, y = (
@@ -97,7 +124,7 @@ class LayerWarp:
 
     def _room(self, name: str, shape: tuple[int, ...], kind: Any) -> Array:
         """Memory to write into, the last call's of this name if that is enough."""
-        need = int(np.prod(shape))
+        need = prod(shape)
         if name not in self._kept or self._kept[name].size < need:
             self._kept[name] = np.empty(need, kind)
         return self._kept[name][:need].reshape(shape)

@@ -151,7 +151,7 @@ def test_a_batch_goes_up_in_a_few_copies_and_is_drawn_in_a_few_calls(subject: Su
     with Calls() as calls:
         drawing.draw(0, 4)  # as many calls as for 32: none is for one frame
     assert drawing.canvas.uploads <= 1  # of 187
-    assert calls.count <= 290  # views too; 629 before both eyes were one patch
+    assert calls.count <= 250  # views too; 629 before both eyes were one patch
 
 
 @pytest.mark.parametrize("frame", FRAMES)

@@ -198,14 +198,22 @@ class Canvas:
         """A premultiplied layer that is there by a frame's `share`."""
         return np.asarray(layer * np.float32(share))
 
-    def shades(self, ways: Sequence[Array], leasts: Sequence[Sequence[float]]) -> Sequence[Array]:
-        """The light that is left where each of some things takes it all but its least at 0, and
-        nothing at 1: (h, w) for each of `leasts`."""
-        ramps = [self.smoothstep(way) for way in ways]
-        return [
+    def shades(
+        self,
+        ways: Sequence[Array],
+        lengths: Sequence[float],
+        leasts: Sequence[Sequence[float]],
+        powers: Array,
+    ) -> Sequence[Array]:
+        """The light that is left where each of some things takes all but its least of it at 0 and
+        nothing at its length: for each of `leasts`, to the `powers` of the colours, (h, w, 3)."""
+        scaled = zip(ways, lengths, strict=True)
+        ramps = [self.smoothstep(way / length) for way, length in scaled]
+        lights = (
             np.prod([low + (1 - low) * ramp for low, ramp in zip(least, ramps, strict=True)], 0)
             for least in leasts
-        ]
+        )
+        return [light[..., None] ** powers for light in lights]
 
     def relight(self, shade: Array, share: Number) -> Array:
         """What undoes a frame's `share` of a `shade` (h, w, 3) by multiplication."""
@@ -280,6 +288,10 @@ class Canvas:
     def bell(self, x: Array, width: Any) -> Array:
         """1 at 0, exp(-1) at `width`."""
         return np.asarray(np.exp(-((x / width) ** 2)))
+
+    def add_product(self, to: Any, one: Any, other: Any, times: int = 1) -> Array:
+        """`one` and `other` multiplied, once or -1 times, and added."""
+        return np.asarray(to + one * other if times == 1 else to - one * other)
 
     def maximum(self, one: Array, other: Array) -> Array:
         return np.maximum(one, other)

@@ -16,6 +16,7 @@ import numpy as np
 from vidgen.media.colour import RGB_TO_YUV
 from vidgen.renderers.base import FacePainter
 from vidgen.renderers.puppet.both_eyes import both_eyes
+from vidgen.renderers.puppet.grid import Array
 from vidgen.renderers.puppet.layer import FINE
 from vidgen.renderers.puppet.overlay import Patch, overlays, patches
 from vidgen.renderers.puppet.poses import Pose, Poses
@@ -46,16 +47,13 @@ class DeviceDrawing:
     """A film's figure on a device, drawn in batches."""
 
     def __init__(self, figure: Rig, plan: Poses, device: str) -> None:
-        import torch
-
         self.canvas = self.make_canvas(device, figure, plan)
         eyes = both_eyes(figure.eyes, figure.layer)
         self.figure = self.canvas.hold(replace(figure, eyes=eyes))
         self.plan = plan
         self.matrix = self.canvas.hold(RGB_TO_YUV[:, :3])
-        # colours fit half precision; places do not: at 1280 its step is a whole pixel
+        self.level = self.canvas.upload(np.array([[16.5], [128.5], [128.5]], np.float32))
         self.on_gpu = self.canvas.device.type == "cuda"
-        self.dtype = torch.float16 if self.on_gpu else torch.float32
 
     def make_canvas(self, device: str, figure: Rig, plan: Poses) -> TorchCanvas:
         return TorchCanvas(device, *figure.extent(plan.weights, plan.turns))
@@ -74,27 +72,37 @@ class DeviceDrawing:
 
         layout = layout or self.layout
         with torch.inference_mode():
-            pose = self._pose(first, last)
-            fields = self.figure.fields(self.canvas, pose.weights, pose.turns)
-            out = self._place(self._warp(fields))
-            for part in overlays(self.canvas, self.figure, pose, fields, self._stack(painted)):
-                self.canvas.lay(out, part.box, part.pixels, part.cover)
-            made = self._yuv(out) if layout == "yuv420p" else (out + 0.5).clip(0, 255)
-            return self._land(made.to(torch.uint8), layout)
+            asked = self.canvas.upload(self.numbers(first, last))
+            return self._land(self.draw_batch(asked, layout, self._stack(painted)), layout)
 
-    def _pose(self, first: int, last: int) -> Pose:
-        """What the frames ask, gone up in one piece."""
-        plan, span = self.plan, slice(first, last)
-        weights = plan.weights[span]
-        numbers = [
-            *(plan.lids[span].T, plan.gaze[span].T, plan.looks[span]),
-            *(part[span] for part in (plan.tongue, plan.drop, plan.lift, plan.tip, plan.speaks)),
+    def numbers(self, first: int, last: int) -> Array:
+        """All that goes up for these frames: (B, 26)."""
+        plan = self.plan
+        columns = [
+            *(plan.weights, plan.turns, plan.lids, plan.gaze, plan.looks),
+            *(plan.tongue, plan.drop, plan.lift, plan.tip, plan.speaks),
         ]
-        rows = np.vstack([weights.T, plan.turns[span].T, *numbers]).astype(np.float32)
-        up = self.canvas.upload(rows)  # (26, B)
-        turned, single = weights.shape[1], weights.shape[1] + plan.turns.shape[1]
-        left, right, x, y, looks, *mouth = up[single:, :, None, None].unbind()
-        return Pose(up[:turned].T, up[turned:single].T, (left, right), (x, y), looks, *mouth)
+        rows = [column[first:last].reshape(last - first, -1) for column in columns]
+        return np.hstack(rows).astype(np.float32)
+
+    def draw_batch(self, asked: Any, layout: str, patch: Patch | None = None) -> Any:
+        """The frames with these `numbers` (B, 26) on the device, bytes as `layout` has them. The
+        same calls for all batches of a size, and none that waits."""
+        import torch
+
+        pose = self._pose(asked)
+        fields = self.figure.fields(self.canvas, pose.weights, pose.turns)
+        out = self._place(self._warp(fields))
+        for part in overlays(self.canvas, self.figure, pose, fields, patch):
+            self.canvas.lay(out, part.box, part.pixels, part.cover)
+        made = self._yuv(out) if layout == "yuv420p" else (out + 0.5).clip(0, 255)
+        return made.to(torch.uint8)
+
+    def _pose(self, asked: Any) -> Pose:
+        sizes = [self.plan.weights.shape[1], self.plan.turns.shape[1]]
+        weights, turns, rest = asked.split([*sizes, asked.shape[1] - sum(sizes)], 1)
+        left, right, x, y, *others = rest[..., None, None].unbind(1)
+        return Pose(weights, turns, (left, right), (x, y), *others)
 
     def _stack(self, painted: list[Patch | None] | None) -> Patch | None:
         """A batch of patches on the device."""
@@ -113,34 +121,40 @@ class DeviceDrawing:
         return self.canvas.look_up(layer.fine, at, mirrored=True)
 
     def _place(self, warped: Any) -> Any:
-        """Whole frames (B, H, W, 3), or (B, H, W, 4) for a film with transparency."""
-        left, top, right, bottom = self.figure.layer.box
-        width, height = self.figure.size
-        inside = slice(None), slice(top, bottom), slice(left, right)
-        colour, alpha = warped[..., :3], warped[..., 3:]
-        behind = self.figure.layer.background
-        shape = len(warped), 3 if behind is not None else 4, height, width
-        out = warped.new_empty(shape, dtype=self.dtype).permute(0, 2, 3, 1)
+        """Whole frames (B, H, W, 3), or (B, H, W, 4) for a film with transparency; in memory that
+        each batch of this size uses again."""
+        import torch
+
+        behind, box = self.figure.layer.background, self.figure.layer.box
+        out = self.canvas.frames(self.figure.size, warped, 3 if behind is not None else 4)
+        inside = self.canvas.view(out, box)
+        colour, alpha = self.canvas.part_last(warped)
         if behind is None:
             colour.mul_(255).div_(alpha.clip(min=1)).clip_(max=255)
-            out.zero_()[inside] = warped
+            out.zero_()
+            inside.copy_(warped)
         else:
-            colour.addcmul_(behind[inside[1:]], 1 - alpha / 255)
-            out[:] = behind
-            out[inside] = colour
+            out.copy_(behind)
+            torch.addcmul(colour, inside, torch.rsub(alpha, 1, alpha=1 / 255), out=inside)
         return out
 
     def _yuv(self, colours: Any) -> Any:
-        """(B, H, W, 3) → (B, H * 3 / 2, W): a plane of Y, then U and V at half the resolution."""
+        """(B, H, W, 3) → (B, H * 3 / 2, W): a plane of Y, then U and V at half the resolution.
+
+        Colours a little under black or over white stay bytes: YUV has room for them.
+        """
         import torch
         from torch.nn import functional
 
-        planes = torch.einsum("pc,bhwc->bphw", self.matrix, colours.float())
-        luma = planes[:, 0] + 16.5
-        chroma = functional.avg_pool2d(planes[:, 1:], 2) + 128.5
-        batch, height, width = luma.shape
-        flat = torch.cat([luma.reshape(batch, -1), chroma.reshape(batch, -1)], 1)
-        return flat.clamp(0, 255).reshape(batch, height * 3 // 2, width)
+        batch, height, width, _ = colours.shape
+        flat = self.canvas.planes(colours)
+        flat = flat if flat.dtype == torch.float32 else flat.float()
+        matrix = self.canvas.keep(("yuv", batch), lambda: self.matrix.expand(batch, -1, -1))
+        planes = torch.baddbmm(self.level, matrix, flat)
+        luma, chroma = planes.split((1, 2), 1)
+        small = functional.avg_pool2d(chroma.unflatten(2, (height, width)), 2)
+        whole = torch.cat([luma.flatten(1), small.flatten(1)], 1)
+        return whole.view(batch, height * 3 // 2, width)
 
     def _land(self, made: Any, layout: str) -> Landing:
         import torch

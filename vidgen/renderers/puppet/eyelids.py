@@ -68,8 +68,8 @@ class Eyelids:
         down = way * self.down
         # lashes ride on the edge, the skin above them is drawn out
         share = (self.height / (self.room + way)).clip(0, 1)
-        lid = canvas.look_up(self.own, self.at - share * down)
-        over = (self.edge + shut * self.steep).clip(0, 1)
+        lid = canvas.look_up(self.own, canvas.add_product(self.at, share, down, -1))
+        over = canvas.add_product(self.edge, shut, self.steep).clip(0, 1)
         if not canvas.is_over(shut, OWN[0]):  # in most frames lids only follow the gaze
             return canvas.write(ball, part, canvas.mix(part, lid, over))
         age = canvas.limit(shut - OWN[0], 0.0, SPAN)

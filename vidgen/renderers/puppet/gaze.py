@@ -17,7 +17,6 @@ from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.work import Pixels
 
 IRIS: Final = 0.41  # radius of an iris in half eye widths: 11.7 mm across, the eye 28.5 mm
-FARTHEST: Final = (0.26, 0.30)  # half widths aside, half heights up and down
 KEPT: Final = 8  # pictures of an eye that are kept: workers draw neighbouring frames
 
 
@@ -53,8 +52,7 @@ class GazeBall:
         return picture
 
     def _draw(self, canvas: Canvas, x: Number, y: Number, cover: Array) -> Array:
-        right = canvas.limit(x, -FARTHEST[0], FARTHEST[0]) * self.half
-        down = canvas.limit(y, -FARTHEST[1], FARTHEST[1]) * self.tall
+        right, down = x * self.half, y * self.tall
         hold = self._hold(canvas, right)
         du, dv = right * hold, down * hold
         at = canvas.shift_back(self.column, self.row, self.along, du, dv)

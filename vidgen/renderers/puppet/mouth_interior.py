@@ -23,6 +23,7 @@ CHEEK: Final = np.array([0.34, 0.15, 0.13], np.float32)
 
 WARM: Final = np.array([1.0, 1.16, 1.20], np.float32)  # shade in a mouth is reddish
 SHADE: Final = (0.60, 0.84, 0.84)
+LENGTHS: Final = (0.030, 0.018, 0.035)  # Hf: over which they end
 OWN_SHADE: Final = (0.76, 0.90, 0.66)  # the photo's own teeth are in some shade already
 
 
@@ -82,11 +83,9 @@ class Interior:
     def _shades(self, canvas: Canvas, above: Array, below: Array) -> tuple[Array, Array]:
         """What the lips leave of the light, (h, w, 3), and of that on the upper teeth: least right
         under the upper lip, right over the lower one and where they nearly touch."""
-        ways = above / (-0.030 * self.height), below / (-0.018 * self.height)
-        apart = (above + below) / (-0.035 * self.height)
+        ways, lengths = (above, below, above + below), [-self.height * one for one in LENGTHS]
         leasts = (SHADE, OWN_SHADE) if self.own_teeth else (SHADE,)
-        each = canvas.shades((*ways, apart), leasts)
-        shades = [shade[..., None] ** self.warm for shade in each]
+        shades = canvas.shades(ways, lengths, leasts, self.warm)
         return shades[0], shades[-1]
 
 

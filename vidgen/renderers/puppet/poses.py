@@ -22,6 +22,7 @@ PURSED: Final = 0.25  # of the opening that rounded lips take
 TOUCHING: Final = 0.03  # openings of the jaw: lips farther apart press nothing
 LOOK: Final = 0.005  # of a half eye, less than a tenth of a pixel at 512
 LEAST_LOOK: Final = 1e-3  # of a half eye: less is not seen
+FARTHEST: Final = np.array([0.26, 0.30], np.float32)  # half widths aside, half heights down
 LIPS, BONE = 160.0, 140.0  # mm/s: people reach 200 and 150
 APART: Final = 63.0  # mm between the pupils of a usual face
 SMALL: Final = (60.0, 60.0)  # pixels of Hf: half the motion from here down, all of it so far up
@@ -113,7 +114,7 @@ def poses(
         weights=_weights(face, mouth, head["brows"], look),
         turns=_turns(face, head),
         lids=np.clip(np.stack([head["lids"], head["lids_right"]], 1), 0, 1),
-        gaze=_in_steps(np.stack([head["gaze_x"], head["gaze_y"]], 1)),
+        gaze=_in_steps(np.stack([head["gaze_x"], head["gaze_y"]], 1)).clip(-FARTHEST, FARTHEST),
         tongue=mouth["tongue"],
     )
 

@@ -5,7 +5,7 @@ torch looks up and enlarges. Nothing here waits for the device or asks it anythi
 not be needed in a frame is drawn with no cover. Torch's CPU stands in for a device in tests.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
@@ -59,6 +59,8 @@ class TorchCanvas(Canvas):
         self.device = torch.device(device)
         self._span = least, most
         self._kept: dict[Any, Any] = {}  # what is the same in all batches, by what it is of
+        self._frames: Any = None  # drawn into by all batches
+        self._views: dict[Any, Any] = {}  # of them, by count and what
         self._shared: dict[int, Any] = {}  # pictures that are, by their identity
 
     def upload(self, array: Array) -> Any:
@@ -87,17 +89,19 @@ class TorchCanvas(Canvas):
         return picture
 
     def constant(self, *values: float) -> Any:
-        if values not in self._kept:
-            self._kept[values] = self.upload(np.array(values, np.float32))
-        return self._kept[values]
+        return self.keep(values, lambda: self.upload(np.array(values, np.float32)))
+
+    def keep(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` makes, once for the film."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
 
     # Places
 
     def nodes(self, rows: int, columns: int) -> Any:
-        key = "nodes", rows, columns
-        if key not in self._kept:
-            self._kept[key] = self.upload(super().nodes(rows, columns))
-        return self._kept[key]
+        plain = super().nodes
+        return self.keep(("nodes", rows, columns), lambda: self.upload(plain(rows, columns)))
 
     def scale_places(self, places: Any, origin: Sequence[float], times: float) -> Any:
         return Aim(self, places, tuple(origin), times)
@@ -114,15 +118,16 @@ class TorchCanvas(Canvas):
     def _cells(self, shape: Sequence[int], pitch: int, size: tuple[int, int]) -> Any:
         """Where the pixels of a grid's inner cells lie in it, (B, h, w, 2) from -1 to 1."""
         count, _, *nodes = shape
-        key = "cells", count, *nodes, pitch, size
-        if key not in self._kept:
+
+        def make() -> Any:
             y, x = (
                 ((pitch + np.arange(long) + 0.5) / pitch - 0.5) * 2 / (many - 1) - 1
                 for long, many in zip(size, nodes, strict=True)
             )
             at = np.stack(np.meshgrid(x, y), -1).astype(np.float32)
-            self._kept[key] = self.upload(at).expand(count, -1, -1, -1)
-        return self._kept[key]
+            return self.upload(at).expand(count, -1, -1, -1)
+
+        return self.keep(("cells", count, *nodes, pitch, size), make)
 
     def enlarge_all(self, several: Sequence[Any], pitch: int, size: tuple[int, int]) -> Any:
         found = self.enlarge(self.torch.cat([*several]), pitch, size, smooth=True)
@@ -148,10 +153,9 @@ class TorchCanvas(Canvas):
         size: tuple[int, int],
         margin: float,
     ) -> Box:
-        key = "box", box, margin
-        if key not in self._kept:
-            self._kept[key] = self._film_box(box, grid, size, margin)
-        return self._kept[key]  # type: ignore[no-any-return]
+        return self.keep(  # type: ignore[no-any-return]
+            ("box", box, margin), lambda: self._film_box(box, grid, size, margin)
+        )
 
     def reach(self, box: Box, grid: Grid, field: Any, size: tuple[int, int]) -> Box | None:
         return self.move_box(box, grid, field, size, 0.0)
@@ -188,9 +192,7 @@ class TorchCanvas(Canvas):
 
     def look_up_over(self, box: Box, several: Sequence[Any], at: Any) -> Any:
         key = "over", *map(id, several)
-        if key not in self._kept:
-            self._kept[key] = self._share(self._layers(several))
-        layers = self._kept[key]
+        layers = self.keep(key, lambda: self._share(self._layers(several)))
         times = layers.shape[-2] // (box[2] - box[0])
         found = self.look_up(layers, self.scale_places(at, box[:2], times))
         if len(several) == 1:
@@ -213,10 +215,9 @@ class TorchCanvas(Canvas):
         """(B, C, h, w); of what all batches share once for all."""
         if id(picture) not in self._shared:
             return picture.permute(0, 3, 1, 2)
+        planes = picture.permute
         key = "planes", id(picture), count
-        if key not in self._kept:
-            self._kept[key] = picture.permute(2, 0, 1).expand(count, -1, -1, -1)
-        return self._kept[key]
+        return self.keep(key, lambda: planes(2, 0, 1).expand(count, -1, -1, -1))
 
     def shift_back(self, column: Any, row: Any, along: tuple[Any, Any], du: Any, dv: Any) -> Any:
         add, (x, y) = self.torch.addcmul, along
@@ -276,14 +277,21 @@ class TorchCanvas(Canvas):
     def fade(self, layer: Any, share: Number) -> Any:
         return layer * share[..., None]
 
-    def shades(self, ways: Sequence[Any], leasts: Sequence[Sequence[float]]) -> Any:
-        ramps = self.smoothstep(self.torch.stack([*ways], -1))
-        return [
-            self.torch.addcmul(
-                self.constant(*least), ramps, self.constant(*(1 - low for low in least))
-            ).prod(-1)
-            for least in leasts
-        ]
+    def shades(
+        self,
+        ways: Sequence[Any],
+        lengths: Sequence[float],
+        leasts: Sequence[Sequence[float]],
+        powers: Any,
+    ) -> Any:
+        each = self.torch.stack([*ways], -1) * self.constant(*(1 / length for length in lengths))
+        ramps = self.smoothstep(each)
+        takes = (self.constant(*(1 - low for low in least)) for least in leasts)
+        lights = (
+            self.torch.addcmul(self.constant(*least), ramps, take)
+            for least, take in zip(leasts, takes, strict=True)
+        )
+        return [light.prod(-1, keepdim=True) ** powers for light in lights]
 
     def relight(self, shade: Any, share: Number) -> Any:
         return self.torch.lerp(self.constant(1.0), shade.reciprocal(), share[..., None])
@@ -294,30 +302,56 @@ class TorchCanvas(Canvas):
     def to_bytes(self, colours: Any) -> Any:
         return colours  # what leaves the frame is clipped
 
-    def lay(self, out: Any, box: Box, pixels: Any, cover: Any) -> None:
+    def frames(self, size: tuple[int, int], like: Any, channels: int) -> Any:
+        """Memory for a batch of frames (B, H, W, channels), the same for each batch `like` this.
+
+        Colours fit half precision, which a GPU is quicker with; places do not: at 1280 its step
+        is a whole pixel.
+        """
+        count = len(like)
+        if self._frames is None or len(self._frames) < count:
+            kind = self.torch.float16 if like.is_cuda else self.torch.float32
+            shape = count, channels, size[1], size[0]
+            self._frames = like.new_empty(shape, dtype=kind).permute(0, 2, 3, 1)
+            self._views = {}
+        return self._view(count, None, lambda whole: whole)
+
+    def view(self, out: Any, box: Box) -> Any:
+        """The box of the frames that `frames` gave."""
         left, top, right, bottom = box
-        under = out[:, top:bottom, left:right, :3]
+        return self._view(len(out), box, lambda whole: whole[:, top:bottom, left:right])
+
+    def planes(self, out: Any) -> Any:
+        """The same as (B, C, H * W)."""
+        return self._view(len(out), "planes", lambda whole: whole.permute(0, 3, 1, 2).flatten(2))
+
+    def _view(self, count: int, what: Any, cut: Callable[[Any], Any]) -> Any:
+        if (count, what) not in self._views:
+            self._views[count, what] = cut(self._frames[:count])
+        return self._views[count, what]
+
+    def lay(self, out: Any, box: Box, pixels: Any, cover: Any) -> None:
+        under = self.view(out, box)[..., :3] if out.shape[3] > 3 else self.view(out, box)
         cover = cover[..., None]
         if pixels is None:
-            under.mul_(1 - cover.to(out.dtype))
+            under.addcmul_(under, cover, value=-1)
             return
         if cover.dtype == self.torch.bool:
             under.copy_(self.torch.where(cover, pixels, under))
             return
-        under.lerp_(pixels.to(out.dtype), cover.to(out.dtype))
+        if out.dtype != pixels.dtype:
+            pixels, cover = pixels.to(out.dtype), cover.to(out.dtype)
+        under.lerp_(pixels, cover)
 
     # Numbers
 
     def weigh_all(self, weights: Any, several: Sequence[Any], start: Any = None) -> Any:
         key = "bases", *map(id, several)
-        if key not in self._kept:
-            flat = self.torch.stack([*several], 1).flatten(1)
-            many = flat.shape[1] if start is None else start.numel()
-            level = flat.new_zeros(many) if start is None else start.flatten()
-            self._kept[key] = level.repeat(flat.shape[1] // many), flat
-        level, flat = self._kept[key]
+        flat = self.keep(key, lambda: self.torch.stack([*several], 1).flatten(1))
         shape = len(several), *several[0].shape[1:]
-        return self.torch.addmm(level, weights, flat).unflatten(1, shape).unbind(1)
+        found = self.torch.mm(weights, flat).unflatten(1, shape[len(several) == 1 :])
+        found = found if start is None else start + found  # large places after small ways
+        return (found,) if len(several) == 1 else found.unbind(1)
 
     def edge(self, way: Any, slack: float, width: float) -> Any:
         middle = self.constant(slack / width + 0.5)
@@ -354,8 +388,11 @@ class TorchCanvas(Canvas):
 
     def bell(self, x: Any, width: Any) -> Any:
         if isinstance(width, float):
-            return self.torch.exp(x * x * (-1 / width**2))
+            return self.torch.addcmul(self.constant(0.0), x, x, value=-1 / width**2).exp()
         return self.torch.exp(-((x / width) ** 2))
+
+    def add_product(self, to: Any, one: Any, other: Any, times: int = 1) -> Any:
+        return self.torch.addcmul(to, one, other, value=times)
 
     def maximum(self, one: Any, other: Any) -> Any:
         return self.torch.maximum(one, other)

@@ -11,6 +11,7 @@ from vidgen.media.photo import open_photo
 from vidgen.vision.faces import (
     CHIN,
     EYE_CORNERS,
+    TRACE,
     Face,
     FaceDetector,
     LandmarkNet,
@@ -101,6 +102,18 @@ def test_nothing_is_found_where_nobody_is(
     helmet = photo[250:, 250:]
     assert detector.detect(helmet, 0.5) == ()
     assert net.find(helmet, (50, 50, 150, 200)) is None
+
+
+def test_a_turned_face_leaves_a_trace_and_a_page_none(
+    detector: FaceDetector, photo: Pixels
+) -> None:
+    scene = np.full((480, 640, 3), 120, np.uint8)
+    scene[100:256, 200:356] = cv2.resize(np.rot90(photo[:256, 96:352]), (156, 156))
+    page = np.full((640, 480, 3), 255, np.uint8)
+    for y in range(20, 620, 24):
+        cv2.putText(page, "The quick brown fox", (10, y), 0, 0.7, (20, 20, 20))
+    assert detector.scan(scene, 0.9, (640,))[1] >= 2 * TRACE
+    assert detector.scan(page, 0.9, (640,)) == ((), pytest.approx(0, abs=TRACE))
 
 
 @pytest.mark.parametrize("degrees", [-60, -30, -10, 20, 45, 60])

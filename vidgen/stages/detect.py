@@ -5,8 +5,9 @@ the next stage.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -37,7 +38,7 @@ from vidgen.stages.people import (
     weight,
 )
 from vidgen.vision.exposure import fault_of
-from vidgen.vision.faces import SIDES, Face, FaceDetector, LandmarkNet, Landmarks, head_pose
+from vidgen.vision.faces import SIDES, TRACE, Face, FaceDetector, LandmarkNet, Landmarks, head_pose
 from vidgen.vision.iris import IrisNet
 from vidgen.vision.mouth_cover import is_covered, mouth_line
 from vidgen.vision.sight import views
@@ -45,10 +46,13 @@ from vidgen.work import Box, EyeView, Floats, Notes, Photo, Pixels, Subject, Wor
 
 NAME: Final = "yolo_detection"
 DOUBTFUL: Final = 0.013  # `LandmarkNet.doubt` of a mouth that can hardly be seen
+SHOWN: Final = (
+    3200  # pixels, of a photo in which the least face leaves a trace when it is seen whole
+)
+WEAK: Final = 0.2  # of a face that may be one
 MOST_READ: Final = 8  # faces read to find one that can speak
 WIDE: Final = 0.11  # of the face: lips so far apart in the photo cannot be brought together well
 SOFT: Final = 2.0  # times enlarged from which a film looks soft
-FindFaces = Callable[[Pixels, float], Sequence[Face]]
 
 
 class PersonFinder(Protocol):
@@ -132,8 +136,9 @@ class Detect:
         Raises InputError when there is no face at all.
         """
         found: tuple[int, list[Candidate]] | None = None
-        for look, find in self._looks(photo):
-            candidates = self._candidates(look, find)
+        seen, trace = self.faces.scan(photo.rgb, self.options.conf_threshold)
+        for look, faces in chain([(photo, seen)], self._looks(photo, trace)):
+            candidates = self._candidates(look, faces)
             if any(map(is_readable, candidates)):
                 found = look.turns, candidates
                 break
@@ -141,22 +146,28 @@ class Detect:
                 found = look.turns, candidates
         emit(StageProgress(NAME, 1, 3, "steps"))
         if found is None:
-            raise self._nobody(photo.rgb)
+            raise self._nobody(trace)
         return found
 
-    def _looks(self, photo: Photo) -> Iterator[tuple[Photo, FindFaces]]:
-        """The photo, brightened, turned a quarter, three quarters, half anticlockwise, closely."""
-        yield photo, self.faces.detect
-        yield replace(photo, rgb=_brighten(photo.rgb)), self.faces.detect
+    def _looks(self, photo: Photo, trace: float) -> Iterator[tuple[Photo, Sequence[Face]]]:
+        """The photo brightened, turned a quarter, three quarters, half anticlockwise, and closely,
+        and the faces seen. Where nothing left a trace, nobody looks for what is small."""
+        threshold = self.options.conf_threshold
+        bright = replace(photo, rgb=_brighten(photo.rgb))
+        faces, more = self.faces.scan(bright.rgb, threshold)
+        yield bright, faces
+        is_blank = max(trace, more) < TRACE
         for turns in (1, 3, 2):
-            yield photo.turned(turns), self.faces.detect
-        if max(photo.rgb.shape) > SIDES[-1]:
-            yield photo, self.faces.detect_small
+            turned = photo.turned(turns)
+            sides = SIDES[:-1] if is_blank else SIDES
+            yield turned, self.faces.scan(turned.rgb, threshold, sides)[0]
+        if max(photo.rgb.shape) > (SHOWN if is_blank else SIDES[-1]):
+            yield photo, self.faces.detect_small(photo.rgb, threshold)
 
-    def _candidates(self, photo: Photo, find: FindFaces) -> list[Candidate]:
+    def _candidates(self, photo: Photo, seen: Sequence[Face]) -> list[Candidate]:
         """Everybody, best first, in pixels of the whole photo."""
         threshold, rgb = self.options.conf_threshold, photo.rgb
-        faces = sorted(find(rgb, threshold), key=lambda face: -weight(face, rgb))
+        faces = sorted(seen, key=lambda face: -weight(face, rgb))
         persons = self.people(rgb, threshold) if self.people else ()
         found = [Candidate(face, person_of(face, persons, rgb)) for face in faces]
         found = [one.scaled(photo.scale) for one in found + faceless(persons, faces)]
@@ -173,16 +184,16 @@ class Detect:
         problem = problem_of(face, landmarks, photo.size)
         return replace(candidate, landmarks=landmarks, problem=problem)
 
-    def _nobody(self, rgb: Pixels) -> InputError:
+    def _nobody(self, trace: float) -> InputError:
+        """`trace`: the highest score of any place in the photo."""
         threshold = self.options.conf_threshold
-        weak = self.faces.detect(rgb, min(0.2, threshold))
-        if weak:
+        if trace >= min(WEAK, threshold):
             return InputError(
                 "No face in the photo is sure enough: the best scores {score}, {threshold} is"
                 " asked for.",
                 hint="Use a sharper photo of a face, or lower --conf-threshold.",
                 code="detect.unsure",
-                score=round(weak[0].score, 2),
+                score=round(trace, 2),
                 threshold=threshold,
             )
         return InputError(

@@ -5,6 +5,7 @@ refuses nothing: that is the business of the stage that asks.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -29,6 +30,7 @@ SIDES: Final = (
     640,
     1280,
 )  # longest side, pixels (of the same area 16:9), CenterFace's pictures
+TRACE: Final = 0.05  # the highest score in screenshots and codes; turned faces of 31 pixels: .07
 OVERLAP: Final = 0.05  # of the picture, by which its quarters are larger than that
 CROP: Final = 192  # side, pixels, of the landmark net's picture
 MARGIN: Final = 1.5  # side of its crop over the longer side of the face
@@ -123,14 +125,23 @@ class FaceDetector:
 
     def detect(self, rgb: Pixels, threshold: float) -> tuple[Face, ...]:
         """The faces in `rgb` (H, W, 3) scored at least `threshold`, best first."""
+        return self.scan(rgb, threshold)[0]
+
+    def scan(
+        self, rgb: Pixels, threshold: float, sides: Sequence[int] = SIDES
+    ) -> tuple[tuple[Face, ...], float]:
+        """The same, and the highest score of any place: a face too small, turned or dark to be
+        found leaves a trace (`TRACE`). The picture is looked at in these sizes."""
         found: list[Face] = []
+        most = 0.0
         height, width = rgb.shape[:2]  # a panorama counts as what has its area at 16:9
         longest = min(max(height, width), (height * width * 16 / 9) ** 0.5)
-        for side in SIDES:
-            found += self._look(rgb, min(1.0, side / longest), threshold)
+        for side in sides:
+            faces, best = self._look(rgb, min(1.0, side / longest), threshold)
+            found, most = found + faces, max(most, best)
             if side >= longest:
                 break
-        return _distinct(found)
+        return _distinct(found), most
 
     def detect_small(self, rgb: Pixels, threshold: float) -> tuple[Face, ...]:
         """The faces too small for `detect`: each quarter of the picture is looked at alone."""
@@ -139,12 +150,13 @@ class FaceDetector:
         found: list[Face] = []
         for top, left in product((0, height - high), (0, width - wide)):
             part = np.ascontiguousarray(rgb[top : top + high, left : left + wide])
-            faces = self._look(part, min(1.0, SIDES[-1] / max(high, wide)), threshold)
+            faces, _ = self._look(part, min(1.0, SIDES[-1] / max(high, wide)), threshold)
             found += [face.moved(1, -left, -top) for face in faces]
         return _distinct(found)
 
-    def _look(self, rgb: Pixels, scale: float, threshold: float) -> list[Face]:
-        """The faces seen at one size of the picture, overlapping ones included."""
+    def _look(self, rgb: Pixels, scale: float, threshold: float) -> tuple[list[Face], float]:
+        """The faces seen at one size of the picture, overlapping ones included, and the highest
+        score."""
         import cv2
 
         height, width = (max(32, round(side * scale / 32) * 32) for side in rgb.shape[:2])
@@ -153,7 +165,7 @@ class FaceDetector:
         net = self._net
         net.setInput(cv2.dnn.blobFromImage(rgb, 1.0, (width, height)))
         heat, size, offset, points = net.forward(["537", "538", "539", "540"])
-        return _decode(
+        faces = _decode(
             heat[0, 0],
             size[0],
             offset[0],
@@ -161,6 +173,7 @@ class FaceDetector:
             threshold,
             (rgb.shape[1] / width, rgb.shape[0] / height),
         )
+        return faces, float(heat.max())
 
 
 def _decode(

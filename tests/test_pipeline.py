@@ -93,6 +93,7 @@ SUBJECT = {
     "framing": "head",
     "height": 512,
     "aspect": "1:1",
+    "enlarge": True,
 }
 CUTOUT = {"smoothing": 0.5, "background": "#123456"}
 FILM: dict[str, Any] = {

@@ -16,7 +16,7 @@ from vidgen import settings
 from vidgen.files import atomic_write
 from vidgen.inputs import fingerprint
 from vidgen.models import catalog
-from vidgen.models.select import ModelChoice, drawing_device
+from vidgen.models.select import ENLARGER, ModelChoice, drawing_device
 from vidgen.paths import Home
 from vidgen.settings import Options
 from vidgen.steps import Step
@@ -55,9 +55,9 @@ class Keys:
             return key_of(__version__, VERSIONS[stage], hashes, values, *parts)
 
         where = chosen.device.partition(":")[0]  # another kind of device rounds otherwise
-        subject = key(
-            "detect", chosen.face_models, "person conf_threshold framing height aspect", photo
-        )
+        faces = chosen.face_models + (ENLARGER if options.enlarge else ())
+        choices = "person conf_threshold framing height aspect"
+        subject = key("detect", faces, choices, photo)
         cutout = key(
             "matte", chosen.matte_models, "smoothing", subject, _background(options), where
         )

@@ -122,12 +122,12 @@ def _encoders() -> Iterator[Finding]:
 
 def _models(home: Home) -> Iterator[Finding]:
     here = catalog.Catalog(home)
-    for name in ("embedded", "full"):
+    for name in ("embedded", "full", *(("enlarge",) if device.has_package("ncnn") else ())):
         members = [
             model
             for model in catalog.models().values()
             if model.set == name
-            and (name == "full" or model.name in (*select.EMBEDDED, select.HEARING))
+            and (name != "embedded" or model.name in (*select.EMBEDDED, select.HEARING))
         ]
         if not members:
             continue

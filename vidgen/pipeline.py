@@ -53,6 +53,7 @@ class Job:
     plan: ModelChoice
     emit: Emit
     ears: "SpareProcess | None" = None  # hears the voice meanwhile
+    enlarges: bool = True  # where it is asked for; a sketch does not wait for it
 
     @property
     def options(self) -> Options:
@@ -117,7 +118,7 @@ class Job:
             voice=voice,
         )
         faces, landmarks, irises = self._faces()
-        detect = Detect(faces, landmarks, options, people, irises)
+        detect = Detect(faces, landmarks, options, people, irises, self._enlarger())
         return [
             Step(detect, keys.subject, (Subject,), (people,) if people else ()),
             Step(Matte(matter, options), keys.cutout, (Cutout,), (matter,)),
@@ -139,7 +140,7 @@ class Job:
         from vidgen.work import Cutout, Notes, Subject, Work
 
         plan = replace(self.plan, device="cpu", matte="")
-        detect, matte = replace(self, plan=plan).steps(photo, speech, Workers())[:2]
+        detect, matte = replace(self, plan=plan, enlarges=False).steps(photo, speech, Workers())[:2]
         work = detect.stage.run(Work(photo, speech, Notes()), self.emit)
         subject = work.get(Subject)
         if plan.renderer != "puppet":
@@ -212,6 +213,14 @@ class Job:
             LandmarkNet(path("face_landmark")),
             IrisNet(path("iris_landmark")),
         )
+
+    def _enlarger(self) -> Any:
+        if not (self.options.enlarge and self.enlarges):
+            return None
+        from vidgen.vision.enlarger import Enlarger
+
+        weights, structure = map(self.catalog.path, select.ENLARGER)
+        return Enlarger(weights, structure)
 
     def _people(self) -> Any:
         """Whole persons by YOLO, or None: grown from the faces."""
@@ -352,12 +361,16 @@ def look(options: Options, seed: int) -> "MotionOptions":
 
 
 def check_options(options: Options) -> None:
-    """Refuse what only the stages understand, before anything is made. Raises InputError."""
+    """Refuse what only the stages understand, before anything is made. Raises InputError, and
+    SetupError without an extra that is asked for."""
     from vidgen.speech.languages import praat_language
     from vidgen.stages.prosody import Prosody
+    from vidgen.vision.enlarger import check_extra
 
     praat_language(options.language)
     Prosody(options)
+    if options.enlarge:
+        check_extra()
 
 
 def check_did(options: Options, seconds: float) -> None:

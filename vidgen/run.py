@@ -223,8 +223,8 @@ def _keep_inputs(task: TaskFolder, wanted: Request, emit: Emit) -> None:
 def _choose_models(home: Home, task: TaskFolder, options: Options, emit: Emit) -> ModelChoice:
     """Choose the models and make the embedded ones ready; a resumed run keeps what it had."""
     here = Catalog(home)
-    embedded = [catalog.models()[name] for name in select.EMBEDDED]
-    fetched = [*pull.ensure(here, embedded, download_progress(emit))]
+    names = select.EMBEDDED + (select.ENLARGER if options.enlarge else ())
+    fetched = [*pull.ensure(here, [catalog.models()[n] for n in names], download_progress(emit))]
     fetched += _fetch_ears(here, options, emit)
     if fetched:
         emit(Log("INFO", "models.fetched", {"names": ", ".join(model.name for model in fetched)}))
@@ -256,17 +256,17 @@ def download_progress(emit: Emit) -> OnProgress:
 
 def describe(job: Job, photo: "Photo", speech: "Speech") -> Mapping[str, Any]:
     """What the run says of itself before it begins: for watchers, and for the time it takes."""
-    width, height = photo.size
     return {
         **job.plan.metadata(),
         "output": path_text(absolute(job.request.output)),
         "voice_seconds": round(speech.seconds, 3),
-        "photo_width": width,
-        "photo_height": height,
+        "photo_width": photo.size[0],
+        "photo_height": photo.size[1],
         "height": job.options.height,
         "fps": int(job.options.fps),
         "format": job.options.format,
         "background": settings.background_kind(job.options),
+        "enlarge": job.options.enlarge or None,
         "frames": int(speech.seconds * int(job.options.fps)) + 1,
     }
 

@@ -161,9 +161,8 @@ class Options:
     preset: str = option(
         "none",
         "Shape and size for a story, a square post, a video call or full HD.",
-        panel=PICTURE,
-        choices=PRESETS,
-    )
+        panel=PICTURE, choices=PRESETS,
+    )  # fmt: skip
     background: str = option(
         "keep",
         "What is behind the speaker: keep, blur, transparent, a colour like #1e90ff, or a picture.",
@@ -179,6 +178,9 @@ class Options:
         panel=PICTURE,
         least=0,
         most=2160,
+    )
+    enlarge: bool = option(
+        False, "Enlarge a small photo by a network: a minute, and an extra.", panel=PICTURE
     )
     aspect: str = option(
         "keep", "Shape of the film.", panel=PICTURE, choices=("keep", "1:1", "9:16", "16:9", "4:5")

@@ -61,7 +61,7 @@ def test_every_row_is_complete_and_pinned() -> None:
     stages = {"", "yolo_detection", "birefnet_removal", "rendering"}
     for model in catalog.models().values():
         assert model.stage in stages
-        assert model.set in {"embedded", "full", "variant", "demo"}
+        assert model.set in {"embedded", "full", "enlarge", "variant", "demo"}
         assert model.kind in {"wheel", "npm", "hf", "https"}
         assert re.fullmatch(r"[0-9a-f]{64}", model.sha256)
         assert model.licence

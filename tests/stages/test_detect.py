@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.support.ncnn import repeats_pixels
 from tests.support.puppet import cut, drawn, speaker
 from vidgen.errors import InputError
 from vidgen.events import Event, Log, StageProgress
@@ -16,6 +17,7 @@ from vidgen.renderers.puppet import rig
 from vidgen.settings import Options
 from vidgen.stages.detect import Detect
 from vidgen.stages.framing import ASPECTS, Crop, Scene, choose_framing, crop_frame
+from vidgen.vision.enlarger import Enlarger
 from vidgen.vision.faces import CHIN, EYE_CORNERS, FOREHEAD, MOUTH, FaceDetector, LandmarkNet
 from vidgen.work import Box, Notes, Photo, Pixels, Subject, Work
 
@@ -334,6 +336,31 @@ def test_the_film_of_a_large_photo_has_the_photos_own_pixels(
     assert found is not None
     off = np.linalg.norm(found.points[:, :2] - work.get(Subject).landmarks[:, :2], axis=1)
     assert off.mean() < 0.01 * found.height
+
+
+@pytest.mark.models
+def test_a_small_photo_is_enlarged_where_that_is_asked_for(
+    networks: Networks, woman: Pixels, tmp_path: Path
+) -> None:
+    pytest.importorskip("ncnn")
+    small = cv2.resize(woman[:400, 30:430], (200, 200), interpolation=cv2.INTER_AREA)
+    events: list[Event] = []
+    options = Options(enlarge=True, framing="keep")
+    detect = Detect(*networks, options, None, None, Enlarger(*repeats_pixels(tmp_path)))
+    work = detect.run(Work(Photo(Path("photo"), small, "")), events.append)
+    four = small.repeat(4, 0).repeat(4, 1)
+    frame = cv2.resize(four, (512, 512), interpolation=cv2.INTER_AREA)
+    assert (work.get(Subject).frame == frame).all()
+    shares = [event.share for event in events if isinstance(event, StageProgress)]
+    assert said(events) == ["detect.enlarged"]
+    assert shares == sorted(shares)
+    assert len(shares) == 2 + 16  # tiles of 64 pixels
+    assert shares[-1] == 1
+
+
+@pytest.mark.models
+def test_a_photo_with_pixels_enough_is_not_enlarged(networks: Networks, woman: Pixels) -> None:
+    assert said(detected(networks, woman, enlarge=True)[1]) == ["detect.sharp"]
 
 
 @pytest.mark.models

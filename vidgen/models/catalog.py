@@ -34,7 +34,7 @@ class Model:
 
     name: str
     stage: str
-    set: str  # "embedded", "full", "variant" or "demo"
+    set: str  # "embedded", "full", "enlarge", "variant" or "demo"
     source: str  # wheel:name==version/member, npm:name@version/file, hf:repo@revision/file, https:…
     sha256: str  # "" until it is known: then the first download fixes it
     bytes: int  # 0 when nobody has told it

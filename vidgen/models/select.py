@@ -19,6 +19,7 @@ EMBEDDED: Final = FACES + SELFIE
 TOLD_FILE: Final = "better-models-told"  # in the folder of models: that there are better ones
 HEARING: Final = "phone_recognizer"  # what a run can do without, if it must
 ISNET: Final = "isnet"  # finer than the embedded matte, without torch
+ENLARGER: Final = ("realesrgan_x4plus", "realesrgan_x4plus_param")
 MUSETALK: Final = ("musetalk", "musetalk_config", "sd_vae", "whisper_tiny")
 
 

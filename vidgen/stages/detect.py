@@ -7,6 +7,7 @@ the next stage.
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import Any, Final, Protocol
 
@@ -37,6 +38,7 @@ from vidgen.stages.people import (
     problem_of,
     weight,
 )
+from vidgen.vision.enlarger import Enlarger
 from vidgen.vision.exposure import fault_of
 from vidgen.vision.faces import SIDES, TRACE, Face, FaceDetector, LandmarkNet, Landmarks, head_pose
 from vidgen.vision.iris import IrisNet
@@ -53,6 +55,7 @@ WEAK: Final = 0.2  # of a face that may be one
 MOST_READ: Final = 8  # faces read to find one that can speak
 WIDE: Final = 0.11  # of the face: lips so far apart in the photo cannot be brought together well
 SOFT: Final = 2.0  # times enlarged from which a film looks soft
+ENLARGING: Final = 100  # steps of a stage that may enlarge the face: nearly all of its time
 
 
 class PersonFinder(Protocol):
@@ -90,12 +93,15 @@ class Detect:
         options: Options,
         people: PersonFinder | None = None,
         irises: IrisNet | None = None,
+        enlarger: Enlarger | None = None,
     ) -> None:
         self.faces = faces
         self.landmarks = landmarks
         self.options = options
         self.people = people
         self.irises = irises
+        self.enlarger = enlarger
+        self.steps = ENLARGING if enlarger else 3  # of the stage; two come before the frame's
 
     def run(self, work: Work, emit: Emit) -> Work:
         """Raises InputError when nobody is found, chosen or readable."""
@@ -106,7 +112,7 @@ class Detect:
             photo = photo.turned(turns)
             emit(Log("INFO", "detect.turned", {"degrees": turns * 90}))
         chosen = self._choose(candidates, photo, emit)
-        emit(StageProgress(NAME, 2, 3, "steps"))
+        emit(StageProgress(NAME, 2, self.steps, "steps"))
         subject, crop = self._frame(photo, candidates, chosen, emit)
         notes = {
             "backend": self.people.name if self.people else "centerface",
@@ -144,7 +150,7 @@ class Detect:
                 break
             if found is None and any(one.face for one in candidates):
                 found = look.turns, candidates
-        emit(StageProgress(NAME, 1, 3, "steps"))
+        emit(StageProgress(NAME, 1, self.steps, "steps"))
         if found is None:
             raise self._nobody(trace)
         return found
@@ -253,9 +259,8 @@ class Detect:
         size = crop.size(self.options.height, self.options.aspect)
         source, inside, face = self._source(photo, crop, size, speaker.landmarks)
         self._warn_of_mouth(source, face, emit)
-        _warn_of_size(crop, size, emit)
         points = move_points(face.points, inside, size)
-        frame = crop_frame(source, inside, size)
+        frame = self._picture(source, inside, size, emit)
         subject = Subject(
             frame,
             points,
@@ -284,6 +289,24 @@ class Detect:
         inside = replace(crop, left=crop.left - left, top=crop.top - top)
         seen = face.moved(1, left, top)
         return part, inside, self.landmarks.track(part, seen) or seen
+
+    def _picture(self, source: Pixels, crop: Crop, size: tuple[int, int], emit: Emit) -> Pixels:
+        """The crop at the film's size. Where it would look soft, that is said or mended."""
+        times, wanted = size[1] / crop.height, self.options.enlarge
+        told = {"times": round(times, 1), "pixels": crop.height, "height": size[1]}
+        if times > SOFT:
+            code = "detect.enlarged" if wanted else "detect.soft"
+            emit(Log("INFO" if wanted else "WARNING", code, told))
+        elif wanted:
+            emit(Log("INFO", "detect.sharp", told))
+        if self.enlarger is None or times <= SOFT:
+            return crop_frame(source, crop, size)
+        part = crop_frame(source, crop, (crop.width, crop.height))
+        try:
+            large = self.enlarger.enlarge(part, partial(_tell_of_tile, emit))
+        finally:
+            self.enlarger.release()
+        return crop_frame(large, Crop(0, 0, large.shape[1], large.shape[0]), size)
 
     def _eyes(self, frame: Pixels, points: Floats, emit: Emit) -> tuple[EyeView, ...]:
         """Both eyes; what keeps one from moving is told once."""
@@ -333,17 +356,15 @@ def _brighten(rgb: Pixels) -> Pixels:
 # Telling
 
 
+def _tell_of_tile(emit: Emit, count: int, tiles: int) -> None:
+    done = 2 + (ENLARGING - 2) * count // tiles
+    emit(StageProgress(NAME, done, ENLARGING, "steps", "detect.enlarging"))
+
+
 def _apart(face: Landmarks) -> float:
     """The distance of the inner lips (points 13 and 14) as a share of the face's height."""
     above, below = face.points[[13, 14], :2]
     return float(np.hypot(*(above - below)) / face.height)
-
-
-def _warn_of_size(crop: Crop, size: tuple[int, int], emit: Emit) -> None:
-    times = size[1] / crop.height
-    if times > SOFT:
-        told = {"times": round(times, 1), "pixels": crop.height, "height": size[1]}
-        emit(Log("WARNING", "detect.soft", told))
 
 
 def _metadata(

@@ -27,7 +27,7 @@ USUAL_HEIGHT: Final = 720.0  # pixels, of a film whose height nobody asked for
 # Of the time for a frame at USUAL_HEIGHT, what does not grow with its area.
 FIXED_SHARE: Final[Mapping[str, float]] = {"rendering": 0.15, "finalizing": 0.5}
 # What two runs must have in common for their times to be alike, and for their drawing to be.
-SITUATION: Final = ("renderer", "device", "precision", "models", "format", "background")
+SITUATION: Final = ("renderer", "device", "precision", "models", "format", "background", "enlarge")
 DRAWING: Final = ("renderer", "device")
 
 Request = Mapping[str, Any]

@@ -46,9 +46,9 @@ def shouting(smiling: FaceGeometry) -> FaceGeometry:
 class Moved:
     """Where the blendshapes of `face` put its skin, pixels of the face's own axes."""
 
-    def __init__(self, face: FaceGeometry, lean: float = 0.0, size: int = 256) -> None:
-        grid = Grid.over((0, 0, size, size), 4)
-        self.made = blendshapes.build(face, grid, lean=lean)
+    def __init__(self, face: FaceGeometry, lean: float = 0.0, blur: float = 0.0) -> None:
+        grid = Grid.over((0, 0, 256, 256), 4)
+        self.made = blendshapes.build(face, grid, lean=lean, blur=blur)
         self.u, self.v = face.axes.uv(*grid.nodes())
         self.face = face
 
@@ -132,3 +132,14 @@ def test_an_opening_mouth_is_an_oval(smiling: FaceGeometry) -> None:
     assert upper[1] - upper[0] > 0.015 * h  # an arch: its middle rises, its corners go down
     along = ways(moved.made.lower, smiling.lower, 1.0)[0]
     assert abs(along) < 0.05 * smiling.right  # and it gets hardly narrower
+
+
+def test_an_opening_has_soft_ends_in_a_blurred_photo(smiling: FaceGeometry) -> None:
+    def down(blur: float) -> float:
+        moved = Moved(smiling, blur=blur)
+        corner = smiling.right
+        return moved(moved.made.lower, "wide", float(smiling.lower(np.array([corner]))[0]), corner)[
+            1
+        ]
+
+    assert down(0.15 * smiling.right) > down(0.0) + 0.003 * smiling.height

@@ -119,3 +119,41 @@ def test_dark_painted_lips_keep_their_corners_in_an_open_mouth(
     corner = lip & (share > 0.66) & (share < 0.85) & (v < inner)
     colours = built(frame, face).upper_apart[::2, ::2][corner].astype(int)
     assert (colours[:, 1] < 60).mean() > 0.9  # paint, no skin
+
+
+def test_the_hollow_in_the_corner_of_an_open_mouth_becomes_lip_and_no_skin(
+    subject: Subject, face: FaceGeometry
+) -> None:
+    x, y, reach = round(face.axes.x), round(face.axes.y), round(0.3 * face.height)
+    rows, columns = np.mgrid[y - reach : y + reach, x - reach : x + reach].astype(np.float32)
+    u, v = face.axes.uv(columns, rows)
+    frame, around = subject.frame.copy(), (x - reach, y - reach, x + reach, y + reach)
+    lip = (v > face.outer_upper(u)) & (v < face.outer_lower(u)) & (np.abs(face.across(u)) < 1)
+    crop(frame, around)[lip] = (200, 20, 60)
+    beside = np.abs(v - face.middle_line(u)) < 0.014 * face.height
+    hollow = beside & (face.across(u) > 0.86) & (face.across(u) < 1.0)
+    crop(frame, around)[hollow] = (40, 5, 10)
+    colours = built(frame, face).upper_apart[::2, ::2][hollow].astype(int)
+    assert (colours[:, 0] - colours[:, 1]).min() > 25
+    assert np.median(colours[:, 1]) < 30
+
+
+def test_a_gleam_on_the_lower_lip_is_no_opening(subject: Subject) -> None:
+    seen = measure(subject.landmarks)
+    u, v = seen.axes.uv(*np.meshgrid(*map(np.arange, subject.frame.shape[1::-1])))
+    top, bottom = seen.outer_upper(u), seen.outer_lower(u)
+    down = (v - top) / np.maximum(0.1, bottom - top)
+    frame = subject.frame.copy()
+    between = np.abs(seen.across(u)) < 1
+    frame[(down > 0) & (down < 1) & between] = (190, 100, 100)
+    frame[(np.abs(down - 0.3) < 0.04) & between] = (60, 25, 25)
+    frame[(np.abs(down - 0.55) < 0.1) & (np.abs(seen.across(u)) < 0.9)] = (235, 205, 200)
+    middle = seen.outer_upper(seen.upper.u)
+    middle = middle + 0.55 * (seen.outer_lower(seen.upper.u) - middle)
+    upper, lower = (Curve(seen.upper.u, middle + way * seen.height) for way in (-0.01, 0.01))
+    gap = float((lower.v - upper.v).max())
+    found = lip_edges.snap_lips(frame, replace(seen, upper=upper, lower=lower, gap=gap))
+    assert found.is_shut
+    at = np.linspace(-0.6 * seen.left, 0.6 * seen.right, 9)
+    line = seen.outer_upper(at) + 0.3 * (seen.outer_lower(at) - seen.outer_upper(at))
+    assert np.abs(found.upper(at) - line).max() < 0.006 * seen.height

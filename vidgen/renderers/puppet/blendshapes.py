@@ -85,11 +85,13 @@ def build(
     calm_brows: float = 1.0,
     feeling: Array | None = None,
     lean: float = 0.0,
+    blur: float = 0.0,
 ) -> Blendshapes:
     """The bases for `face` over `grid`. `calm_brows` < 1 keeps glasses' frames in place;
-    `feeling` is a field of `mood.build`. By `lean`, -1 to 1, one side goes farther."""
+    `feeling` is a field of `mood.build`. By `lean`, -1 to 1, one side goes farther. The opening
+    is as soft as a photo of this `blur`, pixels."""
     u, v = face.axes.uv(*grid.nodes())
-    shape = _Shape.at(face, u, v)
+    shape = _Shape.at(face, u, v, blur)
     upper = _upper(face, shape)
     upper["brows"] = _brows(face, u, v, calm_brows)
     gain = 1 + 0.5 * LOPSIDED * lean * np.tanh(u / (0.10 * face.height))
@@ -123,12 +125,13 @@ class _Shape:
     carried: Array  # and how much of it the lower lip does instead
 
     @classmethod
-    def at(cls, face: FaceGeometry, u: Array, v: Array) -> "_Shape":
+    def at(cls, face: FaceGeometry, u: Array, v: Array, blur: float) -> "_Shape":
         share = face.across(u)
         upper, lower = face.upper(u), face.lower(u)
         middle = (upper + lower) / 2
-        whole = np.clip(1 - np.abs(share / 0.94) ** 2.7, 0, None) ** 0.75
-        centre = np.clip(1 - np.abs(share / 0.78) ** 2.2, 0, None) ** 0.8
+        soft = blur / (face.left + face.right)
+        whole = _profile(share, 0.94, 2.7, 0.75, soft)
+        centre = _profile(share, 0.78, 2.2, 0.8, soft)
         beside, level = np.clip(np.abs(share) - 1, 0, None), (v - middle) / (0.12 * face.height)
         corners = smoothstep((np.abs(share) - 0.15) / 0.85)
         corners *= np.exp(-((beside / 0.7) ** 2) - level**2)
@@ -165,6 +168,17 @@ class _Shape:
     def beneath(self, reach: float) -> Array:
         """1 on the lower lip's edge, falling over `reach` pixels."""
         return np.exp(-(((self.v - self.lower) / reach) ** 2))
+
+
+def _profile(share: Array, wide: float, flat: float, full: float, soft: float) -> Array:
+    """1 in the middle, 0 from `wide` half mouths on, blurred by `soft` of them."""
+    steps = np.linspace(-1.5, 1.5, 7)
+    weights = np.exp(-0.5 * steps**2)
+    bows = [
+        np.clip(1 - np.abs((share + 2 * soft * step) / wide) ** flat, 0, None) ** full
+        for step in steps
+    ]
+    return np.asarray(np.tensordot(weights / weights.sum(), np.stack(bows), 1))
 
 
 Moves = dict[str, tuple[Array | float, Array | float]]  # name -> along, down

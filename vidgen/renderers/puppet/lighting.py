@@ -3,6 +3,7 @@
 Everything painted into the face takes these on, so that it looks photographed with it.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +23,9 @@ TONED: Final = (
 # from 3.0 on
 STONE: Final = 2.5
 RED_LIPS: Final = 5.0  # in a of Lab over the face's middle: living lips have 7 to 44, a statue's 0
+BLURRED: Final = (1.0, 2.5)  # pixels: once, so that grain does not count, and once more
+WIDTH: Final = 1.7  # of a lens's sigma: so wide its edges look within 7 pixels
+WIDEST_EDGE: Final = 0.045  # Hf
 CAST: Final = 0.30  # how much of the skin's colour lies on teeth: its light, and its glow
 
 
@@ -32,7 +36,7 @@ class Lighting:
     exposure: float  # 1 is a well exposed photo
     skin: Array  # (3,) mean colour round the mouth, 0–255
     tint: Array  # (3,) cast of teeth and tongue, of luma 1
-    blur: float  # Gaussian sigma of its sharpest edges, frame pixels
+    blur: float  # how wide its sharpest edges are, frame pixels; 1.1 to 1.7 in a sharp photo
     grain: float  # sigma of its noise, of 255
     glasses: bool  # whether something dark crosses the bridge of the nose
     toned: Array | None  # (3,) of luma 1: a black-and-white or sepia photo's one colour
@@ -161,18 +165,43 @@ def _window(frame: Pixels, face: FaceGeometry) -> Array:
 
 
 def _blur(frame: Pixels, face: FaceGeometry) -> float:
-    """Sigma of the sharpest edges: a step of height A blurred by s has slope A / (s sqrt(2 pi))."""
+    """How wide the sharpest edges are."""
+    luma = _window(frame, face)
+    blur = max(_near_width(luma), WIDTH * _focus(luma))
+    return float(np.clip(blur, 0.5, WIDEST_EDGE * face.height))
+
+
+def _near_width(luma: Array) -> float:
+    """Sigma of the sharpest edges, as far as 7 pixels tell: a step of height A blurred by s has
+    slope A / (s sqrt(2 pi))."""
     import cv2
 
-    luma = _window(frame, face)
-    slope = np.hypot(cv2.Sobel(luma, cv2.CV_32F, 1, 0), cv2.Sobel(luma, cv2.CV_32F, 0, 1)) / 8
+    slope = _slope(luma) / 8
     reach = np.ones((7, 7), np.uint8)
     step = cv2.dilate(luma, reach) - cv2.erode(luma, reach)
     strong = step > max(24.0, float(np.percentile(step, 90)))
     if strong.sum() < 20:
         return 1.0
-    sigma = step[strong] / (np.maximum(slope[strong], 1e-3) * 2.507)
-    return float(np.clip(np.percentile(sigma, 12), 0.5, 4.0))
+    return float(np.percentile(step[strong] / (np.maximum(slope[strong], 1e-3) * 2.507), 12))
+
+
+def _focus(luma: Array) -> float:
+    """Sigma of the lens: how much the steepest slopes lose when they are blurred once more (Zhuo
+    and Sim 2011)."""
+    import cv2
+
+    once, twice = (_slope(cv2.GaussianBlur(luma, (0, 0), sigma)) for sigma in BLURRED)
+    steep = once > np.percentile(once, 96)
+    loss = float(np.percentile(once[steep] / np.maximum(twice[steep], 1e-3), 75)) ** 2
+    little, much = (sigma**2 for sigma in BLURRED)
+    return math.sqrt(max(0.0, (much - loss * little) / max(1e-3, loss - 1)))
+
+
+def _slope(luma: Array) -> Array:
+    import cv2
+
+    across, down = (cv2.Sobel(luma, cv2.CV_32F, *way) for way in ((1, 0), (0, 1)))
+    return np.asarray(np.hypot(across, down))
 
 
 def _grain(frame: Pixels, face: FaceGeometry) -> float:

@@ -18,6 +18,9 @@ COLUMNS: Final = 121  # over the width of the mouth
 SEARCH_SHUT: Final = 0.022  # Hf: how far from the landmarks the line is looked for
 SEARCH_OPEN: Final = 0.024
 APART: Final = 0.008  # Hf: lips nearer than this over most of the mouth touch
+# Hf between the landmarks' lips at most; Hf above what was found, in so much of the mouth's width;
+# and of its luma: then it was a lip
+ABOVE: Final = (0.030, 0.004, 0.75, 0.70)
 LINE: Final = 0.026  # Hf: the dark line between shut lips is thinner
 TOOTHED: Final = (
     0.50,
@@ -51,10 +54,11 @@ def snap_lips(frame: Pixels, face: FaceGeometry) -> FaceGeometry:
     face = _widen(frame, face)
     lips = _read(frame, face)
     upper, lower = _opening(lips, face)
-    if _touch(lips, face, upper, lower):
-        shut = replace(face, gap=0.0)
-        line = _dark_line(frame, shut)
-        return replace(shut, upper=line, lower=line)
+    line = _line_above(lips, face, upper, lower)
+    if line is None and _touch(lips, face, upper, lower):
+        line = _dark_line(frame, face)
+    if line is not None:
+        return replace(face, upper=line, lower=line, gap=0.0)
     middle = (upper.v + lower.v) / 2
     half = np.maximum(lower.v - upper.v, 0) / 2
     return replace(
@@ -160,9 +164,34 @@ def _touch(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) -> bool:
     )
     inside = (rows >= above) & (rows <= below)
     inside[:, : COLUMNS // 6] = inside[:, -COLUMNS // 6 :] = False
-    teeth = float(lips.teeth[inside].mean()) if inside.any() else 0.0
+    teeth = 0.0
+    if (lips.open > lips.teeth + 0.05)[inside].sum() > 0.03 * inside.sum():
+        teeth = float(lips.teeth[inside].mean())  # else no dark is about them
     needed = TOOTHED[face.gap > 0.75 * SHUT * face.height]
     return wide < (APART if teeth > needed else LINE)
+
+
+def _line_above(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) -> Curve | None:
+    """The line between shut lips whose landmarks took a pale lip for the opening: much darker than
+    what was found, and above it. None where there is no such line."""
+    if face.gap > ABOVE[0] * face.height:
+        return None
+    strip, luma = lips.strip, lips.strip.colours @ LUMA
+    rows = np.arange(len(luma))[:, None]
+    top, bottom, above, below = (
+        strip.middle + (curve(strip.u) - strip.v) / strip.row
+        for curve in (face.outer_upper, face.outer_lower, upper, lower)
+    )
+    outer = np.minimum(rows - top, bottom - rows) < 0.2 * (bottom - top)
+    path = _path(luma / max(8.0, float(luma[~outer].std())) + 1e3 * outer, 0.1)
+    most = slice(COLUMNS // 6, -COLUMNS // 6)
+    inside = ((rows >= above) & (rows <= below))[:, most]
+    if not inside.any():
+        return None
+    off = (above - path)[most] * strip.row / face.height  # below it is the shade under the lip
+    dark = np.median(luma[path, np.arange(COLUMNS)][most]) / np.median(luma[:, most][inside])
+    _, least, share, darkness = ABOVE
+    return _curve(strip, path, face) if (off > least).mean() > share and dark < darkness else None
 
 
 def _opening(lips: _Lips, face: FaceGeometry) -> tuple[Curve, Curve]:

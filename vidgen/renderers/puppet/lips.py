@@ -20,6 +20,7 @@ EDGE_OPEN: Final = 0.011  # Hf: how far teeth or shadow bleed into an open photo
 WIDE: Final = 0.08  # Hf: lips farther apart belong to a mouth wide open
 INNER: Final = 0.65  # share of a lip's thickness that surely is lip
 HOLLOW: Final = 0.6  # of a lip's luma: darker is the hollow of an open mouth
+FILLED: Final = 0.8  # of the lip's light that the hollow gets: corners of lips are in the shade
 THICK: Final = 0.010  # Hf: and thicker than this
 TURN: Final = np.array([0.22, 0.32, 0.30], np.float32)  # how much darker a lip's edge is
 TOUCHING: Final = np.array([0.70, 0.95, 1.0], np.float32)  # and the line between two
@@ -40,10 +41,17 @@ class Lips:
     below: Array  # the same with pixels below the lower lip's edge
 
 
-def build(frame: Pixels, face: FaceGeometry, box: Box, cover: Array, toned: bool = False) -> Lips:
+def build(
+    frame: Pixels,
+    face: FaceGeometry,
+    box: Box,
+    cover: Array,
+    toned: bool = False,
+    blur: float = 0.0,
+) -> Lips:
     """Clean lips out of `frame` inside `box`; `cover` (h, w) is where the mouth is drawn.
 
-    In a `toned` photo, one without colours, shade is not reddish.
+    In a `toned` photo, one without colours, shade is not reddish; its `blur` is in pixels.
     """
     y, x = np.mgrid[box[1] : box[3], box[0] : box[2]].astype(np.float32)
     u, v = face.axes.uv(x, y)
@@ -60,7 +68,8 @@ def build(frame: Pixels, face: FaceGeometry, box: Box, cover: Array, toned: bool
     lower = _fade(picture, lower, inside)
     height, line = face.height, _contact(share)
     turn, touch = (np.full(3, shade.mean()) if toned else shade for shade in (TURN, TOUCHING))
-    between = smoothstep((1.0 - np.abs(share)) / 0.14)
+    soft = 4 * blur / (face.left + face.right)  # an opening has soft ends in a blurred photo
+    between = smoothstep((1.0 + soft / 2 - np.abs(share)) / (0.14 + soft))
     return Lips(
         box,
         upper_apart=double(_shade_turn(upper, above / height, inside, turn)),
@@ -101,10 +110,10 @@ def _clean_edge(
     below.
     A mirror keeps the lip's texture, where inpainting drew streaks.
     """
-    edge = (EDGE_SHUT if face.is_shut else EDGE_OPEN) * face.height + doubt
-    short = np.maximum(0, edge - depth)
     # no farther than the lip is thick: beyond its outer edge is skin, or a moustache
-    deep = np.maximum(edge, INNER * thick)
+    deep = INNER * np.maximum(0, thick)
+    edge = np.minimum((EDGE_SHUT if face.is_shut else EDGE_OPEN) * face.height + doubt, deep)
+    short = np.maximum(0, edge - depth)
     away = np.minimum(2 * short, np.maximum(0, deep - depth))
     x, y = at
     dx, dy = face.axes.turn(np.zeros_like(away), down * away)
@@ -113,28 +122,39 @@ def _clean_edge(
 
 
 def _thin_corners(picture: Pixels, face: FaceGeometry, u: Array, v: Array) -> Pixels:
-    """`picture` without the hollows in the corners of an open mouth; dark no thicker than the line
-    between shut lips stays, and so do beards and folds beside them."""
+    """`picture` with lip instead of the hollows in the corners of an open mouth; dark no thicker
+    than the line between shut lips stays, and so do beards and folds beside them."""
     import cv2
 
-    h, share = face.height, np.abs(face.across(u))
-    luma = picture.astype(np.float32) @ LUMA
-    top = v < face.middle_line(u)
-    lips = (
-        (v > face.outer_upper(u)) & (v < face.upper(u)),
-        (v < face.outer_lower(u)) & (v > face.lower(u)),
-    )
-    usual = np.where(top, *(_usual(luma, lip & (share < 0.7)) for lip in lips)) * HOLLOW
-    near = (np.abs(v - face.middle_line(u)) < 0.045 * h) & (share > 0.7) & (share < 1.04)
+    h, share = face.height, face.across(u)
+    top, bottom, middle = face.outer_upper(u), face.outer_lower(u), face.middle_line(u)
+    lips = (v > top) & (v < face.upper(u)), (v < bottom) & (v > face.lower(u))
+    colours = [_usual(picture, lip & (np.abs(share) < 0.7)) for lip in lips]
+    usual = np.where((v < middle)[..., None], *colours) * _light(picture, share, (v - middle) / h)
+    within = (v > top - 0.004 * h) & (v < bottom + 0.004 * h) & (np.abs(v - middle) < 0.045 * h)
+    near = within & (np.abs(share) > 0.7) & (np.abs(share) < 1.04)
     thick = np.ones((max(2, round(THICK * h)),) * 2, np.uint8)
-    dark = cv2.morphologyEx((near & (luma < usual)).astype(np.uint8), cv2.MORPH_OPEN, thick)
+    dark = near & (picture.astype(np.float32) @ LUMA < HOLLOW * (usual @ LUMA))
+    dark = cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, thick)
     dark = cv2.dilate(dark, np.ones((2 * max(1, round(0.006 * h)) + 1,) * 2, np.uint8))
-    return np.asarray(cv2.inpaint(picture, dark, 3, cv2.INPAINT_TELEA))
+    soft = cv2.GaussianBlur(dark.astype(np.float32), (0, 0), max(0.5, 0.005 * h))
+    return _fade(picture, np.maximum(picture, FILLED * usual), soft)
 
 
-def _usual(luma: Array, lip: Array) -> float:
-    """The middle of a lip's luma; 0 where there is no lip."""
-    return float(np.median(luma[lip])) if lip.any() else 0.0
+def _light(picture: Pixels, share: Array, down: Array) -> Array:
+    """(h, w, 1) how much of the light falls on each side of the mouth: 1 on the brighter one, told
+    by the skin beside the corners; `down` is Hf below the lips' middle."""
+    beside = (np.abs(down) < 0.03) & (np.abs(share) > 1.15) & (np.abs(share) < 1.45)
+    left, right = (
+        max(4.0, float(_usual(picture, beside & side) @ LUMA)) for side in (share < 0, share > 0)
+    )
+    brighter = max(left, right)
+    return np.where(share < 0, left / brighter, right / brighter)[..., None].astype(np.float32)
+
+
+def _usual(picture: Pixels, lip: Array) -> Array:
+    """(3,) the middle of a lip's colours; black where there is no lip."""
+    return np.median(picture[lip], 0) if lip.any() else np.zeros(3)
 
 
 def _fade(picture: Pixels, changed: Pixels, share: Array) -> Pixels:

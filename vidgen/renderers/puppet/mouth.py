@@ -124,7 +124,7 @@ def build(frame: Pixels, face: FaceGeometry, light: Lighting, alpha: Pixels) -> 
     cover = _cover(face, around, box, alpha)
     return Mouth(
         box=box,
-        lips=lips.build(frame, face, around, cover, toned=light.toned is not None),
+        lips=lips.build(frame, face, around, cover, light.toned is not None, light.blur),
         inside=mouth_interior.build(frame, face, light, box),
         height=face.height,
         feather=max(0.8, 1.6 * light.blur),

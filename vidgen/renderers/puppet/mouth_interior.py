@@ -14,8 +14,8 @@ from vidgen.renderers.puppet import photo_teeth, teeth, tongue
 from vidgen.renderers.puppet.canvas import Canvas, Number
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, smoothstep
-from vidgen.renderers.puppet.layer import places
-from vidgen.renderers.puppet.lighting import Lighting
+from vidgen.renderers.puppet.layer import FINE, places
+from vidgen.renderers.puppet.lighting import WIDTH, Lighting
 from vidgen.work import Box, Pixels
 
 CAVITY: Final = np.array([0.21, 0.085, 0.075], np.float32)
@@ -24,6 +24,7 @@ CHEEK: Final = np.array([0.34, 0.15, 0.13], np.float32)
 WARM: Final = np.array([1.0, 1.16, 1.20], np.float32)  # shade in a mouth is reddish
 SHADE: Final = (0.60, 0.84, 0.84)
 LENGTHS: Final = (0.030, 0.018, 0.035)  # Hf: over which they end
+SHARP: Final = 1.7  # `Lighting.blur` of a sharp photo's face, at most
 OWN_SHADE: Final = (0.76, 0.90, 0.66)  # the photo's own teeth are in some shade already
 
 
@@ -105,10 +106,10 @@ def build(frame: Pixels, face: FaceGeometry, light: Lighting, box: Box) -> Inter
     return Interior(
         box=box,
         cavity=np.dstack([cavity, _grain(x.shape, light)]).astype(np.float32),
-        tongue=tongue.mound(face, light, u, down),
-        tip=tongue.tip(face, light, u, down),
-        lower=teeth.lower_teeth(face, light, white, u, down - ajar),
-        upper=upper,
+        tongue=_blur(tongue.mound(face, light, u, down), light),
+        tip=_blur(tongue.tip(face, light, u, down), light),
+        lower=_blur(teeth.lower_teeth(face, light, white, u, down - ajar), light),
+        upper=upper if seen.edge is not None else _blur(upper, light),
         own_teeth=seen.edge is not None,
         height=face.height,
         tone=light.toned,
@@ -124,6 +125,14 @@ def _cavity(face: FaceGeometry, light: Lighting, u: Array, down: Array) -> Array
     cheek = smoothstep((np.abs(share) - 0.55) / 0.45)[..., None]
     colour = CAVITY * deep[..., None] * (1 - cheek) + CHEEK * cheek
     return np.asarray(255 * light.tint * light.exposure * colour, np.float32)
+
+
+def _blur(picture: Array, light: Lighting) -> Array:
+    """A painted picture as blurred as the photo; what is painted is as sharp as SHARP."""
+    import cv2
+
+    sigma = FINE * max(0.0, light.blur**2 - SHARP**2) ** 0.5 / WIDTH
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma)) if sigma > 0.5 else picture
 
 
 def _grain(shape: tuple[int, ...], light: Lighting) -> Array:

@@ -1,0 +1,45 @@
+"""What is read off a photo's light and lens: here its sharpness."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.support.puppet import speaker
+from vidgen.renderers.puppet import lighting, mouth_interior
+from vidgen.renderers.puppet.geometry import FaceGeometry, measure
+from vidgen.work import Pixels
+
+
+@pytest.fixture(scope="module")
+def frame(demo_photo: Path, model_path: Callable[[str], Path]) -> Pixels:
+    return speaker(demo_photo, model_path, 512).frame
+
+
+@pytest.fixture(scope="module")
+def face(demo_photo: Path, model_path: Callable[[str], Path]) -> FaceGeometry:
+    return measure(speaker(demo_photo, model_path, 512).landmarks)
+
+
+@pytest.mark.parametrize("sigma", [3.0, 5.0])
+def test_the_edges_of_a_photo_out_of_focus_are_as_wide_as_its_blur(
+    frame: Pixels, face: FaceGeometry, sigma: float
+) -> None:
+    assert lighting.measure(frame, face).blur < mouth_interior.SHARP
+    soft = cv2.GaussianBlur(frame, (0, 0), sigma)
+    assert 0.8 * sigma < lighting.measure(soft, face).blur / lighting.WIDTH < 1.25 * sigma
+
+
+def test_teeth_are_no_sharper_than_the_photo(frame: Pixels, face: FaceGeometry) -> None:
+    box = (150, 200, 350, 400)
+    shut = replace(face, upper=face.upper, lower=face.upper, gap=0.0)
+    light = lighting.measure(frame, face)
+
+    def steepest(blur: float) -> float:
+        painted = mouth_interior.build(frame, shut, replace(light, blur=blur), box).upper
+        return float(np.abs(np.diff(painted[..., 3], axis=0)).max())
+
+    assert steepest(6.0) < 0.35 * steepest(1.4)

@@ -33,7 +33,7 @@ WIDENED: Final = 0.10  # how much wider a mouth gets whose hanging jaw shuts
 CHEEKS: Final = 0.007  # Hf: how far spread lips lift the cheeks
 CHIN_UP: Final = 0.007  # Hf: how far pressed lips draw the chin's pad up
 CHIN: Final = 0.86  # of what the lower lip takes: a jaw turns more than a face gets longer
-CORNER: Final = 0.24  # of what the lower lip takes: so far its corners go down: an oval, no heart
+CORNER: Final = 0.18  # of what the lower lip takes: so far its corners go down: an oval, no heart
 LOWERED: Final = 0.009  # Hf: rounded lips come out and down before the teeth
 NECK: Final = 0.18  # Hf under the jaw's edge over which the skin is still: neck, collar, hands
 LOPSIDED: Final = 0.10  # by so much one side of a face may go farther than the other
@@ -131,7 +131,7 @@ class _Shape:
         middle = (upper + lower) / 2
         soft = blur / (face.left + face.right)
         whole = _profile(share, 0.94, 2.7, 0.75, soft)
-        centre = _profile(share, 0.78, 2.2, 0.8, soft)
+        centre = _profile(share, 0.74, 2.2, 0.8, soft)
         beside, level = np.clip(np.abs(share) - 1, 0, None), (v - middle) / (0.12 * face.height)
         corners = smoothstep((np.abs(share) - 0.15) / 0.85)
         corners *= np.exp(-((beside / 0.7) ** 2) - level**2)
@@ -231,14 +231,14 @@ def _common(face: FaceGeometry, at: _Shape) -> Moves:
     corner = np.abs(at.share) * at.near
     return {
         "round": (
-            -0.16 * at.u * at.about,
+            -0.17 * at.u * at.about,
             0.10 * (at.v - at.middle) * at.near + LOWERED * h * at.centre * at.near,
         ),
         "spread": (
-            0.14 * at.u * at.near,
+            0.16 * at.u * at.near,
             -0.012 * h * corner - CHEEKS * h * cheeks(face, at.u, at.v),
         ),
-        "relax": (-0.05 * at.u * at.near, 0.012 * h * corner),
+        "relax": (-0.03 * at.u * at.near, 0.012 * h * corner),
     }
 
 

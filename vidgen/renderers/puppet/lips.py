@@ -131,8 +131,10 @@ def _thin_corners(picture: Pixels, face: FaceGeometry, u: Array, v: Array) -> Pi
     lips = (v > top) & (v < face.upper(u)), (v < bottom) & (v > face.lower(u))
     colours = [_usual(picture, lip & (np.abs(share) < 0.7)) for lip in lips]
     usual = np.where((v < middle)[..., None], *colours) * _light(picture, share, (v - middle) / h)
-    within = (v > top - 0.004 * h) & (v < bottom + 0.004 * h) & (np.abs(v - middle) < 0.045 * h)
-    near = within & (np.abs(share) > 0.7) & (np.abs(share) < 1.04)
+    wide = float(smoothstep(np.asarray(face.gap / h - WIDE) / 0.05))  # its corners lie farther out
+    spare = (0.004 + 0.02 * wide) * h
+    within = (v > top - spare) & (v < bottom + spare) & (np.abs(v - middle) < 0.045 * h)
+    near = within & (np.abs(share) > 0.7) & (np.abs(share) < 1.04 + 0.16 * wide)
     thick = np.ones((max(2, round(THICK * h)),) * 2, np.uint8)
     dark = near & (picture.astype(np.float32) @ LUMA < HOLLOW * (usual @ LUMA))
     dark = cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, thick)

@@ -37,10 +37,11 @@ def cpu_frames(
 ) -> Iterator[Frames]:
     """Frames first..last-1 in batches, a few of them being drawn ahead."""
     waiting: deque[Future[Frames]] = deque()
+    warp = LayerWarp(figure.layer, figure.grid)
     painted = patches(painter, first, last)
     for start in range(first, last, BATCH):
         few = list(islice(painted, BATCH))
-        waiting.append(workers.submit(_batch, figure, plan, start, few))
+        waiting.append(workers.submit(_batch, figure, plan, start, few, warp))
         if len(waiting) > AHEAD:
             yield waiting.popleft().result()
     while waiting:
@@ -63,12 +64,13 @@ class SingleCorePerformance:
         """In YUV before a background: of one frame to the next only where the speaker is, or was,
         has to be drawn and converted."""
         background, batches = self.rig.layer.background, range(first, last, BATCH)
+        warp = LayerWarp(self.rig.layer, self.rig.grid)
         if background is None:
             for start in batches:
-                yield _batch(self.rig, self.poses, start, [None] * min(BATCH, last - start))
+                few: list[Patch | None] = [None] * min(BATCH, last - start)
+                yield _batch(self.rig, self.poses, start, few, warp)
             return
         still, out, drawn = to_yuv420p(background), background.copy(), list[Box]()
-        warp = LayerWarp(self.rig.layer, self.rig.grid)
         for start in batches:
             found = np.stack([still] * min(BATCH, last - start))
             for index, frame in enumerate(found, start):
@@ -81,12 +83,13 @@ class SingleCorePerformance:
         return self
 
 
-def _batch(figure: Rig, plan: Poses, first: int, painted: list[Patch | None]) -> Frames:
+def _batch(
+    figure: Rig, plan: Poses, first: int, painted: list[Patch | None], warp: LayerWarp
+) -> Frames:
     """One frame for each of `painted`."""
     width, height = figure.size
     has_alpha = figure.layer.background is None
     pixels = np.empty((len(painted), height, width, 4 if has_alpha else 3), np.uint8)
-    warp = LayerWarp(figure.layer, figure.grid)
     for index, (out, patch) in enumerate(zip(pixels, painted, strict=True), first):
         draw(figure, plan, index, out, patch, warp)
     return Frames(pixels, "rgba" if has_alpha else "rgb24")

@@ -4,6 +4,7 @@ Goes through the frame in bands that stay in the processor's cache, in memory th
 fresh memory for each step took as long as the steps. Knows nothing of faces' parts.
 """
 
+import threading
 from collections.abc import Sequence
 from math import prod
 from typing import Any, Final
@@ -19,13 +20,13 @@ BAND: Final = 128  # pixels high: lower ones mean more calls, higher ones leave 
 
 
 class LayerWarp:
-    """Draws one layer into frames; for one thread, because of the memory that it keeps."""
+    """Draws one film's layer into frames; each thread has memory of its own, and keeps it."""
 
     def __init__(self, layer: Layer, grid: Grid) -> None:
         """`grid` is over the layer's box."""
         self.layer = layer
         self.grid = grid
-        self._kept: dict[str, Array] = {}
+        self._kept = threading.local()
 
     def draw(self, whole: Array, out: Pixels, last: Sequence[Box] | None = None) -> list[Box]:
         """The layer before its background in all of `out`, (H, W, 3), or (H, W, 4) without one;
@@ -124,10 +125,10 @@ class LayerWarp:
 
     def _room(self, name: str, shape: tuple[int, ...], kind: Any) -> Array:
         """Memory to write into, the last call's of this name if that is enough."""
-        need = prod(shape)
-        if name not in self._kept or self._kept[name].size < need:
-            self._kept[name] = np.empty(need, kind)
-        return self._kept[name][:need].reshape(shape)
+        need, kept = prod(shape), self._kept.__dict__
+        if name not in kept or kept[name].size < need:
+            kept[name] = np.empty(need, kind)
+        return np.asarray(kept[name][:need].reshape(shape))
 
 
 def runs_of_rows(mask: Array) -> list[tuple[int, int, int]]:

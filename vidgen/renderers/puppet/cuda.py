@@ -7,6 +7,7 @@ beginning, and all is drawn there by the code that draws a frame on the processo
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final
@@ -15,6 +16,7 @@ import numpy as np
 
 from vidgen.media.colour import RGB_TO_YUV
 from vidgen.renderers.base import FacePainter
+from vidgen.renderers.puppet.batch_graph import BatchGraph
 from vidgen.renderers.puppet.both_eyes import both_eyes
 from vidgen.renderers.puppet.grid import Array
 from vidgen.renderers.puppet.layer import FINE
@@ -54,6 +56,7 @@ class DeviceDrawing:
         self.matrix = self.canvas.hold(RGB_TO_YUV[:, :3])
         self.level = self.canvas.upload(np.array([[16.5], [128.5], [128.5]], np.float32))
         self.on_gpu = self.canvas.device.type == "cuda"
+        self._graphs: dict[tuple[int, str], BatchGraph | None] = {}  # by frames and layout
 
     def make_canvas(self, device: str, figure: Rig, plan: Poses) -> TorchCanvas:
         return TorchCanvas(device, *figure.extent(plan.weights, plan.turns))
@@ -64,16 +67,42 @@ class DeviceDrawing:
         return "rgba" if self.figure.layer.background is None else "yuv420p"
 
     def draw(
-        self, first: int, last: int, layout: str = "", painted: list[Patch | None] | None = None
+        self,
+        first: int,
+        last: int,
+        layout: str = "",
+        painted: list[Patch | None] | None = None,
+        batch: int = 0,
     ) -> Landing:
         """Frames first..last-1, `painted` by another or not: "yuv420p", "rgb24", or "rgba" without
-        a background. Returns before the device has drawn them."""
+        a background. Returns before the device has drawn them.
+
+        They are drawn as a batch of `batch` frames, if that is more: the last one again and again.
+        So a frame is the same in whatever company, and a recorded batch does for all.
+        """
         import torch
 
-        layout = layout or self.layout
+        layout, count = layout or self.layout, last - first
+        more = max(0, batch - count)
         with torch.inference_mode():
-            asked = self.canvas.upload(self.numbers(first, last))
-            return self._land(self.draw_batch(asked, layout, self._stack(painted)), layout)
+            numbers = np.pad(self.numbers(first, last), ((0, more), (0, 0)), mode="edge")
+            asked = self.canvas.upload(numbers)
+            patch = self._stack([*painted, *painted[-1:] * more] if painted else [])
+            made = self._play(asked, layout) if patch is None else None
+            made = self.draw_batch(asked, layout, patch) if made is None else made
+            return self._land(made[:count], layout)
+
+    def _play(self, asked: Any, layout: str) -> Any | None:
+        """A batch by its record, which is made first; None where none can be."""
+        if not self.on_gpu:
+            return None
+        key = len(asked), layout
+        if key not in self._graphs:
+            self._graphs[key] = None
+            with suppress(RuntimeError):  # then it is drawn call by call
+                self._graphs[key] = BatchGraph(lambda some: self.draw_batch(some, layout), asked)
+        graph = self._graphs[key]
+        return None if graph is None else graph.play(asked)
 
     def numbers(self, first: int, last: int) -> Array:
         """All that goes up for these frames: (B, 26)."""
@@ -104,9 +133,9 @@ class DeviceDrawing:
         left, right, x, y, *others = rest[..., None, None].unbind(1)
         return Pose(weights, turns, (left, right), (x, y), *others)
 
-    def _stack(self, painted: list[Patch | None] | None) -> Patch | None:
+    def _stack(self, painted: list[Patch | None]) -> Patch | None:
         """A batch of patches on the device."""
-        found = [patch for patch in painted or () if patch is not None]
+        found = [patch for patch in painted if patch is not None]
         if not found:
             return None
         pixels = self.canvas.upload(np.stack([patch.pixels for patch in found])).float()
@@ -180,7 +209,7 @@ def frames(
     painted = patches(painter, first, last)
     for start in range(first, last, batch):
         few = list(islice(painted, batch))
-        waiting.append(drawing.draw(start, start + len(few), painted=few))
+        waiting.append(drawing.draw(start, start + len(few), painted=few, batch=batch))
         if len(waiting) > AHEAD:
             yield waiting.popleft().wait()
     while waiting:

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.support.batch import Listener, forecast, job, run_jobs
@@ -80,6 +81,21 @@ def test_fail_fast_ends_all(home: Home, tmp_path: Path) -> None:
     result = run_jobs(home, jobs, rules=Rules(fail_fast=True))
     assert [film.state for film in result.films] == ["failed", "waiting"]
     assert result.exit_code == 6
+
+
+def test_fail_fast_cancels_what_is_under_way(home: Home, tmp_path: Path) -> None:
+    """The first is being drawn when the second fails beside it."""
+    jobs = [job(tmp_path, "a", "draw nothing"), job(tmp_path, "b", "fail", 2), job(tmp_path, "c")]
+    file, view = tmp_path / "results.jsonl", Listener()
+    result = run_jobs(
+        home, jobs, places=[Place("1", overlaps=True)], rules=Rules(fail_fast=True), results=file,
+        view=view,
+    )  # fmt: skip
+    assert [film.state for film in result.films] == ["cancelled", "failed", "waiting"]
+    rows = [orjson.loads(line) for line in file.read_bytes().splitlines()]
+    assert [(row["video"], row["state"]) for row in rows] == [("", "failed"), ("", "cancelled")]
+    assert sorted(run.state for run in list_runs(home)) == ["cancelled", "failed"]
+    assert view.heard[-2:] == ["failed b.mp4", "cancelled a.mp4"]
 
 
 @pytest.mark.parametrize(("retry", "state"), [(1, "failed"), (2, "complete")])
@@ -180,6 +196,19 @@ def test_the_first_films_foretell_the_rest(home: Home, tmp_path: Path) -> None:
     told.end(ids[1], 4.0)
     assert told.remaining(ids[2:], {}) == pytest.approx(8.0)
     assert told.remaining(ids[3:], {ids[2]: 3.0}) == pytest.approx(5.0)
+
+
+def test_the_latest_films_tell_most_of_the_rest(home: Home, tmp_path: Path) -> None:
+    films = plan_films(home, [job(tmp_path, f"f{n}", line=n) for n in range(9)])
+    told, ids = forecast(films), [film.task_id for film in films]
+    for task_id in ids[:4]:
+        told.end(task_id, 4.0)
+    assert told.seconds(ids[8]) == pytest.approx(4.0)
+    for task_id in ids[4:7]:  # the machine has become busy
+        told.end(task_id, 8.0)
+    seconds = told.seconds(ids[8])
+    assert seconds is not None
+    assert 7.4 < seconds < 8.0
 
 
 def test_a_cancelled_batch_says_how_to_go_on() -> None:

@@ -161,6 +161,14 @@ def test_a_sentence_is_filled_and_falls_back_to_english() -> None:
 
 
 @pytest.mark.parametrize(
+    ("total", "words"),
+    [(1, "1 film, 0 there"), (2, "2 films, 0 there"), (0, "0 films, 0 there"), ("1", "{total:")],
+)
+def test_a_count_takes_the_word_that_fits(total: object, words: str) -> None:
+    assert say("batch.opening", {"total": total, "there": 0, "left": 1}).startswith(words)
+
+
+@pytest.mark.parametrize(
     ("wanted", "environ", "language"),
     [
         (None, {}, "en"),

@@ -165,6 +165,7 @@ def run_batch(
                     sink(event.envelope)
             if not account.take(event):
                 break
+    account.cancel_rest()
     return BatchResult(name, account.results(), clock() - began)
 
 
@@ -218,6 +219,13 @@ class _Account:
         self.progress.end(film, is_whole=whole)
         self._write(film)
         return outcome.state == "complete" or not self._rules.fail_fast
+
+    def cancel_rest(self) -> None:
+        """What was being made when the batch was ended by a failure."""
+        for film in self.progress.running:
+            _note(film, Outcome("cancelled", error_code="cancelled"))
+            self.progress.end(film, is_whole=False)
+            self._write(film)
 
     def _write(self, film: Film) -> None:
         if self._file:

@@ -1,9 +1,10 @@
 """Every sentence vidgen says, by code, in English, Japanese and Chinese. Imports nothing of vidgen.
 
 `locale/<language>.toml` holds one table per subject; the code `matte.done` is the key `done` of
-the table `matte`. A sentence may hold `{name}` places, filled from the event's metadata. Errors
-carry their English sentence themselves (`errors.py`); the other languages have it here, under
-the error's code and, for what to do, the code with `_hint` behind it.
+the table `matte`. A sentence may hold `{name}` places, filled from the event's metadata; a count
+takes the word that fits it, `{total:film|films}`. Errors carry their English sentence themselves
+(`errors.py`); the other languages have it here, under the error's code and, for what to do, the
+code with `_hint` behind it.
 """
 
 import os
@@ -23,8 +24,20 @@ _HARMLESS: Final = (
 )
 
 
+class _Count(int):
+    """A number that writes the word for one or for many behind it."""
+
+    def __format__(self, words: str) -> str:
+        one, bar, many = words.partition("|")
+        return f"{int(self)} {one if self == 1 else many}" if bar else super().__format__(words)
+
+
 class _SafeValues(dict[str, Any]):
     """The values for a sentence's places; a missing one stays visible instead of failing."""
+
+    def __getitem__(self, name: str) -> Any:
+        value = super().__getitem__(name)
+        return _Count(value) if type(value) is int else value
 
     def __missing__(self, key: str) -> str:
         return "{" + key + "}"

@@ -163,7 +163,8 @@ def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit, turn: 
     began = time.monotonic()
     from vidgen.work import Video, Work
 
-    with pipeline.open_ears(wanted.options, task) as ears:
+    apart = nullcontext() if turn.goes_on else pipeline.open_ears(wanted.options, task)
+    with apart as ears:
         photo, speech = open_inputs(wanted, emit)
         _keep_inputs(task, wanted, emit)
         job = Job(home, task, wanted, _choose_models(home, task, wanted.options, emit), emit, ears)

@@ -125,12 +125,7 @@ def _check(
     found = checker.check(inputs.rows)
     if checker.mistakes:
         console.print_mistakes(inputs.source, checker.mistakes)
-        raise InputError(
-            "{count} lines are wrong; nothing was made.",
-            hint="Mend them and start again.",
-            code="batch.mistakes",
-            count=len({mistake.line for mistake in checker.mistakes}),
-        )
+        raise _refusal(len({mistake.line for mistake in checker.mistakes}))
     if not found:
         raise InputError(
             "There is no film to make.",
@@ -138,6 +133,21 @@ def _check(
             code="batch.empty",
         )
     return found
+
+
+def _refusal(lines: int) -> InputError:
+    if lines == 1:
+        return InputError(
+            "One line is wrong; nothing was made.",
+            hint="Mend it and start again.",
+            code="batch.mistake",
+        )
+    return InputError(
+        "{count} lines are wrong; nothing was made.",
+        hint="Mend them and start again.",
+        code="batch.mistakes",
+        count=lines,
+    )
 
 
 def _part(text: str) -> tuple[int, int]:

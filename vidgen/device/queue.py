@@ -24,10 +24,12 @@ NEXT_LOOK_SECONDS: Final = 0.02  # the same, for the next one: the device idles 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """What a run queues for: its device or, in a batch whose films share one, a `slot` of it.
-    With `only_drawing` a run on the processor begins and ends beside another that draws."""
+    With `only_drawing` a run on the processor begins and ends beside another that draws. Where its
+    process `goes_on` to other films, it keeps what it loads, and starts no other for one film."""
 
     slot: str = ""
     only_drawing: bool = False
+    goes_on: bool = False
 
     @property
     def code(self) -> str:

@@ -26,7 +26,7 @@ from vidgen.events import Envelope, Sink
 from vidgen.files import keep_private
 from vidgen.signals import graceful_interrupts
 
-AHEAD: Final = ("vidgen.run", "cv2", "av", "parselmouth", "PIL.Image")
+AHEAD: Final = ("vidgen.run", "cv2", "av", "parselmouth", "PIL.Image", "vidgen.speech.hearing")
 END_SECONDS: Final = 1.5  # after the batch is gone, for a run to end in order
 
 Maker = Callable[[Order, Place, Sink], Outcome]
@@ -37,7 +37,7 @@ def make_film(order: Order, place: Place, tell: Sink) -> Outcome:
     from vidgen import run
     from vidgen.paths import Home
 
-    home, turn = Home.default(), Turn(place.slot, only_drawing=place.overlaps)
+    home, turn = Home.default(), Turn(place.slot, place.overlaps, goes_on=True)
     task = home.task(order.task_id)
     if order.is_resume and task.request.is_file():
         result = run.resume(home, task, [tell], turn=turn)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from tests.progress.serve.test_jobs import JPEG, WAV, quick_jobs
 from tests.support import made_up_runs
 from tests.support.serving import Run, Served, served, wait_until
+from vidgen.events import timestamp
 from vidgen.paths import Home
 from vidgen.progress.history.stats import statistics
 from vidgen.progress.serve.auth import task_token
@@ -137,6 +139,21 @@ def test_batches_are_listed_the_newest_first(home: Home, server: Served) -> None
         ("by label", 1, {"failed": 1}),
     ]
     assert "tasks" not in found[0]
+
+
+def test_films_that_overlap_at_two_places_are_foretold_by_their_turns(home: Home) -> None:
+    """Those of the second round began 2 s before their places were free, and took 6 s of them."""
+    films = [BatchFilm(f"f{n}", f"{n}.mp4", 5.0, None) for n in range(8)]
+    zero = datetime(2026, 1, 1, tzinfo=UTC)
+    times = [(0, 10), (0, 10), (8, 16), (8, 16)]
+    tasks: list[dict[str, str]] = [
+        {"task_id": film.task_id, "state": "queued", "began": "", "updated": ""} for film in films
+    ]
+    for task, (began, ended) in zip(tasks, times, strict=False):
+        moments = [timestamp(zero + timedelta(seconds=moment)) for moment in (began, ended)]
+        task |= {"state": "complete", "began": moments[0], "updated": moments[1]}
+    with record_batch(home, "b", films, places=2):
+        assert RunIndex(home).batch_eta("b", tasks) == pytest.approx(12.0)
 
 
 def test_the_figures_are_those_of_the_command_and_counted_once_a_minute(

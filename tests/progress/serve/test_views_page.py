@@ -76,6 +76,8 @@ def test_a_batch_leads_to_its_films(page: Any, server: Served) -> None:
     bar = page.get_by_role("progressbar", name=LONG)
     assert bar.get_attribute("aria-valuenow") == "100"
     is_text(page, "#batches-list .under", "2 of 2 · 1 failed")
+    widths = [part.evaluate("part => part.style.width") for part in bar.locator("div").all()]
+    assert widths == ["50%", "50%"]  # what is there, and in red what failed
     page.locator("#batches-list").get_by_role("link", name=LONG).click()
     page.wait_for_selector("#batch:not([hidden])")
     playwright.expect(page.locator("#runs li")).to_have_count(2)

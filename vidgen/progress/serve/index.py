@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from heapq import heappop, heapreplace
 from operator import itemgetter
 from typing import Any, Final, Protocol
 
@@ -160,17 +161,17 @@ class RunIndex:
         forecast = BatchForecast(sizes, (), record.places)
         known = {film.task_id for film in record.films}
         mine = [task for task in tasks if task["task_id"] in known]
-        last_end = 0.0  # at the only place, where the next film may have begun before it
+        ends = [0.0] * record.places  # of each place's last film; the next may have begun before it
         over = sorted(_times(mine, "complete"), key=itemgetter(2))
         for number, (task_id, began, ended) in enumerate(over):
             is_first = number < record.places
-            forecast.end(task_id, ended - max(began, last_end), is_first=is_first)
-            last_end = ended if record.places == 1 else 0.0
+            forecast.end(task_id, ended - max(began, heapreplace(ends, ended)), is_first=is_first)
         running = sorted(_times(mine, "running"), key=itemgetter(1))
         later = [task_id for task_id, *_ in running[record.places :]]
         now = time.time()
         since = {
-            task_id: now - max(last_end, began) for task_id, began, _ in running[: record.places]
+            task_id: now - max(began, heappop(ends))
+            for task_id, began, _ in running[: record.places]
         }
         waiting = later + [str(task["task_id"]) for task in mine if task["state"] == "queued"]
         told = forecast.remaining(waiting, since)

@@ -1,6 +1,6 @@
 /* The batches of this machine, each with a bar; a click lists its films. */
-import { $, drawBar, element, keyed, put, set, write } from "./elements.js";
-import { batchLine, batchState } from "./list.js";
+import { $, element, keyed, put, set, write } from "./elements.js";
+import { batchLine, drawBatchBar } from "./list.js";
 import { ask } from "./server.js";
 import { day, say } from "./words.js";
 
@@ -19,7 +19,7 @@ function row() {
     "li", {},
     element("a", {}),
     element("span", { class: "time" }),
-    element("div", { class: "bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, element("div")),
+    element("div", { class: "bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, element("div"), element("div", { class: "bad" })),
     element("p", { class: "under" }),
   );
 }
@@ -32,6 +32,6 @@ function fillRow(item, batch) {
   write(name, batch.batch_id);
   write(time, day(batch.updated));
   set(bar, "aria-label", batch.batch_id);
-  drawBar(bar, batch.progress, batchState(batch.states));
+  drawBatchBar(bar, batch);
   write(under, batchLine(batch));
 }

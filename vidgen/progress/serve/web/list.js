@@ -51,10 +51,17 @@ function drawBatch({ batch_id: name, total, states, progress, eta_seconds: left 
   show("batch", true);
   put("batch-name", name);
   put("batch-said", batchLine({ total, states, eta_seconds: left }));
-  drawBar($("batch-bar"), progress, batchState(states));
+  drawBatchBar($("batch-bar"), { total, states, progress });
 }
 
-export const batchState = (states) => (states.running || states.queued ? "running" : states.failed ? "failed" : "complete");
+/* What is there or on its way, then in red what failed; what was cancelled leaves a gap. */
+export function drawBatchBar(bar, { total, states, progress }) {
+  const share = (...names) => (100 * names.reduce((sum, name) => sum + (states[name] ?? 0), 0)) / Math.max(1, total);
+  drawBar(bar, progress, states.running || states.queued ? "running" : "complete");
+  const [there, failed] = bar.children;
+  there.style.width = `${progress - share("failed", "interrupted", "cancelled")}%`;
+  failed.style.width = `${share("failed", "interrupted")}%`;
+}
 
 export function batchLine({ total, states, eta_seconds: left }) {
   const open = (states.running ?? 0) + (states.queued ?? 0);

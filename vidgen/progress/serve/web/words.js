@@ -4,9 +4,11 @@ export let sentences = {}; // in the reader's language
 export let english = {};
 export let language = "en";
 
-// A place may say how many digits, as in Python: {seconds:.1f}.
-export const fill = (text, values) => text.replace(/\{(\w+)(?::(?:\.(\d)f|g))?\}/g, (whole, name, digits) => {
+// A place may say how many digits, as in Python: {seconds:.1f}; or which word fits: {count:run|runs}.
+const PLACE = /\{(\w+)(?::(?:\.(\d)f|g|([^|}]*)\|([^}]*)))?\}/g;
+export const fill = (text, values) => text.replace(PLACE, (whole, name, digits, one, many) => {
   const value = values?.[name] ?? whole;
+  if (many) return `${value} ${String(value) === "1" ? one : many}`;
   return digits && typeof value === "number" ? value.toFixed(digits) : value;
 });
 export const say = (code, values) => fill(sentences[code] ?? english[code] ?? code, values);

@@ -359,6 +359,17 @@ def test_a_small_photo_is_enlarged_where_that_is_asked_for(
 
 
 @pytest.mark.models
+def test_a_blurred_photo_is_said_to_be_soft_or_refused(networks: Networks, woman: Pixels) -> None:
+    head = cv2.resize(woman[20:270, 100:350], (500, 500), interpolation=cv2.INTER_CUBIC)
+    soft = cv2.GaussianBlur(head, (0, 0), 3)
+    events = detected(networks, soft, framing="keep")[1]
+    (told,) = (event for event in events if isinstance(event, Log) and event.code == "detect.soft")
+    assert told.metadata["pixels"] < 200
+    assert "detect.soft" not in said(detected(networks, head, framing="keep")[1])
+    assert refusal(networks, cv2.GaussianBlur(head, (0, 0), 8)).code == "detect.blurred"
+
+
+@pytest.mark.models
 def test_a_photo_with_pixels_enough_is_not_enlarged(networks: Networks, woman: Pixels) -> None:
     assert said(detected(networks, woman, enlarge=True)[1]) == ["detect.sharp"]
 

@@ -7,7 +7,6 @@ the next stage.
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 from typing import Any, Final, Protocol
 
@@ -17,17 +16,18 @@ from vidgen.errors import InputError
 from vidgen.events import Emit, Log, StageProgress
 from vidgen.media.photo import read_part
 from vidgen.settings import Options
+from vidgen.stages.frame_picture import FramePicture, part_around
 from vidgen.stages.framing import (
     Crop,
     Scene,
     box_of,
     choose_framing,
-    crop_frame,
     move_box,
     move_points,
 )
 from vidgen.stages.people import (
     Candidate,
+    blurred,
     faceless,
     hidden_mouth,
     is_readable,
@@ -38,6 +38,7 @@ from vidgen.stages.people import (
     problem_of,
     weight,
 )
+from vidgen.vision.detail import spare_pixels
 from vidgen.vision.enlarger import Enlarger
 from vidgen.vision.exposure import fault_of
 from vidgen.vision.faces import SIDES, TRACE, Face, FaceDetector, LandmarkNet, Landmarks, head_pose
@@ -53,9 +54,8 @@ SHOWN: Final = (
 )
 WEAK: Final = 0.2  # of a face that may be one
 MOST_READ: Final = 8  # faces read to find one that can speak
+BLURRED: Final = 2.0  # times that a face can be shrunk whose mouth is not seen for that
 WIDE: Final = 0.11  # of the face: lips so far apart in the photo cannot be brought together well
-SOFT: Final = 2.0  # times enlarged from which a film looks soft
-ENLARGING: Final = 100  # steps of a stage that may enlarge the face: nearly all of its time
 
 
 class PersonFinder(Protocol):
@@ -100,8 +100,7 @@ class Detect:
         self.options = options
         self.people = people
         self.irises = irises
-        self.enlarger = enlarger
-        self.steps = ENLARGING if enlarger else 3  # of the stage; two come before the frame's
+        self.picture = FramePicture(NAME, options.enlarge, enlarger)
 
     def run(self, work: Work, emit: Emit) -> Work:
         """Raises InputError when nobody is found, chosen or readable."""
@@ -112,7 +111,7 @@ class Detect:
             photo = photo.turned(turns)
             emit(Log("INFO", "detect.turned", {"degrees": turns * 90}))
         chosen = self._choose(candidates, photo, emit)
-        emit(StageProgress(NAME, 2, self.steps, "steps"))
+        emit(StageProgress(NAME, 2, self.picture.steps, "steps"))
         subject, crop = self._frame(photo, candidates, chosen, emit)
         notes = {
             "backend": self.people.name if self.people else "centerface",
@@ -150,7 +149,7 @@ class Detect:
                 break
             if found is None and any(one.face for one in candidates):
                 found = look.turns, candidates
-        emit(StageProgress(NAME, 1, self.steps, "steps"))
+        emit(StageProgress(NAME, 1, self.picture.steps, "steps"))
         if found is None:
             raise self._nobody(trace)
         return found
@@ -260,7 +259,7 @@ class Detect:
         source, inside, face = self._source(photo, crop, size, speaker.landmarks)
         self._warn_of_mouth(source, face, emit)
         points = move_points(face.points, inside, size)
-        frame = self._picture(source, inside, size, emit)
+        frame = self.picture.cut(source, inside, size, points, emit)
         subject = Subject(
             frame,
             points,
@@ -290,24 +289,6 @@ class Detect:
         seen = face.moved(1, left, top)
         return part, inside, self.landmarks.track(part, seen) or seen
 
-    def _picture(self, source: Pixels, crop: Crop, size: tuple[int, int], emit: Emit) -> Pixels:
-        """The crop at the film's size. Where it would look soft, that is said or mended."""
-        times, wanted = size[1] / crop.height, self.options.enlarge
-        told = {"times": round(times, 1), "pixels": crop.height, "height": size[1]}
-        if times > SOFT:
-            code = "detect.enlarged" if wanted else "detect.soft"
-            emit(Log("INFO" if wanted else "WARNING", code, told))
-        elif wanted:
-            emit(Log("INFO", "detect.sharp", told))
-        if self.enlarger is None or times <= SOFT:
-            return crop_frame(source, crop, size)
-        part = crop_frame(source, crop, (crop.width, crop.height))
-        try:
-            large = self.enlarger.enlarge(part, partial(_tell_of_tile, emit))
-        finally:
-            self.enlarger.release()
-        return crop_frame(large, Crop(0, 0, large.shape[1], large.shape[0]), size)
-
     def _eyes(self, frame: Pixels, points: Floats, emit: Emit) -> tuple[EyeView, ...]:
         """Both eyes; what keeps one from moving is told once."""
         if self.irises is None:
@@ -324,6 +305,9 @@ class Detect:
         doubt = self.landmarks.doubt(rgb, face)
         line = mouth_line(rgb, face)
         if is_covered(line, doubt):
+            part = part_around(rgb, face.points)
+            if (spare := spare_pixels(part)) >= BLURRED:
+                raise blurred(part.shape[0] / spare)
             raise hidden_mouth(fault_of(rgb, face), doubt, line.usual)
         if doubt >= DOUBTFUL:
             emit(Log("WARNING", "detect.mouth_unclear", {"doubt": round(doubt, 4)}))
@@ -354,11 +338,6 @@ def _brighten(rgb: Pixels) -> Pixels:
 
 
 # Telling
-
-
-def _tell_of_tile(emit: Emit, count: int, tiles: int) -> None:
-    done = 2 + (ENLARGING - 2) * count // tiles
-    emit(StageProgress(NAME, done, ENLARGING, "steps", "detect.enlarging"))
 
 
 def _apart(face: Landmarks) -> float:

@@ -264,6 +264,16 @@ def _crop_problem(landmarks: Landmarks, size: tuple[int, int], others: str) -> I
     )
 
 
+def blurred(pixels: float) -> InputError:
+    """The face, with the detail of one so many pixels high."""
+    return InputError(
+        "The speaker's face is too blurred: it shows no more than one {pixels} pixels high.",
+        hint="Use a sharper photo.",
+        code="detect.blurred",
+        pixels=round(pixels),
+    )
+
+
 def hidden_mouth(fault: Fault, doubt: float, line: float) -> InputError:
     """Why the mouth cannot be made out: the photo's `fault`, else something before it."""
     match fault:

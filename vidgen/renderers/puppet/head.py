@@ -83,7 +83,7 @@ def _depth(face: FaceGeometry, x: Array, y: Array, u: Array, v: Array) -> Array:
     skull = deep * np.clip(1 - across**2 - down**2, 0, None) ** 0.9
     if face.depth is None:
         return np.asarray(skull)
-    found, sure = _landmark_depth(face.depth, x, y, SMOOTH * h)
+    found, sure = _landmark_depth(face.depth, x[0], y[:, 0], SMOOTH * h)
     if not sure.any():
         return np.asarray(skull)
     rim = (sure > 0.05) & (sure < 0.6)
@@ -93,10 +93,11 @@ def _depth(face: FaceGeometry, x: Array, y: Array, u: Array, v: Array) -> Array:
 
 
 def _landmark_depth(points: Array, x: Array, y: Array, sigma: float) -> tuple[Array, Array]:
-    """The landmarks' depth at each node, and how surely there are landmarks near it, 0–1."""
-    total, known = np.zeros(x.shape), np.zeros(x.shape)
-    for px, py, depth in points:
-        near = np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * sigma**2))
-        total += near * depth
-        known += near
+    """The landmarks' depth at each node, (rows, columns), and how surely there are landmarks near
+    it, 0–1; `x` are the columns and `y` the rows, pixels."""
+    near_x, near_y = (
+        np.exp(-((nodes - at[:, None]) ** 2) / (2 * sigma**2))  # (468, nodes)
+        for nodes, at in ((x, points[:, 0]), (y, points[:, 1]))
+    )
+    total, known = (near_y * points[:, 2:]).T @ near_x, near_y.T @ near_x
     return total / np.maximum(known, 1e-9), np.clip(known / 1.2, 0, 1)

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.media.colour import LUMA
+from vidgen.media.colour import LUMA, to_lab
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, look_up
 from vidgen.work import Pixels
@@ -111,18 +111,16 @@ def _is_monochrome(frame: Pixels, face: FaceGeometry) -> bool:
     """Whether luma alone tells the colour, as in black-and-white and sepia: in Lab, a and b keep
     less than TONED of spread about a parabola over L, or, as on statues, lie within STONE whatever
     L is. Living faces in colour have red lips."""
-    import cv2
-
     (left, top), (right, bottom) = face.outline.min(0), face.outline.max(0)
     left, top = max(0, int(left)), max(0, int(top))
     part = frame[top : max(8, int(bottom)), left : max(8, int(right))]
-    lab = cv2.cvtColor(part, cv2.COLOR_RGB2LAB)
+    lab = to_lab(part)
     if _is_stone(lab, face.outline - (left, top), face.height) and not _has_red_lips(frame, face):
         return True
     lab = lab.reshape(-1, 3).astype(np.float64)
     light = lab[:, 0] / 255
     powers = np.stack([np.ones_like(light), light, light**2], 1)
-    fit, *_ = np.linalg.lstsq(powers, lab[:, 1:], rcond=None)
+    fit, *_ = np.linalg.lstsq(powers.T @ powers, powers.T @ lab[:, 1:], rcond=None)
     spread = (lab[:, 1:] - powers @ fit).std(0)
     return bool(spread.max() < TONED)
 
@@ -141,8 +139,6 @@ def _is_stone(lab: Pixels, outline: Array, height: float) -> bool:
 
 def _has_red_lips(frame: Pixels, face: FaceGeometry) -> bool:
     """Whether the lips are redder than the skin about them: smooth skin has one hue, too."""
-    import cv2
-
     share, part = np.meshgrid(np.linspace(-0.7, 0.7, 41), np.linspace(0.25, 0.85, 7))
     u = np.where(share < 0, share * face.left, share * face.right)
     edges = (face.outer_upper, face.upper), (face.outer_lower, face.lower)
@@ -150,7 +146,7 @@ def _has_red_lips(frame: Pixels, face: FaceGeometry) -> bool:
     x, y = face.axes.xy(np.concatenate([u, u]), v)
     lips = look_up(frame, x.astype(np.float32), y.astype(np.float32))
     skin = _patch(frame, face, 0.0, -0.22, 0.28).astype(np.uint8)[None]
-    redness = [np.median(cv2.cvtColor(of, cv2.COLOR_RGB2LAB)[..., 1]) for of in (lips, skin)]
+    redness = [np.median(to_lab(of)[..., 1]) for of in (lips, skin)]
     return bool(redness[0] - redness[1] > RED_LIPS)
 
 

@@ -198,6 +198,21 @@ def test_networks_are_loaded_ahead_unless_their_work_is_kept() -> None:
     assert "loaded" not in spare.done
 
 
+def test_small_networks_are_let_go_before_the_next_stage() -> None:
+    net, seen = Net(), list[list[str]]()
+
+    class Look:
+        name = "finalizing"
+
+        def run(self, work: Work, emit: Emit) -> Work:
+            seen.append([*net.done])
+            return work
+
+    steps = [Step(Bake(), small=(net,)), Step(Look())]
+    run_steps(steps, Work(Apple(1)), lambda _: None, meter=weightless)
+    assert seen == [["released"]]
+
+
 def test_a_stage_that_finds_no_memory_blames_the_device() -> None:
     class Hungry:
         name = "rendering"

@@ -117,10 +117,10 @@ class Job:
             subtitles=self._subtitles if options.subtitles != "none" else None,
             voice=voice,
         )
-        faces, landmarks, irises = self._faces()
+        small = faces, landmarks, irises = self._faces()
         detect = Detect(faces, landmarks, options, people, irises, self._enlarger())
         return [
-            Step(detect, keys.subject, (Subject,), (people,) if people else ()),
+            Step(detect, keys.subject, (Subject,), (people,) if people else (), small),
             Step(Matte(matter, options), keys.cutout, (Cutout,), (matter,)),
             Step(prosody),
             *self._render_steps(keys.film, workers, seed, final, closing if judges else None),

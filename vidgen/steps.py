@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Final, Protocol
 
-from vidgen.device.memory import MemoryPeak, device_errors, measure_peak
+from vidgen.device.memory import MemoryPeak, device_errors, give_back, measure_peak
 from vidgen.device.prefetch import Network, prefetch, release_if_short
 from vidgen.errors import Cancelled, VidgenError
 from vidgen.events import Emit, Failed, RunCancelled, StageEnded, StageStarted
@@ -52,6 +52,7 @@ class Step:
     key: str = ""
     keeps: tuple[type, ...] = ()
     networks: tuple[Network, ...] = ()  # loaded ahead, let go when memory is short
+    small: tuple[Network, ...] = ()  # quickly loaded by the stage itself, let go after it
     is_elsewhere: bool = False  # another machine works: this one's device is free from here on
     is_drawing: bool = False  # uses all of the device
 
@@ -120,6 +121,9 @@ class _StepRunner:
         self.emit(StageEnded(name, self.clock() - began, notes.status, notes.code, values))
         for network in step.networks:
             release_if_short(network, self.device)
+        for network in step.small:
+            network.release()
+        give_back()
         return work
 
 

@@ -3,6 +3,7 @@
 Nothing here imports torch unless somebody else has: without it there is no GPU memory to count.
 """
 
+import ctypes
 import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -124,6 +125,13 @@ def is_short(device: str) -> bool:
 
     memory = psutil.virtual_memory()
     return bool(memory.available < SHORT_SHARE * memory.total)
+
+
+def give_back() -> None:
+    """Hand memory that was freed back to the system: glibc keeps it for the process otherwise."""
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):  # musl has no such function
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def free_mb() -> float:

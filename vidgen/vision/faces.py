@@ -123,6 +123,10 @@ class FaceDetector:
         """Read the model now rather than at the first picture."""
         _ = self._net
 
+    def release(self) -> None:
+        """Forget the model; the next picture reads it again."""
+        self.__dict__.pop("_net", None)
+
     def detect(self, rgb: Pixels, threshold: float) -> tuple[Face, ...]:
         """The faces in `rgb` (H, W, 3) scored at least `threshold`, best first."""
         return self.scan(rgb, threshold)[0]
@@ -234,6 +238,10 @@ class LandmarkNet:
     def load(self) -> None:
         """Read the model now rather than at the first picture."""
         _ = self._net
+
+    def release(self) -> None:
+        """Forget the model; the next picture reads it again."""
+        self.__dict__.pop("_net", None)
 
     def find(
         self, rgb: Pixels, box: tuple[float, float, float, float], roll: float = 0.0

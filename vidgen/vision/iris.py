@@ -49,6 +49,10 @@ class IrisNet:
         """Read the model now rather than at the first picture."""
         _ = self._net
 
+    def release(self) -> None:
+        """Forget the model; the next picture reads it again."""
+        self.__dict__.pop("_net", None)
+
     def read(self, rgb: Pixels, points: Floats) -> tuple[EyePoints, EyePoints]:
         """The picture's left and right eye of the face with these landmarks, (468, 2 or more)."""
         left, right = (self._eye(rgb, points, side) for side in (0, 1))

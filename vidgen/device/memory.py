@@ -134,6 +134,15 @@ def give_back() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
+def free_on_device(device: str) -> float | None:
+    """Bytes that a GPU still has for this process; None for what is no GPU of torch's."""
+    torch = _torch_with_gpu(device)
+    if torch is None:
+        return None
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return float(torch.cuda.mem_get_info(device)[0] + unused)
+
+
 def free_mb() -> float:
     """What this process and its children may still take, a container's limit included."""
     import psutil

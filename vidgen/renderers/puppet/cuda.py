@@ -26,7 +26,8 @@ from vidgen.renderers.puppet.rig import Fields, Rig
 from vidgen.renderers.puppet.torch_canvas import TorchCanvas
 from vidgen.work import Frames
 
-BATCH: Final = 32
+BATCH: Final = 32  # frames; more bring nothing on an H100
+SHARE: Final = 0.4  # of the free memory for a batch: as much again for the record of one
 AHEAD: Final = 2  # batches that the device is given before the first of them is waited for
 
 
@@ -65,6 +66,19 @@ class DeviceDrawing:
     def layout(self) -> str:
         """Of a film's frames."""
         return "rgba" if self.figure.layer.background is None else "yuv420p"
+
+    @property
+    def frame_bytes(self) -> int:
+        """The device's memory for each frame of a batch, beside what all share; at most a third
+        more than is needed."""
+        (left, top, right, bottom), (width, height) = self.figure.layer.box, self.figure.size
+        out, single = (6, 12) if self.on_gpu else (12, 0)  # bytes a pixel; half precision's copy
+        warp = 36  # places twice, RGBA, what shows behind it
+        layer = warp * (right - left) * (bottom - top)
+        yuv = single + 20  # three planes, chroma at half the resolution, all as one
+        beside = 6  # fields, the last overlay, bytes
+        most = max(layer, yuv * width * height) + (out + beside) * width * height
+        return int(most)
 
     def draw(
         self,
@@ -195,6 +209,11 @@ class DeviceDrawing:
         landed = torch.cuda.Event()
         landed.record()
         return Landing(host, landed, layout)
+
+
+def batch_for(frame_bytes: int, free: float | None) -> int:
+    """How many frames to draw at once with so many bytes `free` on the device, None for unknown."""
+    return BATCH if free is None else max(1, min(BATCH, int(SHARE * free / frame_bytes)))
 
 
 def frames(

@@ -125,9 +125,11 @@ class TorchCanvas(Canvas):
                 for long, many in zip(size, nodes, strict=True)
             )
             at = np.stack(np.meshgrid(x, y), -1).astype(np.float32)
-            return self.upload(at).expand(count, -1, -1, -1)
+            return self.upload(at)
 
-        return self.keep(("cells", count, *nodes, pitch, size), make)
+        key = "cells", *nodes, pitch, size
+        cells = self.keep(key, make).expand
+        return self.keep((count, *key), lambda: cells(count, -1, -1, -1))
 
     def enlarge_all(self, several: Sequence[Any], pitch: int, size: tuple[int, int]) -> Any:
         found = self.enlarge(self.torch.cat([*several]), pitch, size, smooth=True)

@@ -1,5 +1,6 @@
 """Hints to install more name what this installation was made from, whatever made it."""
 
+import importlib.metadata
 import json
 import shlex
 import sys
@@ -46,7 +47,7 @@ class Distribution:
 def test_the_command_names_where_this_came_from(
     origin: dict[str, Any] | None, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(installation, "distribution", lambda _: Distribution(origin))
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda _: Distribution(origin))
     assert shlex.split(install_command("gpu")) == [*PIP, *words]
 
 
@@ -62,7 +63,7 @@ def test_tools_that_made_the_environment_are_asked(
 ) -> None:
     (tmp_path / note).touch()
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    monkeypatch.setattr(installation, "distribution", lambda _: Distribution(None))
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda _: Distribution(None))
     assert shlex.split(install_command("gpu")) == [*words, f"{DISTRIBUTION}[gpu]"]
 
 

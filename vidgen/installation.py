@@ -1,16 +1,17 @@
-"""How this very installation was made, so that a hint to install more fits it. Knows no package."""
+"""How this very installation was made, so that a hint to install more fits it. Knows no package.
+
+Every process of vidgen imports this, few ask: what reads packages and addresses is imported then.
+"""
 
 import json
 import os
 import shlex
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 DISTRIBUTION: Final = "vidgen-portrait"  # `vidgen` is somebody else's on the package index
 
@@ -24,6 +25,8 @@ def install_command(extra: str) -> str:
 
 def _origin() -> dict[str, Any]:
     """PEP 610: where the installer took it from; {} for the package index or for no installer."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
         text = distribution(DISTRIBUTION).read_text("direct_url.json")
     except PackageNotFoundError:  # run from its folder
@@ -34,6 +37,8 @@ def _origin() -> dict[str, Any]:
 def _requirement(origin: dict[str, Any], extra: str) -> str:
     url = str(origin.get("url", ""))
     if url.startswith("file:"):
+        from urllib.request import url2pathname
+
         return f"{url2pathname(unquote(urlsplit(url).path))}[{extra}]"
     named = f"{DISTRIBUTION}[{extra}]"
     if not url:

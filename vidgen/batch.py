@@ -72,6 +72,7 @@ class FilmResult:
     error_code: str = ""
     message: str = ""
     hint: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +248,7 @@ class _Account:
             film.message_code,
             film.message,
             film.hint,
+            film.title,
         )
 
     def results(self) -> tuple[FilmResult, ...]:

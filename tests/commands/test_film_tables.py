@@ -24,7 +24,13 @@ PLAN = FilmPlan(
 )
 FILM = FilmResult(1, "t", "complete", "a.jpg", "a.wav", "a.mp4", 65.0, 1, "1")
 FAILED = replace(
-    FILM, line=2, state="failed", video="", took_seconds=0.0, message="No\x1b[2J face."
+    FILM,
+    line=2,
+    state="failed",
+    video="",
+    took_seconds=0.0,
+    message="No\x1b[2J face.",
+    title="b.mp4",
 )
 
 
@@ -82,12 +88,14 @@ def test_on_a_terminal_every_film_has_its_line(
     terminal: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     here = replace(FILM, video=str(Path.cwd() / "films" / "a.mp4"))
-    print_batch(BatchResult("many", (here, FAILED), 70.0))
-    made, failed = capsys.readouterr().out.splitlines()
+    unmade = replace(FAILED, line=3, state="waiting", message="", title="c.mp4")
+    print_batch(BatchResult("many", (here, FAILED, unmade), 70.0))
+    made, failed, waiting = capsys.readouterr().out.splitlines()
+    assert ("c.mp4" in waiting, "waiting" in waiting) == (True, True)
     assert "✓" in made
     assert " films/a.mp4 " in made
     assert "1 min 05 s" in made
     assert "✗" in failed
-    assert "face." in failed
+    assert "b.mp4: No" in failed
     assert "\x1b[2J" not in failed
     assert "failed" in failed

@@ -2,12 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
 from vidgen.console import print_line, sentence, table_console
 from vidgen.messages import harmless
+
+# What is said of a film that was not made now.
+STATES: Final = {
+    "skipped": "batch.to_skip",
+    "waiting": "page.mark_waiting",
+    "failed": "batch.failed",
+    "cancelled": "batch.cancelled",
+}
 
 if TYPE_CHECKING:
     from vidgen.batch import BatchResult, PlannedFilm
@@ -78,8 +86,10 @@ def print_batch(result: "BatchResult") -> None:
     table = Table.grid(padding=(0, 2, 0, 0))
     for film in result.films:
         sign = "[green]✓[/]" if film.video else "[red]✗[/]"
-        text = Text(harmless(_from_here(film.video) if film.video else film.message))
-        took = duration(film.took_seconds) if film.took_seconds else film.state
+        why = f"{film.title}: {film.message}" if film.message else film.title
+        text = Text(harmless(_from_here(film.video) if film.video else why))
+        state = sentence(STATES.get(film.state, film.state), {})
+        took = duration(film.took_seconds) if film.took_seconds else state
         table.add_row(sign, str(film.line), text, f"[dim]{took}[/]")
     out.print(table)
 

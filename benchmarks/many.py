@@ -78,18 +78,21 @@ class Cost:
             self.cpu += _children_cpu() - before
 
     def _watch(self, ended: threading.Event) -> None:
-        before: dict[psutil.Process, float] = {}
-        used: dict[psutil.Process, float] = {}
-        is_over = False
-        while not is_over:
-            is_over, now = ended.wait(LOOK_SECONDS if used else 0.0), 0
-            for process in psutil.Process().children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    now += process.memory_info().rss
-                    used[process] = sum(process.cpu_times()[:2])
-            before = before or dict(used)
-            self.peak_mb = max(self.peak_mb, now / 1e6)
-        self.seen_cpu += sum(used.values()) - sum(before.values())
+        before = used = self._look({})
+        while not ended.wait(LOOK_SECONDS):
+            used = self._look(used)
+        self.seen_cpu += sum(self._look(used).values()) - sum(before.values())
+
+    def _look(self, used: Mapping[psutil.Process, float]) -> Mapping[psutil.Process, float]:
+        """Each process below this one with the seconds of processor that it has used, those of
+        `used` too that are gone."""
+        found, now = dict(used), 0
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                now += process.memory_info().rss
+                found[process] = sum(process.cpu_times()[:2])
+        self.peak_mb = max(self.peak_mb, now / 1e6)
+        return found
 
     def row(self, name: str) -> str:
         return f"| {name} | {self.seconds:.1f} | {self.cpu:.1f} | {self.peak_mb:.0f} |"
@@ -211,7 +214,8 @@ def ray(inputs: Inputs) -> None:
         cluster.shutdown()
     print(f"{len(inputs.voices)} films: {local.seconds:.1f} s here, "
           f"{far.seconds:.1f} s by Ray: {local.seconds / far.seconds:.2f} ×; processor "
-          f"{local.seen_cpu:.1f} and {far.seen_cpu:.1f} s: {local.seen_cpu / far.seen_cpu:.2f}")  # fmt: skip
+          f"{local.seen_cpu:.1f} and {far.seen_cpu:.1f} s: "
+          f"{local.seen_cpu / far.seen_cpu:.2f} ×")  # fmt: skip
 
 
 def devices(count: int, seconds: float) -> None:

@@ -15,6 +15,8 @@ from vidgen.renderers.puppet.lid_skin import View
 LASHES: Final = (0.33, 0.85)  # least and most cover of the line of the lashes
 LINE: Final = (0.024, 0.036)  # its reach above the edge and below it
 FRINGE: Final = 0.16  # how far above the open lid lashes are looked for
+HAIR: Final = 0.45  # the most that a fringe of them covers
+FRINGED, LENGTH = 0.38, 0.075
 HANGING: Final = 0.75  # share of their length there that they have when they point down
 COLUMNS: Final = 392  # of the table over the eye's width
 
@@ -38,17 +40,33 @@ def lashes(view: View, plain: Array, below: Array, soft: float) -> tuple[Array, 
     root = np.clip(np.percentile(dark[2:9], 75, 0), *LASHES)
     root = np.convolve(np.pad(root, 32, mode="edge"), np.hanning(65) / 32, "valid")
     hair = np.minimum.accumulate(dark[3:].clip(0, 1), 0)
-    hair = (hair - hair[-1]).clip(0, None) * (1 - steps[3:, None] / FRINGE) ** 2
-    hair = cv2.GaussianBlur(hair, (0, 0), sigmaX=6, sigmaY=0.1)
+    hair = (hair - np.percentile(hair[-1], 10)).clip(0, None) * (1 - steps[3:, None] / FRINGE) ** 2
+    hair = cv2.GaussianBlur(hair, (0, 0), sigmaX=3, sigmaY=0.1)
     inner = np.abs(at) < eye.half
     darkest = np.percentile(colours[3:8][:, inner].reshape(-1, 3), 15, 0)
     colour = np.minimum(darkest, 0.5 * skin[:, inner].mean((0, 1)))
+    solid = cv2.erode(hair, np.ones((1, 33), np.uint8))
+    solid = cv2.GaussianBlur(solid, (0, 0), sigmaX=8, sigmaY=0.1)
     reach = np.maximum(np.where(below < 0, *LINE), 0.6 * soft)
-    line = np.interp(view.u, at, root) * np.exp(-((below / reach) ** 2))
-    hanging = _table(hair, view.u, at, below / HANGING, steps[3:])
-    hanging *= smoothstep(0.5 + below / soft)
-    cover = np.maximum(line, np.minimum(1.5 * hanging, LASHES[1]))
+    root = np.interp(view.u, at, root)
+    line = root * np.exp(-((below / reach) ** 2))
+    above = _table(solid, view.u, at, -below, steps[3:]) * smoothstep(0.5 - below / soft)
+    tuft = np.interp(view.u, at, _tufts(soft))
+    fringe = FRINGED * root * tuft * np.clip(1 - below / (LENGTH * tuft), 0, 1)
+    hanging = 1.3 * tuft * _table(hair, view.u, at, below / HANGING, steps[3:])
+    hanging = np.maximum(hanging, fringe) * smoothstep(0.5 + below / soft)
+    cover = np.maximum(
+        line, np.maximum(np.minimum(1.3 * above, LASHES[1]), np.minimum(hanging, HAIR))
+    )
     return cover.astype(np.float32), (0.85 * colour).astype(np.float32)
+
+
+def _tufts(soft: float) -> Array:
+    """(COLUMNS,) how much longer or shorter than usual the lashes are there."""
+    chance = np.random.default_rng(1).standard_normal(COLUMNS)
+    kernel = np.hanning(max(15, round(0.8 * soft * COLUMNS / 2.4)))
+    tufts = np.convolve(chance, kernel, "same")
+    return np.asarray(np.clip(1 + 0.2 * tufts / tufts.std(), 0.5, 1.5))
 
 
 def _table(values: Array, u: Array, at: Array, down: Array, steps: Array) -> Array:

@@ -15,6 +15,7 @@ from vidgen.media.encodings import encoding_for
 from vidgen.media.mux import Probe, VoiceAhead, mux_film, notes_of, probe, write_poster
 from vidgen.media.output import Output
 from vidgen.settings import ANIMATIONS
+from vidgen.signals import thread_pool
 from vidgen.text import letters
 from vidgen.version import __version__
 from vidgen.work import Film, Notes, Speech, Video, Work
@@ -99,17 +100,25 @@ class Finalize:
         if target != output.wanted:
             names = {"name": output.wanted.name, "new_name": target.name}
             emit(Log("INFO", "finalize.renamed", names))
-        poster = self._poster(film, target, emit) if self.poster else None
-        values = _values(found, target, poster, size)
-        if self.subtitles:
-            values |= self._write_subtitles(self.subtitles, target, work, emit)
-        if self.judge:
-            frames = film.frame_count
-            emit(StageProgress(self.name, frames, frames, "frames", "finalize.judging"))
-            values |= self.judge(target, work, emit)
+        with thread_pool(1, "poster") as beside:  # a picture takes as long as the look at the film
+            drawn = beside.submit(self._poster, film, target, emit)
+            more = self._look_back(target, work, emit)
+        poster = drawn.result()
+        values = {**_values(found, target, poster, size), **more}
         video = Video(target, poster, found.video_seconds, {**film.metadata, **values})
         work_done = {"work": film.frame_count, "work_unit": "frames"}
         return work.plus(video, Notes({**values, **work_done}, "finalize.done"))
+
+    def _look_back(self, target: Path, work: Work, emit: Emit) -> Mapping[str, Any]:
+        """What is told of the film in its place."""
+        values: dict[str, Any] = {}
+        if self.subtitles:
+            values |= self._write_subtitles(self.subtitles, target, work, emit)
+        if self.judge:
+            frames = work.get(Film).frame_count
+            emit(StageProgress(self.name, frames, frames, "frames", "finalize.judging"))
+            values |= self.judge(target, work, emit)
+        return values
 
     def _write_subtitles(
         self, subtitles: Subtitles, target: Path, work: Work, emit: Emit
@@ -136,10 +145,12 @@ class Finalize:
         return bool(self.task_id) and any(self.task_id in text for text in notes_of(file))
 
     def _poster(self, film: Film, target: Path, emit: Emit) -> Path | None:
-        """`name.poster.png` beside the video; the run does not fail for want of it.
+        """`name.poster.png` beside the video, if wanted; the run does not fail for want of it.
 
         Not `name.png`: that may well be the photo the video was made from.
         """
+        if not self.poster:
+            return None
         wanted = target.with_name(f"{target.stem}.poster.png")
         poster = Output(wanted, self._may_replace, self.reads)
         try:

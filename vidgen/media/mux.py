@@ -83,16 +83,16 @@ def _film_packets(film: Film, video: Any) -> Iterator[Any]:
     """
 
     header: bytes | None = None
-    first = decoded = 0
+    first = decoded = delay = 0
     frame = 1 / film.fps
-    for piece in film.pieces:
-        with open_container(piece) as container:
+    for number, piece in enumerate(film.pieces):
+        with open_container(piece, unseen=number > 0) as container:
             source = container.streams.video[0]
-            if header is None:
+            if number == 0:
                 header = source.codec_context.extradata
+                delay = source.codec_context.reorder_depth
             elif source.codec_context.extradata != header:
                 raise _unfit(piece)
-            delay = source.codec_context.reorder_depth
             tick = source.time_base * film.fps
             count = 0
             for packet in container.demux(source):

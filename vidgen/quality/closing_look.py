@@ -102,7 +102,7 @@ def _shown_at(video: Path, start: float) -> float:
     """When the key frame is shown that should be at `start` seconds of the film, in seconds."""
     import av
 
-    with open_container(video) as container:
+    with open_container(video, unseen=True) as container:
         stream = container.streams.video[0]
         begin = float((container.start_time or 0) / av.time_base)
         if start > 0:

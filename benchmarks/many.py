@@ -163,6 +163,8 @@ def batch(wanted: argparse.Namespace) -> None:
     checker = Checker(Path(), settings, home.root, "many", "{photo}-{voice}")
     films = plan_films(home, checker.check(pair_voices(wanted.photo, wanted.voices)))
     ray = RayEngine(wanted.ray, home, cpus=1) if wanted.ray else None
+    if ray:
+        ray.start(len(films))
     places = find_places(jobs=wanted.jobs)
     count = ray.places if ray else len(places)
     view = Foreteller()

@@ -126,9 +126,9 @@ class RayEngine:
                     node.give(order, self._home)
                     yield Began(order, node.name)
             talks = {talk: node for node in self._nodes for talk in node.talks}
-            found, _ = self._ray.wait([*talks], num_returns=len(talks), timeout=LOOK_SECONDS)
-            for talk in found:
-                if talk in talks[talk].talks:
+            self._ray.wait([*talks], timeout=LOOK_SECONDS)  # until one says something
+            for talk in self._ray.wait([*talks], num_returns=len(talks), timeout=0)[0]:
+                if talks[talk] in self._nodes:  # not lost a moment ago
                     yield from self._hear(talks[talk], talk, orders)
 
     def _start(self) -> None:

@@ -109,6 +109,22 @@ def test_a_film_of_a_batch_waits_only_to_be_drawn(home_with_models: Home, inputs
     assert (inputs / "low.mp4").is_file()
 
 
+def test_who_hears_enough_ends_no_film(home_with_models: Home, inputs: Path) -> None:
+    """`--progress rawjson | head -1`, of the wall's film, which fails."""
+    words = command("batch", "jobs.csv", "--part", "2/3", "--progress", "rawjson")
+    with subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=inputs,
+        env=environment(home_with_models),
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(60) == 6
+
+
 def test_mistakes_are_told_before_anything_is_made(home_with_models: Home, inputs: Path) -> None:
     (inputs / "bad.jsonl").write_text('{"photo": "face.png"}\n{"photo": "x.png", "voice": "y"}\n')
     ran = vidgen(home_with_models, "batch", "bad.jsonl", cwd=inputs)

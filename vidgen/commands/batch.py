@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vidgen import console
+from vidgen import console, streams
 from vidgen.command_options import BatchOptions, ViewOptions
 from vidgen.commands import film_tables
 from vidgen.errors import InputError
@@ -204,6 +204,7 @@ def _make(
     from vidgen.progress.views.batch import open_batch_view
     from vidgen.signals import graceful_interrupts
 
+    streams.drop_unwritable()
     home = Home.default()
     engine, places = _engine(home, wish, sum(film.action != "skip" for film in films))
     forecast = batch.forecast_films(home, films, places)

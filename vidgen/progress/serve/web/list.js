@@ -66,7 +66,9 @@ export function drawBatchBar(bar, { total, states, progress }) {
 export function batchLine({ total, states, eta_seconds: left }) {
   const open = (states.running ?? 0) + (states.queued ?? 0);
   const said = [say("batch.of", { over: total - open, total })];
-  if (states.failed) said.push(say("batch.count_failed", { count: states.failed }));
+  for (const state of ["failed", "cancelled", "interrupted"]) {
+    if (states[state]) said.push(say(`batch.count_${state}`, { count: states[state] }));
+  }
   if (open && left !== null && left !== undefined) said.push(say("page.left", { eta: expected(left) }));
   return said.join(" · ");
 }

@@ -157,3 +157,20 @@ def test_a_gleam_on_the_lower_lip_is_no_opening(subject: Subject) -> None:
     at = np.linspace(-0.6 * seen.left, 0.6 * seen.right, 9)
     line = seen.outer_upper(at) + 0.3 * (seen.outer_lower(at) - seen.outer_upper(at))
     assert np.abs(found.upper(at) - line).max() < 0.006 * seen.height
+
+
+@pytest.mark.parametrize(("colour", "shut"), [((40, 15, 15), False), ((235, 205, 200), True)])
+def test_a_narrow_slit_is_open_when_it_is_dark(
+    subject: Subject, colour: tuple[int, int, int], shut: bool
+) -> None:
+    seen = measure(subject.landmarks)
+    u, v = seen.axes.uv(*np.meshgrid(*map(np.arange, subject.frame.shape[1::-1])))
+    middle = seen.outer_upper(seen.upper.u)
+    middle = 0.5 * (middle + seen.outer_lower(seen.upper.u))
+    off = v - Curve(seen.upper.u, middle)(u)
+    frame, beside = subject.frame.copy(), np.abs(seen.across(u))
+    frame[(v > seen.outer_upper(u)) & (v < seen.outer_lower(u)) & (beside < 1)] = (190, 100, 100)
+    frame[(np.abs(off) < 0.0065 * seen.height) & (beside < 0.9)] = colour
+    upper, lower = (Curve(seen.upper.u, middle + way * seen.height) for way in (-0.007, 0.007))
+    face = replace(seen, upper=upper, lower=lower, gap=0.017 * seen.height)
+    assert lip_edges.snap_lips(frame, face).is_shut == shut

@@ -18,6 +18,7 @@ COLUMNS: Final = 121  # over the width of the mouth
 SEARCH_SHUT: Final = 0.022  # Hf: how far from the landmarks the line is looked for
 SEARCH_OPEN: Final = 0.024
 APART: Final = 0.008  # Hf: lips nearer than this over most of the mouth touch
+SLIT: Final = 0.4  # of what a narrow slit shows is dark; else it is a gleam
 # Hf between the landmarks' lips at most; Hf above what was found, in so much of the mouth's width;
 # and of its luma: then it was a lip
 ABOVE: Final = (0.030, 0.004, 0.75, 0.70)
@@ -65,7 +66,7 @@ def snap_lips(frame: Pixels, face: FaceGeometry) -> FaceGeometry:
         face,
         upper=Curve(upper.u, middle - half),
         lower=Curve(upper.u, middle + half),
-        gap=float(2 * half.max()),
+        gap=max(float(2 * half.max()), SHUT * face.height),  # what does not touch is open
     )
 
 
@@ -156,19 +157,20 @@ def _touch(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) -> bool:
     """
     strip = lips.strip
     wide = float(np.percentile((lower.v - upper.v)[20:-20], 75)) / face.height
-    if face.gap > 1.3 * SHUT * face.height:
-        return wide < APART
     rows = np.arange(len(lips.open))[:, None]
     above, below = (
         strip.middle + (curve(strip.u) - strip.v) / strip.row for curve in (upper, lower)
     )
     inside = (rows >= above) & (rows <= below)
     inside[:, : COLUMNS // 6] = inside[:, -COLUMNS // 6 :] = False
-    teeth = 0.0
-    if (lips.open > lips.teeth + 0.05)[inside].sum() > 0.03 * inside.sum():
-        teeth = float(lips.teeth[inside].mean())  # else no dark is about them
+    dark = float((lips.open > lips.teeth + 0.05)[inside].sum() / max(1, inside.sum()))
+    if face.gap > 1.3 * SHUT * face.height:
+        return wide < (APART if dark > SLIT else SHUT)
+    teeth = float(lips.teeth[inside].mean()) if dark > 0.03 else 0.0  # no teeth without any dark
     needed = TOOTHED[face.gap > 0.75 * SHUT * face.height]
-    return wide < (APART if teeth > needed else LINE)
+    if teeth > needed:
+        return wide < (APART if dark > SLIT else SHUT)
+    return wide < LINE
 
 
 def _line_above(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) -> Curve | None:

@@ -245,7 +245,10 @@ class Canvas:
         self, weights: Array, several: Sequence[Array], start: Array | float | None = None
     ) -> Sequence[Array]:
         """For each of several bases (N, …) their sum, times `weights` (N,), from `start` on."""
-        sums = [np.tensordot(weights, bases, 1) for bases in several]
+        sums = [
+            (weights @ bases.reshape(len(weights), -1)).reshape(bases.shape[1:])
+            for bases in several
+        ]
         return sums if start is None else [start + found for found in sums]
 
     def edge(self, way: Array, slack: float, width: float) -> Array:
@@ -259,7 +262,7 @@ class Canvas:
     def is_over(self, number: Number, least: float) -> bool:
         """Whether a frame's number, or any of an array's, is over `least`: what is not, need not
         be drawn."""
-        return bool(np.max(number) > least)
+        return bool((number if isinstance(number, float | np.floating) else np.max(number)) > least)
 
     def are_over(self, numbers: Sequence[Number], least: float) -> bool:
         """Whether a frame's numbers are, one way or the other and all together."""

@@ -133,12 +133,15 @@ class LayerWarp:
 
 def runs_of_rows(mask: Array) -> list[tuple[int, int, int]]:
     """Row, first column and one past the last of each run of True in (h, w), in order."""
-    rows, columns = mask.shape
-    padded = np.zeros((rows, columns + 2), np.int8)
-    padded[:, 1:-1] = mask
-    row, column = np.nonzero(padded[:, 1:] != padded[:, :-1])
-    found = np.stack([row[::2], column[::2], column[1::2]], 1)
-    return [(row, start, end) for row, start, end in found.tolist()]
+    found: list[tuple[int, int, int]] = []
+    for row, line in enumerate(map(bytes, mask)):
+        start = line.find(1)
+        while start >= 0:
+            end = line.find(0, start)
+            end = len(line) if end < 0 else end
+            found.append((row, start, end))
+            start = line.find(1, end)
+    return found
 
 
 def _unmultiply(warped: Pixels, through: list[slice]) -> Pixels:

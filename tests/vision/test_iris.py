@@ -119,3 +119,21 @@ def test_a_shut_lid_has_the_colour_of_the_skin_beside_it(subject: Subject, net: 
         off = np.median(lab[inner], 0).astype(float) - np.median(below, 0)
         off[0] *= 100 / 255  # OpenCV's L runs to 255
         assert np.linalg.norm(off) < 9
+
+
+def with_iris(subject: Subject, net: IrisNet, luma: int, pupil: int) -> Pixels:
+    """The frame with irises of these lumas on white eyes."""
+    frame = subject.frame.copy()
+    for eye in views(frame, subject.landmarks, net):
+        inside = cv2.fillPoly(np.zeros(frame.shape[:2], np.uint8), [hull(eye)], 1) > 0
+        drawing = np.full_like(frame, 200)
+        middle = eye.centre.round().astype(int).tolist()
+        cv2.circle(drawing, middle, round(eye.radius), [luma] * 3, -1)
+        cv2.circle(drawing, middle, round(0.55 * eye.radius), [pupil] * 3, -1)
+        frame[inside] = drawing[inside]
+    return frame
+
+
+def test_light_eyes_with_dark_pupils_are_eyes(subject: Subject, net: IrisNet) -> None:
+    assert seen(subject, net, with_iris(subject, net, 165, 40)) == ("", "")
+    assert all(seen(subject, net, with_iris(subject, net, 165, 160)))

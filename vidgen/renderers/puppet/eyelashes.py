@@ -18,6 +18,10 @@ FRINGE: Final = 0.16  # how far above the open lid lashes are looked for
 HAIR: Final = 0.45  # the most that a fringe of them covers
 FRINGED, LENGTH = 0.38, 0.075
 HANGING: Final = 0.75  # share of their length there that they have when they point down
+STEP: Final = 0.01  # of the table in which lashes are taken away,
+TALLEST: Final = 0.45  # up to here
+CLUMP: Final = 0.22  # no hair is wider, no crease shorter
+HAIRY: Final = 16.0  # of 255: what is darker by so much is hair
 COLUMNS: Final = 392  # of the table over the eye's width
 
 
@@ -59,6 +63,25 @@ def lashes(view: View, plain: Array, below: Array, soft: float) -> tuple[Array, 
         line, np.maximum(np.minimum(1.3 * above, LASHES[1]), np.minimum(hanging, HAIR))
     )
     return cover.astype(np.float32), (0.85 * colour).astype(np.float32)
+
+
+def without_lashes(view: View) -> Array:
+    """The patch (h, w, 3) without the hair of the open lid: what is dark and narrow above it."""
+    import cv2
+
+    at = np.arange(-1.4, 1.4, 2 * STEP).astype(np.float32) * view.eye.half
+    steps = np.arange(2 * STEP, TALLEST, STEP)
+    along, up = np.meshgrid(at, steps * view.width)
+    colours = view.straighten(view.still, along, view.eye.upper(along) - up)
+    wide = np.ones((1, round(CLUMP / STEP)), np.uint8)
+    lighter = cv2.morphologyEx(colours, cv2.MORPH_CLOSE, wide) - colours
+    inside = smoothstep((1.3 - np.abs(along) / view.eye.half) / 0.2) * smoothstep(
+        up / view.width / 0.06
+    )
+    lighter *= (inside * smoothstep((lighter @ LUMA) / HAIRY - 0.5))[..., None]
+    height = (view.eye.upper(view.u) - view.v) / view.width
+    added = [_table(of, view.u, at, height, steps) for of in np.moveaxis(lighter, -1, 0)]
+    return np.asarray(view.still + np.stack(added, -1), np.float32)
 
 
 def _tufts(soft: float) -> Array:

@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view as sliding
 
 from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet.canvas import Canvas, Number
-from vidgen.renderers.puppet.eyelashes import lashes
+from vidgen.renderers.puppet.eyelashes import lashes, without_lashes
 from vidgen.renderers.puppet.geometry import Curve, Eye
 from vidgen.renderers.puppet.grid import Array, bounds, indices, smoothstep
 from vidgen.renderers.puppet.lid_skin import STRANGE, Lid, View, shut_lid, skin_colour
@@ -35,7 +35,7 @@ FREE: Final = 0.70  # share of the way to the brow that may
 BROW: Final = 0.85  # of the brightest luma below: what is darker is a brow
 THICK: Final = 8  # hundredths, if it goes on for so far: creases are thinner;
 RIM: Final = 0.4  # of the skin's luma: and this a rim of glasses
-BELOW: Final = 0.03  # how far below either nothing moves yet
+BELOW: Final = (0.03, 0.05)  # how far below a brow, a rim nothing moves yet
 LASH: Final = 0.03  # what rides on a lid's edge at least
 LEAST_LID: Final = 0.03  # of skin between that and the crease
 CREASE: Final = 0.36  # how far up a crease is looked for
@@ -101,7 +101,10 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     view = View(still, eye, u, v, scale, light)
     plain = skin_colour(view)
     lid = _lid(view, plain)
-    made, whole = shut_lid(view, plain, lid), smoothstep((lid.beyond + 0.10) / 0.45)
+    fade = smoothstep((v - lid.roof) / (0.05 * view.width))[..., None]
+    bare = still + fade * (without_lashes(view) - still)
+    made = shut_lid(view, bare, plain, lid)
+    whole = smoothstep((lid.beyond + 0.10) / 0.45)
     soft = max(0.7, 1.5 * light.blur)
     line, colour = lashes(view, plain, (v - lid.end) / view.width, soft / view.width)
     line *= whole
@@ -154,14 +157,13 @@ def _lid(view: View, plain: Array) -> Lid:
     way = whole - rise
     drop = np.minimum(DROP[0] * way, DROP[1] * (crease - roof))
     end = start + way
-    risen = rise * np.clip(1 - (v - end) / (LOW * width), 0, 1) ** 2
+    corner = PAST * width * smoothstep((np.abs(u) / eye.half - 0.6) / 0.3) * beside
+    risen = (bottom(u) - end + corner) * np.clip(1 - (v - end) / (LOW * width), 0, 1) ** 2
     above = drop * np.clip((v - roof) / (crease - roof + drop), 0, 1)
     return Lid(
         beyond=beyond,
         start=start,
         end=end,
-        floor=end
-        + smoothstep((np.abs(u) / eye.half - 0.75) / 0.2) * (bottom(u) + PAST * width - end),
         lash=np.maximum(lash, crease + 1),
         crease=crease,
         roof=roof,
@@ -197,7 +199,7 @@ def _roof(view: View, plain: Array, top: Curve) -> Curve:
     thick = 1 if glasses else THICK
     dark = np.pad(luma < least, ((0, thick - 1), (0, 0)), mode="edge")
     ends = np.all(sliding(dark, thick, 0), -1) | (up > FREE * (top(along) - eye.brow(along)))
-    free = np.where(ends.any(0), ends.argmax(0), len(steps)) * 0.01 - BELOW
+    free = np.where(ends.any(0), ends.argmax(0), len(steps)) * 0.01 - BELOW[glasses]
     free = np.maximum(_calm(_widen(free, 15, np.min)) * width, 1.0)
     return Curve(top.u, (top.v - free).astype(np.float32))
 

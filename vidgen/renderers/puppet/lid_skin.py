@@ -34,6 +34,8 @@ PAINTED: Final = 0.60  # and one that is less than this is painted
 TINT: Final = (0.10, 0.65)  # how much of its own hue an unpainted and a painted one keep
 EVEN: Final = 0.6  # and how much of light and hue is the same from corner to corner
 WARM: Final = (0.85, 1.03, 1.15)  # powers of the shade in red, green, blue: dark skin is warmer
+DARK: Final = 0.70  # of its light, which all has at least
+NEAR: Final = 0.18  # from the crease on, up to so far above it
 JOINED: Final = 0.11  # sigma over which a lid nears what is round it,
 NEARING: Final = (0.75, 1.10)  # between these shares of its own light
 BAND: Final = 0.08  # sigma over which colours pass into others
@@ -78,7 +80,6 @@ class Lid:
     beyond: Array  # half widths to where the eye ends
     start: Array  # v of the open lid's edge
     end: Array  # v of the shut one's
-    floor: Array  # v down to which there may be something of the eye
     lash: Array  # v above which nothing rides on the edge
     crease: Array  # v
     roof: Array  # v above which nothing changes
@@ -101,30 +102,40 @@ class Lid:
         return np.where(self.v <= self.end, down, -self.rise)
 
 
-def shut_lid(view: View, plain: Array, lid: Lid) -> Pixels:
-    """The patch with the eye shut, but for its lashes: what is above the crease has come down, the
-    skin below it is new, in two bands: colours pass softly, the crease stays sharp."""
+def shut_lid(view: View, bare: Array, plain: Array, lid: Lid) -> Pixels:
+    """The patch with the eye shut, without lashes, as the open eye's `bare` one is: what is above
+    the crease has come down, the skin below it is new, in two bands: colours pass softly, the
+    crease stays sharp."""
     import cv2
 
-    eye, width = view.eye, view.width
-    moved = view.straighten(view.still, view.u, view.v - lid.moves)
+    eye, width, own = view.eye, view.width, tone(view, plain)
     within, down = smoothstep((lid.beyond + 0.25) / 0.3), lid.share
-    inside = view.v <= lid.floor
-    below = np.maximum(view.v - lid.floor, 0) / width
+    moved = view.straighten(bare, view.u, view.v - lid.moves)
+    new = smoothstep((view.v - lid.roof) / (CLEAR * width))
+    inside = view.v <= lid.end
+    near = new * inside * smoothstep(1 - (lid.crease + lid.drop - view.v) / (NEAR * width))
+    moved = _lighten(moved, own, near * smoothstep((1.15 - np.abs(view.u) / eye.half) / 0.3))
+    below = np.maximum(view.v - lid.end, 0) / width
     skin = smoothstep(down / 0.3) * within * inside
     sigma = BAND * width * view.scale
     hollow = smoothstep((down + 0.05) / 0.1) * within * np.exp(-((below / 0.1) ** 2))
     wide = np.maximum(cv2.GaussianBlur(hollow, (0, 0), sigma), skin)[..., None]
     low = cv2.GaussianBlur(moved, (0, 0), sigma)
-    own = _join(moved, tone(view, plain), 1 - hollow, JOINED * width * view.scale)
+    own = _join(moved, own, 1 - hollow, JOINED * width * view.scale)
     mixed = low + wide * (own - low)
     round_ = np.clip(1 - (view.u / eye.half) ** 2, 0, 1)
     dome = BULGE * _bell((down - 0.55) / 0.45) - CREASED * _bell(down / 0.2)
     dome -= SHADE * _bell((view.v - lid.end) / (SHADED * width))
     light = 1 + skin * (grain(view, plain) + dome * round_)
     made = mixed * light[..., None] + (moved - low) * (1 - skin[..., None])
-    new = smoothstep((view.v - lid.roof) / (CLEAR * width)) * inside
-    return to_bytes(moved + new[..., None] * (made - moved))
+    return to_bytes(moved + (new * inside)[..., None] * (made - moved))
+
+
+def _lighten(picture: Array, lid: Array, share: Array) -> Array:
+    """`picture` (h, w, 3) without what is far darker than the `lid` there: paint that was left."""
+    light, full = picture @ LUMA, lid @ LUMA
+    missing = np.clip((DARK * full - light) / np.maximum(full - light, 1.0), 0, 1)
+    return np.asarray(picture + (share * missing)[..., None] * (lid - picture), np.float32)
 
 
 def _join(picture: Array, lid: Array, outside: Array, sigma: float) -> Array:

@@ -1,6 +1,7 @@
 """Covered mouths are told from free ones: things drawn over the demo photo's lips."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -65,11 +66,30 @@ def mask(subject: Subject) -> Pixels:
     return frame
 
 
-@pytest.mark.parametrize("cover", [microphone, finger, mask])
+def folded_mask(subject: Subject) -> Pixels:
+    """With a fold that looks like the line of shut lips."""
+    x, y, h = spot(subject)
+    frame = mask(subject)
+    cv2.line(frame, (x - int(0.15 * h), y), (x + int(0.15 * h), y), (70, 90, 100), 3)
+    return frame
+
+
+@pytest.mark.parametrize("cover", [microphone, finger, mask, folded_mask])
 def test_what_lies_over_the_lips_is_noticed(
     cover: Callable[[Subject], Pixels], subject: Subject, net: LandmarkNet
 ) -> None:
     assert judged(cover(subject), subject, net)
+
+
+def test_red_lips_are_seen_and_a_masks_are_not(subject: Subject, net: LandmarkNet) -> None:
+    face = Landmarks(subject.landmarks, 1.0)
+    free, covered = mouth_line(subject.frame, face), mouth_line(folded_mask(subject), face)
+    assert free.red > 5
+    assert abs(covered.red) < 1
+    assert free.colour > 10
+    assert is_covered(covered, 0.013)
+    assert not is_covered(replace(covered, colour=0.0, usual=0.4, faintest=0.3), 0.013)  # grey
+    assert not is_covered(replace(free, usual=0.1), 0.011)  # a faint line between red lips
 
 
 def dimmed(frame: Pixels) -> Pixels:

@@ -296,7 +296,8 @@ def hidden_mouth(fault: Fault, doubt: float, line: float) -> InputError:
                 code="detect.negative",
             )
     return InputError(
-        "The speaker's mouth seems to be covered, by a mask, a hand or a microphone.",
+        "The speaker's mouth cannot be made out: a mask, a hand or a microphone seems to cover it,"
+        " or its lips hardly differ from what is round them.",
         hint="Use a photo in which the whole mouth can be seen.",
         code="detect.covered",
         doubt=round(doubt, 4),

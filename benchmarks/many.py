@@ -160,11 +160,11 @@ class Foreteller(QuietBatch):
 def batch(wanted: argparse.Namespace) -> None:
     """The child: one batch, as the command makes it."""
     home, settings = Home.default(), default_settings(height=wanted.height)
-    checker = Checker(Path(), settings, home.root, "many", "{photo}-{voice}")
-    films = plan_films(home, checker.check(pair_voices(wanted.photo, wanted.voices)))
     ray = RayEngine(wanted.ray, home, cpus=1) if wanted.ray else None
     if ray:
-        ray.start(len(films))
+        ray.start(len(wanted.voices))
+    checker = Checker(Path(), settings, home.root, "many", "{photo}-{voice}")
+    films = plan_films(home, checker.check(pair_voices(wanted.photo, wanted.voices)))
     places = find_places(jobs=wanted.jobs)
     count = ray.places if ray else len(places)
     view = Foreteller()

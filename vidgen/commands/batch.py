@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from vidgen.batch import PlannedFilm
     from vidgen.engines.base import Engine
+    from vidgen.engines.ray import RayEngine
     from vidgen.jobs.checker import FilmJob
     from vidgen.jobs.rows import Mistake, Row
     from vidgen.settings import Setting
@@ -37,11 +38,13 @@ def batch(
     """Make many films: of a job file, of one face and many voices, of two folders."""
     wish, showing = take(BatchOptions, flags), take(ViewOptions, flags)
     inputs = _inputs(wish, [Path(word) for word in what or []], batch)
-    films = _plan(inputs, wish, collect_settings(context, flags))
+    settings = collect_settings(context, flags)
+    cluster = _join_cluster(wish, len(inputs.rows)) if wish.ray and not wish.dry_run else None
+    films = _plan(inputs, wish, settings)
     if wish.dry_run:
         _show_plan(inputs, films, wish, showing)
     else:
-        _make(inputs, films, wish, showing)
+        _make(inputs, films, wish, showing, cluster)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +198,11 @@ def _show_plan(
 
 
 def _make(
-    inputs: _Inputs, films: "list[PlannedFilm]", wish: BatchOptions, showing: ViewOptions
+    inputs: _Inputs,
+    films: "list[PlannedFilm]",
+    wish: BatchOptions,
+    showing: ViewOptions,
+    cluster: "RayEngine | None",
 ) -> None:
     from vidgen import batch
     from vidgen.progress.publisher import publish_run
@@ -206,7 +213,8 @@ def _make(
 
     streams.drop_unwritable()
     home = Home.default()
-    engine, places = _engine(home, wish, sum(film.action != "skip" for film in films))
+    wanted = sum(film.action != "skip" for film in films)
+    engine, places = (cluster, cluster.places) if cluster else _local_engine(home, wish, wanted)
     forecast = batch.forecast_films(home, films, places)
     rules = batch.Rules(wish.retry, wish.fail_fast)
     planned = [film.record(forecast.seconds(film.task_id)) for film in films]
@@ -237,15 +245,18 @@ def _make(
     raise typer.Exit(result.exit_code)
 
 
-def _engine(home: Home, wish: BatchOptions, wanted: int) -> "tuple[Engine, int]":
-    """What makes the films, and how many at once."""
-    if wish.ray:
-        from vidgen.engines.ray import RayEngine
+def _join_cluster(wish: BatchOptions, wanted: int) -> "RayEngine":
+    """Its places start, and load, while the lines are being checked."""
+    from vidgen.engines.ray import RayEngine
 
-        gpus = wish.gpus_per_film if wish.gpus_per_film >= 0 else None
-        cluster = RayEngine(wish.ray, home, gpus=gpus, cpus=wish.cpus_per_film)
-        cluster.start(wanted)
-        return cluster, cluster.places
+    gpus = wish.gpus_per_film if wish.gpus_per_film >= 0 else None
+    cluster = RayEngine(wish.ray, Home.default(), gpus=gpus, cpus=wish.cpus_per_film)
+    cluster.start(wanted)
+    return cluster
+
+
+def _local_engine(home: Home, wish: BatchOptions, wanted: int) -> "tuple[Engine, int]":
+    """What makes the films here, and how many at once."""
     from vidgen.engines.local import LocalEngine
     from vidgen.engines.places import find_places
 

@@ -276,10 +276,48 @@ def test_a_face_is_one_pass_at_timestep_zero(nets: Networks) -> None:
     np.testing.assert_array_equal(drawn, expected)
 
 
+def test_any_batch_of_faces_is_the_same_calls(nets: Networks) -> None:
+    """So they can be recorded as a CUDA graph."""
+    from tests.support.torch_calls import torch_calls
+
+    latents = torch.randn(1, 8, 32, 32)
+    with torch.inference_mode():
+        one, other = (
+            torch_calls(partial(nets.decode_heard, latents, torch.randn(2, 50, 16)))
+            for _ in range(2)
+        )
+    assert one == other
+    assert len(one) > 100
+
+
+def test_channels_may_come_last_in_memory(files: NetworkFiles, nets: Networks) -> None:
+    own = Networks(files, "cpu")
+    own.load()
+    own._unet = own._to_device(own._unet, channels_last=True)
+    assert own._unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+    latents, tokens = torch.rand(1, 8, 32, 32), np.ones((2, 50, 16), np.float32)
+    np.testing.assert_allclose(own.draw(latents, tokens), nets.draw(latents, tokens), atol=1)
+
+
+def test_kernels_that_were_compiled_once_are_known(
+    own_files: NetworkFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setattr(torch, "compile", lambda network: network)
+    own = Networks(own_files, "cpu")
+    own.load()
+    own.compile()
+    assert not own.has_kernels()  # not before they have drawn
+    own.draw(torch.rand(1, 8, 32, 32), np.zeros((1, 50, 16), np.float32))
+    assert Networks(own_files, "cpu").has_kernels()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(own_files.unet.parent / "kernels")
+
+
 def test_without_a_compiler_the_networks_run_as_they_are(
     files: NetworkFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch._dynamo.config, "suppress_errors", False)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "none")
     own = Networks(files, "cpu")
     own.load()
     latents, tokens = torch.rand(1, 8, 32, 32), np.zeros((2, 50, 16), np.float32)
@@ -402,7 +440,7 @@ def test_what_was_drawn_to_measure_begins_the_film(painting: Any) -> None:
     painter = painting(drawer, 20, 8)
     assert not warm_up(painter, lambda: None)
     assert drawer.sizes == [8, 8]
-    assert greys(painter, 0, 8) == list(range(8))
+    assert greys(painter, 0, 10) + greys(painter, 10, 16) == list(range(16))
     assert drawer.sizes == [8, 8]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -207,36 +208,15 @@ class CountingDrawing(cuda.DeviceDrawing):
 def test_every_batch_goes_up_in_one_copy_and_is_drawn_by_the_same_few_calls(figure: Rig) -> None:
     """As many for 4 frames as for 32, and the same whatever the numbers are: so they can be
     recorded as a CUDA graph."""
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class Calls(TorchDispatchMode):  # type: ignore[misc]  # torch is not typed here
-        def __init__(self) -> None:
-            super().__init__()
-            self.made: list[str] = []
-
-        @classmethod
-        def _should_skip_dynamo(cls) -> bool:
-            return False  # else it loads torch's compiler first, for seconds
-
-        def __torch_dispatch__(
-            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            self.made.append(f"{function}{outline([*args, kwargs or {}])}")
-            return function(*args, **(kwargs or {}))
+    from tests.support.torch_calls import torch_calls
 
     drawing = CountingDrawing(figure, asked(*SPEAKING, *FRAMES[:5]), "cpu")
     drawing.draw(0, 4)  # what all batches share goes up with the first
     drawing.canvas.uploads = 0
-    each = []
-    for first in (0, 4):
-        with Calls() as calls:
-            drawing.draw(first, first + 4)
-        each.append(calls.made)
+    one, other = (torch_calls(partial(drawing.draw, first, first + 4)) for first in (0, 4))
     assert drawing.canvas.uploads == 2  # of 187 a batch
-    assert len(each[0]) <= 250  # views too; 629 before both eyes were one patch
-    assert each[0] == each[1]
-    asking = ("_local_scalar_dense", "nonzero", "masked_select", "_to_copy.default(cuda")
-    assert not [call for call in each[0] if any(word in call for word in asking)]
+    assert len(one) <= 250  # views too; 629 before both eyes were one patch
+    assert one == other
 
 
 def test_what_a_batch_needs_is_known_before(
@@ -291,17 +271,6 @@ def test_a_batch_is_as_large_as_the_free_memory_allows(
     pixels = height * height * 16 // 9
     assert cuda.batch_for(44 * pixels, 1e9 * gigabytes) == wanted
     assert cuda.batch_for(44 * pixels, None) == 32
-
-
-def outline(given: Any) -> str:
-    """What a call is given but for the numbers in its tensors."""
-    if isinstance(given, torch.Tensor):
-        return f"{tuple(given.shape)}{given.stride()}{given.dtype}"
-    if isinstance(given, list | tuple):
-        return str([outline(one) for one in given])
-    if isinstance(given, dict):
-        return str({name: outline(one) for name, one in given.items()})
-    return repr(given)
 
 
 def test_a_frame_is_the_same_in_any_company(figure: Rig) -> None:

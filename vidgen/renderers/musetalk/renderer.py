@@ -60,7 +60,12 @@ class MuseTalkRenderer:
         memory.
         """
         from vidgen.renderers.musetalk.hearing import Hearing
-        from vidgen.renderers.musetalk.painter import Painter, warm_up
+        from vidgen.renderers.musetalk.painter import (
+            COMPILE_SECONDS,
+            KEPT_SECONDS,
+            Painter,
+            warm_up,
+        )
 
         began = time.perf_counter()
         self.networks.load()
@@ -83,7 +88,8 @@ class MuseTalkRenderer:
                 self.networks, hearing, canvas, look.fps, count, self.batch, self.emit, worker
             )
             if self.device.startswith("cuda"):
-                metadata["compiled"] = warm_up(painter, self._compile)
+                cost = KEPT_SECONDS if self.networks.has_kernels() else COMPILE_SECONDS
+                metadata["compiled"] = warm_up(painter, self._compile, cost)
             painter.metadata = metadata
             yield painter
 

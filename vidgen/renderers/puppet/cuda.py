@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from vidgen.device.batch_graph import BatchGraph
 from vidgen.media.colour import RGB_TO_YUV
 from vidgen.renderers.base import FacePainter
-from vidgen.renderers.puppet.batch_graph import BatchGraph
 from vidgen.renderers.puppet.both_eyes import both_eyes
 from vidgen.renderers.puppet.grid import Array
 from vidgen.renderers.puppet.layer import FINE

@@ -1,13 +1,13 @@
-"""A batch's drawing recorded once and played again: one launch in place of some two hundred.
+"""What is computed for a batch, recorded once and played again: one launch in place of hundreds.
 
 Only a GPU plays. What is recorded must make the same calls whatever the numbers are, in memory
-that stays where it is, and ask the device nothing: a test shows that on torch's CPU.
+that stays where it is, and ask the device nothing.
 """
 
 from collections.abc import Callable
 from typing import Any, Final
 
-WARM: Final = 2  # times drawn before it is recorded: the first makes what all batches share
+WARM: Final = 2  # times computed before it is recorded: the first makes what all batches share
 
 
 class BatchGraph:
@@ -17,6 +17,7 @@ class BatchGraph:
         """Records on the device of `asked`. Raises RuntimeError where it cannot."""
         import torch
 
+        self._draw = draw  # what it refers to stays where it is
         self._asked = asked.clone()
         beside = torch.cuda.Stream(asked.device)
         beside.wait_stream(torch.cuda.current_stream(asked.device))
@@ -24,6 +25,7 @@ class BatchGraph:
             for _ in range(WARM):
                 draw(self._asked)
         torch.cuda.current_stream(asked.device).wait_stream(beside)
+        torch.cuda.empty_cache()  # a record has memory of its own, as much again
         self._graph = torch.cuda.CUDAGraph()
         # other threads, MuseTalk's networks, may go on meanwhile
         with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):

@@ -1,0 +1,47 @@
+"""What torch is asked to do, call by call: counted, and compared between batches."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+ASKING = ("_local_scalar_dense", "nonzero", "masked_select")  # waits for the device's answer
+
+
+def torch_calls(compute: Callable[[], Any]) -> list[str]:
+    """Each operation that is dispatched, views too, with what it is given but for the numbers in
+    tensors. None of them may ask the device anything."""
+    calls = _Calls()
+    with calls:
+        compute()
+    assert not [call for call in calls.made if any(word in call for word in ASKING)]
+    made: list[str] = calls.made
+    return made
+
+
+class _Calls(TorchDispatchMode):  # type: ignore[misc]  # torch is not typed here
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[str] = []
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else it loads torch's compiler first, for seconds
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        self.made.append(f"{function}{_outline([*args, kwargs or {}])}")
+        return function(*args, **(kwargs or {}))
+
+
+def _outline(given: Any) -> str:
+    """What a call is given but for the numbers in its tensors."""
+    if isinstance(given, torch.Tensor):
+        return f"{tuple(given.shape)}{given.stride()}{given.dtype}"
+    if isinstance(given, list | tuple):
+        return str([_outline(one) for one in given])
+    if isinstance(given, dict):
+        return str({name: _outline(one) for name, one in given.items()})
+    return repr(given)

@@ -30,7 +30,7 @@ from vidgen.media.photo import open_photo
 from vidgen.models.catalog import Catalog
 from vidgen.models.select import SELFIE
 from vidgen.paths import Home
-from vidgen.renderers.puppet.geometry import measure
+from vidgen.renderers.puppet.geometry import FaceGeometry, measure
 from vidgen.renderers.puppet.motion import motion
 from vidgen.renderers.puppet.renderer import PuppetRenderer
 from vidgen.settings import Options
@@ -130,7 +130,9 @@ def film_sheet(
         return shown, None
     with PuppetRenderer().perform(subject, cutout, speech, replace(look, head_motion=0.0)) as act:
         still = [next(iter(act.frames(i, i + 1))).pixels[0] for i in wanted.moments]
-    return shown, _measured(subject, cutout, wanted, (chosen, still), np.concatenate(run))
+    seen = net.find(still[1], subject.face)
+    shut = measure(seen.points if seen else subject.landmarks)
+    return shown, _measured(subject, cutout, wanted, (chosen, still), np.concatenate(run), shut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +213,10 @@ def _measured(
     wanted: _Wanted,
     frames: tuple[list[Pixels], list[Pixels]],
     run: Pixels,
+    shut: FaceGeometry,
 ) -> Numbers:
-    """`frames` are those of the sheet, with the head moving and with it at rest."""
+    """`frames` are those of the sheet, with the head moving and with it at rest; `shut` is the face
+    in the second of these."""
     import cv2
 
     face = measure(subject.landmarks, subject.eyes)
@@ -225,7 +229,7 @@ def _measured(
     sharp = [_sharpness(frame, subject.landmarks) / photo for frame in run[10::15]]
     return Numbers(
         lid_colour=_mean([_lid(frames[1][6], eye) for eye in face.eyes if not eye.problem]),
-        hole=_hole(frames[1][1], face),
+        hole=_hole(frames[1][1], shut),
         yaw=float(np.std(wanted.head["yaw"])),
         pitch=float(np.std(wanted.head["pitch"])),
         roll=float(np.std(wanted.head["roll"])),
@@ -263,11 +267,13 @@ def _lid(frame: Pixels, eye: Any) -> float:
     return float(np.linalg.norm(colour(lid) - colour(skin)))
 
 
-def _hole(frame: Pixels, face: Any) -> float:
-    """Share of a shut mouth's columns with two dark bands, one over the other."""
+def _hole(frame: Pixels, face: FaceGeometry) -> float:
+    """Share of a shut mouth's columns with two dark bands, one over the other, from the outer edge
+    of one lip to that of the other: beside these are beards, and shade under the lip."""
     u = np.linspace(-0.6 * face.left, 0.6 * face.right, 41)
-    rows = np.linspace(-0.07, 0.10, 60) * face.height
-    x, y = face.axes.xy(np.broadcast_to(u, (60, 41)), np.broadcast_to(rows[:, None], (60, 41)))
+    top, bottom = face.outer_upper(u), face.outer_lower(u)
+    rows = top + np.linspace(0.05, 0.95, 60)[:, None] * (bottom - top)
+    x, y = face.axes.xy(np.broadcast_to(u, (60, 41)), rows)
     x = np.clip(x.round().astype(int), 0, frame.shape[1] - 1)
     y = np.clip(y.round().astype(int), 0, frame.shape[0] - 1)
     luma = frame[y, x].astype(np.float32) @ LUMA

@@ -16,7 +16,7 @@ UPPER_GAPS: Final = (0.0, 8.4, 15.0, 22.0, 28.5)  # mm from the midline between 
 LOWER_GAPS: Final = (0.0, 5.3, 11.2, 18.0, 24.5)
 UPPER_EDGES: Final = (0.0, -0.9, -0.2, -1.0, -1.8)  # mm: how much longer each tooth is
 ENAMEL: Final = np.array([0.80, 0.745, 0.66], np.float32)
-LOWER: Final = 0.74  # of the upper teeth's light that lower ones have
+LOWER: Final = 0.60  # of the upper teeth's light that lower ones have
 CHILD: Final = 0.20  # so much smaller are a child's teeth
 SHOWING: Final = 0.011  # Hf: upper teeth below the line between shut lips
 

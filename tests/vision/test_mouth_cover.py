@@ -89,6 +89,8 @@ def test_red_lips_are_seen_and_a_masks_are_not(subject: Subject, net: LandmarkNe
     assert free.colour > 10
     assert is_covered(covered, 0.013)
     assert not is_covered(replace(covered, colour=0.0, usual=0.4, faintest=0.3), 0.013)  # grey
+    assert is_covered(replace(free, faintest=0.0), 0.005)  # a finger
+    assert not is_covered(replace(free, faintest=-0.2), 0.005)  # lips in a black beard
     assert not is_covered(replace(free, usual=0.1), 0.011)  # a faint line between red lips
 
 

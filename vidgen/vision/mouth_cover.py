@@ -30,6 +30,7 @@ WIDE: Final = 0.09  # Hf: a mouth so wide open has its lips that much farther of
 FLAT: Final = 0.35  # of the mean luma: a face of less contrast shows no line to be missed
 NO_LINE: Final = 0.15  # of the luma beside it: over half the mouth, with landmarks in doubt
 NO_PART: Final = 0.025  # the same in the fifth of the mouth where it is faintest
+BRIGHTER: Final = -0.005  # a finger is like the skin; teeth, and lips in a beard, are lighter
 LEAST: Final = 90.0  # pixels of Hf: in a smaller face a line may be too thin to be seen
 UNSURE: Final = 0.010  # `LandmarkNet.doubt` that goes with covered mouths
 LOST: Final = 0.017  # and the one that goes with hardly any other
@@ -65,15 +66,16 @@ def is_covered(line: MouthLine, doubt: float) -> bool:
     is_coloured = line.colour >= COLOURED
     if is_coloured and line.red < LIKE_SKIN and doubt >= DOUBTED:
         return True
+    # By a finger, with the line seen beside it
+    is_parted = BRIGHTER <= line.faintest < NO_PART and line.usual >= NO_LINE
     if is_coloured and line.red >= LIPS_SEEN and doubt < DOUBTED:
-        return line.faintest < NO_PART and line.usual >= NO_LINE
+        return is_parted
     if line.contrast < FLAT or line.height < LEAST:
         return doubt >= LOST and line.usual < NO_LINE
     if doubt >= HOPELESS:
         return True
-    if line.faintest < NO_PART and line.usual >= NO_LINE:
-        return True  # a finger across a mouth whose line is seen beside it
-    return line.usual < (CLEAR if doubt >= LOST else NO_LINE) and doubt >= UNSURE
+    has_no_line = line.usual < (CLEAR if doubt >= LOST else NO_LINE)
+    return is_parted or (has_no_line and doubt >= UNSURE)
 
 
 def mouth_line(rgb: Pixels, face: Landmarks) -> MouthLine:

@@ -21,6 +21,7 @@ HANGING: Final = 0.75  # share of their length there that they have when they po
 STEP: Final = 0.01  # of the table in which lashes are taken away,
 TALLEST: Final = 0.45  # up to here
 CLUMP: Final = 0.22  # no hair is wider, no crease shorter
+OUT: Final = (1.30, 1.05)  # half widths from the middle; behind glasses, where a rim is
 HAIRY: Final = 16.0  # of 255: what is darker by so much is hair
 COLUMNS: Final = 392  # of the table over the eye's width
 
@@ -75,9 +76,9 @@ def without_lashes(view: View) -> Array:
     colours = view.straighten(view.still, along, view.eye.upper(along) - up)
     wide = np.ones((1, round(CLUMP / STEP)), np.uint8)
     lighter = cv2.morphologyEx(colours, cv2.MORPH_CLOSE, wide) - colours
-    inside = smoothstep((1.3 - np.abs(along) / view.eye.half) / 0.2) * smoothstep(
-        up / view.width / 0.06
-    )
+    inside = smoothstep(
+        (OUT[view.light.glasses] - np.abs(along) / view.eye.half) / 0.2
+    ) * smoothstep(up / view.width / 0.06)
     lighter *= (inside * smoothstep((lighter @ LUMA) / HAIRY - 0.5))[..., None]
     height = (view.eye.upper(view.u) - view.v) / view.width
     added = [_table(of, view.u, at, height, steps) for of in np.moveaxis(lighter, -1, 0)]

@@ -147,7 +147,7 @@ def _lid(view: View, plain: Array) -> Lid:
     beside = smoothstep((beyond + reach) / (reach - 0.02))
     start = np.minimum(eye.upper(u), bottom(u))
     whole = (bottom(u) - start) * beside
-    rise = RISE * whole
+    rise = RISE * whole * (not view.light.glasses)  # a rim would come along
     lash = np.minimum(start - LASH * width, top(u))
     roof = np.minimum(_roof(view, plain, top)(u), start - 3)
     middle = np.abs(u) < 0.5 * eye.half
@@ -157,11 +157,12 @@ def _lid(view: View, plain: Array) -> Lid:
     way = whole - rise
     drop = np.minimum(DROP[0] * way, DROP[1] * (crease - roof))
     end = start + way
-    corner = PAST * width * smoothstep((np.abs(u) / eye.half - 0.6) / 0.3) * beside
-    risen = (bottom(u) - end + corner) * np.clip(1 - (v - end) / (LOW * width), 0, 1) ** 2
+    corner = PAST * width * smoothstep((np.abs(u) / eye.half - 0.6) / 0.3) * (rise > 0)
+    risen = beside * (bottom(u) - end + corner) * np.clip(1 - (v - end) / (LOW * width), 0, 1) ** 2
     above = drop * np.clip((v - roof) / (crease - roof + drop), 0, 1)
     return Lid(
         beyond=beyond,
+        reach=reach,
         start=start,
         end=end,
         lash=np.maximum(lash, crease + 1),

@@ -28,16 +28,16 @@ STRONGEST: Final = 7.0  # of 255: spread of grain that is at most believed
 RINGS: Final = np.linspace(0.02, 0.72, 15)  # waves a pixel: within one, grain is equally strong
 ABOVE: Final = (0.03, 0.17)  # how far above the lid's edge its own colour is
 BRIGHTER: Final = (75, 95)  # per cent of what is there: the darker rest is lashes
-LIT: Final = 1.03  # of the skin's light: an unpainted lid. One that is less than the first of its
-DARKER: Final = ((0.80, 0.25), (0.55, 0.55))  # luma is darker by so much of the difference,
+LIT: Final = 1.045  # of the skin's light: an unpainted lid. One that is less than the first of its
+DARKER: Final = ((0.80, 0.25), (0.55, 0.75))  # luma is darker by so much of the difference,
 PAINTED: Final = 0.60  # and one that is less than this is painted
-TINT: Final = (0.10, 0.65)  # how much of its own hue an unpainted and a painted one keep
+TINT: Final = (0.10, 0.40)  # how much of its own hue an unpainted and a painted one keep
 EVEN: Final = 0.6  # and how much of light and hue is the same from corner to corner
 WARM: Final = (0.85, 1.03, 1.15)  # powers of the shade in red, green, blue: dark skin is warmer
-DARK: Final = 0.70  # of its light, which all has at least
+DARK: Final = 0.76  # of its light, which all has at least
 NEAR: Final = 0.18  # from the crease on, up to so far above it
 JOINED: Final = 0.11  # sigma over which a lid nears what is round it,
-NEARING: Final = (0.75, 1.10)  # between these shares of its own light
+NEARING: Final = (0.50, 1.10)  # between these shares of its own light
 BAND: Final = 0.08  # sigma over which colours pass into others
 CLEAR: Final = 0.05  # below what stays, over which nothing is quite new
 BULGE: Final = 0.09  # how much brighter a lid's middle is,
@@ -77,7 +77,8 @@ class Lid:
     (h, w), frame pixels."""
 
     v: Array  # of the pixels
-    beyond: Array  # half widths to where the eye ends
+    beyond: Array  # half widths to where the eye ends,
+    reach: float  # beyond which it fades over so many
     start: Array  # v of the open lid's edge
     end: Array  # v of the shut one's
     lash: Array  # v above which nothing rides on the edge
@@ -109,7 +110,7 @@ def shut_lid(view: View, bare: Array, plain: Array, lid: Lid) -> Pixels:
     import cv2
 
     eye, width, own = view.eye, view.width, tone(view, plain)
-    within, down = smoothstep((lid.beyond + 0.25) / 0.3), lid.share
+    within, down = smoothstep((lid.beyond + lid.reach - 0.05) / 0.3), lid.share
     moved = view.straighten(bare, view.u, view.v - lid.moves)
     new = smoothstep((view.v - lid.roof) / (CLEAR * width))
     inside = view.v <= lid.end

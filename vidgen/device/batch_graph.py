@@ -19,17 +19,17 @@ class BatchGraph:
 
         self._draw = draw  # what it refers to stays where it is
         self._asked = asked.clone()
-        beside = torch.cuda.Stream(asked.device)
-        beside.wait_stream(torch.cuda.current_stream(asked.device))
-        with torch.cuda.stream(beside):
-            for _ in range(WARM):
-                draw(self._asked)
-        torch.cuda.current_stream(asked.device).wait_stream(beside)
-        torch.cuda.empty_cache()  # a record has memory of its own, as much again
-        self._graph = torch.cuda.CUDAGraph()
-        # other threads, MuseTalk's networks, may go on meanwhile
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self._made = draw(self._asked)
+        with torch.cuda.device(asked.device):
+            beside = torch.cuda.Stream()
+            beside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(beside):
+                for _ in range(WARM):
+                    draw(self._asked)
+            torch.cuda.current_stream().wait_stream(beside)
+            torch.cuda.empty_cache()  # a record has memory of its own, as much again
+            self._graph, own = torch.cuda.CUDAGraph(), "thread_local"  # other threads may go on
+            with torch.cuda.graph(self._graph, stream=beside, capture_error_mode=own):
+                self._made = draw(self._asked)
 
     def play(self, asked: Any) -> Any:
         """The same memory each time: it is to be copied before the next is played."""

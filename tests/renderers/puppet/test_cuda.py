@@ -273,6 +273,17 @@ def test_a_batch_is_as_large_as_the_free_memory_allows(
     assert cuda.batch_for(44 * pixels, None) == 32
 
 
+@pytest.mark.parametrize("behind", ["photo", "nothing"])
+def test_half_precision_is_enough_for_frames(subject: Subject, behind: str) -> None:
+    """As a GPU draws them."""
+    made, plan = rig.build(subject, cut(subject, behind)), asked(*SPEAKING)
+    one, half = (cuda.DeviceDrawing(made, plan, "cpu") for _ in range(2))
+    half.canvas.kind = torch.float16
+    for layout in ("rgba",) if behind == "nothing" else ("rgb24", "yuv420p"):
+        frames = [drawing.draw(0, 2, layout).wait().pixels for drawing in (one, half)]
+        assert np.abs(frames[0].astype(int) - frames[1]).max() <= 1
+
+
 def test_a_frame_is_the_same_in_any_company(figure: Rig) -> None:
     drawing = cuda.DeviceDrawing(figure, asked(*SPEAKING, *FRAMES), "cpu")
     _, rest = cuda.frames(drawing, 0, 4, batch=3)

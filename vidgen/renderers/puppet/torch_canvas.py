@@ -57,6 +57,7 @@ class TorchCanvas(Canvas):
 
         self.torch = torch
         self.device = torch.device(device)
+        self.kind = torch.float16 if self.device.type == "cuda" else torch.float32  # of frames
         self._span = least, most
         self._kept: dict[Any, Any] = {}  # what is the same in all batches, by what it is of
         self._frames: Any = None  # drawn into by all batches
@@ -312,9 +313,8 @@ class TorchCanvas(Canvas):
         """
         count = len(like)
         if self._frames is None or len(self._frames) < count:
-            kind = self.torch.float16 if like.is_cuda else self.torch.float32
             shape = count, channels, size[1], size[0]
-            self._frames = like.new_empty(shape, dtype=kind).permute(0, 2, 3, 1)
+            self._frames = like.new_empty(shape, dtype=self.kind).permute(0, 2, 3, 1)
             self._views = {}
         return self._view(count, None, lambda whole: whole)
 

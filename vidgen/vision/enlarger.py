@@ -19,7 +19,7 @@ from vidgen.installation import install_command
 from vidgen.work import Floats, Pixels
 
 TIMES: Final = 4
-TILE: Final = 64  # pixels, at most: 770 MB with its rim
+TILE: Final = 64  # pixels, at most: with its rim 740 MB
 PAD: Final = 16  # pixels round each tile that are looked at and thrown away: with 10, seams show
 
 

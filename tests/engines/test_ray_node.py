@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,12 @@ FILES = {"photo": ("p.jpg", b"photo"), "voice": ("v.wav", b"voice")}
 
 
 def make(
-    node: FilmNode, folder: Path, words: str = "", *, task: str = TASK, film: str = "film"
+    node: FilmNode, folder: Path, words: str = "", *, task: str = TASK, fresh: bool = False
 ) -> list[Said]:
     """All that an actor says of one film."""
-    return list(node.make(Job(Order(task, job(folder, film, words).request), FILES)))
+    request = job(folder, "film", words).request
+    settings = {**request.settings, "fresh": replace(request.settings["fresh"], value=fresh)}
+    return list(node.make(Job(Order(task, replace(request, settings=settings)), FILES)))
 
 
 @pytest.fixture
@@ -69,16 +72,15 @@ def test_a_failed_films_run_stays_on_its_node(node: FilmNode, home: Home, tmp_pa
     assert photo.stat().st_mode & 0o077 == 0
 
 
-def test_what_was_made_of_a_photo_is_not_made_again_for_the_next_film(
-    node: FilmNode, home: Home, tmp_path: Path
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_was_made_of_a_photo_is_not_made_again_unless_all_is_to_be_fresh(
+    node: FilmNode, home: Home, tmp_path: Path, *, fresh: bool
 ) -> None:
     make(node, tmp_path, "keep")
-    make(node, tmp_path, "fail", task=OTHER)  # whose folder can be looked into
+    make(node, tmp_path, "fail", task=OTHER, fresh=fresh)  # whose folder can be looked into
     work = home.root / "ray" / "n1" / "tasks" / OTHER / "work"
-    assert {file.name: file.read_text() for file in work.iterdir()} == {
-        "stage-1.npz": "kept",
-        "stage-1.json": "kept",
-    }
+    kept = {file.name: file.read_text() for file in work.glob("*")}
+    assert kept == ({} if fresh else {"stage-1.npz": "kept", "stage-1.json": "kept"})
 
 
 def test_on_two_cores_a_film_is_begun_beside_another(home: Home, tmp_path: Path) -> None:

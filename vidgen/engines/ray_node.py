@@ -10,7 +10,7 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -79,17 +79,9 @@ class FilmNode:
         photo = sha256(job.files["photo"][1]).digest()
         _await_writer(task)
         engine = self._engine()
-        self._give_kept(photo, task)
-        outcome, said, sent = Outcome("cancelled"), [], 0.0
-        for event in engine.films(deque([order])):
-            if isinstance(event, Told):
-                said.append((event.envelope.to_wire(), _picture(event.envelope)))
-                if event.envelope.event_type in FREQUENT and time.monotonic() - sent < HOLD_SECONDS:
-                    continue
-                yield "told", said, None
-                said, sent = [], time.monotonic()
-            elif isinstance(event, Ended):
-                outcome = event.outcome
+        if not order.request.options.fresh:
+            self._give_kept(photo, task)
+        outcome = yield from _tell(engine, order)
         self._keep(photo, task)
         self._free.put(engine)  # the next film goes on while this one is sent
         beside = {}
@@ -126,6 +118,23 @@ class FilmNode:
         self._kept[photo] = _kept_files(task.work)
         if len(self._kept) > PHOTOS:
             self._kept.pop(next(iter(self._kept)))
+
+
+def _tell(engine: LocalEngine, order: Order) -> Generator[Said, None, Outcome]:
+    """Make a film and say what its run says."""
+    outcome, said, sent = Outcome("cancelled"), [], 0.0
+    for event in engine.films(deque([order])):
+        if isinstance(event, Ended):
+            outcome = event.outcome
+        if not isinstance(event, Told):
+            continue
+        said.append((event.envelope.to_wire(), _picture(event.envelope)))
+        if event.envelope.event_type not in FREQUENT or time.monotonic() - sent > HOLD_SECONDS:
+            yield "told", said, None
+            said, sent = [], time.monotonic()
+    if said:
+        yield "told", said, None
+    return outcome
 
 
 def _await_writer(task: TaskFolder) -> None:

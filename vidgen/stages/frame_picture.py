@@ -14,7 +14,7 @@ from vidgen.work import Floats, Pixels
 
 SOFT: Final = 2.0  # times enlarged from which a film looks soft
 BLURRED: Final = 3.0  # times that a face can be shrunk without loss which is drawn badly
-LEAST_DETAIL: Final = 56  # pixels that such a face must still have: eyes are spots below
+LEAST_DETAIL: Final = 60  # pixels that such a face must still have: eyes are spots below
 BEFORE: Final = 2  # steps of the stage before this one
 STEPS: Final = 100  # of a stage that may enlarge the photo: nearly all of its time
 

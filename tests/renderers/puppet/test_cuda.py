@@ -1,7 +1,7 @@
 """The puppet by torch: the same picture as by OpenCV. Torch's CPU stands in for a GPU."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -271,6 +271,26 @@ def test_a_batch_is_as_large_as_the_free_memory_allows(
     pixels = height * height * 16 // 9
     assert cuda.batch_for(44 * pixels, 1e9 * gigabytes) == wanted
     assert cuda.batch_for(44 * pixels, None) == 32
+
+
+@pytest.mark.parametrize("kept", ["left", "right", "none", "one that never shuts"])
+def test_eyes_that_are_left_alone_stay_so(figure: Rig, kept: str) -> None:
+    left, right = figure.eyes
+    nothing = slice(0, 1), slice(0, 1)
+    lids = {
+        one.name: value[:1, :1]
+        for one in fields(left.lids)
+        if isinstance(value := getattr(left.lids, one.name), np.ndarray)
+        and value.ndim > 1
+        and one.name != "still"
+    }
+    still = replace(left, lids=replace(left.lids, part=nothing, **lids))
+    eyes = {"left": (left,), "right": (right,), "none": (), "one that never shuts": (still, right)}
+    made = replace(figure, eyes=eyes[kept])
+    frame = {"shut": 0.6, "look_x": 0.2}
+    (one,) = cuda.DeviceDrawing(made, asked(frame), "cpu").draw(0, 1, "rgb24").wait().pixels
+    assert agree(one, drawn(made, **frame))
+    assert (one == drawn(made)).all() == (kept == "none")
 
 
 @pytest.mark.parametrize("behind", ["photo", "nothing"])

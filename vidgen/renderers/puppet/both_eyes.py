@@ -89,7 +89,7 @@ class _Halves:
     def _extend(self, name: str, value: Any, corner: Corner, columns: Array) -> Array:
         """One eye's value over its half: a picture's edge goes on, numbers are everywhere."""
         value, shape = np.asarray(value, np.float32), (self.height, len(columns))
-        if value.ndim < 2 or not value.size:
+        if value.ndim < 2:
             return np.broadcast_to(value, shape + value.shape)
         y, x = np.arange(self.height) - corner[1], columns - corner[0]
         rows, across = (at.clip(0, size - 1) for at, size in zip((y, x), value.shape, strict=False))

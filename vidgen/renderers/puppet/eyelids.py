@@ -109,7 +109,7 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     line, colour = lashes(view, plain, (v - lid.end) / view.width, soft / view.width)
     line *= whole
     changes = (np.abs(made.astype(np.float32) - still) > 0.5).any(-1) | (line > 0.02)
-    part = bounds(changes) or (slice(0, 0), slice(0, 0))
+    part = bounds(changes) or (slice(0, 1), slice(0, 1))  # there is nothing but photo
     border = soft + 0.2 * view.width * smoothstep((np.abs(u) / eye.half - 1.08) / 0.2)
     lower = v > lid.end  # it comes up at last
 

@@ -257,8 +257,10 @@ class TorchCanvas(Canvas):
 
     def within(self, at: Any, picture: Any, beside: float = 0.0, alpha: Any = None) -> Any:
         size = _size(picture)
-        far = self.constant(*(1 + 1e-5 + 2 * beside / (side - 1) for side in size))
-        inside = (at.share(size).abs() <= far).all(-1)
+        share = at.share(size)
+        if beside:  # a pixel's edge is then 1 away, as its middle is else
+            share = share * self.constant(*((side - 1) / (side - 1 + 2 * beside) for side in size))
+        inside = self.torch.linalg.vector_norm(share, np.inf, -1) <= 1 + 1e-5
         return inside if alpha is None else alpha * inside * (1 / 255)
 
     def blend(self, one: Any, other: Any, share: Any, rest: Any = None) -> Any:

@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -12,7 +13,14 @@ from tests.support.disk import files_no_larger_than
 from tests.support.fake_renderer import SIZE, lag_seconds, number_in, picture, tone
 from vidgen.errors import InputError, RenderError, SetupError
 from vidgen.media.audio import load_speech
-from vidgen.media.colour import fill_yuv420p, frame_to_rgb, to_rgb, to_yuv420p
+from vidgen.media.colour import (
+    fill_yuv420p,
+    frame_to_rgb,
+    lab,
+    to_lab,
+    to_rgb,
+    to_yuv420p,
+)
 from vidgen.media.encoder import QUEUED_BATCHES, FilmWriter
 from vidgen.media.encodings import ENCODINGS, HARDWARE, Encoding, answers, encoding_for
 from vidgen.media.mux import decode_frames, first_frame, mux_film, probe
@@ -195,6 +203,14 @@ def test_a_part_is_converted_as_the_whole_is() -> None:
     mixed[3:279, 7:22] = after[3:279, 7:22]
     fill_yuv420p(found, mixed, (7, 3, 22, 279))
     assert np.array_equal(found, to_yuv420p(mixed))
+
+
+def test_lab_is_opencvs_to_half_a_step() -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)
+    wanted = cv2.cvtColor(colours.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    np.testing.assert_allclose(lab(colours), wanted, atol=0.5)
+    eight = cv2.cvtColor(colours, cv2.COLOR_RGB2LAB).astype(int)
+    np.testing.assert_allclose(to_lab(colours), eight, atol=2)
 
 
 def test_transparent_pixels_show_grey_in_a_preview() -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vidgen.work import Box, Pixels
+from vidgen.work import Box, Floats, Pixels
 
 _KR, _KG, _KB = 0.2126, 0.7152, 0.0722
 LUMA: Final = np.array([_KR, _KG, _KB], np.float32)  # of a colour (…, 3): `@ LUMA`, same range
@@ -19,7 +19,7 @@ SRGB_TO_XYZ: Final[NDArray[np.float32]] = np.array(
     np.float32,
 )
 ROOTS_TO_LAB: Final[NDArray[np.float32]] = np.array(
-    [[0, 500, 0], [116 * 2.55, -500, 200], [0, 0, -200]], np.float32
+    [[0, 500, 0], [116, -500, 200], [0, 0, -200]], np.float32
 )
 BAND: Final = 128  # rows converted at a time: they stay in the processor's cache
 _LUMA, _CHROMA = 219 / 255, 224 / 255
@@ -76,7 +76,13 @@ def fill_yuv420p(out: Pixels, rgb: Pixels, box: Box) -> None:
 
 
 def to_lab(rgb: Pixels) -> Pixels:
-    """sRGB (…, 3) → CIE L*a*b* (…, 3) in 8 bits: L times 2.55, a and b plus 128.
+    """`lab` in 8 bits: L times 2.55, a and b plus 128."""
+    values = lab(rgb) * np.array([2.55, 1, 1]) + (0, 128, 128)
+    return np.asarray(np.clip(values + 0.5, 0, 255).astype(np.uint8))
+
+
+def lab(rgb: Pixels) -> Floats:
+    """sRGB (…, 3) → CIE L*a*b* (…, 3), L from 0 to 100.
 
     OpenCV's own first makes a table of a third of a million entries, which takes .13 s.
     """
@@ -84,8 +90,7 @@ def to_lab(rgb: Pixels) -> Pixels:
     linear = np.where(levels > 0.04045, ((levels + 0.055) / 1.055) ** 2.4, levels / 12.92)
     xyz = linear.astype(np.float32)[rgb.reshape(-1, 3)] @ (SRGB_TO_XYZ / SRGB_TO_XYZ.sum(0))
     roots = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-    lab = roots @ ROOTS_TO_LAB + (-16 * 2.55, 128, 128)
-    return np.asarray(np.clip(lab + 0.5, 0, 255).astype(np.uint8).reshape(rgb.shape))
+    return np.asarray((roots @ ROOTS_TO_LAB - (16, 0, 0)).reshape(rgb.shape), np.float32)
 
 
 def video_frame(pixels: Pixels, layout: str, stored: str) -> Any:

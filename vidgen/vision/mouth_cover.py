@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.media.colour import LUMA
+from vidgen.media.colour import LUMA, lab
 from vidgen.vision.faces import Landmarks
 from vidgen.vision.matting import disc
 from vidgen.work import Floats, Pixels
@@ -110,15 +110,15 @@ def _colours(rgb: Pixels, face: Landmarks) -> tuple[float, float]:
     matrix = np.array([[scale, 0, -scale * left], [0, scale, -scale * top]], np.float32)
     size = max(1, round(scale * (right - left))), max(1, round(scale * (bottom - top)))
     part = cv2.warpAffine(rgb, matrix, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
-    lab = cv2.cvtColor(part.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    colours = lab(part)
     points = np.round((face.points[:, :2] - (left, top)) * scale).astype(np.int32)
-    mouth, inside = (np.zeros(lab.shape[:2], np.uint8) for _ in range(2))
+    mouth, inside = (np.zeros(colours.shape[:2], np.uint8) for _ in range(2))
     cv2.fillPoly(mouth, [points[list(OUTER)]], 1)
     cv2.fillPoly(inside, [points[list(UPPER + LOWER[::-1])]], 1)
     near, far = (cv2.dilate(mouth, disc(share * SIZE)) for share in (0.025, 0.06))
     lips, round_them = (mouth > inside), (far > near)
-    skin = lab[tuple(points[list(SKIN)].clip(0, np.array(size) - 1).T[::-1])]  # (4, 3)
-    red = np.median(lab[lips, 1]) - np.median(lab[round_them, 1]) if lips.any() else 0.0
+    skin = colours[tuple(points[list(SKIN)].clip(0, np.array(size) - 1).T[::-1])]  # (4, 3)
+    red = np.median(colours[lips, 1]) - np.median(colours[round_them, 1]) if lips.any() else 0.0
     return float(red), float(np.median(np.hypot(skin[:, 1], skin[:, 2])))
 
 

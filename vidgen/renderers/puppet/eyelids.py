@@ -100,9 +100,9 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     """
     view = View(still, eye, u, v, scale, light)
     plain = skin_colour(view)
-    lid = _lid(view, plain)
-    fade = smoothstep((v - lid.roof) / (0.05 * view.width))[..., None]
-    bare = still + fade * (without_lashes(view) - still)
+    bare = without_lashes(view)
+    lid = _lid(view, bare, plain)
+    bare = still + smoothstep((v - lid.roof) / (0.05 * view.width))[..., None] * (bare - still)
     made = shut_lid(view, bare, plain, lid)
     whole = smoothstep((lid.beyond + 0.10) / 0.45)
     soft = max(0.7, 1.5 * light.blur)
@@ -138,8 +138,8 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
 # Where the lids are, and where they go
 
 
-def _lid(view: View, plain: Array) -> Lid:
-    """Of the eye in `view`, whose skin is `plain`."""
+def _lid(view: View, bare: Array, plain: Array) -> Lid:
+    """Of the eye in `view`, which is `bare` without lashes and whose skin is `plain`."""
     eye, u, v, width = view.eye, view.u, view.v, view.width
     top, bottom, ends = _reach(view, plain)
     beyond = np.where(u < 0, ends[0], ends[1]) - np.abs(u) / eye.half
@@ -149,7 +149,7 @@ def _lid(view: View, plain: Array) -> Lid:
     whole = (bottom(u) - start) * beside
     rise = RISE * whole * (not view.light.glasses)  # a rim would come along
     lash = np.minimum(start - LASH * width, top(u))
-    roof = np.minimum(_roof(view, plain, top)(u), start - 3)
+    roof = np.minimum(_roof(view, bare, plain, top)(u), start - 3)
     middle = np.abs(u) < 0.5 * eye.half
     least, most = (float(np.median((start - of)[middle])) / width for of in (lash, roof))
     crease = np.minimum(start - _crease(view, least, most), lash - LEAST_LID * width)
@@ -190,12 +190,13 @@ def _crease(view: View, least: float, most: float) -> float:
     return width * float(steps[at] if folded else least + UNFOLDED)
 
 
-def _roof(view: View, plain: Array, top: Curve) -> Curve:
+def _roof(view: View, bare: Array, plain: Array, top: Curve) -> Curve:
     """v over u above which nothing moves: under the brow, and under a rim of glasses."""
     eye, width, glasses = view.eye, view.width, view.light.glasses
+    seen = view.still if glasses else bare
     steps = np.arange(0.0, ROOM[glasses], 0.01)
     along, up = np.meshgrid(top.u, steps * width)
-    luma, skin = (view.straighten(of, along, top(along) - up) @ LUMA for of in (view.still, plain))
+    luma, skin = (view.straighten(of, along, top(along) - up) @ LUMA for of in (seen, plain))
     least = RIM * skin if glasses else BROW * np.maximum.accumulate(luma, 0)
     thick = 1 if glasses else THICK
     dark = np.pad(luma < least, ((0, thick - 1), (0, 0)), mode="edge")

@@ -115,6 +115,17 @@ def test_paint_above_the_eye_comes_down_with_the_lid(subject: Subject) -> None:
     assert painted[2] / painted[0] > 1.04 * bare[2] / bare[0]
 
 
+def test_lashes_of_the_open_eye_do_not_stay_above_the_shut_one(subject: Subject) -> None:
+    _, frame = drawn_eye(30)
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    above = -9 * (1 - (x / 20) ** 2) - y
+    lashes = (above > 0) & (above < 13) & (np.abs(x) < 20) & (x % 5 == 0)
+    frame[lashes] = 40
+    above_crease = slice(SIDE // 2 - 17, SIDE // 2 - 8), slice(SIDE // 2 - 14, SIDE // 2 + 15)
+    shut = closing(subject, frame, 1.0)[above_crease]
+    assert (shut @ LUMA).min() > 155  # the skin has 167, what the lashes leave there 128
+
+
 def test_the_skin_under_the_eye_comes_up_a_little(subject: Subject) -> None:
     _, frame = drawn_eye(30)
     y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2

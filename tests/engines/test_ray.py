@@ -88,7 +88,9 @@ def test_films_come_back_with_their_history(cluster: Any, home: Home, folder: Pa
     assert [states[film.task_id] for film in result.films] == ["complete", "failed", "complete"]
 
 
-def test_a_node_that_is_killed_costs_no_film(cluster: Any, home: Home, folder: Path) -> None:
+def test_a_node_that_is_killed_costs_no_film(
+    cluster: Any, home: Home, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     jobs = [job(folder, name, "sleep 0.5", n) for n, name in enumerate("abcd", 1)]
     doomed = cluster.add_node(num_cpus=1)
 
@@ -102,6 +104,7 @@ def test_a_node_that_is_killed_costs_no_film(cluster: Any, home: Home, folder: P
 
     result = run_on(cluster, home, jobs, Killer())
     assert [film.state for film in result.films] == ["complete"] * 4
+    assert capsys.readouterr().out == ""  # stdout is for films; Ray's errors go there, too
     for film in result.films:
         events = list(iter_events(home.task(film.task_id).events))
         assert [event.event_type for event in events].count("complete") == 1

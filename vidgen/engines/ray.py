@@ -10,6 +10,7 @@ import socket
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import count
 from typing import Any, Final
@@ -81,6 +82,7 @@ class RayEngine:
                 code="batch.no_cluster",
                 address=self._address,
             ) from error
+        _silence()
         self._ray = ray
 
     def __exit__(self, *exception: object) -> None:
@@ -171,6 +173,14 @@ def _knock(address: str) -> None:
     parts = urlsplit(address if "//" in address else f"//{address}")
     if parts.port:
         socket.create_connection((parts.hostname or "", parts.port), KNOCK_SECONDS).close()
+
+
+def _silence() -> None:
+    """Ray prints what became of its actors on stdout, which is for films and `--json`; what matters
+    of it we tell ourselves. There is no public switch."""
+    with contextlib.suppress(ImportError, AttributeError):
+        printer = import_module("ray._private.ray_logging").global_worker_stdstream_dispatcher
+        printer.remove_handler("ray_print_logs")
 
 
 class _Actor(FilmNode):

@@ -176,11 +176,11 @@ def _knock(address: str) -> None:
 
 
 def _silence() -> None:
-    """Ray prints what became of its actors on stdout, which is for films and `--json`; what matters
-    of it we tell ourselves. There is no public switch."""
-    with contextlib.suppress(ImportError, AttributeError):
-        printer = import_module("ray._private.ray_logging").global_worker_stdstream_dispatcher
-        printer.remove_handler("ray_print_logs")
+    """Ray prints what becomes of its actors on stdout, which is for films and `--json`; what
+    matters of it we tell ourselves. No public switch: `log_to_driver` leaves these alone."""
+    with contextlib.suppress(ImportError):
+        printer: Any = import_module("ray._private.worker")
+        printer.print_to_stdstream = lambda *_, **__: None
 
 
 class _Actor(FilmNode):

@@ -1,8 +1,10 @@
 """Where films are made: GPUs by their UUID, shares of the processor."""
 
+from pathlib import Path
+
 import pytest
 
-from vidgen.engines.places import find_places, share_cores
+from vidgen.engines.places import claim_cores, find_places, share_cores
 from vidgen.errors import VidgenError
 
 GPUS = {0: "GPU-aa", 1: "GPU-bb"}
@@ -49,3 +51,14 @@ def test_the_cores_are_shared_out_and_none_twice() -> None:
 
 def test_several_jobs_have_turns_of_their_own() -> None:
     assert [place.slot for place in find_places(jobs=3)] == ["", "batch-2", "batch-3"]
+
+
+def test_a_claimed_core_is_given_to_nobody_else_until_it_is_given_back(tmp_path: Path) -> None:
+    first, kept = claim_cores(tmp_path / "cores", 2, (0, 1, 2))
+    second, others = claim_cores(tmp_path / "cores", 1, (0, 1, 2))
+    assert (first, second) == ((0, 1), (2,))
+    assert claim_cores(tmp_path / "cores", 1, (0, 1, 2))[0] == ()
+    kept.close()
+    assert claim_cores(tmp_path / "cores", 3, (0, 1, 2))[0] == ()  # and nothing is kept of it
+    assert claim_cores(tmp_path / "cores", 2, (0, 1, 2))[0] == (0, 1)
+    others.close()

@@ -1,5 +1,6 @@
 """The actor of another machine, without Ray: what comes in as bytes goes out as bytes."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -102,3 +103,4 @@ def test_on_one_core_they_take_turns(node: FilmNode, tmp_path: Path) -> None:
     assert [words[-1][1].state for words in said] == ["complete"] * 2
     begun = [words[-1][2]["film.begun"].split() for words in said]
     assert begun[0][1] == begun[1][1]  # one process
+    assert len(os.sched_getaffinity(int(begun[0][1]))) == 1

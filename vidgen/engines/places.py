@@ -3,11 +3,15 @@
 import os
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 from vidgen.engines.local import Place
 from vidgen.errors import DeviceError, InputError
+from vidgen.files import make_private
+from vidgen.progress.store.lock import Lock, LockHeld, is_held
 
 SMI: Final = ("nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader")
 
@@ -43,6 +47,24 @@ def share_cores(cores: tuple[int, ...], jobs: int) -> list[tuple[int, ...]]:
         return [()] * jobs
     at = [len(cores) * number // jobs for number in range(jobs + 1)]
     return [cores[first:last] for first, last in pairwise(at)]
+
+
+def claim_cores(
+    folder: Path, count: int, cores: tuple[int, ...]
+) -> tuple[tuple[int, ...], ExitStack]:
+    """So many of `cores` that nobody else has claimed in `folder`, kept until the stack is closed
+    or this process ends; () where there are not so many."""
+    make_private(folder)
+    mine, claims = list[int](), ExitStack()
+    for core, path in ((core, folder / f"{core}.lock") for core in cores):
+        if len(mine) < count and not is_held(path):
+            with suppress(LockHeld):  # somebody was quicker
+                claims.enter_context(Lock(path))
+                mine.append(core)
+    if len(mine) < count:
+        claims.close()
+        return (), claims
+    return tuple(mine), claims
 
 
 def _gpu_places(devices: str, known: Mapping[int, str]) -> list[Place]:

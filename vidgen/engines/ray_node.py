@@ -20,6 +20,7 @@ from vidgen.device.device import thread_limits
 from vidgen.device.memory import is_short
 from vidgen.engines.base import Ended, Order, Outcome, Told
 from vidgen.engines.local import LocalEngine, Place
+from vidgen.engines.places import claim_cores, usable_cores
 from vidgen.events import Envelope
 from vidgen.files import keep_private, make_private
 from vidgen.paths import Home, TaskFolder
@@ -28,6 +29,7 @@ from vidgen.request import Request
 from vidgen.version import __version__
 
 FOLDER: Final = "ray"  # in the node's home: runs that are made for others
+CORES: Final = "cores"  # beside the homes of one machine's nodes: who uses which
 CHUNK_BYTES: Final = 16 * 1024 * 1024
 LEAVE_SECONDS: Final = 5.0
 FREQUENT: Final = ("progress_update", "resource")  # these wait for others to go with them
@@ -54,7 +56,9 @@ class FilmNode:
     def __init__(self, maker: str, node: str, name: str, cpus: int, gpus: float) -> None:
         keep_private()  # photos and voices of others come here
         self._home = _home_of(node)
-        self._place = _place(self._home, name, cpus, gpus)
+        wanted = 0 if gpus else cpus
+        cores, self._claims = claim_cores(self._home.root.parent / CORES, wanted, usable_cores())
+        self._place = _place(self._home, name, cpus, gpus, cores)
         self._maker = maker
         self._lock = threading.Lock()
         self._engines: list[LocalEngine] = []
@@ -70,6 +74,7 @@ class FilmNode:
         """End what it started; the end of its process does the same."""
         for engine in self._engines:
             engine.__exit__()
+        self._claims.close()
 
     def make(self, job: Job) -> Iterator[Said]:
         """One film; what is made stays here until it is complete, so that it can be resumed."""
@@ -167,13 +172,14 @@ def _home_of(node: str) -> Home:
     return home
 
 
-def _place(home: Home, name: str, cpus: int, gpus: float) -> Place:
-    """As many threads as the film was given (Ray says one), and no GPU when it was given none.
-    Films side by side do not wait for one another: Ray knows who has room."""
+def _place(home: Home, name: str, cpus: int, gpus: float, cores: tuple[int, ...]) -> Place:
+    """As many threads as the film was given (Ray says one), on these cores, and no GPU when it was
+    given none. Films side by side do not wait for one another: Ray knows who has room."""
     environment = thread_limits(cpus) | {"VIDGEN_HOME": str(home.root)}
     if not gpus:
         unseen = {"CUDA_VISIBLE_DEVICES": ""}
-        return Place(name, slot=name, environment=environment | unseen, overlaps=cpus > 1)
+        environment |= unseen
+        return Place(name, "", name, cores, environment=environment, overlaps=cpus > 1)
     return Place(name, "cuda:0", name, environment=environment)
 
 

@@ -206,8 +206,7 @@ def open_inputs(wanted: Request, emit: Emit) -> "tuple[Photo, Speech]":
     photo = open_photo(wanted.photo)
     if file := settings.background_file(options):
         open_photo(file)
-    voice = wanted.voice
-    most, trim = options.max_seconds, parse_trim(options.trim)
+    voice, most, trim = wanted.voice, options.max_seconds, parse_trim(options.trim)
     speech = load_speech(voice, max_seconds=most, trim=trim, text=options.text, emit=emit)
     check_length(options.format, speech.seconds)
     pipeline.check_did(options, speech.seconds)

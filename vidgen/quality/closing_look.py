@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 FRAMES: Final = 150  # that are looked at, in all
 STARTS: Final = (0.1, 0.3, 0.55, 0.8)  # of a longer film: where it is looked at
-FASTEST: Final = 31.0  # frames per second looked at; of faster films every second one or so
 NEAR: Final = 0.005  # seconds: less than a frame, more than clocks are rounded by
 
 
@@ -83,6 +82,8 @@ class ClosingLook:
     ) -> Mapping["Segment", PieceLook]:
         """What is to be looked at when these pieces of a film, all it has, are finished; `face` is
         the box to begin at, pixels."""
+        from vidgen.quality.tracking import FASTEST
+
         count = max(span.last for span in pieces)
         step = max(1, round(float(fps) / FASTEST))
         found = {}

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidgen.media.containers import open_container
-from vidgen.quality.closing_look import FASTEST
 from vidgen.vision.faces import CHIN, FOREHEAD, INNER_LIPS, LandmarkNet, Landmarks
 from vidgen.work import Floats, Pixels
 
 Array = NDArray[np.float64]
+FASTEST: Final = 31.0  # frames per second looked at; of faster films every second one or so
 EYES: Final = (33, 263)  # outer corners
 CORNERS: Final = (61, 291)  # of the mouth
 LIDS: Final = ((159, 145, 33, 133), (386, 374, 263, 362))  # upper, lower, corners

@@ -23,6 +23,7 @@ from vidgen.renderers.musetalk.hearing import Hearing
 from vidgen.renderers.musetalk.networks import NetworkFiles, Networks
 from vidgen.renderers.musetalk.painter import Canvas, Painter, pays, warm_up
 from vidgen.renderers.musetalk.renderer import MuseTalkRenderer
+from vidgen.renderers.musetalk.weights import is_copy_of
 from vidgen.work import Cutout, Floats, MotionOptions, Pixels, Speech, Subject
 
 torch = pytest.importorskip("torch")
@@ -91,9 +92,9 @@ def test_the_pickle_is_kept_once_more_at_half_the_size(own_files: NetworkFiles) 
     copy = own_files.unet.with_name("unet.fp16.safetensors")
     assert copy.stat().st_size < 0.7 * own_files.unet.stat().st_size
     own_files.unet.write_bytes(own_files.unet.read_bytes())  # the same, but newer
-    assert not networks._is_of(copy, own_files.unet)
+    assert not is_copy_of(copy, own_files.unet)
     networks.unet(own_files)
-    assert networks._is_of(copy, own_files.unet)
+    assert is_copy_of(copy, own_files.unet)
     again = networks.unet(own_files)
     for name, weight in first.state_dict().items():
         assert weight.dtype == torch.float16

@@ -1,13 +1,11 @@
 """The three networks behind the mouth: Whisper's encoder, the VAE, and MuseTalk's UNet.
 
-All are plain library classes filled with weights that are checked name by name and shape by
-shape. A pickle is read with `weights_only`, and kept once more as half-precision safetensors.
+All are plain library classes filled with weights (`weights`) that are checked name by name and
+shape by shape.
 """
 
-import json
 import os
 import re
-import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,6 +21,14 @@ from vidgen.device.memory import free, is_out_of_memory
 from vidgen.errors import SetupError
 from vidgen.events import Emit, Log
 from vidgen.installation import install_command
+from vidgen.renderers.musetalk.weights import (
+    fill,
+    is_copy_of,
+    keep_copy,
+    read_config,
+    read_pickle,
+    read_tensors,
+)
 from vidgen.work import Floats, Pixels
 
 PACKAGES: Final = ("torch", "diffusers", "transformers", "safetensors")
@@ -256,13 +262,13 @@ def whisper(files: NetworkFiles, device: str = "cpu") -> Any:
     from transformers import WhisperConfig
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    state = _tensors(files.whisper, device)
+    state = read_tensors(files.whisper, device)
     encoder = {
         name.removeprefix(ENCODER): value
         for name, value in state.items()
         if name.startswith(ENCODER)
     }
-    return _build(
+    return fill(
         lambda: WhisperEncoder(WhisperConfig(**files.whisper_params)), encoder, files.whisper
     )
 
@@ -270,8 +276,8 @@ def whisper(files: NetworkFiles, device: str = "cpu") -> Any:
 def vae(files: NetworkFiles, device: str = "cpu") -> Any:
     from diffusers import AutoencoderKL
 
-    state = {_todays(name): value for name, value in _tensors(files.vae, device).items()}
-    return _build(lambda: AutoencoderKL(**files.vae_params), state, files.vae)
+    state = {_todays(name): value for name, value in read_tensors(files.vae, device).items()}
+    return fill(lambda: AutoencoderKL(**files.vae_params), state, files.vae)
 
 
 def _todays(name: str) -> str:
@@ -284,125 +290,16 @@ def unet(files: NetworkFiles, device: str = "cpu") -> Any:
     """From the half-precision copy if there is one, else from the authors' file, and make one."""
     from diffusers import UNet2DConditionModel
 
-    config = _config(files.unet_config)
+    config = read_config(files.unet_config)
 
     def make() -> Any:
         return UNet2DConditionModel(**config)
 
     copy = files.unet.with_name(files.unet.stem + ".fp16.safetensors")
     if files.unet.suffix == ".safetensors":
-        return _build(make, _tensors(files.unet, device), files.unet)
-    if _is_of(copy, files.unet):
-        return _build(make, _tensors(copy, device), copy)
-    network = _build(make, _load_pickle(files.unet), files.unet).half()
-    _keep(network.state_dict(), copy, files.unet)
+        return fill(make, read_tensors(files.unet, device), files.unet)
+    if is_copy_of(copy, files.unet):
+        return fill(make, read_tensors(copy, device), copy)
+    network = fill(make, read_pickle(files.unet), files.unet).half()
+    keep_copy(network.state_dict(), copy, files.unet)
     return network
-
-
-def _config(file: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise _not_loadable(file, str(error)) from error
-    if not isinstance(config, dict):
-        raise _not_loadable(file, "no JSON object")
-    return {name: value for name, value in config.items() if not name.startswith("_")}
-
-
-def _tensors(file: Path, device: str) -> dict[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return dict(load_file(file, device=device))
-    except (OSError, SafetensorError) as error:
-        raise _not_loadable(file, str(error)) from error
-
-
-def _load_pickle(file: Path) -> dict[str, Any]:
-    import pickle
-
-    import torch
-
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:  # torch's own words advise to run it all the same
-        raise _not_loadable(file, "it holds no weights, or more; nothing in it was run") from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise _not_loadable(file, str(error).partition("\n")[0]) from error
-    if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
-        raise _not_loadable(file, "no table of weights")
-    return state
-
-
-def _build(make: Callable[[], Any], state: Mapping[str, Any], file: Path) -> Any:
-    """A network with exactly these weights. Raises SetupError for one too few or too many.
-
-    It is first made without memory of its own: 3.4 GB need not be there twice.
-    """
-    import torch
-
-    try:
-        with torch.device("meta"):
-            network = make()
-        network.load_state_dict(state, strict=True, assign=True)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise SetupError(
-            "The weights in {path} are not those of this network: {reason}.",
-            hint="Fetch them again: vidgen models pull {name}",
-            code="models.other_network",
-            path=str(file),
-            name=file.parent.name,
-            reason=" ".join(str(error).split())[:200],
-        ) from error
-    return network
-
-
-def _not_loadable(file: Path, reason: str) -> SetupError:
-    return SetupError(
-        "The model file {path} could not be loaded: {reason}.",
-        hint="Fetch it again: vidgen models pull {name}",
-        code="models.not_loadable",
-        path=str(file),
-        name=file.parent.name,
-        reason=reason,
-    )
-
-
-def _stamp(source: Path) -> str:
-    found = source.stat()
-    return f"{found.st_size} {found.st_mtime_ns}"
-
-
-def _is_of(copy: Path, source: Path) -> bool:
-    """Whether the copy was made of just this file."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(copy, "pt") as opened:
-            return bool((opened.metadata() or {}).get("made_of") == _stamp(source))
-    except (OSError, SafetensorError):
-        return False
-
-
-def _keep(state: Mapping[str, Any], copy: Path, source: Path) -> None:
-    """Half the size, and no pickle. A folder that cannot be written costs the time again."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    whole = {name: value.contiguous() for name, value in state.items()}
-    # safetensors raises its own error for a disk that is full or cannot be written.
-    with suppress(OSError, SafetensorError), _aside(copy) as part:
-        save_file(whole, part, metadata={"made_of": _stamp(source)})
-        part.chmod(stat.S_IMODE(source.stat().st_mode))  # it comes readable by its owner only
-
-
-@contextmanager
-def _aside(file: Path) -> Iterator[Path]:
-    """A name to write to; it becomes `file` only when all went well."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        yield part
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)

@@ -114,24 +114,22 @@ def test_a_pout_draws_the_skin_beside_the_mouth_along(smiling: FaceGeometry) -> 
     ways = [-moved(moved.made.lower, "round", 0.0, at * smiling.right)[0] for at in (1.0, 1.6)]
     assert 0.12 * smiling.right < ways[0] < 0.18 * smiling.right  # more is a fish's mouth
     assert ways[1] > 0.8 * ways[0]  # else a fold of the photo's mouth is left beside it
-    middle, low = (moved(moved.made.lower, "round", at * h)[1] for at in (0.0, 0.06))
-    assert middle > 0.0005 * h  # down before the teeth
-    assert low - middle < 0.12 * 0.06 * h
+    tall = moved(moved.made.lower, "round", 0.06 * h)[1]
+    assert tall < 0.12 * 0.06 * h
 
 
-def test_an_opening_mouth_is_an_oval(smiling: FaceGeometry) -> None:
-    moved, h = Moved(smiling), smiling.height
+def test_an_opening_mouth_is_wide_below(smiling: FaceGeometry) -> None:
+    moved = Moved(smiling)
 
     def ways(layer: Array, edge: Curve, share: float) -> tuple[float, float]:
         u = share * smiling.right
         return moved(layer, "wide", float(edge(np.array([u]))[0]), u)
 
     lower = [ways(moved.made.lower, smiling.lower, at)[1] for at in (0.0, 0.55)]
-    assert lower[1] > 0.75 * lower[0]  # wide below, no V
-    upper = [ways(moved.made.upper, smiling.upper, at)[1] for at in (0.0, 0.98)]
-    assert upper[1] - upper[0] > 0.015 * h  # an arch: its middle rises, its corners go down
+    assert lower[1] > 0.75 * lower[0]  # no V
+    assert ways(moved.made.upper, smiling.upper, 0.0)[1] < 0  # its middle rises
     along = ways(moved.made.lower, smiling.lower, 1.0)[0]
-    assert abs(along) < 0.05 * smiling.right  # and it gets hardly narrower
+    assert -0.12 * smiling.right < along < -0.06 * smiling.right  # wider, its corners stay dark
 
 
 def test_an_opening_has_soft_ends_in_a_blurred_photo(smiling: FaceGeometry) -> None:

@@ -33,8 +33,6 @@ WIDENED: Final = 0.10  # how much wider a mouth gets whose hanging jaw shuts
 CHEEKS: Final = 0.007  # Hf: how far spread lips lift the cheeks
 CHIN_UP: Final = 0.007  # Hf: how far pressed lips draw the chin's pad up
 CHIN: Final = 0.86  # of what the lower lip takes: a jaw turns more than a face gets longer
-CORNER: Final = 0.22  # of what the lower lip takes: so far its corners go down: an oval, no heart
-LOWERED: Final = 0.003  # Hf: rounded lips come out and down before the teeth
 NECK: Final = 0.18  # Hf under the jaw's edge over which the skin is still: neck, collar, hands
 LOPSIDED: Final = 0.10  # by so much one side of a face may go farther than the other
 EVEN: Final = ("close", "press", "jaw")  # lips must meet, and a bone is one
@@ -118,7 +116,6 @@ class _Shape:
     about: Array  # the same farther out: a pout draws the cheeks along
     whole: Array  # profiles over the mouth's width
     centre: Array
-    corners: Array  # 1 at the corners and in the skin about them, 0 in the middle
     lip: Array  # what the lower lip alone does, over the whole profile
     lip_centre: Array
     bone: Array  # what the jaw does to chin and cheeks
@@ -130,11 +127,8 @@ class _Shape:
         upper, lower = face.upper(u), face.lower(u)
         middle = (upper + lower) / 2
         soft = blur / (face.left + face.right)
-        whole = _profile(share, 0.94, 2.7, 0.75, soft)
-        centre = _profile(share, 0.74, 2.2, 0.8, soft)
-        beside, level = np.clip(np.abs(share) - 1, 0, None), (v - middle) / (0.12 * face.height)
-        corners = smoothstep((np.abs(share) - 0.15) / 0.85)
-        corners *= np.exp(-((beside / 0.7) ** 2) - level**2)
+        whole = _profile(share, 0.97, 2.3, soft)
+        centre = _profile(share, 0.72, 2.0, soft)
         near, about = (
             np.exp(-((share / wide) ** 4) - ((v - middle) / (high * face.height)) ** 2)
             for wide, high in ((1.55, 0.17), (1.8, 0.20))
@@ -154,7 +148,6 @@ class _Shape:
             about.astype(np.float32),
             whole,
             centre,
-            corners.astype(np.float32),
             whole * (1 - down) * below,
             centre * (1 - down) * below,
             bone * below,
@@ -170,12 +163,12 @@ class _Shape:
         return np.exp(-(((self.v - self.lower) / reach) ** 2))
 
 
-def _profile(share: Array, wide: float, flat: float, full: float, soft: float) -> Array:
+def _profile(share: Array, wide: float, flat: float, soft: float) -> Array:
     """1 in the middle, 0 from `wide` half mouths on, blurred by `soft` of them."""
     steps = np.linspace(-1.5, 1.5, 7)
     weights = np.exp(-0.5 * steps**2)
     bows = [
-        np.clip(1 - np.abs((share + 2 * soft * step) / wide) ** flat, 0, None) ** full
+        np.clip(1 - np.abs((share + 2 * soft * step) / wide) ** flat, 0, None) ** 0.9
         for step in steps
     ]
     return np.asarray(np.tensordot(weights / weights.sum(), np.stack(bows), 1))
@@ -189,8 +182,8 @@ def _lower(face: FaceGeometry, at: _Shape) -> Moves:
     drop = CARRIED * WIDEST * h
     widen = WIDENED * face.hung * at.u * at.near
     return {
-        "wide": (-0.04 * at.u * at.near, drop * (at.lip + CORNER * at.corners)),
-        "narrow": (-0.02 * at.u * at.near, drop * at.lip_centre),
+        "wide": (-0.10 * at.u * at.near, drop * at.lip),
+        "narrow": (-0.04 * at.u * at.near, drop * at.lip_centre),
         "jaw": (0.0, drop * at.bone),
         "close": (widen, -_shut(face, at)),
         **_common(face, at),
@@ -214,10 +207,9 @@ def _upper(face: FaceGeometry, at: _Shape) -> Moves:
     h = face.height
     widen = WIDENED * face.hung * at.u * at.near
     rise = -(1 - CARRIED) * WIDEST * h * at.above(0.07 * h)
-    fall = CORNER * CARRIED * WIDEST * h * at.corners
     return {
-        "wide": (-0.04 * at.u * at.near, rise * at.whole + fall),
-        "narrow": (-0.02 * at.u * at.near, rise * at.centre),
+        "wide": (-0.10 * at.u * at.near, rise * at.whole),
+        "narrow": (-0.04 * at.u * at.near, rise * at.centre),
         "close": (widen, (face.meeting_line(at.u) - at.upper) * at.above(0.085 * h)),
         **_common(face, at),
         "press": (0.0, 0.006 * h * at.whole * at.above(0.05 * h)),
@@ -230,15 +222,12 @@ def _common(face: FaceGeometry, at: _Shape) -> Moves:
     h = face.height
     corner = np.abs(at.share) * at.near
     return {
-        "round": (
-            -0.17 * at.u * at.about,
-            0.10 * (at.v - at.middle) * at.near + LOWERED * h * at.centre * at.near,
-        ),
+        "round": (-0.17 * at.u * at.about, 0.10 * (at.v - at.middle) * at.near),
         "spread": (
             0.16 * at.u * at.near,
             -0.012 * h * corner - CHEEKS * h * cheeks(face, at.u, at.v),
         ),
-        "relax": (-0.03 * at.u * at.near, 0.012 * h * corner),
+        "relax": (-0.09 * at.u * at.near, 0.012 * h * corner),
     }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet.geometry import Eye
-from vidgen.renderers.puppet.grid import Array, look_up, smoothstep, to_bytes
+from vidgen.renderers.puppet.grid import Array, look_up, smoothstep
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.work import Pixels
 
@@ -19,31 +19,14 @@ from vidgen.work import Pixels
 LEAST_SKIN: Final = 40  # pixels that a plane can be trusted on
 SLOPE: Final = 0.10  # share of the skin's darkening towards the eye that a lid takes on
 LEAST_LIGHT: Final = 0.96  # share of the skin's luma that a lid has at least
-DARKEST: Final = 0.03  # share of its luma that the skin above may take from the lid's
+DARKEST: Final = 0.07  # share of its luma that the skin above may take from the lid's
 BRIGHTEST: Final = 0.14
 UNDER: Final = (0.16, 0.42)  # how far below the eye its grain is
 FINER: Final = 0.04  # sigma: what is finer is grain
 LEAST_ROWS: Final = 8  # of the patch: fewer tell nothing of grain
 STRONGEST: Final = 7.0  # of 255: spread of grain that is at most believed
 RINGS: Final = np.linspace(0.02, 0.72, 15)  # waves a pixel: within one, grain is equally strong
-ABOVE: Final = (0.03, 0.17)  # how far above the lid's edge its own colour is
-BRIGHTER: Final = (75, 95)  # per cent of what is there: the darker rest is lashes
-LIT: Final = 1.045  # of the skin's light: an unpainted lid. One that is less than the first of its
-DARKER: Final = ((0.80, 0.25), (0.55, 0.75))  # luma is darker by so much of the difference,
-PAINTED: Final = 0.60  # and one that is less than this is painted
-TINT: Final = (0.10, 0.40)  # how much of its own hue an unpainted and a painted one keep
-EVEN: Final = 0.6  # and how much of light and hue is the same from corner to corner
-WARM: Final = (0.85, 1.03, 1.15)  # powers of the shade in red, green, blue: dark skin is warmer
-DARK: Final = 0.76  # of its light, which all has at least
-NEAR: Final = 0.18  # from the crease on, up to so far above it
-JOINED: Final = 0.11  # sigma over which a lid nears what is round it,
-NEARING: Final = (0.50, 1.10)  # between these shares of its own light
-BAND: Final = 0.08  # sigma over which colours pass into others
-CLEAR: Final = 0.05  # below what stays, over which nothing is quite new
-BULGE: Final = 0.09  # how much brighter a lid's middle is,
-CREASED: Final = 0.05  # darker under its crease
-SHADE: Final = 0.06  # and at its edge,
-SHADED: Final = 0.09  # so far from it
+NEARING: Final = (0.55, 1.15)  # shares of its luma between which it does
 STRANGE: Final = 26.0  # of 255: colours farther from the skin's are eye, lash or paint
 
 
@@ -71,122 +54,6 @@ class View:
         return look_up(picture.astype(np.float32), x.astype(np.float32), y.astype(np.float32))
 
 
-@dataclass(frozen=True, slots=True)
-class Lid:
-    """Where the parts of a lid are at each pixel's u, and how far they come down when it shuts:
-    (h, w), frame pixels."""
-
-    v: Array  # of the pixels
-    beyond: Array  # half widths to where the eye ends,
-    reach: float  # beyond which it fades over so many
-    start: Array  # v of the open lid's edge
-    end: Array  # v of the shut one's
-    lash: Array  # v above which nothing rides on the edge
-    crease: Array  # v
-    roof: Array  # v above which nothing changes
-    way: Array  # of the edge
-    drop: Array  # of the crease
-    rest: Array  # of what is here above the crease of a shut lid
-    rise: Array  # how far what is here below the shut lid's edge has come up
-
-    @property
-    def share(self) -> Array:
-        """0 on the crease of the shut lid – 1 on its lashes."""
-        open_ = self.lash - self.crease
-        share = (self.v - self.crease - self.drop) / (open_ + self.way - self.drop)
-        return np.asarray(share.clip(0, 1))
-
-    @property
-    def moves(self) -> Array:
-        """How far what the shut eye shows has come down."""
-        down = self.rest + self.share * (self.way - self.drop)
-        return np.where(self.v <= self.end, down, -self.rise)
-
-
-def shut_lid(view: View, bare: Array, plain: Array, lid: Lid) -> Pixels:
-    """The patch with the eye shut, without lashes, as the open eye's `bare` one is: what is above
-    the crease has come down, the skin below it is new, in two bands: colours pass softly, the
-    crease stays sharp."""
-    import cv2
-
-    eye, width, own = view.eye, view.width, tone(view, plain)
-    within, down = smoothstep((lid.beyond + lid.reach - 0.05) / 0.3), lid.share
-    moved = view.straighten(bare, view.u, view.v - lid.moves)
-    new = smoothstep((view.v - lid.roof) / (CLEAR * width))
-    inside = view.v <= lid.end
-    near = new * inside * smoothstep(1 - (lid.crease + lid.drop - view.v) / (NEAR * width))
-    moved = _lighten(moved, own, near * smoothstep((1.15 - np.abs(view.u) / eye.half) / 0.3))
-    below = np.maximum(view.v - lid.end, 0) / width
-    skin = smoothstep(down / 0.3) * within * inside
-    sigma = BAND * width * view.scale
-    hollow = smoothstep((down + 0.05) / 0.1) * within * np.exp(-((below / 0.1) ** 2))
-    wide = np.maximum(cv2.GaussianBlur(hollow, (0, 0), sigma), skin)[..., None]
-    low = cv2.GaussianBlur(moved, (0, 0), sigma)
-    own = _join(moved, own, 1 - hollow, JOINED * width * view.scale)
-    mixed = low + wide * (own - low)
-    round_ = np.clip(1 - (view.u / eye.half) ** 2, 0, 1)
-    dome = BULGE * _bell((down - 0.55) / 0.45) - CREASED * _bell(down / 0.2)
-    dome -= SHADE * _bell((view.v - lid.end) / (SHADED * width))
-    light = 1 + skin * (grain(view, plain) + dome * round_)
-    made = mixed * light[..., None] + (moved - low) * (1 - skin[..., None])
-    return to_bytes(moved + (new * inside)[..., None] * (made - moved))
-
-
-def _lighten(picture: Array, lid: Array, share: Array) -> Array:
-    """`picture` (h, w, 3) without what is far darker than the `lid` there: paint that was left."""
-    light, full = picture @ LUMA, lid @ LUMA
-    missing = np.clip((DARK * full - light) / np.maximum(full - light, 1.0), 0, 1)
-    return np.asarray(picture + (share * missing)[..., None] * (lid - picture), np.float32)
-
-
-def _join(picture: Array, lid: Array, outside: Array, sigma: float) -> Array:
-    """`lid` (h, w, 3) nearing the colours of `picture` outside it, so that no outline shows."""
-    import cv2
-
-    near = cv2.GaussianBlur(outside, (0, 0), sigma)
-    around = cv2.GaussianBlur(picture * outside[..., None], (0, 0), sigma)
-    around /= np.maximum(near, 1e-3)[..., None]
-    share = np.maximum(around @ LUMA, 1.0) / np.maximum(lid @ LUMA, 1.0)
-    around *= (np.clip(share, *NEARING) / share)[..., None]
-    return np.asarray(lid + np.clip(1.5 * near, 0, 1)[..., None] * (around - lid), np.float32)
-
-
-def _bell(x: Array) -> Array:
-    return np.asarray(np.exp(-(x**2)))
-
-
-def tone(view: View, plain: Array) -> Array:
-    """(h, w, 3) the colour of the lid's own skin, without lashes: `plain`, as dark and in the hue
-    of the brighter part of what is above the lid's edge, if that is painted."""
-    width, eye = view.width, view.eye
-    at = np.linspace(-1.1, 1.1, 45) * eye.half
-    along, up = np.meshgrid(at, np.arange(*ABOVE, 0.01) * width)
-    places = along, eye.upper(along) - up
-    colours = view.straighten(view.still, *places)
-    skin = view.straighten(plain, *places).mean(0)
-    own = np.array([_bright(colours[:, max(0, at - 12) : at + 13]) for at in range(45)])
-    kernel = np.hanning(21)[1:-1] / np.hanning(21).sum()
-    own = np.stack([np.convolve(np.pad(of, 9, mode="edge"), kernel, "valid") for of in own.T], 1)
-    share = (own @ LUMA) / np.maximum(1.0, skin @ LUMA)
-    tint = own / np.maximum(1.0, skin) / np.maximum(share, 1e-3)[:, None]
-    share, tint = (EVEN * of.mean(0) + (1 - EVEN) * of for of in (share, tint))
-    darker = sum(by * np.clip(least - share, 0, 1) for least, by in DARKER)
-    shade = (LIT - darker)[:, None]
-    if view.light.toned is None:
-        shade = shade * np.maximum(shade, 0.82) ** (np.array(WARM) - 1)
-    hue = (TINT[0] + (TINT[1] - TINT[0]) * smoothstep((PAINTED - share) / 0.3))[:, None]
-    shade = (hue * tint + 1 - hue) * shade
-    return np.asarray(plain * np.stack([np.interp(view.u, at, of) for of in shade.T], -1))
-
-
-def _bright(colours: Array) -> Array:
-    """The mean (3,) of the brighter ones, without gleams."""
-    few = colours.reshape(-1, 3)
-    light = few @ LUMA
-    low, high = np.percentile(light, BRIGHTER)
-    return np.asarray(few[(light >= low) & (light <= high)].mean(0))
-
-
 def skin_colour(view: View) -> Array:
     """Its colour (h, w, 3), without detail."""
     import cv2
@@ -209,6 +76,21 @@ def skin_colour(view: View) -> Array:
     made = plane + near
     size = still.shape[1], still.shape[0]
     return np.asarray(cv2.resize(made, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def join(still: Pixels, lid: Array, cover: Array, sigma: float) -> Array:
+    """`lid` (h, w, 3) nearing the colours round it towards its edge, so that no outline shows."""
+    import cv2
+
+    outside = (cover < 0.35).astype(np.float32)
+    near = cv2.GaussianBlur(outside, (0, 0), sigma)
+    around = cv2.GaussianBlur(still * outside[..., None], (0, 0), sigma)
+    around /= np.maximum(near, 1e-3)[..., None]
+    luma = np.maximum(1.0, lid @ LUMA)
+    share = (around @ LUMA) / luma
+    around *= (np.clip(share, *NEARING) / np.maximum(share, 1e-3))[..., None]
+    pull = np.clip(1.7 * near, 0, 1)[..., None]
+    return np.asarray(lid + pull * (np.clip(around, 0, 255) - lid), np.float32)
 
 
 def _samples(eye: Eye, across: Array, down: Array, glasses: bool) -> Array:

@@ -168,8 +168,7 @@ def _weights(
     face: FaceGeometry, mouth: dict[str, Array], brows: Array, look: MotionOptions
 ) -> Array:
     jaw = mouth["jaw"] * (1 - PURSED * mouth["round"])
-    # small openings are narrow ones, and rounded lips stick together beside theirs
-    wide = jaw * np.minimum(1, jaw / 0.65) * (1 - 0.85 * mouth["round"])
+    wide = jaw * np.minimum(1, jaw / 0.65)  # small openings are narrow ones
     speaks = np.full_like(jaw, 1.0 if look.mouth > 0 else 0.0)
     smiles = face.smile if face.gap > SMILE * face.height else 0.0
     if look.mood == "happy":  # the photo's own smile may stay

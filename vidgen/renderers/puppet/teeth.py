@@ -14,8 +14,8 @@ from vidgen.renderers.puppet.lighting import Lighting
 MILLIMETRE: Final = 1 / 180  # Hf
 UPPER_GAPS: Final = (0.0, 8.4, 15.0, 22.0, 28.5)  # mm from the midline between upper teeth
 LOWER_GAPS: Final = (0.0, 5.3, 11.2, 18.0, 24.5)
-UPPER_EDGES: Final = (0.0, -0.9, -0.2, -1.0, -1.8)  # mm: how much longer each tooth is
-ENAMEL: Final = np.array([0.80, 0.745, 0.66], np.float32)
+UPPER_EDGES: Final = (0.0, -0.7, 0.1, -0.6, -1.2)  # mm: how much longer each tooth is
+ENAMEL: Final = np.array([0.78, 0.735, 0.69], np.float32)
 LOWER: Final = 0.60  # of the upper teeth's light that lower ones have
 CHILD: Final = 0.20  # so much smaller are a child's teeth
 SHOWING: Final = 0.011  # Hf: upper teeth below the line between shut lips
@@ -28,12 +28,12 @@ def upper_teeth(face: FaceGeometry, light: Lighting, white: Array, u: Array, dow
     across = np.abs(_flatten(face, u) / mm)
     gap, index = _nearest(across, UPPER_GAPS)
     edge = SHOWING * mm / MILLIMETRE + mm * np.take(UPPER_EDGES, index)
-    edge -= 0.7 * mm * np.exp(-((gap / 1.0) ** 2)) + 0.010 * face.height * face.across(u) ** 2
+    edge -= 0.45 * mm * np.exp(-((gap / 1.0) ** 2)) + 0.010 * face.height * face.across(u) ** 2
     soft = max(0.35, light.blur) * 0.8
     inside = smoothstep((edge - down) / (2 * soft) + 0.5)
     lit = 1 - 0.10 * np.exp(-((gap / 0.6) ** 2)) - 0.06 * np.exp(-((gap / 1.6) ** 2))
     lit *= 1 - 0.16 * np.exp(-(((edge - down) / (0.9 * mm)) ** 2))  # the edge lets light through
-    lit *= _to_the_sides(face, u)
+    lit *= np.clip(1 - 0.62 * face.across(u) ** 2, 0.1, 1)
     return _paint(lit, inside, white)
 
 
@@ -47,14 +47,9 @@ def lower_teeth(face: FaceGeometry, light: Lighting, white: Array, u: Array, dow
     soft = max(0.35, light.blur) * 0.8
     inside = smoothstep((down - edge) / (2 * soft) + 0.5)
     lit = 1 - 0.10 * np.exp(-((gap / 0.5) ** 2))
-    lit *= _to_the_sides(face, u)
+    lit *= np.clip(1 - 0.7 * face.across(u) ** 2, 0.1, 1)
     inside *= smoothstep((1 - np.abs(face.across(u))) / 0.2)
     return _paint(LOWER * lit, inside, white)
-
-
-def _to_the_sides(face: FaceGeometry, u: Array) -> Array:
-    """The light on a row of teeth: it bends away, and cheeks and corners keep light from it."""
-    return np.asarray(1 - 0.80 * smoothstep((np.abs(face.across(u)) - 0.20) / 0.68))
 
 
 def _millimetre(face: FaceGeometry) -> float:

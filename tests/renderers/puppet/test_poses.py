@@ -14,7 +14,7 @@ from vidgen.renderers.puppet.blendshapes import WEIGHTS, WIDEST
 from vidgen.renderers.puppet.geometry import FaceGeometry, measure
 from vidgen.renderers.puppet.lip_edges import snap_lips
 from vidgen.renderers.puppet.motion import motion
-from vidgen.renderers.puppet.poses import PARTED, poses
+from vidgen.renderers.puppet.poses import PARTED, Poses, poses
 from vidgen.speech.coarticulation import coarticulation
 from vidgen.speech.espeak import Phone
 from vidgen.speech.mouth_curves import MouthCurves
@@ -71,3 +71,16 @@ def test_no_sounds_move_the_lips_faster_than_people_can(sounds: str, face: FaceG
     millimetres = WIDEST * face.height * 63 / face.pupils
     assert np.abs(np.diff(lips)).max() * millimetres * FPS < 162
     assert lips.max() * millimetres > 3  # and yet they open
+
+
+def test_a_frame_of_a_long_film_is_read_like_that_of_a_short_one() -> None:
+    """Nothing is worked out for the other frames: of those a view is taken, no copy."""
+    drawn = np.random.default_rng(0).random((40, 21), np.float32)
+    plan = Poses(drawn[:, :10], drawn[:, 10:16], drawn[:, 16:18], drawn[:, 18:20], drawn[:, 20])
+    part = plan.part(30, 33)
+    assert len(part) == 3
+    assert all(np.shares_memory(one, drawn) for one in (part.weights, part.turns, part.tongue))
+    pose = plan.pose(31)
+    whole = (plan.looks, plan.drop, plan.lift, plan.tip, plan.speaks)
+    assert (pose.looks, pose.drop, pose.lift, pose.tip, pose.speaks) == tuple(x[31] for x in whole)
+    assert np.array_equal(pose.weights, plan.weights[31])

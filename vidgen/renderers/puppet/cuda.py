@@ -120,12 +120,12 @@ class DeviceDrawing:
 
     def numbers(self, first: int, last: int) -> Array:
         """All that goes up for these frames: (B, 26)."""
-        plan = self.plan
+        plan = self.plan.part(first, last)
         columns = [
             *(plan.weights, plan.turns, plan.lids, plan.gaze, plan.looks),
             *(plan.tongue, plan.drop, plan.lift, plan.tip, plan.speaks),
         ]
-        rows = [column[first:last].reshape(last - first, -1) for column in columns]
+        rows = [column.reshape(last - first, -1) for column in columns]
         return np.hstack(rows).astype(np.float32)
 
     def draw_batch(self, asked: Any, layout: str, patch: Patch | None = None) -> Any:

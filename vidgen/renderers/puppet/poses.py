@@ -1,7 +1,7 @@
 """What each frame asks of the figure: weights and turns, from the controls and the motion."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
@@ -71,21 +71,16 @@ class Poses:
     def __len__(self) -> int:
         return len(self.weights)
 
+    def part(self, first: int, last: int) -> "Poses":
+        """Those of frames first..last-1."""
+        return Poses(*(getattr(self, column.name)[first:last] for column in fields(self)))
+
     def pose(self, index: int) -> "Pose":
         """One frame's."""
-        weights = self.weights[index]
-        return Pose(
-            weights=weights,
-            turns=self.turns[index],
-            lids=self.lids[index].tolist(),
-            gaze=self.gaze[index].tolist(),
-            looks=float(self.looks[index]),
-            tongue=float(self.tongue[index]),
-            drop=float(self.drop[index]),
-            lift=float(self.lift[index]),
-            tip=float(self.tip[index]),
-            speaks=float(self.speaks[index]),
-        )
+        one = self.part(index, index + 1)
+        numbers = (one.looks, one.tongue, one.drop, one.lift, one.tip, one.speaks)
+        rest = (float(number[0]) for number in numbers)
+        return Pose(one.weights[0], one.turns[0], one.lids[0].tolist(), one.gaze[0].tolist(), *rest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,8 +177,7 @@ def _place(home: Home, name: str, cpus: int, gpus: float, cores: tuple[int, ...]
     given none. Films side by side do not wait for one another: Ray knows who has room."""
     environment = thread_limits(cpus) | {"VIDGEN_HOME": str(home.root)}
     if not gpus:
-        unseen = {"CUDA_VISIBLE_DEVICES": ""}
-        environment |= unseen
+        environment |= {"CUDA_VISIBLE_DEVICES": ""}
         return Place(name, "", name, cores, environment=environment, overlaps=cpus > 1)
     return Place(name, "cuda:0", name, environment=environment)
 

@@ -103,3 +103,18 @@ def _settle(part: Path) -> None:
             os.fsync(stream.fileno())
     except PermissionError:  # a link into a cache that is not ours to write; it is whole already
         pass
+
+
+def not_loadable(file: Path, reason: str, name: str = "") -> SetupError:
+    """A model's file that its library cannot read; `name` is the model's, its folder's by itself.
+
+    `reason` goes into a sentence, without a full stop.
+    """
+    return SetupError(
+        "The model file {path} could not be loaded: {reason}.",
+        hint="Fetch it again: vidgen models pull {name}",
+        code="models.not_loadable",
+        path=str(file),
+        name=name or file.parent.name,
+        reason=reason,
+    )

@@ -27,7 +27,7 @@ from vidgen.stages.framing import (
 )
 from vidgen.stages.people import (
     Candidate,
-    blurred,
+    blurry_face,
     faceless,
     hidden_mouth,
     is_readable,
@@ -54,7 +54,7 @@ SHOWN: Final = (
 )
 WEAK: Final = 0.2  # of a face that may be one
 MOST_READ: Final = 8  # faces read to find one that can speak
-BLURRED: Final = 2.0  # times that a face can be shrunk whose mouth is not seen for that
+UNSEEN: Final = 2.0  # times that a face can be shrunk whose mouth is not seen for that
 WIDE: Final = 0.11  # of the face: lips so far apart in the photo cannot be brought together well
 
 
@@ -306,8 +306,8 @@ class Detect:
         line = mouth_line(rgb, face)
         if is_covered(line, doubt):
             part = part_around(rgb, face.points)
-            if (spare := spare_pixels(part)) >= BLURRED:
-                raise blurred(part.shape[0] / spare)
+            if (spare := spare_pixels(part)) >= UNSEEN:
+                raise blurry_face(part.shape[0] / spare)
             raise hidden_mouth(fault_of(rgb, face), doubt, line.usual)
         if doubt >= DOUBTFUL:
             emit(Log("WARNING", "detect.mouth_unclear", {"doubt": round(doubt, 4)}))

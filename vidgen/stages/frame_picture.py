@@ -7,7 +7,7 @@ import numpy as np
 
 from vidgen.events import Emit, Log, StageProgress
 from vidgen.stages.framing import Crop, crop_frame
-from vidgen.stages.people import blurred
+from vidgen.stages.people import blurry_face
 from vidgen.vision.detail import spare_pixels
 from vidgen.vision.enlarger import Enlarger
 from vidgen.work import Floats, Pixels
@@ -45,14 +45,14 @@ class FramePicture:
         face = part_around(part, points * scale)
         spare = spare_pixels(face)
         if spare >= BLURRED and face.shape[0] / spare < LEAST_DETAIL:
-            raise blurred(face.shape[0] / spare)
+            raise blurry_face(face.shape[0] / spare)
         times = spare / scale
         told = {"times": round(times, 1), "pixels": round(size[1] / times), "height": size[1]}
         if times > SOFT:
             code = "detect.enlarged" if self.wanted else "detect.soft"
             emit(Log("INFO" if self.wanted else "WARNING", code, told))
             if self.enlarger is not None:
-                part = self._enlarge(self.enlarger, _shrunk(part, spare), emit)
+                part = self._enlarge(self.enlarger, _shrink(part, spare), emit)
         elif self.wanted:
             emit(Log("INFO", "detect.sharp", told))
         return crop_frame(part, _all_of(part), size)
@@ -72,7 +72,7 @@ def _all_of(rgb: Pixels) -> Crop:
     return Crop(0, 0, rgb.shape[1], rgb.shape[0])
 
 
-def _shrunk(rgb: Pixels, by: float) -> Pixels:
+def _shrink(rgb: Pixels, by: float) -> Pixels:
     height, width = rgb.shape[:2]
     return crop_frame(rgb, _all_of(rgb), (round(width / by), round(height / by)))
 

@@ -264,7 +264,7 @@ def _crop_problem(landmarks: Landmarks, size: tuple[int, int], others: str) -> I
     )
 
 
-def blurred(pixels: float) -> InputError:
+def blurry_face(pixels: float) -> InputError:
     """The face, with the detail of one so many pixels high."""
     return InputError(
         "The speaker's face is too blurred: it shows no more than one {pixels} pixels high.",

@@ -17,6 +17,7 @@ from vidgen.device.memory import first_that_fits, free, is_out_of_memory
 from vidgen.errors import SetupError
 from vidgen.events import Emit, Log
 from vidgen.installation import install_command
+from vidgen.models.files import not_loadable
 from vidgen.vision.matting import roomy
 from vidgen.work import Box, Floats, Pixels
 
@@ -183,14 +184,7 @@ def load_network(weights: Path, params: Mapping[str, Any]) -> Any:
     try:
         state = load_file(weights)
     except (OSError, SafetensorError) as error:
-        raise SetupError(
-            "The model file {path} could not be loaded: {reason}.",
-            hint="Fetch it again: vidgen models pull {name}",
-            code="models.not_loadable",
-            path=str(weights),
-            name=weights.parent.name,
-            reason=str(error),
-        ) from error
+        raise not_loadable(weights, str(error)) from error
     return _load_weights(Network, BiRefNetConfig(**params), state, weights).eval()
 
 

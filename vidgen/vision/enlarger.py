@@ -3,8 +3,6 @@
 Which pictures are worth it is the stage's business: 64 × 64 pixels take four seconds of one core.
 """
 
-import contextlib
-import ctypes
 from collections.abc import Callable
 from functools import cached_property
 from itertools import pairwise, product
@@ -14,8 +12,11 @@ from typing import Any, Final
 import numpy as np
 
 from vidgen.device import device
+from vidgen.device.memory import give_back
 from vidgen.errors import SetupError
 from vidgen.installation import install_command
+from vidgen.models.files import not_loadable
+from vidgen.vision.lazy_net import LazyNet
 from vidgen.work import Floats, Pixels
 
 TIMES: Final = 4
@@ -23,7 +24,7 @@ TILE: Final = 64  # pixels, at most: with its rim 740 MB
 PAD: Final = 16  # pixels round each tile that are looked at and thrown away: with 10, seams show
 
 
-class Enlarger:
+class Enlarger(LazyNet):
     """The network (Wang and others, 2021): load, enlarge, release."""
 
     def __init__(self, weights: Path, structure: Path, tile: int = TILE) -> None:
@@ -41,25 +42,13 @@ class Enlarger:
         load = (net.load_param, self.structure), (net.load_model, self.weights)
         for read, file in load:
             if read(str(file)) != 0:
-                raise SetupError(
-                    "The model file {path} could not be loaded: {reason}.",
-                    hint="Fetch it again: vidgen models pull {name}",
-                    code="models.not_loadable",
-                    path=str(file),
-                    name=file.parent.name,
-                    reason="ncnn cannot read it",
-                )
+                raise not_loadable(file, "ncnn cannot read it")
         return net
-
-    def load(self) -> None:
-        """Read the weights now. Raises SetupError when they are not the network's."""
-        _ = self._net
 
     def release(self) -> None:
         """Give the memory back, to the system, too: the C library would keep half of it."""
-        self.__dict__.pop("_net", None)
-        with contextlib.suppress(OSError, TypeError, AttributeError):  # other C libraries
-            ctypes.CDLL(None).malloc_trim(0)
+        super().release()
+        give_back()
 
     def enlarge(self, rgb: Pixels, on_tile: Callable[[int, int], None]) -> Pixels:
         """(4H, 4W, 3) of `rgb` (H, W, 3). `on_tile` hears how many tiles of how many are done."""

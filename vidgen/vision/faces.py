@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from vidgen.files import library_name
+from vidgen.vision.lazy_net import LazyNet
 from vidgen.work import Floats, Pixels
 
 # Points of MediaPipe's face mesh by what they mark. "Right" and "left" are the picture's.
@@ -106,7 +107,7 @@ class Landmarks:
         return float(x0), float(y0), float(x1), float(y1)
 
 
-class FaceDetector:
+class FaceDetector(LazyNet):
     """CenterFace (Xu and others, 2019): faces of any size with five points each."""
 
     def __init__(self, model: Path) -> None:
@@ -118,14 +119,6 @@ class FaceDetector:
 
         with library_name(self.model) as name:
             return cv2.dnn.readNetFromONNX(name)
-
-    def load(self) -> None:
-        """Read the model now rather than at the first picture."""
-        _ = self._net
-
-    def release(self) -> None:
-        """Forget the model; the next picture reads it again."""
-        self.__dict__.pop("_net", None)
 
     def detect(self, rgb: Pixels, threshold: float) -> tuple[Face, ...]:
         """The faces in `rgb` (H, W, 3) scored at least `threshold`, best first."""
@@ -225,7 +218,7 @@ def _overlap(
     return max(0.0, width) * max(0.0, height) / max(1e-6, min(areas))
 
 
-class LandmarkNet:
+class LandmarkNet(LazyNet):
     """MediaPipe's face landmark net: the 468 points of one face."""
 
     def __init__(self, model: Path) -> None:
@@ -234,14 +227,6 @@ class LandmarkNet:
     @cached_property
     def _net(self) -> Any:
         return load_tflite(self.model)
-
-    def load(self) -> None:
-        """Read the model now rather than at the first picture."""
-        _ = self._net
-
-    def release(self) -> None:
-        """Forget the model; the next picture reads it again."""
-        self.__dict__.pop("_net", None)
 
     def find(
         self, rgb: Pixels, box: tuple[float, float, float, float], roll: float = 0.0

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidgen.vision.faces import load_tflite
+from vidgen.vision.lazy_net import LazyNet
 from vidgen.work import Floats, Pixels
 
 Array = NDArray[np.float64]
@@ -35,7 +36,7 @@ class EyePoints:
     radius: float  # of the iris
 
 
-class IrisNet:
+class IrisNet(LazyNet):
     """MediaPipe's iris net (Ablavatski and others, 2020)."""
 
     def __init__(self, model: Path) -> None:
@@ -44,14 +45,6 @@ class IrisNet:
     @cached_property
     def _net(self) -> Any:
         return load_tflite(self.model)
-
-    def load(self) -> None:
-        """Read the model now rather than at the first picture."""
-        _ = self._net
-
-    def release(self) -> None:
-        """Forget the model; the next picture reads it again."""
-        self.__dict__.pop("_net", None)
 
     def read(self, rgb: Pixels, points: Floats) -> tuple[EyePoints, EyePoints]:
         """The picture's left and right eye of the face with these landmarks, (468, 2 or more)."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.errors import SetupError
+from vidgen.models.files import not_loadable
 from vidgen.vision.matting import disc, roomy
 from vidgen.vision.selfie import Selfie
 from vidgen.work import Box, Floats, Pixels
@@ -47,14 +47,7 @@ class IsNet:
                 self.weights.read_bytes(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its errors have no common class
-            raise SetupError(
-                "The model file {path} could not be loaded: {reason}.",
-                hint="Fetch it again: vidgen models pull {name}",
-                code="models.not_loadable",
-                path=str(self.weights),
-                name=self.model,
-                reason=str(error).rstrip("."),
-            ) from error
+            raise not_loadable(self.weights, str(error).rstrip(".")) from error
 
     def load(self) -> None:
         """Read the weights now. Raises SetupError when they are not a network's."""

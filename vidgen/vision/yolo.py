@@ -16,6 +16,7 @@ from vidgen.device.device import has_package, usable_cores
 from vidgen.device.memory import free
 from vidgen.errors import SetupError
 from vidgen.installation import install_command
+from vidgen.models.files import not_loadable
 from vidgen.work import Box, Pixels
 
 PERSON: Final = 0  # COCO's class
@@ -116,14 +117,7 @@ def _load(weights: Path, settings: Path) -> Any:
             model = YOLO(str(weights), task="detect")
             names = model.names
         except Exception as error:  # a pickle that is refused or broken can raise anything
-            raise SetupError(
-                "The model file {path} could not be loaded: {reason}.",
-                hint="Fetch it again: vidgen models pull {name}",
-                code="models.not_loadable",
-                path=str(weights),
-                name=weights.stem,
-                reason=_plain(error),
-            ) from error
+            raise not_loadable(weights, _plain(error), weights.stem) from error
     if PERSON not in names:
         raise SetupError(
             "The network in {path} does not know people.",

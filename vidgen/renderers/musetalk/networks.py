@@ -25,9 +25,9 @@ from vidgen.renderers.musetalk.weights import (
     fill,
     is_copy_of,
     keep_copy,
-    read_config,
-    read_pickle,
-    read_tensors,
+    load_config,
+    load_pickle,
+    load_tensors,
 )
 from vidgen.work import Floats, Pixels
 
@@ -262,7 +262,7 @@ def whisper(files: NetworkFiles, device: str = "cpu") -> Any:
     from transformers import WhisperConfig
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    state = read_tensors(files.whisper, device)
+    state = load_tensors(files.whisper, device)
     encoder = {
         name.removeprefix(ENCODER): value
         for name, value in state.items()
@@ -276,7 +276,7 @@ def whisper(files: NetworkFiles, device: str = "cpu") -> Any:
 def vae(files: NetworkFiles, device: str = "cpu") -> Any:
     from diffusers import AutoencoderKL
 
-    state = {_todays(name): value for name, value in read_tensors(files.vae, device).items()}
+    state = {_todays(name): value for name, value in load_tensors(files.vae, device).items()}
     return fill(lambda: AutoencoderKL(**files.vae_params), state, files.vae)
 
 
@@ -290,16 +290,16 @@ def unet(files: NetworkFiles, device: str = "cpu") -> Any:
     """From the half-precision copy if there is one, else from the authors' file, and make one."""
     from diffusers import UNet2DConditionModel
 
-    config = read_config(files.unet_config)
+    config = load_config(files.unet_config)
 
     def make() -> Any:
         return UNet2DConditionModel(**config)
 
     copy = files.unet.with_name(files.unet.stem + ".fp16.safetensors")
     if files.unet.suffix == ".safetensors":
-        return fill(make, read_tensors(files.unet, device), files.unet)
+        return fill(make, load_tensors(files.unet, device), files.unet)
     if is_copy_of(copy, files.unet):
-        return fill(make, read_tensors(copy, device), copy)
-    network = fill(make, read_pickle(files.unet), files.unet).half()
+        return fill(make, load_tensors(copy, device), copy)
+    network = fill(make, load_pickle(files.unet), files.unet).half()
     keep_copy(network.state_dict(), copy, files.unet)
     return network

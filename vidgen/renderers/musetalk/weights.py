@@ -12,20 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from vidgen.errors import SetupError
+from vidgen.models.files import not_loadable
 
 
-def read_config(file: Path) -> dict[str, Any]:
+def load_config(file: Path) -> dict[str, Any]:
     """A network's shapes as JSON tells them. Raises SetupError for what is no such file."""
     try:
         config = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise _not_loadable(file, str(error)) from error
+        raise not_loadable(file, str(error)) from error
     if not isinstance(config, dict):
-        raise _not_loadable(file, "no JSON object")
+        raise not_loadable(file, "no JSON object")
     return {name: value for name, value in config.items() if not name.startswith("_")}
 
 
-def read_tensors(file: Path, device: str) -> dict[str, Any]:
+def load_tensors(file: Path, device: str) -> dict[str, Any]:
     """The weights in a safetensors file, on `device`. Raises SetupError."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -33,10 +34,10 @@ def read_tensors(file: Path, device: str) -> dict[str, Any]:
     try:
         return dict(load_file(file, device=device))
     except (OSError, SafetensorError) as error:
-        raise _not_loadable(file, str(error)) from error
+        raise not_loadable(file, str(error)) from error
 
 
-def read_pickle(file: Path) -> dict[str, Any]:
+def load_pickle(file: Path) -> dict[str, Any]:
     """The weights in a pickle, nothing else of which is run. Raises SetupError."""
     import pickle
 
@@ -45,11 +46,11 @@ def read_pickle(file: Path) -> dict[str, Any]:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:  # torch's own words advise to run it all the same
-        raise _not_loadable(file, "it holds no weights, or more; nothing in it was run") from error
+        raise not_loadable(file, "it holds no weights, or more; nothing in it was run") from error
     except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise _not_loadable(file, str(error).partition("\n")[0]) from error
+        raise not_loadable(file, str(error).partition("\n")[0]) from error
     if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
-        raise _not_loadable(file, "no table of weights")
+        raise not_loadable(file, "no table of weights")
     return state
 
 
@@ -74,17 +75,6 @@ def fill(make: Callable[[], Any], state: Mapping[str, Any], file: Path) -> Any:
             reason=" ".join(str(error).split())[:200],
         ) from error
     return network
-
-
-def _not_loadable(file: Path, reason: str) -> SetupError:
-    return SetupError(
-        "The model file {path} could not be loaded: {reason}.",
-        hint="Fetch it again: vidgen models pull {name}",
-        code="models.not_loadable",
-        path=str(file),
-        name=file.parent.name,
-        reason=reason,
-    )
 
 
 def _stamp(source: Path) -> str:

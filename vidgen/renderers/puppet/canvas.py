@@ -280,7 +280,7 @@ class Canvas:
         """The part of (h, w) that is over `least`, for `cut`; None where none is."""
         return bounds(share > least)
 
-    def cut(self, part: Any, *pictures: Array) -> Sequence[Array]:
+    def crop(self, part: Any, *pictures: Array) -> Sequence[Array]:
         """This part of each, to be written to."""
         return [picture[part] for picture in pictures]
 

@@ -63,7 +63,7 @@ class Eyelids:
 
     def draw(self, canvas: Canvas, ball: Array, shut: Number) -> Array:
         """The patch over `ball` (h, w, 3), which is drawn into, with the lids `shut`, 0–1."""
-        (part,) = canvas.cut(self.part, ball)
+        (part,) = canvas.crop(self.part, ball)
         way = (shut * self.way)[..., None]
         down = way * self.down
         # lashes ride on the edge, the skin above them is drawn out

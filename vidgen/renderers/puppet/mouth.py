@@ -55,7 +55,7 @@ class Mouth:
             jaw, tongue = (
                 canvas.spread(self.down, way, self.height) for way in (pose.drop, pose.lift)
             )
-            under, at, share, above, below = canvas.cut(
+            under, at, share, above, below = canvas.crop(
                 part, drawn, view.turned, hole, above, below
             )
             within = self.inside.look(canvas, at, jaw, tongue, above, below, pose.tongue, pose.tip)

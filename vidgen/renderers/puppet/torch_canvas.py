@@ -360,7 +360,7 @@ class TorchCanvas(Canvas):
     def part(self, share: Any, least: float) -> Any:  # noqa: ARG002  # a batch draws all
         return ...
 
-    def cut(self, part: Any, *pictures: Any) -> Any:  # noqa: ARG002
+    def crop(self, part: Any, *pictures: Any) -> Any:  # noqa: ARG002
         return pictures
 
     def smoothstep(self, x: Any) -> Any:

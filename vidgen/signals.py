@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
+from vidgen.errors import Cancelled
+
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -29,6 +31,15 @@ _heard: tuple[int, ...] = ()  # the signals that end a run in order, as long as 
 def has_signal() -> bool:
     """Whether a signal asked this program to end, since the last `graceful_interrupts` began."""
     return _has_come
+
+
+def is_cancel(error: BaseException) -> bool:
+    """Whether `error` ends the run because somebody wanted it to.
+
+    Extension modules make what they like of a Ctrl-C that strikes inside them (pybind11 a
+    RuntimeError), so whatever is raised after a signal came counts.
+    """
+    return isinstance(error, KeyboardInterrupt | Cancelled) or has_signal()
 
 
 def parting_words(codes: str, keys: Keys | None = None) -> None:

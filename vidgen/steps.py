@@ -17,7 +17,7 @@ from vidgen.device.memory import MemoryPeak, device_errors, give_back, measure_p
 from vidgen.device.prefetch import Network, prefetch, release_if_short
 from vidgen.errors import Cancelled, VidgenError
 from vidgen.events import Emit, Failed, RunCancelled, StageEnded, StageStarted
-from vidgen.signals import has_signal
+from vidgen.signals import is_cancel
 from vidgen.stages.base import Stage
 from vidgen.work import Notes, Work
 
@@ -137,7 +137,7 @@ def run_outcome(emit: Emit, resume_command: Callable[[], str] = str) -> Iterator
     try:
         yield
     except BaseException as error:
-        if _is_cancel(error):
+        if is_cancel(error):
             command = resume_command()
             emit(RunCancelled(command))
             raise _cancel_error(command) from error
@@ -147,15 +147,6 @@ def run_outcome(emit: Emit, resume_command: Callable[[], str] = str) -> Iterator
         else:
             emit(_bug(error))
         raise
-
-
-def _is_cancel(error: BaseException) -> bool:
-    """Whether the run ends because somebody wanted it to.
-
-    Extension modules make what they like of a Ctrl-C that strikes inside them (pybind11 a
-    RuntimeError), so whatever is raised after a signal came counts.
-    """
-    return isinstance(error, KeyboardInterrupt | Cancelled) or has_signal()
 
 
 def _cancel_error(command: str) -> Cancelled:

@@ -69,6 +69,7 @@ def test_others_need_not_wait_while_d_id_draws(
     assert ours.code == 0, ours.err
     assert "queued" not in [event.data["stage"] for event in events(home)]
     said = [event.data.get("message_code") for event in events(home, 1)]
+    said = [code for code in said if code != "did.working"]  # the last waited its tenth of a second
     assert said[-2:] == ["did.left_running", "stage.cancelled"]
 
 

@@ -19,10 +19,11 @@ from vidgen.did.orders import Order, OrderBook, Result, configuration, place, se
 from vidgen.did.polling import LAST, PROCESSING, PastTalks, poll_talk
 from vidgen.did.schema import Talk, Uploaded
 from vidgen.did.timing import Timing
-from vidgen.errors import Cancelled, RenderError, VidgenError
+from vidgen.errors import RenderError, VidgenError
 from vidgen.events import Emit, Log, StageProgress
 from vidgen.files import sha256_of
 from vidgen.media.encodings import Encoding, encoding_for
+from vidgen.signals import is_cancel
 from vidgen.work import Cutout, Film, Folder, Notes, Photo, Speech, Subject, Work
 
 UPLOAD: Final = "d_id_upload"
@@ -182,8 +183,9 @@ def _cancel_notice(book: OrderBook, emit: Emit) -> Iterator[None]:
     """Say what happens at D-ID when somebody ends the run: they have no way to cancel."""
     try:
         yield
-    except (KeyboardInterrupt, Cancelled):
-        emit(Log("WARNING", "did.left_running", {"file": book.file.name}))
+    except BaseException as error:
+        if is_cancel(error):
+            emit(Log("WARNING", "did.left_running", {"file": book.file.name}))
         raise
 
 

@@ -38,7 +38,7 @@ from vidgen.progress.forecast.past_runs import past_runs
 from vidgen.progress.store.cancel import CancelWatch
 from vidgen.progress.store.log import TaskLog
 from vidgen.progress.store.privacy import secure_store
-from vidgen.progress.store.runs import summarise
+from vidgen.progress.store.runs import check_incomplete
 from vidgen.request import RecordedRequest, Request
 from vidgen.settings import Options
 from vidgen.steps import OpenTurn, Step, run_outcome, run_steps
@@ -119,7 +119,6 @@ def resume(home: Home, task: TaskFolder, views: Sequence[Sink], *, turn: Turn = 
     Raises InputError when the run is complete, is being made, or too little of it is left.
     """
     recorded = request.load_request(task)
-    _check_incomplete(task)
     with _run_log(home, task, views) as emit:
         emit(StageStarted("initialized"))
         emit(Log("INFO", "run.resumed", {"task": task.task_id[:8]}))
@@ -129,18 +128,6 @@ def resume(home: Home, task: TaskFolder, views: Sequence[Sink], *, turn: Turn = 
         return _make_film(home, task, restore_request(task, recorded, emit), emit, turn)
 
 
-def _check_incomplete(task: TaskFolder) -> None:
-    summary = summarise(task)
-    if summary is not None and summary.state == "complete":
-        raise InputError(
-            "The run {task} is complete: {path}",
-            hint="Another film of the same inputs: vidgen run, with another --seed perhaps.",
-            code="resume.complete",
-            task=task.task_id[:8],
-            path=str(summary.last.data.get("video_path", "")),
-        )
-
-
 @contextmanager
 def _run_log(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Iterator[Emit]:
     from vidgen.media.output import disk_errors
@@ -148,6 +135,7 @@ def _run_log(home: Home, task: TaskFolder, views: Sequence[Sink]) -> Iterator[Em
     estimate = Estimator(lambda: TimeModel(past_runs(home, skip=task.task_id)))
     secure_store(home)
     with TaskLog(task) as log:
+        check_incomplete(task)  # now, as its last writer may just have ended it
         emit = Broadcast(task.task_id, views, log=log, floor=log.progress, estimate=estimate)
         # Full disks are met in many places: copies, kept values, pieces, locks.
         ends = run_outcome(emit, lambda: _resume_command(task))

@@ -15,25 +15,48 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 from vidgen.device.device import usable_cores
 from vidgen.device.queue import Turn
 from vidgen.engines.base import Order, Outcome
 from vidgen.engines.local import Place
-from vidgen.errors import Cancelled, VidgenError
+from vidgen.errors import Cancelled, InputError, VidgenError
 from vidgen.events import Envelope, Sink
 from vidgen.files import keep_private
 from vidgen.signals import graceful_interrupts
 
 AHEAD: Final = ("vidgen.run", "cv2", "av", "parselmouth", "PIL.Image", "vidgen.speech.hearing")
 END_SECONDS: Final = 1.5  # after the batch is gone, for a run to end in order
+HANDOVER_SECONDS: Final = 10.0  # for that of an earlier batch, on a busy machine
+LOOK_SECONDS: Final = 0.1
 
 Maker = Callable[[Order, Place, Sink], Outcome]
 
 
-def make_film(order: Order, place: Place, tell: Sink) -> Outcome:
-    """One run, on this worker's device. Raises VidgenError; Cancelled when somebody ended it."""
+def make_film(
+    order: Order, place: Place, tell: Sink, *, patience: float = HANDOVER_SECONDS
+) -> Outcome:
+    """One run, on this worker's device. Raises VidgenError; Cancelled when somebody ended it.
+
+    A worker of a batch that was killed may still be at this film: what it ends in order, or ends,
+    is taken over. `patience` is how many seconds that may take.
+    """
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return _make_film(order, place, tell)
+        except InputError as error:
+            if error.code == "resume.complete":
+                video, took = Path(error.details["path"]), error.details["took"]
+                return Outcome("complete", video, took_seconds=took)
+            if error.code != "history.busy" or time.monotonic() > until:
+                raise
+        time.sleep(LOOK_SECONDS)
+
+
+def _make_film(order: Order, place: Place, tell: Sink) -> Outcome:
     from vidgen import run
     from vidgen.paths import Home
 

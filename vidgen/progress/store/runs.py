@@ -151,6 +151,20 @@ def _summary(root: str) -> Summary | None:
     return Summary(root, state, _time_in(head) or last.timestamp, last)
 
 
+def check_incomplete(folder: TaskFolder) -> None:
+    """Raises InputError when its film is made; `details` has its path and seconds taken."""
+    summary = summarise(folder)
+    if summary is not None and summary.state == "complete":
+        raise InputError(
+            "The run {task} is complete: {path}",
+            hint="Another film of the same inputs: vidgen run, with another --seed perhaps.",
+            code="resume.complete",
+            task=folder.task_id[:8],
+            path=str(summary.last.data.get("video_path", "")),
+            took=summary.last.data.get("duration_seconds", 0.0),
+        )
+
+
 def task_names(home: Home) -> list[str]:
     """The folders of the store; none when there is no store. Raises SetupError for another's."""
     try:

@@ -86,6 +86,16 @@ def test_a_smile_shuts_half_way_and_keeps_its_chin(smiling: FaceGeometry) -> Non
     assert abs(lower(smiling.chin)) < 0.25 * smiling.gap
 
 
+def test_a_smile_bares_its_teeth_as_it_opens(smiling: FaceGeometry) -> None:
+    shown, rest = Moved(smiling), Moved(replace(smiling, left=0.5 * smiling.left))
+    assert smiling.smile - rest.face.smile > 0.3, "the second is no smile, or less of one"
+    lip = smiling.upper(np.zeros(1))[0], smiling.lower(np.zeros(1))[0]
+    up = [moved(moved.made.upper, "wide", lip[0])[1] for moved in (shown, rest)]
+    down = [moved(moved.made.lower, "wide", lip[1])[1] for moved in (shown, rest)]
+    assert up[0] < up[1] - 0.05 * smiling.gap
+    assert down[0] < down[1] - 0.05 * smiling.gap
+
+
 def test_a_chin_drops_over_a_still_neck(smiling: FaceGeometry) -> None:
     moved, h = Moved(smiling), smiling.height
     chin, neck = (moved(moved.made.lower, "jaw", smiling.chin + way * h)[1] for way in (0, 0.21))

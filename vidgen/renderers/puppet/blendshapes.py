@@ -34,6 +34,7 @@ CHEEKS: Final = 0.007  # Hf: how far spread lips lift the cheeks
 CHIN_UP: Final = 0.007  # Hf: how far pressed lips draw the chin's pad up
 CHIN: Final = 0.86  # of what the lower lip takes: a jaw turns more than a face gets longer
 NECK: Final = 0.18  # Hf under the jaw's edge over which the skin is still: neck, collar, hands
+BARED: Final = 0.5  # of its way down to the line: so far a smile's lip goes back up over its teeth
 LOPSIDED: Final = 0.10  # by so much one side of a face may go farther than the other
 EVEN: Final = ("close", "press", "jaw")  # lips must meet, and a bone is one
 STEPS: Final = 3  # of the inversion; the last moves lips by less than a tenth of a pixel
@@ -179,7 +180,7 @@ Moves = dict[str, tuple[Array | float, Array | float]]  # name -> along, down
 
 def _lower(face: FaceGeometry, at: _Shape) -> Moves:
     h = face.height
-    drop = CARRIED * WIDEST * h
+    drop = CARRIED * WIDEST * h - _bared(face) * face.gap / 2
     widen = WIDENED * face.hung * at.u * at.near
     return {
         "wide": (-0.10 * at.u * at.near, drop * at.lip),
@@ -203,14 +204,21 @@ def _shut(face: FaceGeometry, at: _Shape) -> Array:
     return lip + face.hung * float(up.max()) * at.bone
 
 
+def _bared(face: FaceGeometry) -> float:
+    """How much of its way down the upper lip of a smile goes back up as the mouth opens wide: the
+    photo's own teeth show, and the lower lip goes as much less."""
+    return BARED * face.smile * (1 - face.ajar)
+
+
 def _upper(face: FaceGeometry, at: _Shape) -> Moves:
     h = face.height
     widen = WIDENED * face.hung * at.u * at.near
-    rise = -(1 - CARRIED) * WIDEST * h * at.above(0.07 * h)
+    shut = (face.meeting_line(at.u) - at.upper) * at.above(0.085 * h)
+    rise = -(1 - CARRIED) * WIDEST * h * at.above(0.07 * h) - _bared(face) * shut
     return {
         "wide": (-0.10 * at.u * at.near, rise * at.whole),
         "narrow": (-0.04 * at.u * at.near, rise * at.centre),
-        "close": (widen, (face.meeting_line(at.u) - at.upper) * at.above(0.085 * h)),
+        "close": (widen, shut),
         **_common(face, at),
         "press": (0.0, 0.006 * h * at.whole * at.above(0.05 * h)),
         "apart": (0.0, -0.014 * h * at.centre * at.above(0.05 * h)),

@@ -125,7 +125,7 @@ class RandomNetworks(Networks):
         from transformers import WhisperConfig
         from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-        with self._loading:
+        with self._loading, self._beside():
             if self._unet is not None:
                 return
             sizes = self.sizes
@@ -146,8 +146,8 @@ class RandomNetworks(Networks):
             weight.normal_(0, 0.02)
         return network
 
-    def draw(self, latents: Any, tokens: Floats) -> Pixels:
-        began = time.perf_counter()  # the call ends with the pixels on the CPU: it waits for all
+    def draw(self, latents: Any, tokens: Floats) -> Any:
+        began = time.perf_counter()  # the call ends with the pixels: it waits for all
         made = super().draw(latents, tokens)
         self.busy += time.perf_counter() - began
         return made

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 ASKING = ("_local_scalar_dense", "nonzero", "masked_select")  # waits for the device's answer
+
+DOWN = ("cpu", "numpy", "__array__", "tolist", "item", "__bool__", "__float__", "__int__")
 
 
 def torch_calls(compute: Callable[[], Any]) -> list[str]:
@@ -18,6 +21,32 @@ def torch_calls(compute: Callable[[], Any]) -> list[str]:
     assert not [call for call in calls.made if any(word in call for word in ASKING)]
     made: list[str] = calls.made
     return made
+
+
+def crossings(compute: Callable[[], Any]) -> tuple[list[str], list[str]]:
+    """What is asked to be on a device, and what of it is asked back, number by number or whole."""
+    calls = _Crossings()
+    with calls:
+        compute()
+    return calls.up, calls.down
+
+
+class _Crossings(TorchFunctionMode):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__()
+        self.up: list[str] = []
+        self.down: list[str] = []
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        name, given = getattr(function, "__name__", ""), kwargs or {}
+        where = [*args[1:2], given.get("device")]
+        if name == "to" and any(isinstance(one, str | torch.device) for one in where):
+            self.up.append(str(tuple(args[0].shape)))
+        if name in DOWN:
+            self.down.append(name)
+        return function(*args, **given)
 
 
 class _Calls(TorchDispatchMode):  # type: ignore[misc]  # torch is not typed here

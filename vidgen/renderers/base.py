@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from vidgen.work import Box, Cutout, Frames, MotionOptions, Pixels, Speech, Subject
+from vidgen.work import Box, Cutout, Floats, Frames, MotionOptions, Pixels, Speech, Subject
 
 
 class Performance(Protocol):
@@ -53,9 +53,19 @@ class FacePainter(Protocol):
     @property
     def metadata(self) -> Mapping[str, Any]: ...
 
+    @property
+    def mask(self) -> Floats:
+        """(h, w) 0–1, at the size of the box times the scale asked for: where it paints."""
+        ...
+
     def patches(self, first: int, last: int) -> Iterator[Pixels]:
         """Frames first..last-1 in order, a few at a time: (B, h, w, 4) RGBA, colours not
-        premultiplied, at the size of the box times the scale asked for."""
+        premultiplied, the mask as alpha."""
+        ...
+
+    def faces(self, first: int, last: int) -> Iterator[Any]:
+        """The same where they were drawn, not yet at the box's size: (B, 3, H, W) bytes in a tensor
+        of torch's device, ready for whatever that is given to do now."""
         ...
 
 

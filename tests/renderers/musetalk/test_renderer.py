@@ -21,7 +21,7 @@ from vidgen.events import Event, Log
 from vidgen.renderers.musetalk import networks
 from vidgen.renderers.musetalk.hearing import Hearing
 from vidgen.renderers.musetalk.networks import NetworkFiles, Networks
-from vidgen.renderers.musetalk.painter import Canvas, Painter, pays, warm_up
+from vidgen.renderers.musetalk.painter import Canvas, CompileIfItPays, Painter, pays
 from vidgen.renderers.musetalk.renderer import MuseTalkRenderer
 from vidgen.renderers.musetalk.weights import is_copy_of
 from vidgen.work import Cutout, Floats, MotionOptions, Pixels, Speech, Subject
@@ -273,9 +273,9 @@ def test_a_face_is_one_pass_at_timestep_zero(nets: Networks) -> None:
             latents.repeat(2, 1, 1, 1), torch.tensor([0]), torch.from_numpy(tokens)
         ).sample
         faces = nets._vae.decode(made / 0.18215).sample / 2 + 0.5
-    expected = (faces.clamp(0, 1) * 255).round().permute(0, 2, 3, 1).numpy()
-    assert drawn.shape == (2, 256, 256, 3)
-    np.testing.assert_array_equal(drawn, expected)
+    expected = (faces.clamp(0, 1) * 255).round().byte()
+    assert drawn.shape == (2, 3, 256, 256)
+    assert torch.equal(drawn, expected)
 
 
 def test_any_batch_of_faces_is_the_same_calls(nets: Networks) -> None:
@@ -357,12 +357,12 @@ class Numbered:
         self.room = room
         self.sizes: list[int] = []
 
-    def draw(self, latents: Any, tokens: Floats) -> Pixels:
+    def draw(self, latents: Any, tokens: Floats) -> Any:
         if len(tokens) > self.room:
             raise RuntimeError("CUDA out of memory")
         self.sizes.append(len(tokens))
-        grey = np.round(tokens[:, 0, 0]).astype(np.uint8)
-        return np.broadcast_to(grey[:, None, None, None], (len(tokens), 256, 256, 3))
+        grey = torch.from_numpy(tokens[:, 0, 0]).byte()
+        return grey[:, None, None, None].expand(-1, 3, 256, 256)
 
 
 class Steps:
@@ -427,7 +427,7 @@ def test_no_memory_for_one_frame_is_a_device_error(painting: Any) -> None:
 
 def test_another_error_goes_through(painting: Any) -> None:
     class Broken(Numbered):
-        def draw(self, latents: Any, tokens: Floats) -> Pixels:
+        def draw(self, latents: Any, tokens: Floats) -> Any:
             raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):
@@ -448,20 +448,34 @@ def test_compiling_must_pay(seconds_per_frame: float, frames: int, worth: bool) 
     assert pays(seconds_per_frame, frames) is worth
 
 
-def test_what_was_drawn_to_measure_begins_the_film(painting: Any) -> None:
-    drawer = Numbered()
-    painter = painting(drawer, 20, 8)
-    assert not warm_up(painter, lambda: None)
-    assert drawer.sizes == [8, 8]
-    assert greys(painter, 0, 10) + greys(painter, 10, 16) == list(range(16))
-    assert drawer.sizes == [8, 8]
+@pytest.mark.parametrize("first", [0, 11])
+def test_what_was_drawn_to_measure_begins_the_film(painting: Any, first: int) -> None:
+    """From where it is begun: one that is taken up again draws nothing of what is there."""
+    drawer, compiled = Numbered(), list[bool]()
+    painter = painting(drawer, 40, 8)
+    painter.warm_up = CompileIfItPays(lambda: compiled.append(True))
+    assert greys(painter, first, 18) + greys(painter, 18, 24) == list(range(first, 24))
+    assert drawer.sizes == [8] * (3 - first // 8)
+    assert compiled == []
 
 
 def test_compiling_is_decided_by_measuring(painting: Any) -> None:
-    compiled: list[bool] = []
-    assert not warm_up(painting(Numbered(), 20, 8), lambda: compiled.append(True))
-    assert warm_up(painting(Numbered(), 20, 8), lambda: compiled.append(True), compile_seconds=0.0)
-    assert compiled == [True]
+    drawer, compiled = Numbered(), list[int]()
+    painter = painting(drawer, 20, 8)
+    painter.warm_up = CompileIfItPays(lambda: compiled.append(len(drawer.sizes)), 0.0)
+    assert greys(painter, 0, 10) + greys(painter, 10, 20) == list(range(20))
+    assert compiled == [2]
+    assert drawer.sizes == [8] * 5  # all frames by the compiled networks
+
+
+def test_a_device_goes_on_with_the_next_piece(painting: Any) -> None:
+    drawer = Numbered()
+    drawer.device = "cuda:0"
+    painter = painting(drawer, 20, 8)
+    assert greys(painter, 0, 8) == list(range(8))
+    painter.worker.submit(lambda: None).result()  # it has come to the end of what was asked
+    assert drawer.sizes == [8, 8]
+    assert greys(painter, 8, 16)[0] == 8
 
 
 # --- whole ----------------------------------------------------------------------------------------

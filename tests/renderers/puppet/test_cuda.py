@@ -13,7 +13,7 @@ from tests.support.puppet import asked, cut, drawn, speaker, voice
 from vidgen.renderers.puppet import cpu, cuda, rig
 from vidgen.renderers.puppet.canvas import ONE_FRAME
 from vidgen.renderers.puppet.grid import Array
-from vidgen.renderers.puppet.overlay import Overlay, Patch, overlays
+from vidgen.renderers.puppet.overlay import Overlay, overlays
 from vidgen.renderers.puppet.poses import Poses
 from vidgen.renderers.puppet.renderer import PuppetRenderer
 from vidgen.renderers.puppet.rig import Rig
@@ -71,23 +71,6 @@ def test_both_paths_agree(subject: Subject, behind: str) -> None:
     by_torch = cuda.DeviceDrawing(made, plan, "cpu").draw(0, len(FRAMES), layout).wait()
     for one, frame in zip(by_torch.pixels, FRAMES, strict=True):
         assert agree(one, drawn(made, **frame))
-
-
-@pytest.mark.parametrize("behind", ["photo", "green", "nothing"])
-def test_both_paths_lay_the_same_patch(subject: Subject, behind: str) -> None:
-    made = rig.build(subject, cut(subject, behind))
-    left, top, right, bottom = subject.face
-    noise = np.random.default_rng(5).integers(0, 255, (2 * (bottom - top), 2 * (right - left), 4))
-    patch = Patch(subject.face, noise.astype(np.uint8))
-    turned = asked(FRAMES[-1])
-    on_cpu = np.empty((*subject.frame.shape[:2], 4 if behind == "nothing" else 3), np.uint8)
-    cpu.draw(made, turned, 0, on_cpu, patch)
-    layout = "rgba" if behind == "nothing" else "rgb24"
-    (by_torch,) = cuda.DeviceDrawing(made, turned, "cpu").draw(0, 1, layout, [patch]).wait().pixels
-    inner = slice(top + 20, bottom - 20), slice(left + 20, right - 20)
-    assert np.abs(by_torch[inner].astype(int) - on_cpu[inner]).mean() <= 1.5
-    bare = np.abs(drawn(made, **FRAMES[-1])[inner].astype(int) - on_cpu[inner])
-    assert bare[..., :3].mean() > 20  # the patch is there
 
 
 SPEAKING: tuple[dict[str, float], ...] = (

@@ -18,7 +18,7 @@ from vidgen.renderers.puppet.grid import look_up
 from vidgen.renderers.puppet.overlay import Patch
 from vidgen.renderers.puppet.renderer import PuppetRenderer
 from vidgen.renderers.puppet.rig import Rig
-from vidgen.work import Box, Cutout, MotionOptions, Pixels, Speech, Subject
+from vidgen.work import Box, Cutout, Floats, MotionOptions, Pixels, Speech, Subject
 
 TURNS: tuple[dict[str, float], ...] = (
     {},
@@ -50,9 +50,16 @@ class Brush:
     metadata: Mapping[str, Any] = field(default_factory=lambda: {"model": "a brush", "batch": 3})
     given: int = 0
 
-    def patches(self, first: int, last: int) -> Iterator[Pixels]:
+    @property
+    def mask(self) -> Floats:
         left, top, right, bottom = self.box
-        size = (bottom - top) * self.scale, (right - left) * self.scale
+        return np.ones(((bottom - top) * self.scale, (right - left) * self.scale), np.float32)
+
+    def faces(self, first: int, last: int) -> Iterator[Any]:
+        raise NotImplementedError("for a device")
+
+    def patches(self, first: int, last: int) -> Iterator[Pixels]:
+        size = self.mask.shape
         for start in range(first, last, self.group):
             count = min(self.group, last - start)
             pixels = np.full((count, *size, 4), 255, np.uint8)
@@ -322,5 +329,5 @@ def test_musetalks_metadata_go_with_the_film(subject: Subject, talker: Any) -> N
     assert told.pop("load_seconds") >= 0
     assert told == {
         **ALONE, "renderer": "musetalk", "model": "musetalk 1.5", "precision": "float32",
-        "batch": 4, "compiled": False,
+        "batch": 4,
     }  # fmt: skip

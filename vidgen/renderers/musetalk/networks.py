@@ -77,8 +77,10 @@ class Networks:
     def load(self) -> None:
         """Raises SetupError without the extra, or when a file is not what it should be."""
         with self._loading:
-            if self._unet is None:
-                _demand_packages()
+            if self._unet is not None:
+                return
+            _demand_packages()
+            with self._beside():  # whose stream they are used on: the last copies go on for a while
                 self._whisper = self._to_device(whisper(self.files, self.device))
                 self._vae = self._to_device(vae(self.files, self.device))
                 self._decode = self._vae.decode
@@ -147,14 +149,16 @@ class Networks:
         """The middle of the distribution and not a draw from it: the same photo, the same film."""
         return self._vae.encode(self._tensor(pictures)).latent_dist.mode()
 
-    def draw(self, latents: Any, tokens: Floats) -> Pixels:
-        """(B, 256, 256, 3) faces for (B, 50, D) tokens, in one pass at timestep 0."""
+    def draw(self, latents: Any, tokens: Floats) -> Any:
+        """(B, 3, 256, 256) bytes on the device, finished: faces for (B, 50, D) tokens, in one pass
+        at timestep 0."""
         import torch
 
         with torch.inference_mode(), self._beside():
             faces = self._finite(lambda: self._faces(latents, tokens))
-            faces = (faces / 2 + 0.5).clamp(0, 1) * 255
-            pixels: Pixels = faces.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+            pixels = ((faces / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+        if self._stream is not None:
+            self._stream.synchronize()  # this thread waits, so that no other stream has to
         if self._kernels is not None:
             with suppress(OSError):
                 self._kernels.parent.mkdir(exist_ok=True)

@@ -30,7 +30,7 @@ class FaceNetwork(Protocol):
 
     device: str
 
-    def draw(self, latents: Any, tokens: Floats) -> Pixels: ...
+    def draw(self, latents: Any, tokens: Floats) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,10 @@ class Painter:
     emit: Emit
     worker: ThreadPoolExecutor  # of one thread: the device does one thing at a time
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    warm_up: Callable[["Painter", int], None] | None = None  # before the first frame that is drawn
     _group: int = 0  # frames handed out together; stays when the batch is halved
-    _ready: dict[int, Pixels] = field(default_factory=dict)  # the last group, and later ones: a
-    # film drawn in pieces asks for a group twice, and the first two are drawn to measure
+    _groups: dict[int, "Future[Any]"] = field(default_factory=dict)  # from the last on that was
+    # asked for: a film drawn in pieces asks for a group twice
 
     def __post_init__(self) -> None:
         self._group = self.batch
@@ -66,52 +67,62 @@ class Painter:
     def box(self) -> Box:
         return self.canvas.box
 
-    def patches(self, first: int, last: int) -> Iterator[Pixels]:
-        starts = list(range(first - first % self._group, last, self._group))
-        waiting = self._submit(starts[0]) if starts else None
-        for start, following in zip(starts, [*starts[1:], None], strict=True):
-            assert waiting is not None
-            faces = waiting.result()
-            waiting = None if following is None else self._submit(following)
-            later = {at: some for at, some in self._ready.items() if at > start}
-            self._ready = {start: faces} | later
-            wanted = faces[max(0, first - start) : last - start]
-            for at in range(0, len(wanted), LAID):
-                yield self._patches(wanted[at : at + LAID])
+    @property
+    def mask(self) -> Floats:
+        return self.canvas.mask
 
-    def seconds_per_frame(self) -> float:
-        """Measured on the second group: the first pays for everything being new. 0 for a film
-        that has no other. The film begins with them."""
-        lasted = 0.0
-        for start in (0, self._group)[: 1 + (self.frame_count > self._group)]:
-            began = time.perf_counter()
-            self._ready[start] = self.worker.submit(self._faces, start).result()
-            lasted = (time.perf_counter() - began) / len(self._ready[start]) if start else 0.0
-        return lasted
+    def patches(self, first: int, last: int) -> Iterator[Pixels]:
+        for faces in self.faces(first, last):
+            pixels = faces.permute(0, 2, 3, 1).cpu().numpy()
+            for at in range(0, len(pixels), LAID):
+                yield self._patches(pixels[at : at + LAID])
+
+    def faces(self, first: int, last: int) -> Iterator[Any]:
+        warm_up, self.warm_up = self.warm_up, None
+        begin = first - first % self._group
+        if warm_up is not None and first < last:
+            warm_up(self, begin)
+        # A device has the next piece's first group to draw while this one's last is encoded.
+        end = last if self.drawer.device == "cpu" else self.frame_count
+        for start in range(begin, last, self._group):
+            waiting = self._submit(start)
+            if start + self._group < end:
+                self._submit(start + self._group)
+            self._groups = {at: some for at, some in self._groups.items() if at >= start}
+            yield waiting.result()[max(0, first - start) : last - start]
+
+    def seconds_per_frame(self, first: int) -> float:
+        """Measured on the second group from the one that begins with frame `first`: the first pays
+        for everything being new. 0 where there is no other. The film begins with them."""
+        self._submit(first).result()
+        began, second = time.perf_counter(), first + self._group
+        if second >= self.frame_count:
+            return 0.0
+        return (time.perf_counter() - began) / len(self._submit(second).result())
 
     def forget(self) -> None:
         """Draw the groups that are drawn already anew, should they be asked for again."""
-        self._ready = {}
+        self._groups = {}
 
-    def _submit(self, start: int) -> "Future[Pixels]":
-        if start in self._ready:
-            ready: Future[Pixels] = Future()
-            ready.set_result(self._ready[start])
-            return ready
-        return self.worker.submit(self._faces, start)
+    def _submit(self, start: int) -> "Future[Any]":
+        if start not in self._groups:
+            self._groups[start] = self.worker.submit(self._faces, start)
+        return self._groups[start]
 
-    def _faces(self, start: int) -> Pixels:
-        """(B, 256, 256, 3) of the group that begins with this frame."""
-        end, made = min(start + self._group, self.frame_count), list[Pixels]()
+    def _faces(self, start: int) -> Any:
+        """(B, 3, 256, 256) of the group that begins with this frame."""
+        import torch
+
+        end, made = min(start + self._group, self.frame_count), list[Any]()
         while start < end:
             try:
                 made.append(self._batch(start)[: end - start])
                 start += len(made[-1])
             except (RuntimeError, MemoryError) as error:
                 self._shrink(error)
-        return np.concatenate(made)
+        return made[0] if len(made) == 1 else torch.cat(made)
 
-    def _batch(self, start: int) -> Pixels:
+    def _batch(self, start: int) -> Any:
         """Always a whole batch: another size could round differently. What is over is dropped."""
         tokens = self.hearing.tokens(range(start, start + self.batch), self.fps)
         return self.drawer.draw(self.canvas.latents, tokens)
@@ -145,14 +156,15 @@ def pays(
     return seconds_per_frame * frame_count * COMPILE_SAVES > compile_seconds
 
 
-def warm_up(
-    painter: Painter,
-    compile_networks: Callable[[], None],
-    compile_seconds: float = COMPILE_SECONDS,
-) -> bool:
-    """Measure, and compile when it pays. Answers whether it did."""
-    if not pays(painter.seconds_per_frame(), painter.frame_count, compile_seconds):
-        return False
-    compile_networks()
-    painter.forget()  # what the networks drew before may differ in the last bit
-    return True
+@dataclass(frozen=True, slots=True)
+class CompileIfItPays:
+    """A painter's `warm_up`: measure, and compile when the rest of the film earns it."""
+
+    compile_networks: Callable[[], None]
+    compile_seconds: float = COMPILE_SECONDS
+
+    def __call__(self, painter: Painter, first: int) -> None:
+        seconds, left = painter.seconds_per_frame(first), painter.frame_count - first
+        if pays(seconds, left, self.compile_seconds):
+            self.compile_networks()
+            painter.forget()  # what the networks drew before may differ in the last bit

@@ -63,8 +63,8 @@ class MuseTalkRenderer:
         from vidgen.renderers.musetalk.painter import (
             COMPILE_SECONDS,
             KEPT_SECONDS,
+            CompileIfItPays,
             Painter,
-            warm_up,
         )
 
         began = time.perf_counter()
@@ -78,20 +78,27 @@ class MuseTalkRenderer:
             "precision": self.networks.precision,
             "load_seconds": round(load_seconds, 3),
             "batch": self.batch,
-            "compiled": False,
             "seed": look.seed,
         }
         count = speech.frame_count(look.fps)
         with thread_pool(1, "musetalk") as worker:
             hearing = Hearing(speech, self.networks.hear)
-            painter = Painter(
-                self.networks, hearing, canvas, look.fps, count, self.batch, self.emit, worker
-            )
+            warm_up = None
             if self.device.startswith("cuda"):
                 cost = KEPT_SECONDS if self.networks.has_kernels() else COMPILE_SECONDS
-                metadata["compiled"] = warm_up(painter, self._compile, cost)
-            painter.metadata = metadata
-            yield painter
+                warm_up = CompileIfItPays(self._compile, cost)
+            yield Painter(
+                self.networks,
+                hearing,
+                canvas,
+                look.fps,
+                count,
+                self.batch,
+                self.emit,
+                worker,
+                metadata,
+                warm_up,
+            )
 
     @contextmanager
     def perform(

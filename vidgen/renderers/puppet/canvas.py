@@ -153,25 +153,34 @@ class Canvas:
 
         return tuple(cv2.split(picture))
 
-    def colours(self, picture: Array) -> Array:
-        """The first three of four channels."""
-        import cv2
-
-        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGBA2RGB))
-
-    def within(
-        self, at: Array, picture: Array, beside: float = 0.0, alpha: Array | None = None
-    ) -> Array:
-        """1 where places lie in `picture`, or less than so much `beside` it, else 0, (h, w); times
-        `alpha`, 0–255, if any."""
+    def within(self, at: Array, picture: Array) -> Array:
+        """1 where places lie in `picture`, else 0, (h, w)."""
         import cv2
 
         height, width = picture.shape[:2]
-        high = width - 1.0 + beside, height - 1.0 + beside
-        inside = cv2.inRange(at, (-beside, -beside), high)
-        if alpha is None:
-            return np.asarray(inside.astype(np.float32) / 255)
-        return np.asarray(cv2.multiply(alpha, inside, scale=1 / 255**2, dtype=cv2.CV_32F))
+        inside = cv2.inRange(at, (0.0, 0.0), (width - 1.0, height - 1.0))
+        return np.asarray(inside.astype(np.float32) / 255)
+
+    def look_up_patch(
+        self,
+        picture: Array,
+        at: Array,
+        mask: Array | None,  # noqa: ARG002  # a batch's
+    ) -> tuple[Array, Array]:
+        """Colours of a picture (h, w, 4) at places in it, and how much they cover, (h, w), 0–1:
+        nothing past its pixels' edges.
+
+        A batch's pictures have three channels, and all the `mask` (h, w, 1) that the places are in;
+        both go from edge to edge, whatever their sizes are.
+        """
+        import cv2
+
+        height, width = picture.shape[:2]
+        found = self.look_up(picture, self.fix(at))
+        inside = cv2.inRange(at, (-0.5, -0.5), (width - 0.5, height - 0.5))
+        alpha = cv2.extractChannel(found, 3)
+        cover = cv2.multiply(alpha, inside, scale=1 / 255**2, dtype=cv2.CV_32F)
+        return np.asarray(cv2.cvtColor(found, cv2.COLOR_RGBA2RGB)), np.asarray(cover)
 
     def blend(self, one: Array, other: Array, share: Array, rest: Array | None = None) -> Array:
         """`one` by `share` (h, w) and `other` by `rest`, over their sum; 1 - share for no rest."""

@@ -6,10 +6,11 @@ beginning, and all is drawn there by the code that draws a frame on the processo
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import partial
+from itertools import repeat
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +21,7 @@ from vidgen.renderers.base import FacePainter
 from vidgen.renderers.puppet.both_eyes import both_eyes
 from vidgen.renderers.puppet.grid import Array
 from vidgen.renderers.puppet.layer import FINE
-from vidgen.renderers.puppet.overlay import Patch, overlays, patches
+from vidgen.renderers.puppet.overlay import Patch, overlays
 from vidgen.renderers.puppet.poses import Pose, Poses
 from vidgen.renderers.puppet.rig import Fields, Rig
 from vidgen.renderers.puppet.torch_canvas import TorchCanvas
@@ -47,9 +48,11 @@ class Landing:
 
 
 class DeviceDrawing:
-    """A film's figure on a device, drawn in batches."""
+    """A film's figure on a device, drawn in batches; its lower face by a `painter`, if any."""
 
-    def __init__(self, figure: Rig, plan: Poses, device: str) -> None:
+    def __init__(
+        self, figure: Rig, plan: Poses, device: str, painter: FacePainter | None = None
+    ) -> None:
         self.canvas = self.make_canvas(device, figure, plan)
         eyes = both_eyes(figure.eyes, figure.layer)
         self.figure = self.canvas.hold(replace(figure, eyes=eyes))
@@ -57,7 +60,9 @@ class DeviceDrawing:
         self.matrix = self.canvas.hold(RGB_TO_YUV[:, :3])
         self.level = self.canvas.upload(np.array([[16.5], [128.5], [128.5]], np.float32))
         self.on_gpu = self.canvas.device.type == "cuda"
-        self._graphs: dict[tuple[int, str], BatchGraph | None] = {}  # by frames and layout
+        self._graphs: dict[tuple[Any, ...], BatchGraph | None] = {}  # by frames and layout
+        self._painter = painter
+        self._mask = self.canvas.hold(painter.mask[..., None]) if painter else None
 
     def make_canvas(self, device: str, figure: Rig, plan: Poses) -> TorchCanvas:
         return TorchCanvas(device, *figure.extent(plan.weights, plan.turns))
@@ -85,11 +90,12 @@ class DeviceDrawing:
         first: int,
         last: int,
         layout: str = "",
-        painted: list[Patch | None] | None = None,
+        faces: Sequence[Any] = (),
         batch: int = 0,
     ) -> Landing:
-        """Frames first..last-1, `painted` by another or not: "yuv420p", "rgb24", or "rgba" without
-        a background. Returns before the device has drawn them.
+        """Frames first..last-1: "yuv420p", "rgb24", or "rgba" without a background. Returns before
+        the device has drawn them. `faces` are the painter's for these frames, one tensor after the
+        other.
 
         They are drawn as a batch of `batch` frames, if that is more: the last one again and again.
         So a frame is the same in whatever company, and a recorded batch does for all.
@@ -100,23 +106,31 @@ class DeviceDrawing:
         more = max(0, batch - count)
         with torch.inference_mode():
             numbers = np.pad(self.numbers(first, last), ((0, more), (0, 0)), mode="edge")
-            asked = self.canvas.upload(numbers)
-            patch = self._stack([*painted, *painted[-1:] * more] if painted else [])
-            made = self._play(asked, layout) if patch is None else None
-            made = self.draw_batch(asked, layout, patch) if made is None else made
+            asked = [self.canvas.upload(numbers)]
+            if faces:
+                asked.append(self._join(faces, more))
+            made = self._play(layout, *asked) if self.on_gpu else None
+            made = self.draw_batch(layout, *asked) if made is None else made
             return self._land(made[:count], layout)
 
-    def _play(self, asked: Any, layout: str) -> Any | None:
+    def _play(self, layout: str, *asked: Any) -> Any | None:
         """A batch by its record, which is made first; None where none can be."""
-        if not self.on_gpu:
-            return None
-        key = len(asked), layout
+        key = len(asked[0]), layout
         if key not in self._graphs:
             self._graphs[key] = None
             with suppress(RuntimeError):  # then it is drawn call by call
-                self._graphs[key] = BatchGraph(lambda some: self.draw_batch(some, layout), asked)
+                self._graphs[key] = BatchGraph(partial(self.draw_batch, layout), *asked)
         graph = self._graphs[key]
-        return None if graph is None else graph.play(asked)
+        return None if graph is None else graph.play(*asked)
+
+    def _join(self, faces: Sequence[Any], more: int) -> Any:
+        """One tensor of all, and the last of them so many times `more`."""
+        import torch
+
+        if self.on_gpu:
+            for some in faces:  # their memory is another stream's, to use again when they are gone
+                some.record_stream(torch.cuda.current_stream(self.canvas.device))
+        return torch.cat([*faces, faces[-1][-1:].expand(more, -1, -1, -1)])
 
     def numbers(self, first: int, last: int) -> Array:
         """All that goes up for these frames: (B, 26)."""
@@ -128,14 +142,15 @@ class DeviceDrawing:
         rows = [column.reshape(last - first, -1) for column in columns]
         return np.hstack(rows).astype(np.float32)
 
-    def draw_batch(self, asked: Any, layout: str, patch: Patch | None = None) -> Any:
-        """The frames with these `numbers` (B, 26) on the device, bytes as `layout` has them. The
-        same calls for all batches of a size, and none that waits."""
+    def draw_batch(self, layout: str, asked: Any, faces: Any = None) -> Any:
+        """The frames with these `numbers` (B, 26) on the device, bytes as `layout` has them, and
+        `faces` (B, 3, H, W) of the painter. The same calls for all batches of a size, and none
+        that waits."""
         import torch
 
         pose = self._pose(asked)
         fields = self.figure.fields(self.canvas, pose.weights, pose.turns)
-        out = self._place(self._warp(fields))
+        out, patch = self._place(self._warp(fields)), self._patch(faces)
         for part in overlays(self.canvas, self.figure, pose, fields, patch):
             self.canvas.lay(out, part.box, part.pixels, part.cover)
         made = self._yuv(out) if layout == "yuv420p" else (out + 0.5).clip(0, 255)
@@ -147,13 +162,10 @@ class DeviceDrawing:
         left, right, x, y, *others = rest[..., None, None].unbind(1)
         return Pose(weights, turns, (left, right), (x, y), *others)
 
-    def _stack(self, painted: list[Patch | None]) -> Patch | None:
-        """A batch of patches on the device."""
-        found = [patch for patch in painted if patch is not None]
-        if not found:
+    def _patch(self, faces: Any) -> Patch | None:
+        if self._painter is None or faces is None:
             return None
-        pixels = self.canvas.upload(np.stack([patch.pixels for patch in found])).float()
-        return Patch(found[0].box, pixels)
+        return Patch(self._painter.box, faces.float().permute(0, 2, 3, 1), self._mask)
 
     def _warp(self, fields: Fields) -> Any:
         """The speaker's layer, premultiplied, over its box: (B, h, w, 4)."""
@@ -207,7 +219,7 @@ class DeviceDrawing:
         host = torch.empty(made.shape, dtype=made.dtype, pin_memory=True)
         host.copy_(made.contiguous(), non_blocking=True)
         landed = torch.cuda.Event()
-        landed.record()
+        landed.record(torch.cuda.current_stream(self.canvas.device))  # of all devices' this one's
         return Landing(host, landed, layout)
 
 
@@ -225,11 +237,26 @@ def frames(
 ) -> Iterator[Frames]:
     """Frames first..last-1; the device has the next batches to draw while one is taken."""
     waiting: deque[Landing] = deque()
-    painted = patches(painter, first, last)
+    painted = _regroup(painter.faces(first, last), batch) if painter else repeat(())
     for start in range(first, last, batch):
-        few = list(islice(painted, batch))
-        waiting.append(drawing.draw(start, start + len(few), painted=few, batch=batch))
+        end = min(start + batch, last)
+        waiting.append(drawing.draw(start, end, faces=next(painted), batch=batch))
         if len(waiting) > AHEAD:
             yield waiting.popleft().wait()
     while waiting:
         yield waiting.popleft().wait()
+
+
+def _regroup(several: Iterable[Any], count: int) -> Iterator[Sequence[Any]]:
+    """Tensors that have `count` rows together, and then the next ones, cut where they must be."""
+    few, room = list[Any](), count
+    for rows in several:
+        at = 0
+        while at < len(rows):
+            few.append(rows[at : at + room])
+            at, room = at + len(few[-1]), room - len(few[-1])
+            if not room:
+                yield few
+                few, room = [], count
+    if few:
+        yield few

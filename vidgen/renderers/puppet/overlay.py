@@ -28,14 +28,16 @@ class Patch:
     """A picture for the head at rest, at any whole number of times the frame's resolution."""
 
     box: Box  # frame pixels: what it covers
-    pixels: Array  # (h, w, 4) colours not premultiplied
+    pixels: Array  # (h, w, 4) colours not premultiplied; of a batch (B, H, W, 3), at any size
+    mask: Array | None = None  # (h, w, 1) 0–1, a batch's alpha, the same in all its frames
 
     def into(self, canvas: Canvas, field: Array) -> Array:
-        """Frame pixels (…, 2) as pixels of this picture.
+        """Frame pixels (…, 2) as pixels of this picture, or of its mask.
 
         Both cover the same place edge to edge, as `cv2.resize` has it.
         """
-        scale = self.pixels.shape[-2] / (self.box[2] - self.box[0])
+        picture = self.pixels if self.mask is None else self.mask
+        scale = picture.shape[-2] / (self.box[2] - self.box[0])
         start = np.array(self.box[:2]) - (1 - 1 / scale) / 2
         return canvas.scale_places(field, start.tolist(), scale)
 
@@ -62,12 +64,17 @@ class Overlay:
 def overlays(
     canvas: Canvas, figure: Rig, pose: Pose, fields: Fields, patch: Patch | None = None
 ) -> Iterator[Overlay]:
-    """What is laid over the warped photo: eyes that look or blink, the mouth, the folds about it,
-    and another's `patch`."""
+    """What is laid over the warped photo: eyes that look or blink, the mouth and the folds about
+    it, or another's `patch`."""
     for eye in figure.eyes:
         drawn = eye.draw(canvas, pose, STILL)
         if drawn is not None:
             yield _lay(canvas, figure, *drawn, fields.whole)
+    if patch is not None:
+        wide = canvas.reach(patch.box, figure.grid, fields.whole, figure.size)
+        if wide is not None:
+            yield _carry(canvas, figure, patch, wide, fields.whole)
+        return
     if canvas.is_over(pose.speaks, 0):  # else it is the photo's own mouth
         both = fields.upper, fields.lower
         view = mouth.view(
@@ -78,10 +85,6 @@ def overlays(
     shade = _shade(canvas, figure, pose, fields)
     if shade is not None:
         yield shade
-    if patch is not None:
-        wide = canvas.reach(patch.box, figure.grid, fields.whole, figure.size)
-        if wide is not None:
-            yield _carry(canvas, figure, patch, wide, fields.whole)
 
 
 def _shade(canvas: Canvas, figure: Rig, pose: Pose, fields: Fields) -> Overlay | None:
@@ -106,9 +109,7 @@ def _lay(canvas: Canvas, figure: Rig, patch: Array, box: Box, field: Array) -> O
 def _carry(canvas: Canvas, figure: Rig, patch: Patch, wide: Box, field: Array) -> Overlay:
     """Another's patch where the skin under it is now: both go by the same field."""
     place, at = _at_pixels(canvas, figure, wide, field, lambda at: patch.into(canvas, at))
-    found = canvas.look_up(patch.pixels, canvas.fix(at))
-    cover = canvas.within(at, patch.pixels, 0.5, canvas.split(found)[3])
-    return Overlay(place, canvas.colours(found), cover)
+    return Overlay(place, *canvas.look_up_patch(patch.pixels, at, patch.mask))
 
 
 def _at_pixels(

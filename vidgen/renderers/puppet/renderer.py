@@ -99,7 +99,7 @@ class PuppetRenderer:
 
         if self.device == "cpu":
             return lambda first, last: cpu.cpu_frames(made, wanted, first, last, pool, painter)
-        drawing = cuda.DeviceDrawing(made, wanted, self.device)
+        drawing = cuda.DeviceDrawing(made, wanted, self.device, painter)
         batch = self.batch or cuda.batch_for(drawing.frame_bytes, free_on_device(self.device))
         return lambda first, last: cuda.frames(drawing, first, last, painter, batch)
 

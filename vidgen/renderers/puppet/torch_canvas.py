@@ -84,9 +84,6 @@ class TorchCanvas(Canvas):
     def scale_places(self, places: Any, origin: Sequence[float], times: float) -> Any:
         return Aim(self, places, tuple(origin), times)
 
-    def fix(self, places: Any) -> Any:
-        return places
-
     def enlarge(self, field: Any, pitch: int, size: tuple[int, int], smooth: bool = False) -> Any:
         if isinstance(field, Aim):
             return replace(field, places=self.enlarge(field.places, pitch, size, smooth), shares={})
@@ -155,14 +152,22 @@ class TorchCanvas(Canvas):
         planes = self._planes(picture, len(at.places))
         return self._sample(planes, at.share(_size(picture)), mirrored=mirrored)
 
-    def _sample(self, planes: Any, at: Any, smooth: bool = False, mirrored: bool = False) -> Any:
-        """Planes (B, C, h, w) at (B, h', w', 2), -1 to 1: (B, h', w', C)."""
+    def _sample(
+        self,
+        planes: Any,
+        at: Any,
+        smooth: bool = False,
+        mirrored: bool = False,
+        edges: bool = False,
+    ) -> Any:
+        """Planes (B, C, h, w) at (B, h', w', 2), -1 to 1 from the middles, or the `edges`, of the
+        first pixels to those of the last: (B, h', w', C)."""
         found = self.torch.nn.functional.grid_sample(
             planes,
             at,
             mode="bicubic" if smooth else "bilinear",
             padding_mode="reflection" if mirrored else "border",
-            align_corners=True,
+            align_corners=not edges,
         )
         return found.permute(0, 2, 3, 1)
 
@@ -229,16 +234,18 @@ class TorchCanvas(Canvas):
     def split(self, picture: Any) -> tuple[Any, ...]:
         return picture.unbind(-1)  # type: ignore[no-any-return]
 
-    def colours(self, picture: Any) -> Any:
-        return picture[..., :3]
+    def within(self, at: Any, picture: Any) -> Any:
+        return self._inside(at.share(_size(picture)))
 
-    def within(self, at: Any, picture: Any, beside: float = 0.0, alpha: Any = None) -> Any:
-        size = _size(picture)
-        share = at.share(size)
-        if beside:  # a pixel's edge is then 1 away, as its middle is else
-            share = share * self.constant(*((side - 1) / (side - 1 + 2 * beside) for side in size))
-        inside = self.torch.linalg.vector_norm(share, np.inf, -1) <= 1 + 1e-5
-        return inside if alpha is None else alpha * inside * (1 / 255)
+    def _inside(self, share: Any) -> Any:
+        return self.torch.linalg.vector_norm(share, np.inf, -1) <= 1 + 1e-5
+
+    def look_up_patch(self, picture: Any, at: Any, mask: Any) -> tuple[Any, Any]:
+        share = at.share_edges(_size(mask))
+        planes = picture.permute(0, 3, 1, 2), self._planes(mask, len(picture))
+        colours = self._sample(planes[0], share, smooth=True, edges=True)
+        cover = self._sample(planes[1], share, edges=True)[..., 0]
+        return colours, cover * self._inside(share)
 
     def blend(self, one: Any, other: Any, share: Any, rest: Any = None) -> Any:
         if rest is None:

@@ -41,6 +41,9 @@ EAR_MODULES: Final = ("av", "parselmouth", "vidgen.speech.hearing")
 WORTH_IT: Final = 4  # pieces, from which on workers pay their start
 APART: Final = 2.0  # seconds of voice, from which on hearing it is worth a process of its own
 WORKER_MB: Final = (200, 160)  # that a worker takes, and for each megapixel: 350 at 720p
+MOST_ENCODERS: Final = 4  # of two threads each: about 600 frames/s at 720p
+ENCODER_MB: Final = 240  # that one holds for each megapixel: 160 frames of YUV
+ENCODER_SHARE: Final = 0.25  # of the free memory for all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +85,7 @@ class Job:
             return Workers(min(self.options.workers, pieces), WORKER_MODULES)
         if pieces < WORTH_IT:
             return Workers()
-        height = self.options.height or FRAMED_HEIGHT
-        each = WORKER_MB[0] + WORKER_MB[1] * height**2 * 16 / 9 / 1e6  # the widest shape there is
+        each = WORKER_MB[0] + WORKER_MB[1] * self._most_pixels / 1e6
         fit = int(memory.free_mb() / each)
         return Workers(min(pieces, device.usable_cores(), fit), WORKER_MODULES)
 
@@ -270,10 +272,24 @@ class Job:
             hardware=self._hardware_encoders(),
             key=key,
             workers=workers,
+            encoders=self._encoders(),
             closing_look=closing,
             preview_at=preview_shares(self.options.preview_at),
         )
         return [Step(render, networks=networks, is_drawing=True)]
+
+    def _encoders(self) -> int:
+        """Pieces encoded at once beside a device that draws: it is quicker than several of x264.
+        Each holds most of a piece's frames."""
+        if self.drawing_device == "cpu":
+            return 1
+        fit = int(ENCODER_SHARE * memory.free_mb() / (ENCODER_MB * self._most_pixels / 1e6))
+        return max(1, min(MOST_ENCODERS, device.usable_cores() // 2, fit))
+
+    @property
+    def _most_pixels(self) -> float:
+        """Of a frame of the widest shape there is."""
+        return (self.options.height or FRAMED_HEIGHT) ** 2 * 16 / 9
 
     def _hardware_encoders(self) -> tuple[str, ...]:
         """Only asked for, or where the GPU draws: x264 makes the same bytes everywhere, and each

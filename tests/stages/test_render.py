@@ -371,5 +371,29 @@ def test_what_cannot_leave_this_process_is_drawn_here(tmp_path: Path) -> None:
     assert renderer.drawn == list(range(56))
 
 
+def render_beside(renderer: FakeRenderer, encoders: int) -> Render:
+    return Render(renderer, SLOW, key="k", encoders=encoders)
+
+
+@pytest.mark.parametrize("encoders", [2, 8])
+def test_pieces_encoded_beside_the_drawing_are_the_same(tmp_path: Path, encoders: int) -> None:
+    alone = render(FakeRenderer()).run(shelf(tmp_path / "alone", 5.6), quiet)
+    renderer = FakeRenderer()
+    done = render_beside(renderer, encoders).run(shelf(tmp_path, 5.6), quiet)
+    assert renderer.drawn == list(range(56))
+    assert files(done) == files(alone)
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("torn"), KeyboardInterrupt()])
+def test_what_is_being_encoded_when_a_run_breaks_is_not_there(
+    tmp_path: Path, failure: BaseException
+) -> None:
+    work = shelf(tmp_path, 5.6)
+    with pytest.raises(type(failure)):
+        render_beside(FakeRenderer(fails_at=45, failure=failure), 2).run(work, quiet)
+    assert list(files(work)) == ["film.json", "piece-0000.json", "piece-0000.mp4"]
+    assert [one.name for one in threading.enumerate() if one.name.startswith("encode")] == []
+
+
 def test_frames_know_how_many_they_are() -> None:
     assert len(Frames(np.zeros((4, 2, 2, 3), np.uint8))) == 4

@@ -65,6 +65,10 @@ class FilmWriter:
             self._queue.put(frames)
             self.frame_count += len(frames)
 
+    def end(self) -> None:
+        """No more frames will come: what was given is encoded while others do other things."""
+        self._queue.put(None)
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -88,7 +92,7 @@ class FilmWriter:
 
     def _end_thread(self) -> None:
         assert self._thread is not None
-        self._queue.put(None)
+        self.end()
         self._thread.join()
 
     def _run(self, temporary: Path) -> None:
@@ -97,13 +101,20 @@ class FilmWriter:
             with _encoder(temporary, self.size, self.fps, self.encoding) as encode:
                 for frames in batches:
                     for pixels in frames.pixels:
-                        if not self._abandoned.is_set():
-                            encode(pixels, frames.layout)
+                        if self._abandoned.is_set():
+                            raise _AbandonedError  # what the encoder still holds is not waited for
+                        encode(pixels, frames.layout)
+                if self._abandoned.is_set():
+                    raise _AbandonedError
         except BaseException as error:
             self._failure = error
             # Keep emptying the queue: the renderer must come to its next write, not wait for ever.
             for _ in batches:
                 pass
+
+
+class _AbandonedError(Exception):
+    """Nobody wants the piece any more."""
 
 
 @contextmanager

@@ -5,7 +5,9 @@ disk and belongs to this very film is never drawn again.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -38,14 +40,16 @@ class Render:
         hardware: Sequence[str] = (),
         key: str = "",
         workers: Workers | None = None,
+        encoders: int = 1,
         closing_look: ClosingLook | None = None,
         preview_at: Sequence[int] = PERCENTS,
         clock: Clock = time.perf_counter,
     ) -> None:
         """`key` stands for everything the film depends on: with another key, or with none, all
         is drawn anew. `hardware` encoders are tried in their order. Without
-        `workers` everything is drawn in this process; the film is the same. They begin the
-        `closing_look` at each piece that they finish.
+        `workers` everything is drawn in this process, and as many pieces are encoded at once as
+        there are `encoders`; the film is the same. Workers begin the `closing_look` at each piece
+        that they finish.
         """
         self.renderer = renderer
         self.look = look
@@ -53,6 +57,7 @@ class Render:
         self.hardware = hardware
         self.key = key
         self.workers = workers or Workers()
+        self.encoders = encoders
         self.closing_look = closing_look
         self.preview_at = tuple(preview_at)
         self.clock = clock
@@ -101,7 +106,7 @@ class Render:
             if shares:
                 self.workers.run(tasks, portable, progress.hear, progress.tell_loss)
             else:
-                Workers().run(tasks, performance, progress.hear)
+                _draw_in_turn(tasks, performance, progress.hear, self.encoders)
 
     def _looks(self, plan: "_Spans", subject: Subject) -> Mapping[Segment, Task]:
         if self.closing_look is None:
@@ -157,6 +162,12 @@ class DrawPiece:
     then: Task | None = None
 
     def __call__(self, performance: Performance, say: Say) -> None:
+        with self.draw(performance, say):
+            pass  # and encoded at the end
+
+    @contextmanager
+    def draw(self, performance: Performance, say: Say) -> Iterator[None]:
+        """The block begins when all is drawn, and goes on while it is encoded."""
         plan, span = self.plan, self.span
         with (
             Previews(self.previews, plan.frame_count, say, self.preview_at) as previews,
@@ -168,9 +179,27 @@ class DrawPiece:
                 previews.offer(span.first + writer.frame_count, frames)
                 writer.write(frames)
                 say(_Drawn(span.index, writer.frame_count))
+            writer.end()
+            yield
         plan.pieces.seal(span)
         if self.then:
             self.then(performance, say)
+
+
+def _draw_in_turn(
+    tasks: Sequence[DrawPiece], performance: Performance, hear: Say, encoders: int
+) -> None:
+    """Draw one piece after the other, while so many, that one and those before it, are encoded."""
+    with ExitStack() as every:
+        begun = deque[ExitStack]()
+        for task in tasks:
+            piece = every.enter_context(ExitStack())
+            piece.enter_context(task.draw(performance, hear))
+            begun.append(piece)
+            if len(begun) >= encoders:
+                begun.popleft().close()
+        while begun:
+            begun.popleft().close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from vidgen.errors import InputError
-from vidgen.media.photo import LONGEST, MOST_BYTES, open_photo, read_part
+from vidgen.media.photo import LONGEST, MOST_BYTES, identify_photo, open_photo, read_part
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -188,9 +188,29 @@ def test_too_small(save: Save) -> None:
     assert refusal(save(Image.new("RGB", (400, 159)), "a.png")) == "photo.too_small"
 
 
-@pytest.mark.parametrize("size", [(8001, 8001), (12000, 9000), (20000, 10000)])
+@pytest.mark.parametrize("size", [(11001, 10001), (20000, 10000)])
 def test_too_large(save: Save, size: tuple[int, int]) -> None:
     assert refusal(save(Image.new("1", size), "a.png")) == "photo.too_large"
+
+
+def test_the_largest_photos_of_phones_are_taken(save: Save) -> None:
+    for size in ((9280, 6944), (12000, 9000)):
+        assert identify_photo(save(Image.new("1", size), "a.png"))[1] == size
+
+
+def test_how_large_is_too_large_is_told_rounded_up(save: Save) -> None:
+    with pytest.raises(InputError, match="too large: 111 megapixels"):
+        identify_photo(save(Image.new("1", (11001, 10001)), "a.png"))
+
+
+def test_an_empty_photo_is_called_empty(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    assert refusal(tmp_path / "a.jpg") == "photo.empty"
+
+
+def test_a_picture_of_another_kind_is_no_targa(quarters: Image.Image, save: Save) -> None:
+    """An icon's head fits that of a TGA file, which has no mark of its own."""
+    assert refusal(save(quarters, "a.ico")) == "photo.not_a_photo"
 
 
 def test_cut_off(save: Save) -> None:
@@ -211,7 +231,6 @@ def test_a_cut_off_jpeg_is_called_damaged(save: Save) -> None:
 def test_a_fake_jpeg(tmp_path: Path) -> None:
     fakes = {
         "text.jpg": b"I am no photo.",
-        "empty.jpg": b"",
         "head.jpg": b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(200),
         "page.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 200 200\n",
     }

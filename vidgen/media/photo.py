@@ -9,6 +9,7 @@ import hashlib
 import os
 import warnings
 from io import BytesIO
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,15 +23,16 @@ if TYPE_CHECKING:
     from PIL import Image
 
 LEAST_SIDE: Final = 160  # pixels
-MOST_MEGAPIXELS: Final = 64
+MOST_MEGAPIXELS: Final = 110  # phones write 108 at most, but for a few that write 200
 MOST_BYTES: Final = 400_000_000  # 64 megapixels of 16 bits, not compressed
 MOST_SCANS: Final = 100  # usual are 10, with the thumbnails of a phone's 30
 LONGEST: Final = 4096  # pixels of the copy's longer side; a panorama's may be longer, see `_within`
 DRAFT: Final = 3072  # a JPEG may be decoded at 1/2, 1/4, 1/8 as long as this much is left
 # Named, because Pillow's list holds formats that start other programs (EPS) or are no photos.
 FORMATS: Final = (
-    "JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM", "TGA",
+    "JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM",
 )  # fmt: skip
+BY_NAME: Final = {".tga": ("TGA",)}  # has no mark of its own: many a file of another kind fits
 # What Pillow's decoders raise for a file that is cut off or damaged
 DAMAGE: Final = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, MemoryError, RuntimeError,
@@ -99,7 +101,6 @@ def _load_bytes(path: Path) -> bytes:
             data = file.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-        return data
     except FileNotFoundError as error:
         raise InputError(
             "There is no photo {path}.",
@@ -122,6 +123,14 @@ def _load_bytes(path: Path) -> bytes:
             path=str(path),
             reason=error.strerror or str(error),
         ) from error
+    if not data:
+        raise InputError(
+            "The photo {path} is an empty file.",
+            hint="Copy it again, or use another photo.",
+            code="photo.empty",
+            path=str(path),
+        )
+    return data
 
 
 def _open_image(path: Path, data: bytes) -> "Image.Image":
@@ -131,7 +140,7 @@ def _open_image(path: Path, data: bytes) -> "Image.Image":
         with warnings.catch_warnings():
             # Size is checked next, with a sentence of our own.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(BytesIO(data), formats=_formats())
+            return Image.open(BytesIO(data), formats=_formats(path))
     except Image.DecompressionBombError as error:
         raise _too_large(path, "more than 170") from error
     except DAMAGE as error:
@@ -143,14 +152,15 @@ def _open_image(path: Path, data: bytes) -> "Image.Image":
         ) from error
 
 
-def _formats() -> list[str]:
+def _formats(path: Path) -> list[str]:
     """Those of `FORMATS` that this Pillow has; HEIF (HEIC, the iPhone's) comes by libheif."""
     import pi_heif
     from PIL import Image
 
     Image.init()
     pi_heif.register_heif_opener(thumbnails=False)
-    return [name for name in FORMATS if name in Image.OPEN]
+    wanted = FORMATS + BY_NAME.get(path.suffix.lower(), ())
+    return [name for name in wanted if name in Image.OPEN]
 
 
 def _check_size(path: Path, size: tuple[int, int]) -> None:
@@ -166,7 +176,7 @@ def _check_size(path: Path, size: tuple[int, int]) -> None:
             least=LEAST_SIDE,
         )
     if width * height > MOST_MEGAPIXELS * 1_000_000:
-        raise _too_large(path, f"{width * height / 1e6:.0f}")
+        raise _too_large(path, f"{ceil(width * height / 1e6)}")
 
 
 def _check_scans(path: Path, data: bytes) -> None:

@@ -57,7 +57,9 @@ output = "b.mov"
     [
         ("j.csv", CSV, [2, 3]),
         ("j.csv", CSV.replace(",", ";"), [2, 3]),
+        ("j.csv", CSV.replace(",", "\t"), [2, 3]),
         ("j.csv", "\ufeff" + CSV, [2, 3]),
+        ("j.csv", CSV.replace("photo,voice,output", "Photo, Voice,OUTPUT"), [2, 3]),
         ("j.jsonl", JSONL, [1, 3]),
         ("j.toml", TOML, [2, 6]),
     ],
@@ -120,11 +122,45 @@ def test_a_file_that_cannot_be_read_is_refused(inputs: Path, content: bytes) -> 
     assert caught.value.code == "batch.unreadable"
 
 
+def test_where_a_file_is_not_in_utf_8_is_told(inputs: Path) -> None:
+    (inputs / "j.csv").write_bytes("photo,voice\nface.png,caf\xe9.wav\n".encode("cp1252"))
+    with pytest.raises(InputError, match="line 2 is not in UTF-8"):
+        read_rows(inputs / "j.csv")
+
+
+def test_excels_unicode_text_is_read(inputs: Path) -> None:
+    (inputs / "j.csv").write_bytes("photo\tvoice\nface.png\tcafé.wav\n".encode("utf-16"))
+    assert read_rows(inputs / "j.csv")[0][0].values == {"photo": "face.png", "voice": "café.wav"}
+
+
+def test_a_first_line_without_names_is_told(inputs: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        check_file(inputs / "j.csv", "face.png,one.wav\n")
+    assert (caught.value.code, caught.value.details["head"]) == (
+        "batch.no_head",
+        "face.png,one.wav",
+    )
+
+
+def test_no_job_file_is_told(inputs: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        read_rows(inputs / "none.csv")
+    assert caught.value.code == "batch.missing"
+
+
 def test_one_face_and_many_voices(inputs: Path) -> None:
     rows = pair_voices(inputs / "face.png", [inputs / "one.wav", inputs / "two.wav"])
     checker = Checker(Path(), default_settings(), inputs / "out", "b", name="{line}-{voice}")
     outputs = [job.request.output for job in checker.check(rows)]
     assert outputs == [inputs / "out" / "1-one.mp4", inputs / "out" / "2-two.mp4"]
+    assert not (inputs / "out").exists()  # checking makes nothing
+
+
+def test_a_folder_that_cannot_be_made_is_told(inputs: Path) -> None:
+    rows = pair_voices(inputs / "face.png", [inputs / "one.wav"])
+    checker = Checker(Path(), default_settings(), inputs / "two.wav" / "out", "b")
+    assert checker.check(rows) == []
+    assert told(checker.mistakes) == [(1, "output.folder_missing")]
 
 
 def test_two_folders_are_matched_by_name(inputs: Path) -> None:
@@ -138,6 +174,18 @@ def test_two_folders_are_matched_by_name(inputs: Path) -> None:
     rows, mistakes = pair_folders(faces, sounds)
     assert [row.values["photo"].name for row in rows] == ["anna.png"]
     assert [Path(m.error.details["path"]).name for m in mistakes] == ["ben.png", "cleo.wav"]
+
+
+def test_photos_and_voices_of_one_folder_are_matched(inputs: Path) -> None:
+    for name in ("anna.png", "anna.aac", "jobs.csv", "notes.txt", "jobs.toml", "Thumbs.db"):
+        (inputs / name).touch()
+    for voice in ("one.wav", "two.wav", "face.png"):
+        (inputs / voice).unlink()
+    rows, mistakes = pair_folders(inputs, inputs)
+    assert [dict(row.values) for row in rows] == [
+        {"photo": inputs / "anna.png", "voice": inputs / "anna.aac"}
+    ]
+    assert mistakes == []
 
 
 def test_the_same_film_has_the_same_ingredients(inputs: Path) -> None:

@@ -212,6 +212,7 @@ def _make(
     from vidgen.signals import graceful_interrupts
 
     streams.drop_unwritable()
+    inputs.output_dir.mkdir(parents=True, exist_ok=True)
     home = Home.default()
     wanted = sum(film.action != "skip" for film in films)
     engine, places = (cluster, cluster.places) if cluster else _local_engine(home, wish, wanted)

@@ -79,9 +79,8 @@ class Checker:
     def check(self, rows: Sequence[Row]) -> list[FilmJob]:
         """The jobs of all rows that are right; what is wrong is in `mistakes`, by line.
 
-        Makes the output folder when it is not there.
+        The output folder need not be there, if it can be made.
         """
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         jobs = [job for row in rows if (job := self._job(row))]
         self.mistakes.sort(key=lambda mistake: mistake.line)
         return jobs
@@ -89,7 +88,7 @@ class Checker:
     def _job(self, row: Row) -> FilmJob | None:
         """All that is wrong with the line is told, not only the first of it."""
         before = len(self.mistakes)
-        values = {str(k).strip().replace("-", "_"): v for k, v in row.values.items()}
+        values = {str(k).strip().lower().replace("-", "_"): v for k, v in row.values.items()}
         wish = self._wish(row.line, values)
         chosen = wish.settings
         photo, voice = (self._path(row.line, values, name) for name in ("photo", "voice"))
@@ -126,7 +125,8 @@ class Checker:
             raise _same_output(request.output, twin)
         folder = request.output.absolute().parent
         if folder not in self._folders or request.output.is_dir():
-            check_output(request.output)
+            is_to_make = folder == self.output_dir.absolute()
+            check_output(_nearest(folder) / request.output.name if is_to_make else request.output)
             self._folders.add(folder)
         return replace(request, batch_id=self.batch_id)
 
@@ -201,6 +201,11 @@ class _Wish:
         if ending not in self._settled:
             self._settled[ending] = settle(self.settings, ending)
         return self._settled[ending]
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself or, where it is still to be made, what is there of the way to it."""
+    return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 def _kinds(option: "Field[Any]") -> tuple[Any, ...]:

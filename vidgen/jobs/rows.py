@@ -1,5 +1,6 @@
 """The lines of job files as they were written; one face with many voices, and two folders, too."""
 
+import codecs
 import csv
 import re
 import tomllib
@@ -14,7 +15,14 @@ from vidgen.errors import InputError, VidgenError
 
 PHOTO_ENDINGS: Final = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic"}
+    | {".heif", ".jfif", ".jp2"}
 )
+# What lies beside voices and is none; any other ending may be one.
+NO_VOICE: Final = PHOTO_ENDINGS | frozenset(
+    {".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".toml", ".srt", ".vtt", ".md"}
+    | {".pdf", ".html", ".docx", ".xlsx", ".svg", ".db", ".ini"}
+)
+SEPARATORS: Final = ",;\t"  # of a CSV; that which its first line has most of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +59,43 @@ def read_rows(file: Path) -> tuple[list[Row], list[Mistake]]:
             file=str(file),
         )
     try:
-        return reader(file.read_text("utf-8-sig"))
+        return reader(_decode(file.read_bytes()))
+    except FileNotFoundError as error:
+        raise InputError(
+            "There is no job file {file}.",
+            hint="Check the path.",
+            code="batch.missing",
+            file=str(file),
+        ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, csv.Error) as error:
         raise InputError(
             "The job file {file} cannot be read: {reason}.",
             hint="It must be text in UTF-8; docs/batch.md shows one of each kind.",
             code="batch.unreadable",
             file=str(file),
-            reason=getattr(error, "strerror", None) or str(error).rstrip("."),
+            reason=_reason(error),
         ) from error
+
+
+def _decode(content: bytes) -> str:
+    """Text in UTF-8; in UTF-16, as Excel's "Unicode text" is, where it says so."""
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_utf16 else "utf-8-sig")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError) and error.encoding == "utf-8":
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return f"line {line} is not in UTF-8"
+    return getattr(error, "strerror", None) or str(error).rstrip(".")
 
 
 def _read_csv(text: str) -> tuple[list[Row], list[Mistake]]:
     head = text.partition("\n")[0]
-    reader = csv.DictReader(text.splitlines(), delimiter=";" if head.count(";") else ",")
+    reader = csv.DictReader(text.splitlines(), delimiter=max(SEPARATORS, key=head.count))
+    names = [name.strip().lower() for name in reader.fieldnames or ()]
+    if names and not {"photo", "voice"} & set(names):
+        raise _no_head(head)
     rows, mistakes, line = [], [], 2
     for values in reader:
         surplus = values.pop(None, None)  # where DictReader puts them
@@ -73,6 +104,15 @@ def _read_csv(text: str) -> tuple[list[Row], list[Mistake]]:
         rows.append(Row(line, {name: value for name, value in values.items() if value}))
         line = reader.line_num + 1
     return rows, mistakes
+
+
+def _no_head(head: str) -> InputError:
+    return InputError(
+        "The first line names no columns: {head}.",
+        hint="Put a line like photo,voice,output before the films.",
+        code="batch.no_head",
+        head=head.strip()[:80],
+    )
 
 
 def _surplus(count: int) -> InputError:
@@ -130,10 +170,12 @@ def pair_voices(photo: Path, voices: Sequence[Path]) -> list[Row]:
 def pair_folders(photos: Path, voices: Path) -> tuple[list[Row], list[Mistake]]:
     """Photos and voices of the same name; what has no partner is a mistake.
 
+    The two may be one folder. What is neither by its name is passed over.
+
     Raises InputError when one of the two is no folder.
     """
     faces = {path.stem: path for path in _files(photos) if path.suffix.lower() in PHOTO_ENDINGS}
-    sounds = {path.stem: path for path in _files(voices)}
+    sounds = {path.stem: path for path in _files(voices) if path.suffix.lower() not in NO_VOICE}
     both = sorted(faces.keys() & sounds.keys())
     rows = [Row(n, {"photo": faces[s], "voice": sounds[s]}) for n, s in enumerate(both, 1)]
     alone = sorted(str((faces | sounds)[stem]) for stem in faces.keys() ^ sounds.keys())

@@ -89,3 +89,6 @@ def test_the_description_can_be_read(server: Served) -> None:
     for path in ("GET /api/tasks/{task_id}", "POST /v1/videos/generations/async", "GET /jobs/"):
         assert path in answer.text
     assert "<script" not in answer.text
+    # On a phone the style sheet hides the main part of a page that is not about one thing.
+    assert 'name="viewport"' in answer.text
+    assert '<body class="api one">' in answer.text

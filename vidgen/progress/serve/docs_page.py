@@ -6,7 +6,9 @@ from typing import Any
 
 _HEAD = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>vidgen: the API</title>'
-    '<link rel="stylesheet" href="/style.css"><main><h1>The API</h1>'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    '<link rel="icon" href="/icon.svg" type="image/svg+xml">'
+    '<link rel="stylesheet" href="/style.css"><body class="api one"><main><h1>The API</h1>'
     '<p>The same for programs: <a href="/openapi.json">openapi.json</a></p>'
 )
 
@@ -18,8 +20,8 @@ def docs_page(description: Mapping[str, Any]) -> str:
         for path, operations in description["paths"].items()
         for method, operation in operations.items()
     ]
-    head = "<tr><th>Request<th>What it does<th>Parameters<th>Answers</tr>"
-    return f"{_HEAD}<table>{head}{''.join(rows)}</table></main></html>"
+    head = "<thead><tr><th>Request<th>What it does<th>Parameters<th>Answers</tr></thead>"
+    return f"{_HEAD}<table>{head}<tbody>{''.join(rows)}</tbody></table></main></body></html>"
 
 
 def _row(path: str, method: str, operation: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ CAVITY: Final = np.array([0.21, 0.085, 0.075], np.float32)
 CHEEK: Final = np.array([0.34, 0.15, 0.13], np.float32)
 
 WARM: Final = np.array([1.0, 1.16, 1.20], np.float32)  # shade in a mouth is reddish
-SHADE: Final = (0.63, 0.80, 0.66)
+SHADE: Final = (0.58, 0.82, 0.72)
 LENGTHS: Final = (0.030, 0.018, 0.035)  # Hf: over which they end
 SHARP: Final = 1.7  # `Lighting.blur` of a sharp photo's face, at most
 OWN_SHADE: Final = (0.76, 0.90, 0.66)  # the photo's own teeth are in some shade already

@@ -14,11 +14,13 @@ from vidgen.renderers.puppet.lighting import Lighting
 MILLIMETRE: Final = 1 / 180  # Hf
 UPPER_GAPS: Final = (0.0, 8.4, 15.0, 22.0, 28.5)  # mm from the midline between upper teeth
 LOWER_GAPS: Final = (0.0, 5.3, 11.2, 18.0, 24.5)
-UPPER_EDGES: Final = (0.0, -0.7, 0.1, -0.6, -1.2)  # mm: how much longer each tooth is
-ENAMEL: Final = np.array([0.78, 0.735, 0.69], np.float32)
+UPPER_MIDDLES: Final = (4.2, 11.7, 18.5, 25.2, 31.0)  # mm from the midline
+UPPER_EDGES: Final = (0.0, -0.5, -0.4, -1.1, -2.0)  # mm: how much longer each tooth is there
+ENAMEL: Final = np.array([0.82, 0.76, 0.69], np.float32)
+AMBER: Final = np.array([1.0, 1.15, 1.25], np.float32)  # powers of the shade towards the corners
 LOWER: Final = 0.60  # of the upper teeth's light that lower ones have
 CHILD: Final = 0.20  # so much smaller are a child's teeth
-SHOWING: Final = 0.011  # Hf: upper teeth below the line between shut lips
+SHOWING: Final = 0.0155  # Hf: upper teeth below the line between shut lips
 
 
 def upper_teeth(face: FaceGeometry, light: Lighting, white: Array, u: Array, down: Array) -> Array:
@@ -26,30 +28,30 @@ def upper_teeth(face: FaceGeometry, light: Lighting, white: Array, u: Array, dow
     below the line between the lips."""
     mm = _millimetre(face)
     across = np.abs(_flatten(face, u) / mm)
-    gap, index = _nearest(across, UPPER_GAPS)
-    edge = SHOWING * mm / MILLIMETRE + mm * np.take(UPPER_EDGES, index)
-    edge -= 0.45 * mm * np.exp(-((gap / 1.0) ** 2)) + 0.010 * face.height * face.across(u) ** 2
+    gap = _nearest(across, UPPER_GAPS)
+    edge = SHOWING * mm / MILLIMETRE + mm * np.interp(across, UPPER_MIDDLES, UPPER_EDGES)
+    edge -= 0.35 * mm * np.exp(-((gap / 0.8) ** 2))
     soft = max(0.35, light.blur) * 0.8
     inside = smoothstep((edge - down) / (2 * soft) + 0.5)
-    lit = 1 - 0.10 * np.exp(-((gap / 0.6) ** 2)) - 0.06 * np.exp(-((gap / 1.6) ** 2))
+    lit = 1 - 0.15 * np.exp(-((gap / 0.6) ** 2)) - 0.08 * np.exp(-((gap / 1.6) ** 2))
     lit *= 1 - 0.16 * np.exp(-(((edge - down) / (0.9 * mm)) ** 2))  # the edge lets light through
-    lit *= np.clip(1 - 0.62 * face.across(u) ** 2, 0.1, 1)
-    return _paint(lit, inside, white)
+    aside = 1 - 0.70 * smoothstep((np.abs(face.across(u)) - 0.15) / 0.85)
+    return _paint(lit[..., None] * aside[..., None] ** AMBER, inside, white)
 
 
 def lower_teeth(face: FaceGeometry, light: Lighting, white: Array, u: Array, down: Array) -> Array:
     """Lower teeth (h, w, 4), premultiplied, with the jaw shut."""
     mm = _millimetre(face)
     across = np.abs(_flatten(face, u) / mm)
-    gap, _ = _nearest(across, LOWER_GAPS)
-    edge = -0.002 * face.height + 0.3 * mm * np.exp(-((gap / 1.0) ** 2))
+    gap = _nearest(across, LOWER_GAPS)
+    edge = 0.004 * face.height + 0.3 * mm * np.exp(-((gap / 1.0) ** 2))
     edge += 0.012 * face.height * face.across(u) ** 2
     soft = max(0.35, light.blur) * 0.8
     inside = smoothstep((down - edge) / (2 * soft) + 0.5)
     lit = 1 - 0.10 * np.exp(-((gap / 0.5) ** 2))
     lit *= np.clip(1 - 0.7 * face.across(u) ** 2, 0.1, 1)
     inside *= smoothstep((1 - np.abs(face.across(u))) / 0.2)
-    return _paint(LOWER * lit, inside, white)
+    return _paint(LOWER * lit[..., None], inside, white)
 
 
 def _millimetre(face: FaceGeometry) -> float:
@@ -64,11 +66,9 @@ def _flatten(face: FaceGeometry, u: Array) -> Array:
     return np.asarray(u + 0.18 * width * share**3)
 
 
-def _nearest(across: Array, gaps: tuple[float, ...]) -> tuple[Array, Array]:
-    """Millimetres to the nearest gap between teeth, and which tooth this is."""
-    distances = np.stack([np.abs(across - gap) for gap in gaps])
-    index = np.clip(np.searchsorted(gaps, across, side="right") - 1, 0, len(gaps) - 1)
-    return distances.min(0), index
+def _nearest(across: Array, gaps: tuple[float, ...]) -> Array:
+    """Millimetres to the nearest gap between teeth."""
+    return np.asarray(np.stack([np.abs(across - gap) for gap in gaps]).min(0))
 
 
 def enamel(light: Lighting) -> Array:
@@ -78,4 +78,4 @@ def enamel(light: Lighting) -> Array:
 
 
 def _paint(lit: Array, inside: Array, white: Array) -> Array:
-    return np.dstack([white * (lit * inside)[..., None], 255 * inside]).astype(np.float32)
+    return np.dstack([white * lit * inside[..., None], 255 * inside]).astype(np.float32)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vidgen.media.containers import open_container
 from vidgen.quality.tracking import first_face, pictures
 from vidgen.vision.faces import LandmarkNet, Landmarks
 from vidgen.work import Pixels
@@ -28,38 +29,54 @@ class Picture:
     forehead: float  # dB
     forehead_least: float  # dB
     background: float  # of 255
+    pulse: float  # of 255: the background's where a piece begins, but for the film's first
+    pulse_most: float  # of 255: in one pixel
     jump: float  # of 255
     sharpness: float  # over the photo's
 
 
 def looked_at(film: Path, net: LandmarkNet, photo: Pixels | None = None) -> Picture:
     """All frames of `film`; `photo` (H, W, 3) is the framed photo it was made from."""
-    frames = (rgb for _, rgb in pictures(film, 0.0, None))
-    first = next(frames)
+    frames = pictures(film, 0.0, None)
+    begins, (then, first) = _key_frames(film), next(frames)
     face = first_face(first, net)
     jumps, still = [], []
+    pulse, pulse_most = [], 0.0
     foreheads: list[float] = []
     sharp: list[float] = []
     far = _background(first, face) if face else None
     sharp_photo = _photo_sharpness(first if photo is None else photo, net)
     before, at = first, face
-    for number, now in enumerate(frames, 1):
+    for number, (time, now) in enumerate(frames, 1):
         change = np.abs(now.astype(np.int16) - before)
         jumps.append(float(change.mean()))
         if far is not None and far.any():
             still.append(float(change[far].mean()))
+            if any(then < begin <= time for begin in begins):
+                pulse.append(still[-1])
+                pulse_most = max(pulse_most, float(change[far].max()))
         if at is not None and face is not None and number % EVERY == 0:
             at = net.track(now, at) or at
             foreheads.append(_psnr(first, now, face, at))
             sharp.append(_sharpness(now, at) / sharp_photo)
-        before = now
+        before, then = now, time
     return Picture(
         forehead=_mean(foreheads),
         forehead_least=min(foreheads, default=float("nan")),
         background=_mean(still),
+        pulse=_mean(pulse),
+        pulse_most=pulse_most if pulse else float("nan"),
         jump=max(jumps, default=0.0),
         sharpness=_mean(sharp),
     )
+
+
+def _key_frames(film: Path) -> list[float]:
+    """When they are shown, seconds from the film's start."""
+    with open_container(film, unseen=True) as container:
+        packets = [p for p in container.demux(container.streams.video[0]) if p.pts is not None]
+        first = min(packet.pts for packet in packets)
+        return [float((p.pts - first) * p.time_base) for p in packets if p.is_keyframe]
 
 
 def _mean(values: list[float]) -> float:

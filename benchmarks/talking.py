@@ -66,6 +66,8 @@ LINES: Final = {
     "forehead": Line("12", "forehead PSNR after un-warp, mean, dB", 34.0, np.inf),
     "forehead_least": Line("12", "forehead PSNR after un-warp, least, dB", 32.0, np.inf),
     "background": Line("13", "background, mean frame difference, of 255", 0.0, 0.05),
+    "pulse": Line("13", "the same where a piece of the film begins", 0.0, 0.05),
+    "pulse_most": Line("13", "most of one pixel there", 0.0, 2.0),
     "jump": Line("14", "largest mean frame difference, of 255", 0.0, 5.0),
     "sharpness": Line("15", "sharpness of nose and cheeks over the photo's", 0.90, np.inf),
     "sound_ms": Line("16", "sound in the file later than the voice, ms", -5.0, 5.0),

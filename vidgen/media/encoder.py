@@ -5,18 +5,19 @@ Knows how pixels become packets; not what is drawn, nor how pieces become a film
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from vidgen.media.barrier import mark_finer
 from vidgen.media.colour import video_frame
 from vidgen.media.containers import open_container
 from vidgen.media.encodings import Encoding
 from vidgen.media.output import atomic_output
-from vidgen.work import Frames, Pixels
+from vidgen.work import Box, Frames, Pixels
 
 QUEUED_BATCHES: Final = 4  # enough to bridge the encoder's look-ahead, little enough for memory
 BT709: Final = 1  # ITU-T H.273: the same number for primaries, transfer and matrix
@@ -32,13 +33,21 @@ class FilmWriter:
     """
 
     def __init__(
-        self, path: Path, *, size: tuple[int, int], fps: Fraction, encoding: Encoding
+        self,
+        path: Path,
+        *,
+        size: tuple[int, int],
+        fps: Fraction,
+        encoding: Encoding,
+        barrier: Sequence[Box] = (),
     ) -> None:
-        """`size` is width, height in pixels, both even."""
+        """`size` is width, height in pixels, both even; `barrier` are blocks that x264 makes
+        finer in the first frame."""
         self.path = path
         self.size = size
         self.fps = fps
         self.encoding = encoding
+        self.barrier = tuple(barrier) if encoding.codec == "libx264" else ()
         self.frame_count = 0  # frames given so far
         self._queue: queue.Queue[Frames | None] = queue.Queue(QUEUED_BATCHES)
         self._failure: BaseException | None = None
@@ -97,13 +106,15 @@ class FilmWriter:
 
     def _run(self, temporary: Path) -> None:
         batches = iter(self._queue.get, None)  # stays at its end once it came there
+        marks = self.barrier
         try:
             with _encoder(temporary, self.size, self.fps, self.encoding) as encode:
                 for frames in batches:
                     for pixels in frames.pixels:
                         if self._abandoned.is_set():
                             raise _AbandonedError  # what the encoder still holds is not waited for
-                        encode(pixels, frames.layout)
+                        encode(pixels, frames.layout, marks)
+                        marks = ()
                 if self._abandoned.is_set():
                     raise _AbandonedError
         except BaseException as error:
@@ -120,15 +131,15 @@ class _AbandonedError(Exception):
 @contextmanager
 def _encoder(
     path: Path, size: tuple[int, int], fps: Fraction, encoding: Encoding
-) -> Iterator[Callable[[Pixels, str], None]]:
+) -> Iterator[Callable[[Pixels, str, Sequence[Box]], None]]:
     """Open the file, give a function that encodes a frame into it, write the rest at the end."""
     with open_container(path, "w", format=encoding.container) as container:
         stream = _video_stream(container, size, fps, encoding)
         number = 0
 
-        def encode(pixels: Pixels, layout: str) -> None:
+        def encode(pixels: Pixels, layout: str, finer: Sequence[Box]) -> None:
             nonlocal number
-            frame = _tag(video_frame(pixels, layout, encoding.pixels))
+            frame = _tag(mark_finer(video_frame(pixels, layout, encoding.pixels), finer))
             if (frame.width, frame.height) != size:
                 raise ValueError(f"a frame of {frame.width}x{frame.height} in a film of {size}")
             frame.pts, frame.time_base = number, 1 / fps

@@ -57,9 +57,10 @@ PCM: Final = Sound("pcm_s16le", "s16", 0)
 # 720p (nose and cheeks, Laplacian variance) instead of 0.92 with B-frames and 0.78 untuned, and a
 # grainy wall behind it stays still (0.01 of 255 from frame to frame instead of 0.09). It costs no
 # time; a minute of 720p is 13 MB instead of 4.
-# The zone gives a piece's first picture twice the bytes of its share: what follows has
-# nothing left to refine, so that a still wall does not jump where pieces meet (0.09 of 255 on a
-# grainy wall instead of 1.15; 0.03 instead of 0.31 on a smooth one) nor swim in between.
+# The zone makes a piece's first picture fine: what follows has nothing left to refine, so that a
+# still wall does not swim in between; and as fine in each piece, so that a wall that was predicted
+# alike does not jump where pieces meet (`barrier`): by 0.003 of 255, where twice the bytes of the
+# picture's share brought 0.07 to 0.23, as the quantiser differed from piece to piece.
 # Half-pixel motion by a small diamond is enough for a face that hardly moves: 0.87 of the time at
 # 720p for 1.09 of the bytes, 0.1 dB and the same stillness. Nothing fades or cuts in a piece, and
 # macroblocks that are not parted save as much time again and 2 % of the bytes at the same PSNR.
@@ -72,7 +73,7 @@ _H264: Final = {
     "me_method": "dia",
     "weightp": "none",
     "sc_threshold": "0",
-    "x264-params": "zones=0,0,b=2:partitions=none",
+    "x264-params": "zones=0,0,q=15:partitions=none",
 }
 # Realtime 7 keeps VP9 near the renderer's pace; alt-ref frames are invisible packets, which
 # would break "one packet is one frame" when pieces join, and libvpx forbids them with alpha.

@@ -11,9 +11,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Final
 
 from vidgen.errors import RenderError
 from vidgen.events import Emit, Event, Log, StageProgress
+from vidgen.media.barrier import barrier
 from vidgen.media.encoder import FilmWriter
 from vidgen.media.encodings import Encoding, encoding_for
 from vidgen.media.previews import PERCENTS, Previews
@@ -21,8 +23,20 @@ from vidgen.media.segments import Segment, Segments, spans
 from vidgen.quality.closing_look import ClosingLook, SeenWindow
 from vidgen.renderers.base import Performance, Renderer
 from vidgen.renderers.workers import Say, Task, Workers
-from vidgen.work import Cutout, Film, Folder, Frames, MotionOptions, Notes, Speech, Subject, Work
+from vidgen.work import (
+    Box,
+    Cutout,
+    Film,
+    Folder,
+    Frames,
+    MotionOptions,
+    Notes,
+    Speech,
+    Subject,
+    Work,
+)
 
+SWAY: Final = 0.03  # face heights: a speaker's outline hardly ever gets farther
 Clock = Callable[[], float]
 
 
@@ -99,8 +113,9 @@ class Render:
             shares = portable is not None and self.workers.alive
             looks = self._looks(plan, subject) if shares else {}
             size, fps = _size(subject), self.look.fps
+            still = _barrier(subject, work.get(Cutout))
             tasks = [
-                DrawPiece(plan, span, size, fps, previews, self.preview_at, looks.get(span))
+                DrawPiece(plan, span, size, fps, previews, self.preview_at, looks.get(span), still)
                 for span in plan.missing
             ]
             if shares:
@@ -160,6 +175,7 @@ class DrawPiece:
     previews: Path
     preview_at: tuple[int, ...]
     then: Task | None = None
+    barrier: tuple[Box, ...] = ()
 
     def __call__(self, performance: Performance, say: Say) -> None:
         with self.draw(performance, say):
@@ -172,7 +188,11 @@ class DrawPiece:
         with (
             Previews(self.previews, plan.frame_count, say, self.preview_at) as previews,
             FilmWriter(
-                plan.pieces.path(span), size=self.size, fps=self.fps, encoding=plan.encoding
+                plan.pieces.path(span),
+                size=self.size,
+                fps=self.fps,
+                encoding=plan.encoding,
+                barrier=self.barrier,
             ) as writer,
         ):
             for frames in _exactly(performance, span):
@@ -254,6 +274,12 @@ def _exactly(performance: Performance, span: Segment) -> Iterator[Frames]:
             count=count,
             wanted=len(span),
         )
+
+
+def _barrier(subject: Subject, cutout: Cutout) -> tuple[Box, ...]:
+    """What keeps the wall behind the speaker as it is where pieces meet."""
+    top, bottom = subject.face[1::2]
+    return barrier(cutout.matte, round(SWAY * (bottom - top)))
 
 
 def _size(subject: Subject) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from vidgen.errors import InputError
 from vidgen.inputs import (
     MOST_PIPED,
     check_order,
+    check_stdin,
     fingerprint,
     input_copy,
     is_piped,
@@ -196,6 +197,20 @@ def test_nothing_is_waited_for_where_nobody_sends(
     os.close(master)
 
 
+def test_what_is_empty_is_not_looked_at(task: TaskFolder) -> None:
+    read, write = os.pipe()
+    os.close(write)
+    assert refusal(task, Path(f"/dev/fd/{read}")) == "input.nothing_came"
+    os.close(read)
+
+
+def test_stdin_is_one_input_only() -> None:
+    check_stdin([Path("-"), Path("voice.wav")])
+    with pytest.raises(InputError) as caught:
+        check_stdin([Path("-"), Path("-")])
+    assert caught.value.code == "input.stdin_twice"
+
+
 def test_stdin_is_read_in_blocks_to_its_end(
     task: TaskFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,7 +219,8 @@ def test_stdin_is_read_in_blocks_to_its_end(
     with (tmp_path / "pipe").open() as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
         found = look_at(task, "voice", Path("-"))
-    assert input_copy(task, "voice", Path("-")).read_bytes() == content
+    kept = input_copy(task, "voice", Path("-"))
+    assert (kept.name, kept.read_bytes()) == ("voice-from-stdin", content)
     assert (found.path, found.bytes) == (Path("-"), len(content))
 
 

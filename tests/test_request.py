@@ -88,6 +88,7 @@ def test_a_folder_as_output_gets_the_default_name(tmp_path: Path) -> None:
         (None, {"text_file": Path("~nosuch/words.txt")}, "paths.no_user"),
         ("film.v2", {}, "output.ending"),
         ("-", {}, "output.is_stdout"),
+        ("/dev/null", {}, "output.is_device"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(

@@ -27,7 +27,8 @@ def test_the_config_file_is_read(tmp_path: Path) -> None:
     ("text", "code"),
     [
         ("height = ", "config.unreadable"),
-        ("hieght = 512", "config.unknown"),
+        ("hieght = 512", "config.misspelt"),
+        ("zzz = 512", "config.unknown"),
         ("\xff", "config.unreadable"),
     ],
 )

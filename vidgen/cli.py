@@ -33,6 +33,7 @@ from vidgen.flags import (
     Say,
     Task,
     TaskId,
+    as_url,
     choose_language,
     collect_settings,
     fill_bare_serve,
@@ -100,7 +101,7 @@ def _run_command(words: Sequence[str]) -> None:
     except exceptions.NoArgsIsHelpError:  # its help is on the screen
         code = InputError.exit_code
     except exceptions.UsageError as error:
-        raise explain(error) from error
+        raise explain(error, words) from error
     if code:
         sys.exit(code)
 
@@ -197,7 +198,7 @@ app.command("batch", rich_help_panel=MAKE)(
 
 @app.command(rich_help_panel=MAKE)
 @with_flags(ViewOptions)
-def resume(task: Task, **flags: Any) -> None:
+def resume(task: Task = "last", **flags: Any) -> None:
     """Take up a run that was cancelled, failed or broke off."""
     from vidgen.progress.store.runs import find_run
     from vidgen.request import load_request
@@ -244,7 +245,9 @@ def history(
     as_json: Json = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it goes on.")] = False,
     logs: Annotated[bool, typer.Option("--logs", help="What was said to people only.")] = False,
-    limit: Annotated[int, typer.Option("--limit", "-n", help="Newest runs to list.", min=1)] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", help="Newest runs to list.", min=1, metavar="N")
+    ] = 20,
     batch: Batch = "",
 ) -> None:
     """The runs on this machine, or the timeline of one."""
@@ -278,8 +281,8 @@ def watch(
     from vidgen.progress.watch import show
     from vidgen.signals import graceful_interrupts
 
-    urls = [word for word in where if "://" in word]
-    tasks = [word for word in where if word not in urls]
+    urls = [url for word in where if (url := as_url(word))]
+    tasks = [word for word in where if not as_url(word)]
     if not urls or len(tasks) > 1:
         raise InputError(
             "watch needs the address of a server.",
@@ -301,7 +304,7 @@ app.command("token", rich_help_panel=WATCH)(with_flags(TokenOptions)(server.toke
 
 @app.command(rich_help_panel=WATCH)
 def replay(
-    task: Task,
+    task: Task = "last",
     speed: Annotated[
         float, typer.Option("--speed", help="Times as fast; 0 is without pauses.", metavar="X")
     ] = 1.0,

@@ -86,10 +86,11 @@ class BatchOptions:
         metavar="auto|ADDRESS",
         environment="none",
     )
-    gpus_per_film: float = option(
-        -1.0,
+    gpus_per_film: float | None = option(
+        None,
         "On Ray: 1, a part of one, or 0; else 1 where there are any.",
         panel=WORKERS,
+        least=0,
         metavar="X",
         environment="none",
     )
@@ -141,9 +142,7 @@ class ServerOptions:
     """How `vidgen serve-progress` serves, as it is typed; `serve.settings` says what it means."""
 
     host: str = option(DEFAULT_HOST, "Address to listen at.", metavar="HOST", environment="none")
-    port: int = option(
-        DEFAULT_PORT, "0 takes a free one.", least=0, most=65535, metavar=None, environment="none"
-    )
+    port: int = option(DEFAULT_PORT, "0 takes a free one.", least=0, most=65535, environment="none")
     accept_jobs: bool = option(False, "Take orders for runs, with the token.", environment="none")
     job_hours: float = option(
         6.0, "Longest time for one ordered run; 0: any.", least=0, environment="none"
@@ -151,17 +150,12 @@ class ServerOptions:
     allow_paid: bool = option(
         False, "Let orders choose a renderer that sends a bill (d-id).", environment="none"
     )
-    max_watchers: int = option(
-        2000, "Open streams in all; 0: any.", least=0, metavar=None, environment="none"
-    )
-    per_ip: int = option(
-        200, "Open streams an address; 0: any.", least=0, metavar=None, environment="none"
-    )
+    max_watchers: int = option(2000, "Open streams in all; 0: any.", least=0, environment="none")
+    per_ip: int = option(200, "Open streams an address; 0: any.", least=0, environment="none")
     per_second: float = option(
         100.0,
         "Requests of one address a second, on average; 0: any.",
         least=0,
-        metavar=None,
         environment="none",
     )
     tls_cert: Path | None = option(None, "A PEM file; with both it is https.", environment="none")
@@ -203,7 +197,6 @@ class ServerOptions:
         "Seconds between two signs of life on a stream.",
         least=1,
         most=300,
-        metavar=None,
         environment="none",
     )
     log_level: str = option(

@@ -45,33 +45,42 @@ def load_config(file: Path | None = None) -> Mapping[str, Any]:
     option cannot have.
     """
     file = file or paths.config_path()
+    return _checked_values(_read(file), file)
+
+
+def _read(file: Path) -> str:
     try:
-        values = tomllib.loads(file.read_text("utf-8"))
+        return file.read_text("utf-8")
     except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(
-            "The settings file {file} cannot be read: {reason}.",
-            hint="Mend it or move it away.",
-            code="config.unreadable",
-            file=str(file),
-            reason=str(error),
-        ) from error
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(error, file) from error
+
+
+def _checked_values(text: str, file: Path) -> Mapping[str, Any]:
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _unreadable(error, file) from error
     _check_all(values, file)
     return values
+
+
+def _unreadable(error: Exception, file: Path) -> InputError:
+    return InputError(
+        "The settings file {file} cannot be read: {reason}.",
+        hint="Mend it or move it away.",
+        code="config.unreadable",
+        file=str(file),
+        reason=str(error),
+    )
 
 
 def _check_all(values: Mapping[str, Any], file: Path) -> None:
     known = {option.name: option for option in _options()}
     for name, value in values.items():
         if name not in known and name not in KEEPING:
-            raise InputError(
-                "The settings file {file} has an unknown name: {name}.",
-                hint="Names are those of the options of `vidgen run`, with _ for -.",
-                code="config.unknown",
-                file=str(file),
-                name=name,
-            )
+            raise _unknown_name(name, (*known, *KEEPING), file)
         wrong = _wrong(known[name], value) if name in known else _not_positive(value)
         if wrong:
             code, _, advice = WRONG[wrong]
@@ -84,6 +93,19 @@ def _check_all(values: Mapping[str, Any], file: Path) -> None:
                 value=str(value),
                 **_limits(known.get(name)),
             )
+
+
+def _unknown_name(name: str, known: Iterable[str], file: Path) -> InputError:
+    near = get_close_matches(name, known, n=1)
+    return InputError(
+        "The settings file {file} has an unknown name: {name}.",
+        hint=("Did you mean {near}? " if near else "")
+        + "Names are those of the options of `vidgen run`, with _ for -.",
+        code="config.misspelt" if near else "config.unknown",
+        file=str(file),
+        name=name,
+        near="".join(near),
+    )
 
 
 def check_option(name: str, value: object) -> None:
@@ -112,19 +134,22 @@ def check_value(option: "Field[Any]", value: object) -> None:
 
 
 def unknown_option(name: str, known: Iterable[str]) -> InputError:
+    near = get_close_matches(name, known, n=1)
     return InputError(
         "There is no option {name}.",
-        hint="Did you mean {near}? The names are those of `vidgen run`, with _ for -.",
-        code="option.unknown",
+        hint=("Did you mean {near}? " if near else "")
+        + "The names are those of `vidgen run`, with _ for -.",
+        code="option.unknown" if near else "option.none_such",
         name=name,
-        near=get_close_matches(name, known, n=1, cutoff=0.0)[0],
+        near="".join(near),
     )
 
 
 def write_setting(name: str, text: str) -> str:
     """Set `name` in config.toml, as `text` says; answer the line that stands there now.
 
-    Other lines stay. Raises InputError for a name or a value that there is not, OSError.
+    Other lines stay, and nothing is written that leaves the file wrong. Raises InputError for a
+    name or a value that there is not, or when another line is wrong; OSError.
     """
     known = {option.name: option for option in _options()}
     if name not in known and name not in KEEPING:
@@ -132,17 +157,15 @@ def write_setting(name: str, text: str) -> str:
     value = _parse(text, known.get(name))
     if name in known:
         check_value(known[name], value)
-    load_config()  # what is wrong already must not be written again
     file = paths.config_path()
     line = f"{name} = {_toml(value)}"
-    rows = file.read_text("utf-8").splitlines() if file.exists() else []
+    rows = _read(file).splitlines()
     here = [at for at, row in enumerate(rows) if re.match(rf"\s*{name}\s*=", row)]
     if here:
         rows[here[0]] = line
     else:
         rows.append(line)
-    values = tomllib.loads("\n".join(rows))
-    _check_all(values, file)
+    _checked_values("\n".join(rows), file)
     file.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(file, ("\n".join(rows) + "\n").encode())
     return line

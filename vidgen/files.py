@@ -115,6 +115,15 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def is_device(path: Path) -> bool:
+    """Whether it is neither a file nor a folder: /dev/null, a named pipe. As far as can be seen."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
 def is_same_file(one: Path, other: Path) -> bool:
     """Whether two names lead to one file, by links of any kind too; not, when one is missing."""
     try:

@@ -123,6 +123,13 @@ def fill_bare_serve(arguments: Sequence[str]) -> list[str]:
     return words
 
 
+def as_url(word: str) -> str:
+    """The address that is meant, by http where it says only HOST:PORT; "" when it is none."""
+    if "://" in word:
+        return word
+    return f"http://{word}" if ADDRESS.fullmatch(word) and word[0] != ":" else ""
+
+
 def choose_language(arguments: Sequence[str]) -> list[str]:
     """Take `--lang LANG` out, before or behind the command, and speak that language from now on,
     in the views and the children too. Raises InputError for one that is not spoken."""
@@ -221,7 +228,9 @@ ModelName = Annotated[
         help="A model's name, a set, or all.", metavar="NAME|SET", autocompletion=complete_models
     ),
 ]
-Port = Annotated[int, typer.Option("--port", help="0 takes a free one.", min=0, max=65535)]
+Port = Annotated[
+    int, typer.Option("--port", help="0 takes a free one.", min=0, max=65535, metavar="N")
+]
 Batch = Annotated[
     str,
     typer.Option(

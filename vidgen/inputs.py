@@ -74,6 +74,16 @@ def check_order(photo: Path, voice: Path) -> None:
         )
 
 
+def check_stdin(paths: Iterable[Path]) -> None:
+    """Raises InputError where stdin is to be more than one of the inputs."""
+    if sum(str(path) == STDIN for path in paths) > 1:
+        raise InputError(
+            "stdin cannot be photo and voice at once.",
+            hint="Give one of the two by its name.",
+            code="input.stdin_twice",
+        )
+
+
 def is_piped(path: Path) -> bool:
     """Whether it is read once only: stdin's "-", a URL, a named pipe, a shell's `<(command)`."""
     if str(path) == STDIN or find_url(path):
@@ -110,6 +120,8 @@ def _read_pipe(task: TaskFolder, name: str, path: Path) -> Input:
         else:
             with path.open("rb") as pipe:
                 _spool(_blocks(pipe), kept)
+        if not kept.stat().st_size:
+            raise _nothing_came(name)
     except OSError as error:
         remove_copies(task, [name])
         if error.errno in NO_SPACE:  # the disk's fault, not the pipe's
@@ -131,6 +143,15 @@ def _stdin(name: str) -> BinaryIO:
             name=name,
         )
     return sys.stdin.buffer
+
+
+def _nothing_came(name: str) -> InputError:
+    return InputError(
+        "What came in for the {name} is empty.",
+        hint="Check the command before the pipe, or the address.",
+        code="input.nothing_came",
+        name=name,
+    )
 
 
 def _blocks(pipe: BinaryIO) -> Iterator[bytes]:
@@ -190,10 +211,14 @@ def _cloned(path: Path, kept: Path) -> bool:
 
 
 def input_copy(task: TaskFolder, name: str, path: Path) -> Path:
-    """Where the copy of the input `name` is kept; it has the original's ending."""
+    """Where the copy of the input `name` is kept; it has the original's ending.
+
+    What is wrong with what came by stdin is told by this name: there is no other.
+    """
     url = find_url(path)
     ending = name_of(url).suffix if url else path.suffix
-    return task.work / FOLDER / f"{name}{ending.lower()}"
+    origin = "-from-stdin" if str(path) == STDIN else ""
+    return task.work / FOLDER / f"{name}{origin}{ending.lower()}"
 
 
 def remove_copies(task: TaskFolder, names: Iterable[str]) -> None:

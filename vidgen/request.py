@@ -12,8 +12,9 @@ import orjson
 
 from vidgen.errors import InputError
 from vidgen.events import timestamp
-from vidgen.files import atomic_write, is_folder, open_regular
-from vidgen.inputs import Input, input_copy, is_piped, look_at, short_name
+from vidgen.files import atomic_write, is_device, is_folder, open_regular
+from vidgen.inputs import Input, check_stdin, input_copy, is_piped, look_at, short_name
+from vidgen.media.output import device_refusal
 from vidgen.paths import TaskFolder, absolute
 from vidgen.presets import apply_preset
 from vidgen.settings import (
@@ -162,6 +163,8 @@ def place_of(output: Path | str | None) -> tuple[Path, Path | None]:
             hint="Name a file with -o, and hand it on when it is finished.",
             code="output.is_stdout",
         )
+    if is_device(path):  # before an ending is put behind it
+        raise device_refusal(path)
     ends_as_folder = text.endswith(("/", os.sep))
     return (path, None) if ends_as_folder or is_folder(path) else (path.parent, path)
 
@@ -214,6 +217,7 @@ def record(task: TaskFolder, request: Request) -> Request:
     What comes by a pipe is read into the run's folder, and taken from there. Raises InputError
     when an input cannot be read.
     """
+    check_stdin(request.files.values())
     inputs = {name: look_at(task, name, path) for name, path in request.files.items()}
     data = {
         "v": FORMAT,

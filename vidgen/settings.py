@@ -42,14 +42,14 @@ def option(
     least: float | None = None,
     most: float | None = None,
     flag: str = "",
-    metavar: str | None = "",
+    metavar: str = "",
     secret: bool = False,
     environment: Literal["hidden", "shown", "none"] = "hidden",
 ) -> Any:
     """A dataclass field that is also a command-line option (`--its-name`, or `flag`).
 
-    A `metavar` of "" is chosen by the field's type, None leaves it to Typer. `environment` says
-    whether `VIDGEN_<NAME>` sets it too, and whether `--help` shows that.
+    A `metavar` of "" is chosen by the field's type. `environment` says whether
+    `VIDGEN_<NAME>` sets it too, and whether `--help` shows that.
     """
     return field(
         default=default,

@@ -119,6 +119,20 @@ def test_a_file_in_the_place_of_a_command_is_a_run(
     assert said[1] == "Did you mean `vidgen run me.jpg voice.wav`?"
 
 
+def test_a_file_whose_name_begins_with_a_dash_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-me.jpg").touch()
+    assert fail(capsys, "run", "-me.jpg", "voice.wav")[1] == "Write ./-me.jpg instead."
+
+
+def test_a_server_is_meant_without_http_too() -> None:
+    words = ["box:55433", "https://box", "[::1]:80", "550e8400", ":55433"]
+    found = ["http://box:55433", "https://box", "http://[::1]:80", "", ""]
+    assert [flags.as_url(word) for word in words] == found
+
+
 def test_a_slip_is_one_json_object_too(capsys: pytest.CaptureFixture[str]) -> None:
     said = fail_json(capsys, "run", "--json", "--hieght", "4")
     assert said["code"] == "usage.no_option"
@@ -274,6 +288,22 @@ def test_settings_are_written_between_the_lines_that_are_there(
 def test_a_setting_that_cannot_be_is_not_written(name: str, value: str) -> None:
     with pytest.raises(InputError):
         config.write_setting(name, value)
+
+
+def test_a_wrong_setting_is_mended_by_setting_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.toml"
+    monkeypatch.setenv("VIDGEN_CONFIG", str(file))
+    for wrong in ('height = "tall"', "height = "):
+        file.write_text(f"{wrong}\nblink = 0.5\n", "utf-8")
+        config.write_setting("height", "512")
+        assert file.read_text("utf-8") == "height = 512\nblink = 0.5\n"
+    file.write_text("hieght = 1\n", "utf-8")
+    with pytest.raises(InputError) as caught:
+        config.write_setting("height", "512")
+    assert (caught.value.code, caught.value.details["near"]) == ("config.misspelt", "height")
+    assert file.read_text("utf-8") == "hieght = 1\n"
 
 
 def test_a_shell_completes_runs_models_languages_and_settings(home: Home) -> None:

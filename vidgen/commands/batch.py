@@ -250,8 +250,7 @@ def _join_cluster(wish: BatchOptions, wanted: int) -> "RayEngine":
     """Its places start, and load, while the lines are being checked."""
     from vidgen.engines.ray import RayEngine
 
-    gpus = wish.gpus_per_film if wish.gpus_per_film >= 0 else None
-    cluster = RayEngine(wish.ray, Home.default(), gpus=gpus, cpus=wish.cpus_per_film)
+    cluster = RayEngine(wish.ray, Home.default(), gpus=wish.gpus_per_film, cpus=wish.cpus_per_film)
     cluster.start(wanted)
     return cluster
 

@@ -4,7 +4,7 @@ Also what `--help` shows besides the options: examples. Each of them is parsed b
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -91,12 +91,12 @@ class Commands(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def explain(error: exceptions.UsageError) -> InputError:
-    """The error as vidgen tells it."""
+def explain(error: exceptions.UsageError, words: Sequence[str]) -> InputError:
+    """The error that calling it with these `words` led to, as vidgen tells it."""
     path = _path(error.ctx) if error.ctx else ""
     example = EXAMPLES.get(path, ("vidgen --help",))[0]
     if isinstance(error, exceptions.NoSuchOption):
-        return _no_option(error, path)
+        return _no_option(error, path, words)
     if isinstance(error, exceptions.MissingParameter):
         return InputError(
             "{command} needs {name}.",
@@ -149,8 +149,15 @@ def _no_command(group: Commands, path: str, words: list[str]) -> InputError:
     )
 
 
-def _no_option(error: exceptions.NoSuchOption, path: str) -> InputError:
+def _no_option(error: exceptions.NoSuchOption, path: str, words: Sequence[str]) -> InputError:
     near = get_close_matches(error.option_name, error.possibilities or (), n=1)
+    if not near and (file := _dashed_file(error.option_name, words)):
+        return InputError(
+            "{file} is taken for an option: its name begins with a dash.",
+            hint="Write ./{file} instead.",
+            code="usage.dashed_file",
+            file=file,
+        )
     if near:
         return InputError(
             "{command} has no option {name}.",
@@ -167,6 +174,11 @@ def _no_option(error: exceptions.NoSuchOption, path: str) -> InputError:
         command=_join("vidgen", path),
         name=error.option_name,
     )
+
+
+def _dashed_file(option: str, words: Sequence[str]) -> str:
+    """The word that was taken for this option and is a file here; "" when there is none."""
+    return next((word for word in words if word.startswith(option) and Path(word).is_file()), "")
 
 
 def _bad_value(error: exceptions.BadParameter) -> InputError:

@@ -16,6 +16,7 @@ from vidgen.errors import InputError, SetupError
 from vidgen.files import (
     NO_SPACE,
     atomic_path,
+    is_device,
     is_folder,
     is_same_file,
     move_new,
@@ -58,13 +59,17 @@ def _check_kind(path: Path) -> None:
             path=str(path),
             example=str(path / "video.mp4"),
         )
-    if path.exists() and not path.is_file():
-        raise InputError(
-            "The output {path} is a device or a pipe: a film is written to files only.",
-            hint="Name a file, and hand it on when it is finished.",
-            code="output.is_device",
-            path=str(path),
-        )
+    if path.exists() and is_device(path):
+        raise device_refusal(path)
+
+
+def device_refusal(path: Path) -> InputError:
+    return InputError(
+        "The output {path} is a device or a pipe: a film is written to files only.",
+        hint="Name a file, and hand it on when it is finished.",
+        code="output.is_device",
+        path=str(path),
+    )
 
 
 def _try_folder(path: Path) -> None:

@@ -109,7 +109,8 @@ class Detect:
         turns, candidates = self._search(photo, emit)
         if turns:
             photo = photo.turned(turns)
-            emit(Log("INFO", "detect.turned", {"degrees": turns * 90}))
+            code = "detect.upside_down" if turns == 2 else "detect.turned"
+            emit(Log("INFO", code, {"degrees": turns * 90}))
         chosen = self._choose(candidates, photo, emit)
         emit(StageProgress(NAME, 2, self.picture.steps, "steps"))
         subject, crop = self._frame(photo, candidates, chosen, emit)

@@ -185,6 +185,24 @@ def test_an_unknown_run_is_said_to_be_unknown(page: Any, server: Served) -> None
     playwright.expect(page.locator("#unknown")).to_be_hidden()
 
 
+def test_a_batch_that_is_not_there_is_said_to_be_so(page: Any, server: Served) -> None:
+    page.goto(f"{server.url}/?batch=none")
+    is_text(page, "#batch-said", "There is no such batch.")
+    is_text(page, "#link", "")
+
+
+def test_no_form_is_shown_where_no_orders_are_taken(page: Any, server: Served) -> None:
+    page.goto(f"{server.url}/#/new")
+    page.wait_for_selector("#closed:not([hidden])")
+    assert not page.is_visible("#order")
+
+
+def test_who_orders_where_none_are_taken_is_told(server: Served) -> None:
+    for method, path in (("POST", "video-generation/generate"), ("DELETE", f"tasks/{FIRST}")):
+        answer = httpx.request(method, f"{server.url}/api/{path}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "no_orders")
+
+
 def test_a_run_is_shown_whatever_its_id(page: Any, server: Served, full: Home) -> None:
     run = Run(full, "nightly.2", {"title": "by name"})
     run.write("complete")

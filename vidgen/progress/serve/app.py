@@ -41,6 +41,7 @@ from vidgen.progress.serve.protocols import forget_request, socket_of, stream_so
 from vidgen.progress.serve.responses import (
     deny,
     harden,
+    refuse_order,
     tell_bug,
     tell_http_error,
     tell_refusal,
@@ -102,6 +103,7 @@ class App:
         self._starlette = Starlette(
             routes=[
                 *(self._route(route) for route in self._routes if self._serves(route)),
+                *(self._closed(route) for route in self._routes if route.access == "jobs"),
                 *static.routes(),
             ],
             exception_handlers={
@@ -142,6 +144,10 @@ class App:
         owners = (self, self._page, self._api, self._foreign)
         owner = next(o for o in owners if hasattr(o, route.handler))
         return Path_(route.path, getattr(owner, route.handler), methods=[route.method])
+
+    def _closed(self, route: Route) -> Path_:
+        """Behind the routes that are served: what is answered where no orders are taken."""
+        return Path_(route.path, refuse_order, methods=[route.method])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -65,6 +65,10 @@ async def tell_http_error(_: Request, error: Exception) -> Response:
     return response
 
 
+async def refuse_order(_: Request) -> Response:
+    raise ApiError(404, "no_orders", "This server takes no orders: it began without --accept-jobs.")
+
+
 async def tell_storage(_: Request, error: Exception) -> Response:
     assert isinstance(error, OSError)
     return _response(storage_refusal(error))

@@ -47,8 +47,17 @@ async function askBatch() {
   return { total: tasks.length, tasks: tasks.slice(0, limit) };
 }
 
+/* The batch that is asked for is not there (yet): why, and the way back. */
+export function drawNoBatch(why) {
+  show("batch", true);
+  show("batch-bar", false);
+  put("batch-name", BATCH);
+  put("batch-said", why);
+}
+
 function drawBatch({ batch_id: name, total, states, progress, eta_seconds: left }) {
   show("batch", true);
+  show("batch-bar", true);
   put("batch-name", name);
   put("batch-said", batchLine({ total, states, eta_seconds: left }));
   drawBatchBar($("batch-bar"), { total, states, progress });

@@ -18,6 +18,8 @@ let most = Infinity; // bytes that the server takes
 export async function prepare(onOrdered) {
   const { accepts_jobs: isOpen, upload_bytes: bytes, options } = await permissions();
   show("to-new", isOpen);
+  show("order", isOpen);
+  show("closed", !isOpen);
   if (!isOpen) return;
   most = bytes;
   drawOptions(options);

@@ -59,7 +59,8 @@ async function refresh() {
     } catch (error) {
       if (!(error instanceof Refusal)) reportError(error);
       if (!$("door").hidden) return;
-      if (!run.isLive()) run.link("lost");
+      if (error.status === 404 && list.BATCH) seeNoBatch(error.message);
+      else if (!run.isLive()) run.link("lost");
     }
   }
   clearTimeout(listing);
@@ -78,6 +79,13 @@ function seeRuns(found) {
   const isEmpty = found.total === 0 && !list.isNarrowed();
   show("list", !isEmpty);
   show("nothing", isEmpty && !chosen() && !view());
+}
+
+/* It may still begin: it is asked for again. */
+function seeNoBatch(why) {
+  list.drawNoBatch(why);
+  show("house", true);
+  run.link("");
 }
 
 /* Whether to go to the newest run: it is followed, or nothing else was asked for. */

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.support.fake_renderer import SIZE, FakeRenderer, number_in, shelf
 from vidgen.errors import Cancelled, DeviceError, InputError, RenderError
 from vidgen.events import Event, Log, Preview, StageProgress
 from vidgen.media.colour import frame_to_rgb
+from vidgen.media.encodings import Encoding, answers, encoding_for
 from vidgen.media.mux import decode_frames
 from vidgen.media.segments import Segment, spans
 from vidgen.renderers.workers import Workers
@@ -306,6 +308,23 @@ def test_without_a_hardware_encoder_the_processor_encodes_and_says_so(tmp_path: 
     assert (encoder, said) in [("libx264", ["render.no_hardware_encoder"])] or (
         encoder != "libx264" and said == []
     )
+
+
+def lost_hardware(format: str, *, transparent: bool, hardware: Sequence[str] = ()) -> Encoding:
+    """As if an encoder that is in the wheel, but not in this machine, had answered."""
+    chosen = encoding_for(format, transparent=transparent)
+    return replace(chosen, codec="h264_qsv", options={}) if hardware else chosen
+
+
+@pytest.mark.skipif(answers("qsv"), reason="it is there")
+def test_a_hardware_encoder_that_is_lost_in_the_middle_costs_no_film(tmp_path: Path) -> None:
+    renderer, heard = FakeRenderer(), list[Event]()
+    stage = Render(renderer, SLOW, hardware=("qsv",), choose_encoding=lost_hardware, key="k")
+    film = stage.run(shelf(tmp_path, 0.4), heard.append).get(Film)
+    assert numbers(film) == list(range(4))
+    assert film.metadata["encoder"] == "libx264"
+    said = [event.code for event in heard if isinstance(event, Log)]
+    assert said == ["render.hardware_encoder_lost"]
 
 
 def render_with(workers: Workers, renderer: FakeRenderer, key: str = "k") -> Render:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from vidgen.media.barrier import mark_finer
 from vidgen.media.colour import video_frame
 from vidgen.media.containers import open_container
-from vidgen.media.encodings import Encoding
+from vidgen.media.encodings import HARDWARE, Encoding
 from vidgen.media.output import atomic_output
 from vidgen.work import Box, Frames, Pixels
 
@@ -29,7 +29,8 @@ class FilmWriter:
 
     The file appears at `path` only when the block ends without an error, whole and on disk.
     What fails in the encoder's thread is raised by the next `write`, at the latest at the end of
-    the block: SetupError for a full disk, ValueError for frames of a wrong size or layout.
+    the block: SetupError for a full disk, ValueError for frames of a wrong size or layout,
+    HardwareLostError.
     """
 
     def __init__(
@@ -128,6 +129,11 @@ class _AbandonedError(Exception):
     """Nobody wants the piece any more."""
 
 
+class HardwareLostError(Exception):
+    """A hardware encoder that had answered does not any more: others took its last session, or
+    its driver ended."""
+
+
 @contextmanager
 def _encoder(
     path: Path, size: tuple[int, int], fps: Fraction, encoding: Encoding
@@ -144,10 +150,22 @@ def _encoder(
                 raise ValueError(f"a frame of {frame.width}x{frame.height} in a film of {size}")
             frame.pts, frame.time_base = number, 1 / fps
             number += 1
-            container.mux(stream.encode(frame))
+            container.mux(_packets(stream, frame, encoding))
 
         yield encode
-        container.mux(stream.encode(None))
+        container.mux(_packets(stream, None, encoding))
+
+
+def _packets(stream: Any, frame: Any, encoding: Encoding) -> Any:
+    """What the encoder makes of a frame; None ends it."""
+    import av
+
+    try:
+        return stream.encode(frame)  # the first one opens the encoder
+    except (av.error.FFmpegError, OSError) as error:
+        if encoding.codec in HARDWARE.values():
+            raise HardwareLostError(encoding.codec) from error
+        raise
 
 
 def _video_stream(container: Any, size: tuple[int, int], fps: Fraction, encoding: Encoding) -> Any:

@@ -16,7 +16,7 @@ from typing import Final
 from vidgen.errors import RenderError
 from vidgen.events import Emit, Event, Log, StageProgress
 from vidgen.media.barrier import barrier
-from vidgen.media.encoder import FilmWriter
+from vidgen.media.encoder import FilmWriter, HardwareLostError
 from vidgen.media.encodings import Encoding, encoding_for
 from vidgen.media.previews import PERCENTS, Previews
 from vidgen.media.segments import Segment, Segments, spans
@@ -38,6 +38,7 @@ from vidgen.work import (
 
 SWAY: Final = 0.03  # face heights: a speaker's outline hardly ever gets farther
 Clock = Callable[[], float]
+ChooseEncoding = Callable[..., Encoding]  # `encoding_for`, or what answers in its stead
 
 
 class Render:
@@ -58,6 +59,7 @@ class Render:
         closing_look: ClosingLook | None = None,
         preview_at: Sequence[int] = PERCENTS,
         clock: Clock = time.perf_counter,
+        choose_encoding: ChooseEncoding = encoding_for,
     ) -> None:
         """`key` stands for everything the film depends on: with another key, or with none, all
         is drawn anew. `hardware` encoders are tried in their order. Without
@@ -75,25 +77,28 @@ class Render:
         self.closing_look = closing_look
         self.preview_at = tuple(preview_at)
         self.clock = clock
+        self.choose_encoding = choose_encoding
 
     def run(self, work: Work, emit: Emit) -> Work:
         """Raises InputError for a format that cannot keep a transparent background, RenderError
         when the renderer gives too few or too many frames, and what the renderer itself raises.
         """
         began = self.clock()
-        plan = self._plan(work, emit)
-        if plan.missing:
+        plan = self._plan(work, emit, self.hardware)
+        try:
+            self._draw(work, plan, emit)
+        except HardwareLostError as error:  # one film has one encoding
+            emit(Log("WARNING", "render.hardware_encoder_lost", {"encoder": str(error)}))
+            plan = self._plan(work, emit, ())
             self._draw(work, plan, emit)
         film = self._film(work, plan)
         return work.plus(film, _notes(film, plan, self.clock() - began))
 
-    def _plan(self, work: Work, emit: Emit) -> "_Spans":
-        encoding = encoding_for(
-            self.format,
-            transparent=work.get(Cutout).background is None,
-            hardware=self.hardware,
+    def _plan(self, work: Work, emit: Emit, hardware: Sequence[str]) -> "_Spans":
+        encoding = self.choose_encoding(
+            self.format, transparent=work.get(Cutout).background is None, hardware=hardware
         )
-        if self.hardware and encoding.codec == "libx264":
+        if hardware and encoding.codec == "libx264":
             emit(Log("INFO", "render.no_hardware_encoder"))
         key = f"{self.key}/{encoding.codec}" if self.key else ""
         pieces = Segments(work.get(Folder).work / "render", key, encoding.suffix)
@@ -101,6 +106,8 @@ class Render:
         return _Spans(encoding, pieces, every, pieces.missing(every))
 
     def _draw(self, work: Work, plan: "_Spans", emit: Emit) -> None:
+        if not plan.missing:
+            return
         subject, previews = work.get(Subject), work.get(Folder).previews
         progress = _Progress(self.name, plan, emit, self.closing_look)
         with self.renderer.perform(

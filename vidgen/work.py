@@ -115,10 +115,10 @@ class Subject:
 class Cutout:
     """The speaker cut out of `Subject.frame`, and what to show behind."""
 
-    foreground: Pixels  # (H, W, 3) colours without the old background's tint at the edge
+    foreground: Pixels  # (H, W, 3) the frame, else colours without the old background's tint
     matte: Floats  # (H, W) coverage 0–1
     background: Pixels | None  # (H, W, 3); None is transparent
-    keeps_photo: bool = False  # the background is the photo's own, filled in behind the speaker
+    keeps_photo: bool = False  # the background is the frame's own, filled in behind the speaker
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import numpy as np
 from vidgen.errors import InputError
 from vidgen.events import Emit, Log, StageProgress
 from vidgen.media.photo import open_photo
-from vidgen.media.previews import tell_cutout
+from vidgen.media.previews import CUTOUT_HEIGHT, tell_cutout
 from vidgen.paths import absolute
 from vidgen.settings import Options, colour
 from vidgen.vision.faces import CHIN, FOREHEAD
@@ -80,7 +80,7 @@ class Matte:
         emit(StageProgress(NAME, 2, 3, "steps"))
         cutout = self._cutout(subject, matte, wanted)
         if work.has(Folder):  # without one nobody watches
-            tell_cutout(cutout, work.get(Folder).previews, emit)
+            tell_cutout(_shown(cutout, _face_height(subject)), work.get(Folder).previews, emit)
         emit(StageProgress(NAME, 3, 3, "steps"))
         height, width = matte.shape
         notes = {
@@ -113,15 +113,29 @@ class Matte:
     def _cutout(self, subject: Subject, matte: Floats, wanted: "str | Pixels") -> Cutout:
         frame = subject.frame
         face_height = _face_height(subject)
+        if isinstance(wanted, str) and wanted == "keep":
+            return Cutout(frame, matte, _behind(frame, matte, face_height), keeps_photo=True)
         foreground = foreground_colours(frame, matte, face_height)
         if not isinstance(wanted, str):
             return Cutout(foreground, matte, wanted)
         if wanted == "transparent":
             return Cutout(foreground, matte, None)
         behind = _behind(frame, matte, face_height)
-        if wanted == "blur":
-            return Cutout(foreground, matte, out_of_focus(behind, FOCUS * face_height))
-        return Cutout(foreground, matte, behind, keeps_photo=True)
+        return Cutout(foreground, matte, out_of_focus(behind, FOCUS * face_height))
+
+
+def _shown(cutout: Cutout, face_height: float) -> Cutout:
+    """The cut-out in the speaker's own colours: for watchers, so these are found in small."""
+    import cv2
+
+    if not cutout.keeps_photo:
+        return cutout
+    scale = min(1.0, CUTOUT_HEIGHT / len(cutout.matte))
+    frame, matte = (
+        cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        for picture in (cutout.foreground, cutout.matte)
+    )
+    return Cutout(foreground_colours(frame, matte, scale * face_height), matte, None)
 
 
 def _face_height(subject: Subject) -> float:

@@ -275,7 +275,7 @@ def decode_frames(path: Path, *, has_alpha: bool = False) -> Iterator[Any]:
     """
     import av
 
-    with open_container(path) as container:
+    with open_container(path, unseen=True) as container:
         video = container.streams.video[0]
         if not (has_alpha and video.codec_context.codec.canonical_name == "vp9"):
             yield from container.decode(video)

@@ -204,7 +204,7 @@ def _windows(video: Path, frames: int) -> list[tuple[float, int]]:
     """The windows of any film, ours or not."""
     import av
 
-    with open_container(video) as container:
+    with open_container(video, unseen=True) as container:
         stream = container.streams.video[0]
         rate = float(stream.average_rate or 25)
         seconds = float(container.duration or 0) / av.time_base

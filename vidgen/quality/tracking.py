@@ -88,7 +88,7 @@ def pictures(video: Path, start: float, frames: int | None) -> Iterator[tuple[fl
     """Time of its centre in seconds and RGB pixels of each picture looked at."""
     import av
 
-    with open_container(video) as container:
+    with open_container(video, unseen=True) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         rate = float(stream.average_rate or 25)
@@ -164,7 +164,7 @@ def hear(video: Path, start: float, end: float) -> tuple[Floats, int]:
     """
     import av
 
-    with open_container(video) as container:
+    with open_container(video, unseen=True) as container:
         if not container.streams.audio:
             return np.zeros(0, np.float32), 48_000
         stream = container.streams.audio[0]

@@ -44,6 +44,16 @@ def test_keep_shows_the_whole_photo() -> None:
     assert choose_framing(scene, "keep", "keep") == Crop(0, 0, 1000, 700)
 
 
+def test_what_may_not_be_shown_is_no_part_of_a_crop() -> None:
+    other = (1000.0, 980.0, 1150.0, 1180.0)
+    scene = Scene(1600, 2600, (600, 1100), 220, (other,))
+    box = (0, 800, 1600, 1700)
+    assert scene.within(box) == Scene(1600, 900, (600, 300), 220, ((1000.0, 180.0, 1150.0, 380.0),))
+    crop = choose_framing(scene.within(box), "auto", "keep").moved(box)
+    assert crop.top >= 800
+    assert crop.top + crop.height <= 1700
+
+
 def test_auto_keeps_a_photo_with_a_large_face() -> None:
     assert choose_framing(Scene(1000, 700, (500, 300), 200), "auto", "keep") == Crop(
         0, 0, 1000, 700
@@ -380,6 +390,14 @@ def test_a_small_face_in_a_panorama_speaks(networks: Networks, woman: Pixels) ->
     wide[100:420, 7000:7512] = woman[:320]
     work, _ = detected(networks, wide)
     assert work.get(Notes).values["people"][0]["face"][0] == pytest.approx(7177, abs=12)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("framing", ["auto", "keep"])
+def test_bars_round_a_photo_are_not_shown(networks: Networks, woman: Pixels, framing: str) -> None:
+    work, _ = detected(networks, np.pad(woman, ((300, 300), (0, 0), (0, 0))), framing=framing)
+    rows = work.get(Subject).frame.max((1, 2))
+    assert bool(rows[[0, -1]].min() < 16) == (framing == "keep")
 
 
 @pytest.mark.models

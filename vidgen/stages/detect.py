@@ -38,6 +38,7 @@ from vidgen.stages.people import (
     problem_of,
     weight,
 )
+from vidgen.vision.borders import find_content
 from vidgen.vision.detail import spare_pixels
 from vidgen.vision.enlarger import Enlarger
 from vidgen.vision.exposure import fault_of
@@ -252,10 +253,11 @@ class Detect:
     ) -> tuple[Subject, Crop]:
         speaker = candidates[chosen]
         assert speaker.landmarks is not None
-        width, height = photo.size
+        shown = _shown_part(photo, speaker, self.options.framing)
         faces = tuple(one.face.box for one in candidates if one.face and one is not speaker)
-        scene = Scene(width, height, speaker.landmarks.centre, speaker.landmarks.height, faces)
-        crop = choose_framing(scene, self.options.framing, self.options.aspect)
+        scene = Scene(*photo.size, speaker.landmarks.centre, speaker.landmarks.height, faces)
+        crop = choose_framing(scene.within(shown), self.options.framing, self.options.aspect)
+        crop = crop.moved(shown)
         size = crop.size(self.options.height, self.options.aspect)
         source, inside, face = self._source(photo, crop, size, speaker.landmarks)
         self._warn_of_mouth(source, face, emit)
@@ -317,6 +319,18 @@ class Detect:
 
 
 # Looking
+
+
+def _shown_part(photo: Photo, speaker: Candidate, framing: str) -> Box:
+    """What of the photo may be shown: not the bars round it, unless all of it is to be kept."""
+    width, height = photo.size
+    if framing == "keep" or speaker.face is None:
+        return 0, 0, width, height
+    by = photo.scale
+    x0, y0, x1, y1 = (round(value / by) for value in speaker.face.box)
+    found = find_content(photo.rgb, (x0, y0, x1, y1))
+    left, top, right, bottom = (round(value * by) for value in found)
+    return left, top, min(right, width), min(bottom, height)
 
 
 def _read_around(photo: Photo, crop: Crop) -> tuple[Pixels, int, int]:

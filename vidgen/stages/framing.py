@@ -5,7 +5,7 @@ Pure geometry and resampling: it is told where the speaker's face and the others
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from itertools import product
 from typing import Final
 
@@ -36,6 +36,14 @@ class Scene:
     face_height: float  # Hf, forehead to chin
     others: tuple[Rect, ...] = ()  # the other people's faces
 
+    def within(self, box: Box) -> "Scene":
+        """The same where only this part of the photo is there, in pixels from its corner."""
+        left, top, right, bottom = box
+        x, y = self.face
+        others = ((o[0] - left, o[1] - top, o[2] - left, o[3] - top) for o in self.others)
+        place = (x - left, y - top)
+        return Scene(right - left, bottom - top, place, self.face_height, tuple(others))
+
 
 @dataclass(frozen=True, slots=True)
 class Crop:
@@ -45,6 +53,10 @@ class Crop:
     top: int
     width: int
     height: int
+
+    def moved(self, box: Box) -> "Crop":
+        """In pixels of the photo, where it was in those of a part of it."""
+        return replace(self, left=self.left + box[0], top=self.top + box[1])
 
     def scaled(self, by: float) -> "Crop":
         """In the whole pixels of a picture `by` times as large."""

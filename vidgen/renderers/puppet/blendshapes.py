@@ -180,7 +180,7 @@ Moves = dict[str, tuple[Array | float, Array | float]]  # name -> along, down
 
 def _lower(face: FaceGeometry, at: _Shape) -> Moves:
     h = face.height
-    drop = CARRIED * WIDEST * h - _bared(face) * face.gap / 2
+    drop = CARRIED * WIDEST * h - _bared(face) * face.gap / 3
     widen = WIDENED * face.hung * at.u * at.near
     return {
         "wide": (-0.10 * at.u * at.near, drop * at.lip),

@@ -180,8 +180,9 @@ class FaceGeometry:
         return upper + (1 - self.ajar) * (self.meeting_line(u) - upper)
 
     def meeting_line(self, u: Array) -> Array:
-        """v where the lips meet when shut: half-way, or, under a hanging jaw, higher."""
-        share = 0.5 - 0.28 * self.hung
+        """v where the lips meet when shut: half-way, or higher, under a hanging jaw, or in a smile,
+        whose lower lip does most of it."""
+        share = 0.5 - 0.28 * self.hung - 0.16 * self.smile
         return self.upper(u) + share * (self.lower(u) - self.upper(u))
 
 

@@ -71,6 +71,15 @@ def test_teeth_that_shut_lips_hide_are_painted_in_their_colour(face: FaceGeometr
     assert np.abs(white - TEETH).max() < 20
 
 
+def test_a_rim_of_teeth_is_too_little_to_go_on_from(face: FaceGeometry) -> None:
+    lower = Curve(face.upper.u, face.upper.v + 0.3 * (face.lower.v - face.upper.v))
+    narrow = replace(face, lower=lower, gap=0.3 * face.gap)
+    rim, row = (found(seen, painted(seen, (0.0, 0.9, TEETH))) for seen in (narrow, face))
+    assert rim.edge is None
+    assert rim.colour is not None
+    assert row.edge is not None
+
+
 def test_lips_of_a_mouth_without_teeth_are_none(face: FaceGeometry) -> None:
     teeth = found(face, painted(face))
     assert teeth.edge is None

@@ -25,6 +25,7 @@ TALL: Final = 0.008  # Hf: and are no shorter
 MIDDLE: Final = 0.6  # of the half mouth: most of it must show them
 MOST: Final = 0.6
 HANGS: Final = 0.005  # Hf: teeth that end higher over the shut lips are never seen
+SHOWN: Final = 0.036  # Hf: less of a row is not enough to go on from under the lip
 SMOOTH: Final = 0.010  # Hf: of their lower edge
 ENOUGH: Final = 0.06  # of the opening: less does not tell their colour
 
@@ -84,8 +85,9 @@ def _lower_edge(teeth: Array, v: Array, face: FaceGeometry, u: Array) -> Array |
     if good[middle].mean() < MOST:
         return None
     edge = _smooth(np.interp(u, u[good], last[good]), SMOOTH * face.height / (u[1] - u[0]))
-    hangs = edge - face.shut_upper(u)
-    return edge if np.median(hangs[middle]) > HANGS * face.height else None
+    room = (edge - face.shut_upper(u), HANGS), (edge - face.upper(u), SHOWN)
+    enough = (np.median(long[middle]) > least * face.height for long, least in room)
+    return edge if all(enough) else None
 
 
 def _smooth(curve: Array, sigma: float) -> Array:

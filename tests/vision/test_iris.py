@@ -137,3 +137,28 @@ def with_iris(subject: Subject, net: IrisNet, luma: int, pupil: int) -> Pixels:
 def test_light_eyes_with_dark_pupils_are_eyes(subject: Subject, net: IrisNet) -> None:
     assert seen(subject, net, with_iris(subject, net, 165, 40)) == ("", "")
     assert all(seen(subject, net, with_iris(subject, net, 165, 160)))
+
+
+def test_an_iris_as_light_as_the_white_is_told_by_its_pupil(subject: Subject, net: IrisNet) -> None:
+    assert seen(subject, net, with_iris(subject, net, 205, 50)) == ("", "")
+
+
+def test_an_eye_in_the_shade_blinks_with_its_like(subject: Subject, net: IrisNet) -> None:
+    frame = subject.frame.copy()
+    _, right = views(frame, subject.landmarks, net)
+    inside = cv2.fillPoly(np.zeros(frame.shape[:2], np.uint8), [hull(right)], 1) > 0
+    frame[inside] = (0.42 * frame[inside]).astype(np.uint8)
+    assert seen(subject, net, frame) == ("", "")
+
+
+def test_the_far_eye_of_a_turned_head_does_not_keep_the_near_one_still(
+    demo_photo: Path, model_path: Callable[[str], Path], net: IrisNet
+) -> None:
+    small = speaker(demo_photo, model_path, 256, 0.32)
+    nose = float(small.landmarks[168, 0])
+    points = small.landmarks.copy()
+    points[:, 0] = np.where(points[:, 0] < nose, nose - 0.5 * (nose - points[:, 0]), points[:, 0])
+    at = np.arange(small.frame.shape[1])
+    columns = np.where(at < nose, nose - 2 * (nose - at), at).clip(0, None).astype(int)
+    turned = replace(small, landmarks=points)
+    assert seen(turned, net, small.frame[:, columns]) == ("small", "")

@@ -17,32 +17,54 @@ MESH_LIDS: Final = (
     ((362, 398, 384, 385, 386, 387, 388, 466, 263), (362, 382, 381, 380, 374, 373, 390, 249, 263)),
 )
 LEAST: Final = 12  # pixels: a smaller eye is left alone
-SHUT: Final = 0.17  # of its width: an eye less open is shut, or looks down
+SHUT: Final = (0.12, 0.17)  # of its width: an eye less open is shut; from here to there (one that
+# laughs has .14 and more), if no iris is seen, or the other one is shut
 LARGE: Final = 0.58  # of its width: no human iris is so large, only drawn ones
 TURNED: Final = 0.80  # of the wider eye's width: what is narrower is turned away
 PALE: Final = 0.75  # of the white's luma: an iris not darker than this is hardly seen
-PUPIL: Final = 0.60  # unless its darkest fifth, pupil and rim, is darker than this: light eyes
+PUPIL: Final = (0.68, 0.56)  # unless its darkest fifth, pupil and rim, is darker than that share of
+# the white and of the skin: light eyes
 FAINT: Final = 0.90  # and one not darker than this is not there
+ALIKE: Final = 0.75  # correlation of both eyes, one mirrored, from which a sure one vouches for the
+VOUCHED: Final = (0.75, 0.60)  # other, whose darkest fifth need only be darker than this,
+CLEAR: Final = 0.40  # or, with a white that is none, than this share of it
+SIMILAR: Final = 0.50  # from here on the other may well be an eye: it is not surely hidden
+ASIDE: Final = 0.56  # of the wider eye's width: a narrower eye lies behind the nose
 MURKY: Final = 0.38  # of the skin's luma: a white darker than this is none, but a lens
 ASTRAY: Final = 0.24  # of its width: the two nets tell different lids, so they guess
 PAIRED: Final = ("small", "large", "unsure")  # what keeps the other eye still as well
 SIDE: Final = 128  # pixels of the straightened picture
 WIDE: Final = 64  # of them for the eye's width
+LIDS: Final = (slice(46, 82), slice(26, 102))  # rows and columns of it with the eye and its lids
+SHIFT: Final = 8  # pixels that the other eye may be off
 
 
 def views(rgb: Pixels, points: Floats, net: IrisNet) -> tuple[EyeView, EyeView]:
     """Both eyes of the face with these landmarks, (468, 2 or more) pixels of `rgb`."""
     eyes = net.read(rgb, points)
-    problems = [
-        eye_problem(rgb, eye, lids, TURNED * max(map(_width, eyes)))
-        for eye, lids in zip(eyes, _mesh_lids(points), strict=True)
-    ]
-    pair = next((one for one in problems if one in PAIRED), "")  # one alone would wink
     left, right = (
-        EyeView(eye.upper, eye.lower, eye.centre, eye.radius, problem or pair)
-        for eye, problem in zip(eyes, problems, strict=True)
+        EyeView(eye.upper, eye.lower, eye.centre, eye.radius, problem)
+        for eye, problem in zip(eyes, _problems(rgb, points, eyes), strict=True)
     )
     return left, right
+
+
+def _problems(rgb: Pixels, points: Floats, eyes: tuple[EyePoints, EyePoints]) -> list[str]:
+    """Those of both, told together: nobody winks."""
+    wide = max(map(_width, eyes))
+    pairs = list(zip(eyes, _mesh_lids(points), strict=True))
+    problems = [eye_problem(rgb, eye, lids, TURNED * wide) for eye, lids in pairs]
+    likeness = _likeness(rgb, *eyes) if "" in problems and any(problems) else 0.0
+    if likeness > ALIKE:
+        problems = [eye_problem(rgb, eye, lids, TURNED * wide, True) for eye, lids in pairs]
+    if likeness > SIMILAR:
+        problems = ["unsure" if one == "unseen" else one for one in problems]
+    if "shut" in problems:
+        narrow = ("shut" if _openness(eye) < SHUT[1] else "" for eye in eyes)
+        problems = [one or other for one, other in zip(problems, narrow, strict=True)]
+    near = (one for one, eye in zip(problems, eyes, strict=True) if _width(eye) > ASIDE * wide)
+    pair = next((one for one in near if one in PAIRED), "")
+    return [problem or pair for problem in problems]
 
 
 def _mesh_lids(points: Floats) -> list[tuple[Floats, Floats]]:
@@ -53,31 +75,44 @@ def _width(eye: EyePoints) -> float:
     return float(np.hypot(*(eye.upper[-1] - eye.upper[0])))
 
 
+def _openness(eye: EyePoints) -> float:
+    """The lids' largest distance, of the eye's width."""
+    across = eye.upper[-1] - eye.upper[0]
+    down = np.array([-across[1], across[0]]) / (across @ across)
+    return float(((eye.lower - eye.upper) @ down).max())
+
+
 def eye_problem(
-    rgb: Pixels, eye: EyePoints, mesh: tuple[Floats, Floats], usual: float = 0.0
+    rgb: Pixels, eye: EyePoints, mesh: tuple[Floats, Floats], usual: float, vouched: bool = False
 ) -> str:
     """ "" for an eye that may move, else "small", "shut", "large", "unsure" or "unseen".
 
     An eye narrower than `usual` is one of a turned face: its iris is not too large. `mesh` is the
-    face mesh's upper and lower lid, (9, 2) each. On 29 portraits that were looked at open eyes had
+    face mesh's upper and lower lid, (9, 2) each; an eye is `vouched` for where the other is surely
+    one and looks like it. On 29 portraits that were looked at open eyes had
     an iris at .14–.73 of the white and a white at .39–2 of the skin below; shut ones .81 and more,
-    and an opening of less than .08. Of irises at .75 to .88 the darkest fifth was at .31 to .57 in
-    light eyes (of five more portraits), else at .54 and more (of five).
+    and an opening of less than .08. Of irises at .75 to 1.06 the darkest fifth was at .31 to .65 in
+    light eyes (of nine more portraits), at .80 to 1.05 in two statues' eyes.
     """
     width = _width(eye)
     if width < LEAST:
         return "small"
     picture, to = _straightened(rgb, eye)
     upper, lower = to(eye.upper), to(eye.lower)
-    if float((lower - upper)[:, 1].max()) < SHUT * WIDE:
+    opening = _openness(eye)
+    if opening < SHUT[0]:
         return "shut"
     if 2 * eye.radius > LARGE * max(width, usual):
         return "large"
     astray = max(float(np.hypot(*(one - two).T).mean()) for one, two in
                  zip(map(to, mesh), (upper, lower), strict=True))  # fmt: skip
-    if astray > ASTRAY * WIDE:
-        return "unsure"
-    return _iris_problem(picture, upper, lower, to(eye.centre), eye, width)
+    radius = eye.radius * WIDE / width
+    problem = (
+        "unsure"
+        if astray > ASTRAY * WIDE
+        else (_iris_problem(picture, upper, lower, to(eye.centre), radius, vouched))
+    )
+    return "shut" if problem and opening < SHUT[1] else problem
 
 
 def _straightened(rgb: Pixels, eye: EyePoints) -> tuple[Floats, "_Map"]:
@@ -106,7 +141,7 @@ class _Map:
 
 
 def _iris_problem(
-    luma: Floats, upper: Floats, lower: Floats, centre: Floats, eye: EyePoints, width: float
+    luma: Floats, upper: Floats, lower: Floats, centre: Floats, radius: float, vouched: bool
 ) -> str:
     """ "" where something dark and round lies on something bright between the lids; "unsure" where
     it nearly does, as under paint and false lashes."""
@@ -115,7 +150,7 @@ def _iris_problem(
     opening = np.zeros((SIDE, SIDE), np.uint8)
     cv2.fillPoly(opening, [np.concatenate([upper, lower[::-1]]).round().astype(np.int32)], 1)
     rows, columns = np.indices((SIDE, SIDE))
-    off = np.hypot(columns - centre[0], rows - centre[1]) / (eye.radius * WIDE / width)
+    off = np.hypot(columns - centre[0], rows - centre[1]) / radius
     iris, white = (opening > 0) & (off < 0.95), (opening > 0) & (off > 1.1)
     below = rows - float(lower[:, 1].max())
     skin = (below > 9) & (below < 24) & (np.abs(columns - SIDE / 2) < 32)
@@ -123,9 +158,23 @@ def _iris_problem(
         return "unseen"
     bright = float(np.percentile(luma[white], 60))
     dark = float(np.median(luma[iris]))
-    lit = bright / max(1.0, float(np.median(luma[skin])))
+    tone = max(1.0, float(np.median(luma[skin])))
     pupil = float(np.percentile(luma[iris], 20))
-    pale = dark >= PALE * bright and not (dark < FAINT * bright and pupil < PUPIL * bright)
-    if lit > MURKY and not pale:
+    of_white, of_skin = VOUCHED if vouched else PUPIL
+    found = pupil < of_white * bright and pupil < of_skin * tone
+    murky = bright <= MURKY * tone and not (vouched and pupil < CLEAR * bright)
+    if not murky and (found or dark < PALE * bright):
         return ""
-    return "unsure" if dark < FAINT * bright and lit > 0.7 * MURKY else "unseen"
+    return "unsure" if dark < FAINT * bright and bright > 0.7 * MURKY * tone else "unseen"
+
+
+def _likeness(rgb: Pixels, left: EyePoints, right: EyePoints) -> float:
+    """Correlation of the eyes with their lids, one mirrored: 1 where they are the same."""
+    import cv2
+
+    one, other = (
+        cv2.GaussianBlur(_straightened(rgb, eye)[0], (0, 0), 1.5) for eye in (left, right)
+    )
+    rows, columns = (slice(part.start - SHIFT, part.stop + SHIFT) for part in LIDS)
+    room = np.ascontiguousarray(other[:, ::-1][rows, columns])
+    return float(cv2.matchTemplate(room, one[LIDS], cv2.TM_CCOEFF_NORMED).max())

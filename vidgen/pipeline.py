@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from vidgen.cache import Keys
 from vidgen.device import device, memory
-from vidgen.device.prefetch import Network
+from vidgen.device.prefetch import Network, TorchAhead
 from vidgen.events import Emit, Log
 from vidgen.models import catalog, select
 from vidgen.models.catalog import Catalog
@@ -326,11 +326,12 @@ class Job:
 
         if self.plan.renderer == "puppet":
             device, hearing = self.drawing_device, self._hearing()
+            torch = () if device == "cpu" else (TorchAhead(device),)
             if speech is None or (self.task.work / "render").exists():
-                return PuppetRenderer(device, hearing=hearing), ()
+                return PuppetRenderer(device, hearing=hearing), torch
             where = (self.ears,) if self.ears and speech.seconds >= APART else ()
             ahead = HearAhead(speech, self.options.language, hearing, *where)
-            return PuppetRenderer(device, hearing=hearing, ahead=ahead), (ahead,)
+            return PuppetRenderer(device, hearing=hearing, ahead=ahead), (*torch, ahead)
         from vidgen.renderers.musetalk.networks import NetworkFiles
         from vidgen.renderers.musetalk.renderer import MuseTalkRenderer
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,48 @@ def test_without_the_extra_the_pip_line_is_told(monkeypatch: pytest.MonkeyPatch)
     assert told.value.code == "device.no_extra"
     assert install_command("gpu") in told.value.hint
     assert device.resolve_device("auto") == "cpu"
+
+
+class Driver:
+    """Stands in for NVIDIA's, of a version, with so many GPUs."""
+
+    def __init__(self, version: int, count: int, error: int = 0) -> None:
+        self.version, self.count, self.error = version, count, error
+
+    def cuInit(self, _flags: int) -> int:  # noqa: N802  # CUDA's name
+        return self.error
+
+    def cuDriverGetVersion(self, where: Any) -> int:  # noqa: N802  # CUDA's name
+        where._obj.value = self.version
+        return 0
+
+    def cuDeviceGetCount(self, where: Any) -> int:  # noqa: N802  # CUDA's name
+        where._obj.value = self.count
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("driver", "toolkit", "count"),
+    [
+        (Driver(13010, 2), 13, 2),
+        (Driver(13000, 0), 12, 0),
+        (Driver(12080, 1), 13, None),  # too old for this torch, which says so better
+        (Driver(13010, 1, error=100), 13, 0),  # none that may be used
+        (Driver(13010, 1, error=803), 13, None),
+        (Driver(13010, 1), 0, None),  # a torch without CUDA
+        (None, 13, None),
+    ],
+)
+def test_gpus_are_counted_without_torch_where_the_driver_can_tell(
+    driver: Driver | None, toolkit: int, count: int | None
+) -> None:
+    assert device.count_by_driver(driver, toolkit) == count
+
+
+@pytest.mark.gpu
+def test_the_version_of_cuda_is_told_without_torch() -> None:
+    torch = pytest.importorskip("torch")
+    assert device._toolkit() == int((torch.version.cuda or "0").partition(".")[0])
 
 
 @pytest.mark.gpu
@@ -305,6 +348,26 @@ class Slow:
 
     def release(self) -> None:
         self.released = True
+
+
+def test_a_module_that_is_half_imported_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = SimpleNamespace(__spec__=SimpleNamespace(_initializing=True))
+    monkeypatch.setitem(sys.modules, "torch", half)
+    memory.free("cuda:0")
+    assert memory.free_on_device("cuda:0") is None
+    with memory.measure_peak("cuda:0") as peak:
+        pass
+    assert peak.gpu_memory_mb is None
+
+
+@pytest.mark.gpu
+def test_torch_is_made_ready_in_a_thread_of_its_own() -> None:
+    pytest.importorskip("torch")
+    prefetch.TorchAhead("cpu").load()
+    for thread in threading.enumerate():
+        if thread.name == "vidgen-torch":
+            thread.join()
+    assert "torch" in sys.modules
 
 
 def test_networks_are_read_while_the_body_runs(monkeypatch: pytest.MonkeyPatch) -> None:

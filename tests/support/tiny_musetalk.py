@@ -1,6 +1,7 @@
 """MuseTalk's three networks with a few thousand weights, in files shaped like the real ones."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,7 +51,14 @@ WHISPER: Final[dict[str, Any]] = {
 
 
 def tiny_files(folder: Path) -> NetworkFiles:
-    """Write all four files; every weight is random, and always the same."""
+    """Write all four files, tiny."""
+    return write_files(folder, UNET, VAE, WHISPER)
+
+
+def write_files(
+    folder: Path, unet: Mapping[str, Any], vae: Mapping[str, Any], whisper: Mapping[str, Any]
+) -> NetworkFiles:
+    """Write the files of networks of these shapes; every weight is random, and always the same."""
     import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from safetensors.torch import save_file
@@ -59,13 +67,13 @@ def tiny_files(folder: Path) -> NetworkFiles:
 
     torch.manual_seed(7)
     config = folder / "musetalk.json"
-    config.write_text(json.dumps(UNET), "utf-8")
-    unet = UNet2DConditionModel(**{k: v for k, v in UNET.items() if not k.startswith("_")})
-    torch.save(unet.state_dict(), folder / "unet.pth")
-    vae = AutoencoderKL(**VAE).state_dict()
-    save_file({_old(name): value for name, value in vae.items()}, folder / "vae.safetensors")
-    whisper = WhisperEncoder(WhisperConfig(**WHISPER)).state_dict()
-    tensors = {f"model.encoder.{name}": value.clone() for name, value in whisper.items()}
+    config.write_text(json.dumps(dict(unet)), "utf-8")
+    made = UNet2DConditionModel(**{k: v for k, v in unet.items() if not k.startswith("_")})
+    torch.save(made.state_dict(), folder / "unet.pth")
+    state = AutoencoderKL(**vae).state_dict()
+    save_file({_old(name): value for name, value in state.items()}, folder / "vae.safetensors")
+    encoder = WhisperEncoder(WhisperConfig(**whisper)).state_dict()
+    tensors = {f"model.encoder.{name}": value.clone() for name, value in encoder.items()}
     tensors["model.decoder.layer_norm.weight"] = torch.ones(16)  # the real file has a decoder, too
     save_file(tensors, folder / "whisper.safetensors")
     return NetworkFiles(
@@ -73,8 +81,8 @@ def tiny_files(folder: Path) -> NetworkFiles:
         unet_config=config,
         vae=folder / "vae.safetensors",
         whisper=folder / "whisper.safetensors",
-        vae_params=VAE,
-        whisper_params=WHISPER,
+        vae_params=vae,
+        whisper_params=whisper,
     )
 
 

@@ -22,13 +22,15 @@ class BatchGraph:
 
         self._draw = draw  # what it refers to stays where it is
         self._asked = [one.clone() for one in asked]
-        with _RECORDING, torch.cuda.device(asked[0].device):
+        stream = torch.cuda.current_stream(asked[0].device)
+        # The stream again, for a record that fails leaves its own behind as the thread's.
+        with _RECORDING, torch.cuda.device(asked[0].device), torch.cuda.stream(stream):
             beside = torch.cuda.Stream()
-            beside.wait_stream(torch.cuda.current_stream())
+            beside.wait_stream(stream)
             with torch.cuda.stream(beside):
                 for _ in range(WARM):
                     draw(*self._asked)
-            torch.cuda.current_stream().wait_stream(beside)
+            stream.wait_stream(beside)
             torch.cuda.empty_cache()  # a record has memory of its own, as much again
             self._graph, own = torch.cuda.CUDAGraph(), "thread_local"  # other threads may go on
             with torch.cuda.graph(self._graph, stream=beside, capture_error_mode=own):

@@ -1,10 +1,12 @@
 """The machine: which device computes, and whether a GPU stands idle.
 
-Imports torch only when somebody asks for more than the CPU. One run at a time on a device is
-`queue`'s business, memory `memory`'s, and loading ahead `prefetch`'s.
+Imports torch only when somebody asks for more than the CPU and NVIDIA's driver cannot tell. One
+run at a time on a device is `queue`'s business, memory `memory`'s, and loading ahead `prefetch`'s.
 """
 
+import ctypes
 import os
+import re
 import shutil
 import sys
 from functools import cache
@@ -15,6 +17,7 @@ from typing import Any, Final
 from vidgen.errors import DeviceError, InputError, SetupError
 from vidgen.installation import install_command
 
+NO_GPU: Final = 100  # CUDA_ERROR_NO_DEVICE
 SHARE: Final = "VIDGEN_CORES"  # how many cores a process may use, where it is not tied to them
 
 
@@ -72,17 +75,58 @@ def _torch() -> Any:
 
 
 def _best() -> str:
-    torch = _torch()
-    if torch.cuda.is_available():
+    if _cuda_count():
         return "cuda:0"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    return "mps" if _has_mps() else "cpu"
+
+
+def _has_mps() -> bool:
+    return sys.platform == "darwin" and bool(_torch().backends.mps.is_available())
+
+
+def _cuda_count() -> int:
+    """How many GPUs torch can use; asked of the driver, which takes a moment, where that can tell:
+    torch's import takes seconds, which pass beside the first stages."""
+    found = None if "torch" in sys.modules else count_by_driver(_load_driver(), _toolkit())
+    return int(_torch().cuda.device_count()) if found is None else found
+
+
+def count_by_driver(driver: Any, toolkit: int) -> int | None:
+    """How many GPUs NVIDIA's driver has for programs built with this version of CUDA (13); None
+    where it cannot tell: no driver, one that is too old, or a torch without CUDA, 0."""
+    version, count = ctypes.c_int(), ctypes.c_int()
+    if driver is None or not toolkit:
+        return None
+    if error := driver.cuInit(0):
+        return 0 if error == NO_GPU else None
+    driver.cuDriverGetVersion(ctypes.byref(version))  # 13010 is 13.1
+    if version.value < 1000 * toolkit or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return None
+    return count.value
+
+
+def _load_driver() -> Any:
+    try:
+        return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return None
+
+
+def _toolkit() -> int:
+    """The version of CUDA that the installed torch was built with; 0 for none."""
+    spec = find_spec("torch")
+    if spec is None or spec.origin is None:
+        return 0
+    try:
+        text = Path(spec.origin).with_name("version.py").read_text("utf-8")
+    except OSError:
+        return 0
+    found = re.search(r"^cuda\b.*=\s*['\"](\d+)", text, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def _check(kind: str, number: int) -> str:
-    torch = _torch()
-    there = (
-        torch.cuda.device_count() > number if kind == "cuda" else torch.backends.mps.is_available()
-    )
+    there = _cuda_count() > number if kind == "cuda" else _has_mps()
     if not there:
         raise DeviceError(
             "The device {device} does not answer.",

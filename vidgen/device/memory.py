@@ -108,7 +108,7 @@ def _device_lost(device: str, reason: str) -> DeviceError:
 def free(device: str) -> None:
     """Give back what nothing refers to any more."""
     gc.collect()
-    torch = sys.modules.get("torch")
+    torch = _torch_if_imported()
     if torch is not None and device.startswith("cuda"):
         torch.cuda.empty_cache()
     elif torch is not None and device == "mps":
@@ -139,8 +139,8 @@ def free_on_device(device: str) -> float | None:
     torch = _torch_with_gpu(device)
     if torch is None:
         return None
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return float(torch.cuda.mem_get_info(device)[0] + unused)
+    torch.cuda.empty_cache()  # not counted instead: a recorded graph's is kept for its own use
+    return float(torch.cuda.mem_get_info(device)[0])
 
 
 def free_mb() -> float:
@@ -155,8 +155,13 @@ def free_mb() -> float:
 
 
 def _torch_with_gpu(device: str) -> Any:
+    return _torch_if_imported() if device.startswith("cuda") else None
+
+
+def _torch_if_imported() -> Any:
+    """None while another thread is still at it, too: then half of it is missing."""
     torch = sys.modules.get("torch")
-    return torch if torch is not None and device.startswith("cuda") else None
+    return None if getattr(getattr(torch, "__spec__", None), "_initializing", False) else torch
 
 
 def _forget_process_peak() -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from vidgen.device.memory import is_short
@@ -18,6 +19,26 @@ class Network(Protocol):
     def load(self) -> None: ...
 
     def release(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TorchAhead:
+    """A `Network` of none: torch and its device, both of which take seconds to be ready."""
+
+    device: str
+
+    def load(self) -> None:
+        """Begins it, and leaves it to itself: whoever needs torch waits for the same import."""
+        threading.Thread(target=self._prepare, name="vidgen-torch", daemon=True).start()
+
+    def release(self) -> None:
+        pass
+
+    def _prepare(self) -> None:
+        with suppress(Exception):  # who draws with it fails the same way, and says so
+            import torch
+
+            torch.zeros(1, device=self.device)
 
 
 @contextmanager

@@ -173,10 +173,11 @@ def test_a_batch_crosses_to_the_device_three_times_and_comes_back_once(
 
     with painted(subject, files, batch) as painter:
         plan = asked(*[{}, TURNED] * 6)
-        drawing = cuda.DeviceDrawing(rig.build(subject, cut(subject)), plan, "cpu", painter)
+        figure = rig.build(subject, cut(subject))
+        drawing = cuda.DeviceDrawing(figure, plan, "cpu", painter, batch)
 
         def film(first: int) -> None:
-            for landing in cuda.frames(drawing, first, first + batch, painter, batch):
+            for landing in cuda.frames(drawing, first, first + batch, painter):
                 assert landing.layout == "yuv420p"
 
         film(0)  # what all batches share goes up with the first

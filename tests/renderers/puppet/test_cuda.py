@@ -237,7 +237,7 @@ def test_what_a_batch_needs_is_known_before(
         for count in (1, 3):
             drawing.draw(0, count)  # what all batches share, and the frames
             with Memory() as memory:
-                drawing.canvas._frames[:1]  # they are there already
+                drawing.canvas._kept["frames", count][:1]  # they are there already
                 drawing.draw(0, count)
             peaks.append(memory.peak)
         each = (peaks[1] - peaks[0]) / 2
@@ -288,8 +288,8 @@ def test_half_precision_is_enough_for_frames(subject: Subject, behind: str) -> N
 
 
 def test_a_frame_is_the_same_in_any_company(figure: Rig) -> None:
-    drawing = cuda.DeviceDrawing(figure, asked(*SPEAKING, *FRAMES), "cpu")
-    _, rest = cuda.frames(drawing, 0, 4, batch=3)
-    (alone,) = cuda.frames(drawing, 3, 4, batch=3)
+    drawing = cuda.DeviceDrawing(figure, asked(*SPEAKING, *FRAMES), "cpu", batch=3)
+    _, rest = cuda.frames(drawing, 0, 4)
+    (alone,) = cuda.frames(drawing, 3, 4)
     assert len(alone) == 1
     assert np.array_equal(rest.pixels, alone.pixels)

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import repeat
+from itertools import chain, islice, repeat
 from typing import Any, Final
 
 import numpy as np
 
 from vidgen.device.batch_graph import BatchGraph
+from vidgen.device.memory import free_on_device
 from vidgen.media.colour import RGB_TO_YUV
 from vidgen.renderers.base import FacePainter
 from vidgen.renderers.puppet.both_eyes import both_eyes
@@ -29,6 +30,7 @@ from vidgen.work import Frames
 
 BATCH: Final = 32  # frames; more bring nothing on an H100
 SHARE: Final = 0.4  # of the free memory for a batch: as much again for the record of one
+PAINTED_BYTES: Final = 15 * 256**2  # a face of three channels, as bytes and as floats
 AHEAD: Final = 2  # batches that the device is given before the first of them is waited for
 
 
@@ -51,8 +53,14 @@ class DeviceDrawing:
     """A film's figure on a device, drawn in batches; its lower face by a `painter`, if any."""
 
     def __init__(
-        self, figure: Rig, plan: Poses, device: str, painter: FacePainter | None = None
+        self,
+        figure: Rig,
+        plan: Poses,
+        device: str,
+        painter: FacePainter | None = None,
+        batch: int = 0,
     ) -> None:
+        """`batch` frames are drawn at once; 0: as many as the memory takes when drawing begins."""
         self.canvas = self.make_canvas(device, figure, plan)
         eyes = both_eyes(figure.eyes, figure.layer)
         self.figure = self.canvas.hold(replace(figure, eyes=eyes))
@@ -62,6 +70,7 @@ class DeviceDrawing:
         self.on_gpu = self.canvas.device.type == "cuda"
         self._graphs: dict[tuple[Any, ...], BatchGraph | None] = {}  # by frames and layout
         self._painter = painter
+        self._batch = batch
         self._mask = self.canvas.hold(painter.mask[..., None]) if painter else None
 
     def make_canvas(self, device: str, figure: Rig, plan: Poses) -> TorchCanvas:
@@ -71,6 +80,13 @@ class DeviceDrawing:
     def layout(self) -> str:
         """Of a film's frames."""
         return "rgba" if self.figure.layer.background is None else "yuv420p"
+
+    def batch(self) -> int:
+        """Frames drawn at once. Asked when a painter has what it needs, before the first."""
+        if not self._batch:
+            free = free_on_device(str(self.canvas.device))
+            self._batch = batch_for(self.frame_bytes, free)
+        return self._batch
 
     @property
     def frame_bytes(self) -> int:
@@ -83,7 +99,7 @@ class DeviceDrawing:
         yuv = single + 20  # three planes, chroma at half the resolution, all as one
         beside = 6  # fields, the last overlay, bytes
         most = max(layer, yuv * width * height) + (out + beside) * width * height
-        return int(most)
+        return int(most) + (PAINTED_BYTES if self._painter else 0)
 
     def draw(
         self,
@@ -229,15 +245,14 @@ def batch_for(frame_bytes: int, free: float | None) -> int:
 
 
 def frames(
-    drawing: DeviceDrawing,
-    first: int,
-    last: int,
-    painter: FacePainter | None = None,
-    batch: int = BATCH,
+    drawing: DeviceDrawing, first: int, last: int, painter: FacePainter | None = None
 ) -> Iterator[Frames]:
     """Frames first..last-1; the device has the next batches to draw while one is taken."""
     waiting: deque[Landing] = deque()
-    painted = _regroup(painter.faces(first, last), batch) if painter else repeat(())
+    faces = iter(painter.faces(first, last) if painter else ())
+    begun = [*islice(faces, 1)]  # before it is known how much memory is left for the rest
+    batch = drawing.batch()
+    painted = _regroup(chain(begun, faces), batch) if painter else repeat(())
     for start in range(first, last, batch):
         end = min(start + batch, last)
         waiting.append(drawing.draw(start, end, faces=next(painted), batch=batch))

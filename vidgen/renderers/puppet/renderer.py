@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from vidgen.device.device import usable_cores
-from vidgen.device.memory import free_on_device
 from vidgen.renderers.base import FacePainter, FaceSource
 from vidgen.signals import thread_pool
 from vidgen.work import Cutout, Frames, MotionOptions, Speech, Subject
@@ -99,9 +98,8 @@ class PuppetRenderer:
 
         if self.device == "cpu":
             return lambda first, last: cpu.cpu_frames(made, wanted, first, last, pool, painter)
-        drawing = cuda.DeviceDrawing(made, wanted, self.device, painter)
-        batch = self.batch or cuda.batch_for(drawing.frame_bytes, free_on_device(self.device))
-        return lambda first, last: cuda.frames(drawing, first, last, painter, batch)
+        drawing = cuda.DeviceDrawing(made, wanted, self.device, painter, self.batch)
+        return lambda first, last: cuda.frames(drawing, first, last, painter)
 
 
 @dataclass(frozen=True, slots=True)

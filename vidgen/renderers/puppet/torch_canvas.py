@@ -37,8 +37,6 @@ class TorchCanvas(Canvas):
         self.kind = torch.float16 if self.device.type == "cuda" else torch.float32  # of frames
         self._span = least, most
         self._kept: dict[Any, Any] = {}  # what is the same in all batches, by what it is of
-        self._frames: Any = None  # drawn into by all batches
-        self._views: dict[Any, Any] = {}  # of them, by count and what
         self._shared: dict[int, Any] = {}  # pictures that are, by their identity
 
     def upload(self, array: Array) -> Any:
@@ -292,31 +290,27 @@ class TorchCanvas(Canvas):
         return colours  # what leaves the frame is clipped
 
     def frames(self, size: tuple[int, int], like: Any, channels: int) -> Any:
-        """Memory for a batch of frames (B, H, W, channels), the same for each batch `like` this.
+        """Memory for a batch of frames (B, H, W, channels), the same for each batch `like` this,
+        as long as this canvas: a record of a batch goes on writing there.
 
         Colours fit half precision, which a GPU is quicker with; places do not: at 1280 its step
         is a whole pixel.
         """
-        count = len(like)
-        if self._frames is None or len(self._frames) < count:
-            shape = count, channels, size[1], size[0]
-            self._frames = like.new_empty(shape, dtype=self.kind).permute(0, 2, 3, 1)
-            self._views = {}
-        return self._view(count, None, lambda whole: whole)
+
+        def make() -> Any:
+            shape = len(like), channels, size[1], size[0]
+            return like.new_empty(shape, dtype=self.kind).permute(0, 2, 3, 1)
+
+        return self.keep(("frames", len(like)), make)
 
     def view(self, out: Any, box: Box) -> Any:
         """The box of the frames that `frames` gave."""
         left, top, right, bottom = box
-        return self._view(len(out), box, lambda whole: whole[:, top:bottom, left:right])
+        return self.keep(("view", len(out), box), lambda: out[:, top:bottom, left:right])
 
     def planes(self, out: Any) -> Any:
         """The same as (B, C, H * W)."""
-        return self._view(len(out), "planes", lambda whole: whole.permute(0, 3, 1, 2).flatten(2))
-
-    def _view(self, count: int, what: Any, cut: Callable[[Any], Any]) -> Any:
-        if (count, what) not in self._views:
-            self._views[count, what] = cut(self._frames[:count])
-        return self._views[count, what]
+        return self.keep(("view", len(out)), lambda: out.permute(0, 3, 1, 2).flatten(2))
 
     def lay(self, out: Any, box: Box, pixels: Any, cover: Any) -> None:
         under = self.view(out, box)[..., :3] if out.shape[3] > 3 else self.view(out, box)

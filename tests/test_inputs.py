@@ -28,7 +28,7 @@ from vidgen.inputs import (
     short_name,
 )
 from vidgen.paths import Home, TaskFolder
-from vidgen.remote import find_url, name_of
+from vidgen.remote import find_url, name_of, plain_path
 
 
 @pytest.fixture
@@ -202,6 +202,19 @@ def test_what_is_empty_is_not_looked_at(task: TaskFolder) -> None:
     os.close(write)
     assert refusal(task, Path(f"/dev/fd/{read}")) == "input.nothing_came"
     os.close(read)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("file:///home/me/my%20photo.jpg", "/home/me/my photo.jpg"),
+        ("file://localhost/a.jpg", "/a.jpg"),
+        ("file.jpg", "file.jpg"),
+        ("https://x/a.jpg", "https:/x/a.jpg"),
+    ],
+)
+def test_a_file_managers_address_is_a_path(written: str, meant: str) -> None:
+    assert plain_path(Path(written)) == Path(meant)
 
 
 def test_stdin_is_one_input_only() -> None:

@@ -38,6 +38,7 @@ from vidgen.flags import (
     collect_settings,
     fill_bare_serve,
     take,
+    task_in,
     with_flags,
 )
 from vidgen.messages import user_language
@@ -174,7 +175,7 @@ def run(
             found = plan_film(Home.default(), ready)
         (console.print_json if showing.json else film_tables.print_plan)(found)
     else:
-        _show_run(make, showing, f"{photo.name} + {voice.name}")
+        _show_run(make, showing, _title(photo, voice))
 
 
 @app.command(rich_help_panel=MAKE)
@@ -211,7 +212,13 @@ def resume(task: Task = "last", **flags: Any) -> None:
 
         return take_up(home, folder, views)
 
-    _show_run(make, take(ViewOptions, flags), f"{request.photo.name} + {request.voice.name}")
+    _show_run(make, take(ViewOptions, flags), _title(request.photo, request.voice))
+
+
+def _title(photo: Path, voice: Path) -> str:
+    from vidgen.progress.store.runs import file_title
+
+    return f"{file_title(str(photo))} + {file_title(str(voice))}"
 
 
 def _show_run(make: Make, showing: ViewOptions, title: str = "") -> None:
@@ -282,7 +289,7 @@ def watch(
     from vidgen.signals import graceful_interrupts
 
     urls = [url for word in where if (url := as_url(word))]
-    tasks = [word for word in where if not as_url(word)]
+    tasks = [word for word in where if not as_url(word)] or list(filter(None, map(task_in, urls)))
     if not urls or len(tasks) > 1:
         raise InputError(
             "watch needs the address of a server.",

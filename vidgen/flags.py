@@ -13,6 +13,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeVar
+from urllib.parse import unquote
 
 import typer
 
@@ -127,7 +128,14 @@ def as_url(word: str) -> str:
     """The address that is meant, by http where it says only HOST:PORT; "" when it is none."""
     if "://" in word:
         return word
-    return f"http://{word}" if ADDRESS.fullmatch(word) and word[0] != ":" else ""
+    place = re.split(r"[/?#]", word, maxsplit=1)[0]
+    return f"http://{word}" if ADDRESS.fullmatch(place) and place[0] != ":" else ""
+
+
+def task_in(url: str) -> str:
+    """The run that the page's address shows, its #TASK; "" when it shows another view."""
+    fragment = unquote(url.partition("#")[2])
+    return "" if fragment.startswith("/") else fragment
 
 
 def choose_language(arguments: Sequence[str]) -> list[str]:

@@ -11,7 +11,14 @@ from vidgen.errors import InputError
 
 SECONDS: Final = 30.0  # without a byte
 REDIRECTS: Final = 5
+_FILE: Final = re.compile(r"file:/*(?:localhost)?(/.+)", re.IGNORECASE | re.DOTALL)
 _URL: Final = re.compile(r"(https?):/+([^/].*)", re.IGNORECASE | re.DOTALL)
+
+
+def plain_path(path: Path) -> Path:
+    """The file that a `file:` address names, as file managers hand it over; any other as it is."""
+    found = _FILE.fullmatch(path.as_posix())
+    return Path(unquote(found[1])) if found else path
 
 
 def find_url(path: Path) -> str:

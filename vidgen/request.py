@@ -17,6 +17,7 @@ from vidgen.inputs import Input, check_stdin, input_copy, is_piped, look_at, sho
 from vidgen.media.output import device_refusal
 from vidgen.paths import TaskFolder, absolute
 from vidgen.presets import apply_preset
+from vidgen.remote import plain_path
 from vidgen.settings import (
     ANIMATION_HEIGHTS,
     ANIMATIONS,
@@ -109,6 +110,7 @@ def place_request(
     photo: Path, voice: Path, folder: Path, file: Path | None, settled: Settled, *, name: str = ""
 ) -> Request:
     """A request whose film is `file` or, where none is named, gets its default name in `folder`."""
+    photo, voice = plain_path(photo), plain_path(voice)
     kind = settled.settings["format"].value
     if file is None:
         path = folder / f"{name or f'{short_name(photo)}-{short_name(voice)}'}.{kind}"

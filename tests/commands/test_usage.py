@@ -128,9 +128,27 @@ def test_a_file_whose_name_begins_with_a_dash_is_told(
 
 
 def test_a_server_is_meant_without_http_too() -> None:
-    words = ["box:55433", "https://box", "[::1]:80", "550e8400", ":55433"]
-    found = ["http://box:55433", "https://box", "http://[::1]:80", "", ""]
+    words = ["box:55433", "https://box", "[::1]:80/#a", "550e8400", ":55433"]
+    found = ["http://box:55433", "https://box", "http://[::1]:80/#a", "", ""]
     assert [flags.as_url(word) for word in words] == found
+
+
+def test_the_pages_address_names_its_run() -> None:
+    urls = ["http://box/#550e8400", "http://box/?lang=ja#my%20run", "http://box/#/stats", "box:1"]
+    assert [flags.task_in(url) for url in urls] == ["550e8400", "my run", "", ""]
+
+
+def test_a_token_is_of_the_whole_id(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(home, FIRST, None)
+    secret = "0123456789abcdef0123456789abcdef"
+    for task, whole in (("last", FIRST), ("550e", FIRST), ("far-away", "far-away")):
+        cli.main(["token", task, "--token", secret])
+        assert capsys.readouterr().out.startswith(f"{whole}~")
+
+
+def test_a_part_of_a_run_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    said = fail(capsys, "watch", "box:1", "--until", "5x0%")
+    assert said[0] == "vidgen: --until 5x0% is no share of a run."
 
 
 def test_a_slip_is_one_json_object_too(capsys: pytest.CaptureFixture[str]) -> None:

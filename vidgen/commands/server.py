@@ -6,7 +6,7 @@ import typer
 
 from vidgen import console
 from vidgen.command_options import ServerOptions, TokenOptions
-from vidgen.errors import SetupError
+from vidgen.errors import InputError, SetupError
 from vidgen.flags import Task, is_typed, take
 from vidgen.paths import Home
 
@@ -46,8 +46,15 @@ def _tell_publishing(host: str, reason: str) -> None:
 def token(context: typer.Context, task: Task, **flags: Any) -> None:
     """Print a token that opens one run, by its whole id, and nothing else."""
     from vidgen.progress.serve.auth import token_for
+    from vidgen.progress.store.runs import find_run
 
-    console.print_line(token_for(take_token(context, flags), task))
+    own = take_token(context, flags)
+    try:
+        task = find_run(Home.default(), task).task_id
+    except InputError as error:  # a whole id is known where the run is
+        if task == "last" or error.code == "history.ambiguous":
+            raise
+    console.print_line(token_for(own, task))
 
 
 def take_token(context: typer.Context, flags: dict[str, Any]) -> str:

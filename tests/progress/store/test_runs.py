@@ -86,6 +86,7 @@ def test_what_was_asked_is_read_and_a_broken_file_is_nothing(folder: TaskFolder)
         ({"title": "nightly"}, "nightly"),
         ({"title": "nightly", "inputs": {"photo": {"path": "/a/ann.jpg"}}}, "nightly"),
         ({"inputs": {"photo": {"path": "/a/ann.jpg"}}}, "ann.jpg"),
+        ({"inputs": {"photo": {"path": "-"}, "voice": {"path": "/dev/fd/63"}}}, "stdin + pipe"),
         ({"inputs": {n: {"path": rf"C:\a\{n}"} for n in ("voice", "photo")}}, "photo + voice"),
         ({"title": "", "inputs": {"photo": 5, "voice": {"path": 5}}}, ""),
         ({"inputs": []}, ""),

@@ -372,6 +372,8 @@ def test_the_token_is_used_and_its_lack_is_said(home: Home, run: Run) -> None:
         assert len(list(watch([server.url], run.id, token=TOKEN))) == 1
         with pytest.raises(InputError, match="asks for a token"):
             list(watch([server.url], run.id))
+        with pytest.raises(InputError, match="does not take this token"):
+            list(watch([server.url], run.id, token="another-token-of-enough-letters"))
 
 
 def test_a_run_is_watched_by_https(home: Home, run: Run, pem: tuple[Path, Path]) -> None:

@@ -14,7 +14,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -73,6 +73,7 @@ def serve(
     `on_link` how the sources are. Beyond loopback a token is made when none is given. Raises
     InputError or SetupError.
     """
+    _check_files(tls)
     _say_on_stderr(rules.log_level)
     given = rules.token
     rules = _secure(rules)
@@ -116,6 +117,17 @@ def _secure_store(home: Home) -> None:
 def _end_after(until: Until, app: App, server: "Server") -> None:
     until(app)
     server.should_exit = True
+
+
+def _check_files(files: Sequence[Path | None]) -> None:
+    for file in files:
+        if file is not None and not file.is_file():
+            raise InputError(
+                "There is no file {path}.",
+                hint="Give PEM files to both --tls-cert and --tls-key.",
+                code="page.no_certificate",
+                path=str(file),
+            )
 
 
 def _load_certificate(server: "Server") -> None:

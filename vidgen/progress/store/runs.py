@@ -20,6 +20,7 @@ from vidgen.progress.store.privacy import not_ours
 from vidgen.progress.store.reader import is_running, last_whole, percent
 
 TAIL_BYTES: Final = 4096  # holds nearly every last event; a longer one costs a second read
+_DESCRIPTOR: Final = re.compile(r"/dev/(fd/\d+|stdin)|/proc/\w+/fd/\d+")  # of a shell's `<(…)`
 HEAD_BYTES: Final = 512  # holds the first event's time
 
 
@@ -212,4 +213,11 @@ def _file_names(inputs: dict[str, Any]) -> Iterator[str]:
     for key in ("photo", "voice"):
         value = inputs.get(key)
         if isinstance(value, dict) and isinstance(value.get("path"), str):
-            yield re.split(r"[/\\]", value["path"])[-1]
+            yield file_title(value["path"])
+
+
+def file_title(path: str) -> str:
+    """How people know an input: its name without its folders, or where it came from."""
+    if path == "-":
+        return "stdin"
+    return "pipe" if _DESCRIPTOR.match(path) else re.split(r"[/\\]", path)[-1]

@@ -267,6 +267,13 @@ class RunClient:
         status = response.status_code
         if status == 200:
             return
+        if status == 401 and self._headers:
+            raise InputError(
+                "{host} does not take this token.",
+                hint="Give the one that the server printed: --token-file, or VIDGEN_TOKEN.",
+                code="page.watch_other_token",
+                host=self.host,
+            )
         if status == 401:
             raise InputError(
                 "{host} asks for a token.",

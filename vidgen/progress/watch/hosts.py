@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from vidgen.errors import VidgenError
+from vidgen.errors import InputError, VidgenError
 from vidgen.events import Envelope
 from vidgen.progress.watch.client import RunClient
 from vidgen.progress.watch.link import OnLink
@@ -103,6 +103,13 @@ def _stopper(until: str) -> Callable[[Envelope], bool]:
     if until.endswith("%") and until[:-1].replace(".", "", 1).isdigit():
         percent = float(until[:-1])
         return lambda e: e.event_type in _ENDS or float(e.data.get("progress") or 0) >= percent
+    if "%" in until:
+        raise InputError(
+            "--until {until} is no share of a run.",
+            hint="Write a percentage such as 50%, a stage's id such as rendering, or complete.",
+            code="page.watch_until",
+            until=until,
+        )
     if until in ("", "complete"):
         return lambda e: e.event_type in _ENDS
     done = ("completed", "skipped", "reused")

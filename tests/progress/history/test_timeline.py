@@ -186,6 +186,22 @@ def test_a_run_that_ended_before_it_was_recorded_cannot_be_resumed(
     assert (told.run.resume_command, told.left) == ("", ())
 
 
+@pytest.mark.parametrize(
+    ("code", "command"),
+    [
+        ("voice.silent", ""),
+        ("detect.no_face", ""),
+        ("detect.no_enlarge", "vidgen resume eeee"),
+        ("output.disk_full", "vidgen resume eeee"),
+    ],
+)
+def test_what_was_refused_is_not_to_be_resumed(
+    home: Home, made: Callable[..., Path], code: str, command: str
+) -> None:
+    made("eeee", [*CANCELLED[:-1], (6.0, "error", {"stage": "failed", "error_code": code})])
+    assert timeline(home.task("eeee")).run.resume_command == command
+
+
 def test_the_pause_before_a_resume_is_left_out(home: Home, made: Callable[..., Path]) -> None:
     again = [(at + 1800.0, kind, data) for at, kind, data in COMPLETE]
     made("cccc", [*CANCELLED, *again])

@@ -13,9 +13,12 @@ import pytest
 from tests.support.cli import environment
 from tests.support.disk import open_files
 from tests.support.serving import Run, wait_until
+from vidgen.events import Completed, StageStarted
 from vidgen.paths import Home, TaskFolder
+from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.reporter import Reporter
 from vidgen.progress.store.cancel import CancelWatch, request_cancel
+from vidgen.progress.store.cleanup import remove_runs
 from vidgen.progress.store.lock import Lock, LockHeld, is_held
 from vidgen.progress.store.log import TaskLog
 from vidgen.progress.store.runs import summarise
@@ -71,6 +74,27 @@ def test_a_run_that_listens_ends_in_order(home: Home, folder: TaskFolder) -> Non
     assert found.state == "cancelled"
     assert not folder.cancellable.exists()
     assert not request_cancel(folder)
+
+
+def test_a_run_that_has_ended_is_not_asked_again(folder: TaskFolder) -> None:
+    """Its process may take a moment to be gone."""
+    with TaskLog(folder) as log:
+        emit = Broadcast(TASK, [], log=log)
+        emit(StageStarted("rendering"))
+        folder.cancellable.touch()
+        emit(Completed("film.mp4", 1.0))
+        assert not request_cancel(folder)
+    assert folder.cancellable.exists()
+
+
+def test_a_run_that_has_ended_is_removed_when_its_process_is_gone(folder: TaskFolder) -> None:
+    with TaskLog(folder) as log:
+        Broadcast(TASK, [], log=log)(Completed("film.mp4", 1.0))
+        removing = threading.Thread(target=remove_runs, args=([folder],))
+        removing.start()
+        assert folder.root.exists()
+    removing.join(10)
+    assert not folder.root.exists()
 
 
 @pytest.mark.parametrize("state", ["dead", "being asked about"])

@@ -13,6 +13,7 @@ from vidgen.progress.store.batches import load_batch
 from vidgen.progress.store.reader import skip_snapshots
 from vidgen.progress.store.runs import Summary, title
 
+REFUSED: Final = ("photo.", "voice.", "input.", "option.", "detect.")  # error codes
 SAID: Final = ("message_code", "message", "metadata")  # what a sentence is made from
 
 
@@ -114,13 +115,19 @@ def timeline(folder: TaskFolder) -> Timeline:
     )
 
 
+def _is_refused(summary: Summary) -> bool:
+    """Whether its photo, its voice or its options were refused: a resume would hear the same."""
+    code = str(summary.last.data.get("error_code", "")) if summary.state == "failed" else ""
+    return code.startswith(REFUSED) and code != "detect.no_enlarge"  # what is missing may come
+
+
 def _run(summary: Summary) -> Run:
     request = summary.request()
     inputs = request.get("inputs") or {}
     data = summary.last.data
     took = data.get("duration_seconds") if summary.state == "complete" else None
     length = seconds_of(summary.last.timestamp) - seconds_of(summary.began)
-    can_resume = summary.state in RESUMABLE and bool(inputs)
+    can_resume = summary.state in RESUMABLE and bool(inputs) and not _is_refused(summary)
     again = f"vidgen resume {summary.task_id[:8]}" if can_resume else ""
     return Run(
         summary.task_id,

@@ -35,6 +35,7 @@ from vidgen.progress.store.cancel import request_cancel
 from vidgen.progress.store.cleanup import remove_runs
 from vidgen.progress.store.lock import is_held
 from vidgen.progress.store.log import TaskLog
+from vidgen.progress.store.reader import has_ended
 from vidgen.progress.store.runs import is_task_id, summarise
 from vidgen.settings import FREE_RENDERERS, PAID_RENDERERS
 
@@ -179,7 +180,8 @@ class Jobs:
         """Remove a run that is over, with all that was kept of it."""
         task = self._task(request)
         refusal = ApiError(409, "not_over", "That run is not over: cancel it first.")
-        if task.task_id in self._queue or task.task_id in self._started:
+        is_at_work = task.task_id in self._started and not await asyncio.to_thread(has_ended, task)
+        if task.task_id in self._queue or is_at_work:
             raise refusal
         try:
             await asyncio.to_thread(remove_runs, [task])
@@ -200,6 +202,8 @@ class Jobs:
     def _end_own(self, task: TaskFolder) -> None:
         """End a job that does not listen yet: our own child. Any other process is a stranger."""
         child = self._started.get(task.task_id)
+        if has_ended(task):
+            raise ApiError(409, "not_running", "That run is not running.")
         if child is not None:
             if task.task_id not in self._cancelled:  # a second signal would cut its last words
                 self._cancelled.add(task.task_id)

@@ -13,14 +13,15 @@ from typing import Final
 
 from vidgen.paths import TaskFolder
 from vidgen.progress.store.lock import is_held
+from vidgen.progress.store.reader import has_ended
 from vidgen.signals import can_be_asked, interrupt
 
 LOOK_SECONDS: Final = 0.25
 
 
 def request_cancel(folder: TaskFolder) -> bool:
-    """Ask the run to end; False when it does not run, or does not listen (a `Reporter`'s)."""
-    if not is_held(folder.lock):
+    """Ask the run to end; False when it is over, or does not listen (a `Reporter`'s)."""
+    if not is_held(folder.lock) or has_ended(folder):
         return False
     try:
         os.unlink(folder.cancellable)  # noqa: PTH108  # of a full disk, too, nothing is asked

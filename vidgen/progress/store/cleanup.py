@@ -12,10 +12,13 @@ from vidgen.errors import InputError
 from vidgen.events import RESUMABLE, seconds_of
 from vidgen.files import folder_size, size_of
 from vidgen.paths import JOB_FILE, UPLOAD_FOLDER, Home, TaskFolder
-from vidgen.progress.store.lock import Lock, LockHeld
+from vidgen.progress.store.lock import Lock, LockHeld, is_held
+from vidgen.progress.store.reader import has_ended
 from vidgen.progress.store.runs import summarise, task_names
 
 HOUR, DAY = 3600.0, 86400.0
+LEAVING_SECONDS: Final = 5.0  # in which a process is gone whose run has ended
+LOOK_SECONDS: Final = 0.05
 EMPTY_SECONDS: Final = HOUR  # a folder without events this old was never begun
 
 
@@ -74,7 +77,7 @@ def remove_runs(folders: Iterable[TaskFolder]) -> Cleanup:
         roots = list(folders)
         for folder in roots:
             try:
-                stack.enter_context(Lock(folder.lock))
+                stack.enter_context(_lock_ended(folder))
             except LockHeld as error:
                 raise InputError(
                     "The run {task} is being made: nothing was removed.",
@@ -83,6 +86,14 @@ def remove_runs(folders: Iterable[TaskFolder]) -> Cleanup:
                     task=folder.task_id[:8],
                 ) from error
         return sum((_remove_run(folder) for folder in roots), start=Cleanup())
+
+
+def _lock_ended(folder: TaskFolder) -> Lock:
+    """Its lock; waits for a process whose run is over, and which is only still leaving."""
+    deadline = time.monotonic() + LEAVING_SECONDS
+    while has_ended(folder) and is_held(folder.lock) and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+    return Lock(folder.lock)
 
 
 def _clean_one(

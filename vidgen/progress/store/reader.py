@@ -53,6 +53,17 @@ def is_running(folder: TaskFolder) -> bool:
     return is_held(folder.lock) or _is_between(folder)
 
 
+def has_ended(folder: TaskFolder) -> bool:
+    """Whether its log has its last word; the process that wrote it may still be on its way out."""
+    try:
+        fd = open_regular(folder.events)
+    except OSError:
+        return False
+    with os.fdopen(fd, "rb"):
+        last = last_whole(fd)[1]
+    return last is not None and last.is_terminal
+
+
 def _is_between(folder: TaskFolder) -> bool:
     try:
         return time.time() - folder.between.stat().st_mtime < BETWEEN_SECONDS

@@ -31,6 +31,7 @@ PRIOR: Final = (0.10, 0.30)  # how far the landmarks are trusted, upper and lowe
 BEND: Final = 0.05
 DARK_IN: Final = (0.72, 0.50)  # of the lip's luma: from here down it is the dark between the lips
 PALER: Final = (0.020, 0.045, 0.030)  # less red (a share of all colours) than the lips: teeth
+TEETH: Final = (0.80, 0.90)  # of the lower lip's red, and of the skin's: no upper lip has less
 OUTWARD: Final = 0.30  # half mouths: no corner is farther out
 DARK: Final = 0.74  # of the skin's luma: darker is still the line between the lips
 ROW: Final = 0.003  # Hf: height of a row of the search
@@ -273,6 +274,9 @@ def _unlike(strip: _Strip, lips: list[Array], share: Array) -> tuple[Array, Arra
         looks.append((_leaning(luma, chosen), middle))
         scatter = 2.0 * float(np.median(np.abs(red[chosen] - middle)))
         spread = max(spread, min(scatter, PALER[2]))
+    skin = float(np.median(red[(share <= 0) | (share >= 1)]))
+    if looks[0][1] < min(TEETH[0] * looks[1][1], TEETH[1] * skin):
+        looks[0] = looks[1]  # the upper lip is thinner than its landmarks tell: that was teeth
     (bright_up, red_up), (bright_down, red_down) = looks
     usual = share * bright_up + (1 - share) * bright_down
     usual_red = share * red_up + (1 - share) * red_down

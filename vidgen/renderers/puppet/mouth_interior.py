@@ -21,9 +21,9 @@ from vidgen.work import Box, Pixels
 CAVITY: Final = np.array([0.21, 0.085, 0.075], np.float32)
 CHEEK: Final = np.array([0.34, 0.15, 0.13], np.float32)
 
-WARM: Final = np.array([1.0, 1.16, 1.20], np.float32)  # shade in a mouth is reddish
-SHADE: Final = (0.58, 0.82, 0.72)
-LENGTHS: Final = (0.030, 0.018, 0.035)  # Hf: over which they end
+WARM: Final = np.array([1.0, 1.12, 1.10], np.float32)  # shade in a mouth is reddish
+SHADE: Final = (0.66, 0.84, 0.76)
+LENGTHS: Final = (0.024, 0.018, 0.032)  # Hf: over which they end
 SHARP: Final = 1.7  # `Lighting.blur` of a sharp photo's face, at most
 OWN_SHADE: Final = (0.76, 0.90, 0.66)  # the photo's own teeth are in some shade already
 
@@ -96,7 +96,7 @@ def build(frame: Pixels, face: FaceGeometry, light: Lighting, box: Box) -> Inter
     u, v = face.axes.uv(x, y)
     down = v - face.meeting_line(u)
     seen = photo_teeth.find(frame, face, light)
-    white = teeth.enamel(light) if seen.colour is None else seen.colour
+    white = teeth.enamel(light, seen.colour)
     if seen.edge is None:
         upper = teeth.upper_teeth(face, light, white, u, down)
     else:

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, smoothstep
 from vidgen.renderers.puppet.lighting import Lighting
@@ -16,9 +17,10 @@ UPPER_GAPS: Final = (0.0, 8.4, 15.0, 22.0, 28.5)  # mm from the midline between 
 LOWER_GAPS: Final = (0.0, 5.3, 11.2, 18.0, 24.5)
 UPPER_MIDDLES: Final = (4.2, 11.7, 18.5, 25.2, 31.0)  # mm from the midline
 UPPER_EDGES: Final = (0.0, -0.5, -0.4, -1.1, -2.0)  # mm: how much longer each tooth is there
-ENAMEL: Final = np.array([0.82, 0.76, 0.69], np.float32)
-AMBER: Final = np.array([1.0, 1.15, 1.25], np.float32)  # powers of the shade towards the corners
-LOWER: Final = 0.60  # of the upper teeth's light that lower ones have
+ENAMEL: Final = np.array([0.93, 0.875, 0.82], np.float32)
+PALE: Final = 0.72  # luma of a skin from which on teeth get brighter with it
+AMBER: Final = np.array([1.0, 1.12, 1.12], np.float32)  # powers of the shade towards the corners
+LOWER: Final = 0.54  # of the upper teeth's light that lower ones have
 CHILD: Final = 0.20  # so much smaller are a child's teeth
 SHOWING: Final = 0.0155  # Hf: upper teeth below the line between shut lips
 
@@ -71,10 +73,16 @@ def _nearest(across: Array, gaps: tuple[float, ...]) -> Array:
     return np.asarray(np.stack([np.abs(across - gap) for gap in gaps]).min(0))
 
 
-def enamel(light: Lighting) -> Array:
-    """(3,) the colour of well lit teeth that nobody has seen."""
-    bright = min(1.0, 0.16 + 0.86 * light.exposure)
-    return np.asarray(255 * ENAMEL * light.tint * bright)
+def enamel(light: Lighting, seen: Array | None = None) -> Array:
+    """(3,) the colour of well lit teeth: usual ones, or those that the photo has `seen`. Seen in
+    the shade they are lit, and trusted by half."""
+    pale = float(light.skin @ LUMA) / 255 / PALE
+    bright = max(min(1.0, 0.16 + 0.86 * light.exposure), min(pale, 1.1))
+    usual = np.asarray(255 * ENAMEL * light.tint * bright)
+    if seen is None:
+        return usual
+    lift = float(usual @ LUMA) / max(1.0, float(seen @ LUMA))
+    return np.asarray((lift * seen + usual) / 2 if lift > 1 else seen)
 
 
 def _paint(lit: Array, inside: Array, white: Array) -> Array:

@@ -6,7 +6,7 @@ Torch's CPU stands in for a GPU, tiny networks for the real ones.
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,16 @@ def test_both_ways_lay_the_same_face_where_the_skin_under_it_is(
         assert agree(found[index][inside], wanted[inside])
         assert np.abs(bare[inside].astype(int) - wanted[inside]).mean() > 10  # it is there
     assert np.array_equal(found[1], found[2])
+
+
+def test_black_beside_white_is_not_white_beside_black(subject: Subject) -> None:
+    """Between them a smooth curve overshoots; a byte would begin anew."""
+    bars = np.where(np.arange(256)[:, None, None] // 9 % 2, 255, 0).astype(np.uint8)
+    portrait = replace(Portrait.of(subject), face=np.broadcast_to(bars, (256, 256, 3)))
+    drawing = cuda.DeviceDrawing(rig.build(subject, cut(subject)), asked({}), "cpu", portrait)
+    (frame,) = drawing.draw(0, 1, faces=[*portrait.faces(0, 1)]).wait().pixels
+    luma = frame[: len(subject.frame)]
+    assert 16 <= luma.min() < luma.max() <= 235
 
 
 class SoftNetworks(Networks):

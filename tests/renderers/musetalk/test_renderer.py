@@ -292,6 +292,19 @@ def test_any_batch_of_faces_is_the_same_calls(nets: Networks) -> None:
     assert len(one) > 100
 
 
+@pytest.mark.skipif(
+    torch.cuda.is_available() or not torch.version.cuda, reason="no driver must be missing"
+)
+def test_what_cannot_be_recorded_is_computed_call_by_call(files: NetworkFiles) -> None:
+    own = Networks(files, "cpu")
+    own.load()
+    draw, heard = partial(own.decode_heard, torch.rand(1, 8, 32, 32)), torch.randn(2, 50, 16)
+    with torch.inference_mode():
+        for _ in range(2):
+            assert torch.equal(own._play(draw, heard), draw(heard))
+    assert own._graphs == {2: None}  # it is not tried again
+
+
 def test_channels_may_come_last_in_memory(files: NetworkFiles, nets: Networks) -> None:
     own = Networks(files, "cpu")
     own.load()

@@ -202,6 +202,15 @@ def test_every_batch_goes_up_in_one_copy_and_is_drawn_by_the_same_few_calls(figu
     assert one == other
 
 
+@pytest.mark.skipif(
+    torch.cuda.is_available() or not torch.version.cuda, reason="no driver must be missing"
+)
+def test_a_batch_that_cannot_be_recorded_is_drawn_call_by_call(figure: Rig) -> None:
+    drawing = cuda.DeviceDrawing(figure, asked(*SPEAKING), "cpu")
+    assert drawing._play("rgb24", torch.zeros(1, 26)) is None
+    assert drawing._graphs == {(1, "rgb24"): None}  # it is not tried again
+
+
 def test_what_a_batch_needs_is_known_before(
     subject: Subject, demo_photo: Path, model_path: Callable[[str], Path]
 ) -> None:

@@ -157,8 +157,7 @@ class Networks:
         with torch.inference_mode(), self._beside():
             faces = self._finite(lambda: self._faces(latents, tokens))
             pixels = ((faces / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
-        if self._stream is not None:
-            self._stream.synchronize()  # this thread waits, so that no other stream has to
+            self._settle()  # this thread waits, so that no other stream has to
         if self._kernels is not None:
             with suppress(OSError):
                 self._kernels.parent.mkdir(exist_ok=True)
@@ -210,7 +209,11 @@ class Networks:
         import torch
 
         made = compute()
-        if self.precision == "float32" or bool(torch.isfinite(made).all()):
+        if self.precision == "float32":
+            return made
+        is_finite = torch.isfinite(made).all()
+        self._settle()
+        if bool(is_finite):
             return made
         self._widen()
         return compute()
@@ -222,6 +225,16 @@ class Networks:
         self._graphs = {}
         for network in (self._whisper, self._vae, self._unet):
             network.float()
+
+    def _settle(self) -> None:
+        """Wait until what was asked for is computed, without keeping a core busy."""
+        if not self._on_gpu:
+            return
+        import torch
+
+        done = torch.cuda.Event(blocking=True)
+        done.record()
+        done.synchronize()
 
     def _tensor(self, values: Any) -> Any:
         import torch

@@ -234,7 +234,7 @@ class DeviceDrawing:
             return Landing(made.contiguous(), None, layout)
         host = torch.empty(made.shape, dtype=made.dtype, pin_memory=True)
         host.copy_(made.contiguous(), non_blocking=True)
-        landed = torch.cuda.Event()
+        landed = torch.cuda.Event(blocking=True)  # else who waits keeps a core busy
         landed.record(torch.cuda.current_stream(self.canvas.device))  # of all devices' this one's
         return Landing(host, landed, layout)
 

@@ -242,6 +242,7 @@ class TorchCanvas(Canvas):
         share = at.share_edges(_size(mask))
         planes = picture.permute(0, 3, 1, 2), self._planes(mask, len(picture))
         colours = self._sample(planes[0], share, smooth=True, edges=True)
+        colours = colours.clip(0, 255)  # beside an edge it overshoots, and a byte would turn over
         cover = self._sample(planes[1], share, edges=True)[..., 0]
         return colours, cover * self._inside(share)
 

@@ -25,6 +25,7 @@ from vidgen.media.colour import (
 from vidgen.media.encoder import QUEUED_BATCHES, FilmWriter
 from vidgen.media.encodings import ENCODINGS, HARDWARE, Encoding, answers, encoding_for
 from vidgen.media.mux import decode_frames, first_frame, mux_film, probe
+from vidgen.media.segments import MOST_SECONDS
 from vidgen.work import Film, Frames, Pixels
 
 EVERY = [pytest.param(kind, id=f"{kind[0]}{'-alpha' * kind[1]}") for kind in ENCODINGS]
@@ -334,6 +335,18 @@ def test_any_even_size_is_kept_to_the_last_row(
     assert found.shape == (size[1], size[0], 3)
     assert found[-2:].mean() > 200
     assert found[:-8].mean() < 30
+
+
+def test_no_piece_has_a_whole_picture_within(tmp_path: Path) -> None:
+    length = MOST_SECONDS * 60  # frames a second, the most
+    pixels = np.full((length, 64, 64, 3), 90, np.uint8)
+    path = tmp_path / "piece.mp4"
+    encoding = ENCODINGS["mp4", False]
+    with FilmWriter(path, size=(64, 64), fps=Fraction(60), encoding=encoding) as writer:
+        writer.write(Frames(pixels))
+    with av.open(str(path)) as container:
+        whole = [packet.is_keyframe for packet in container.demux(video=0) if packet.size]
+    assert whole == [True] + [False] * (length - 1)
 
 
 @pytest.mark.parametrize("grain", [0.0, 4.0])

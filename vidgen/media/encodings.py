@@ -68,6 +68,7 @@ _H264: Final = {
     "preset": "veryfast",
     "crf": "18",
     "tune": "grain",
+    "g": "360",  # of the longest piece, 6 s at 60 frames a second: no whole picture within one
     "bf": "0",
     "subq": "1",
     "me_method": "dia",

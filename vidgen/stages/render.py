@@ -128,7 +128,9 @@ class Render:
             if shares:
                 self.workers.run(tasks, portable, progress.hear, progress.tell_loss)
             else:
-                _draw_in_turn(tasks, performance, progress.hear, self.encoders)
+                # Of hardware's sessions there are but a few, and one keeps up with the drawing.
+                most = self.encoders if plan.encoding.codec == "libx264" else 1
+                _draw_in_turn(tasks, performance, progress.hear, most)
 
     def _looks(self, plan: "_Spans", subject: Subject) -> Mapping[Segment, Task]:
         if self.closing_look is None:

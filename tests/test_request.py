@@ -59,6 +59,15 @@ def test_paths_of_odd_bytes_are_recorded_and_read_back(home: Home, tmp_path: Pat
     assert "caf%E9.jpg" in task.request.read_text("utf-8")
 
 
+def test_a_run_of_another_program_is_not_taken_up(home: Home) -> None:
+    task = home.task("task")
+    task.root.mkdir(parents=True)
+    task.request.write_text('{"title": "nightly model"}')
+    with pytest.raises(InputError) as caught:
+        load_request(task)
+    assert caught.value.code == "resume.foreign"
+
+
 def test_a_folder_as_output_gets_the_default_name(tmp_path: Path) -> None:
     assert (
         build_request(PHOTO, VOICE, tmp_path, default_settings()).output

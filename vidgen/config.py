@@ -263,9 +263,10 @@ def _limits(option: "Field[Any] | None") -> dict[str, Any]:
     """What the hints of WRONG name."""
     about: Mapping[str, Any] = option.metadata if option else {}
     told = {name: about.get(name) for name in ("least", "most")}
-    numbers = {name: "" if value is None else _shown(value) for name, value in told.items()}
+    numbers = {name: show_limit(value) for name, value in told.items()}
     return numbers | {"choices": ", ".join(about.get("choices", ()))}
 
 
-def _shown(limit: float) -> str:
-    return str(limit) if isinstance(limit, int) else f"{limit:g}"
+def show_limit(limit: float | None) -> str:
+    """As a person writes it; "" for none."""
+    return "" if limit is None else str(limit) if isinstance(limit, int) else f"{limit:g}"

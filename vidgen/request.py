@@ -285,11 +285,22 @@ class RecordedRequest:
     version: str  # of the vidgen that began the run
 
 
+def _foreign(task: TaskFolder) -> InputError:
+    return InputError(
+        "The run {task} is not vidgen's own.",
+        hint="The program that began it begins it again.",
+        code="resume.foreign",
+        task=task.task_id[:8],
+    )
+
+
 def load_request(task: TaskFolder) -> RecordedRequest:
     """Raises InputError when the file is missing or not vidgen's."""
     try:
         with os.fdopen(open_regular(task.request), "rb") as file:
             said = orjson.loads(file.read())
+        if isinstance(said, dict) and "title" in said and "inputs" not in said:
+            raise _foreign(task)
         inputs = {
             name: Input(text_path(value["path"]), value["sha256"], value["bytes"])
             for name, value in said["inputs"].items()

@@ -99,3 +99,22 @@ def test_a_strangers_port_is_refused(home: Home, capsys: pytest.CaptureFixture[s
         cli.main(["serve-progress", "--port", str(there.port)])
     assert end.value.code == 3
     assert f"Port {there.port}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["999.1.1.1", "192.0.2.1"])
+def test_an_address_of_another_machine_is_refused(
+    home: Home, host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["serve-progress", "--host", host, "--port", "0"])
+    assert end.value.code == 2
+    assert "is not one of this machine's" in capsys.readouterr().err
+
+
+def test_a_certificate_that_is_not_there_is_named(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["serve-progress", "--tls-cert", "no.pem", "--port", "0"])
+    assert end.value.code == 2
+    assert "There is no file no.pem." in capsys.readouterr().err

@@ -97,6 +97,8 @@ def test_what_others_call_it_leads_to_a_command(name: str) -> None:
                                 "Write a number from 0 to 2160."]),
         ("run --fps 12 a b", ["The option --fps cannot be 12.",
                               "Choose one of: 24, 25, 30, 50, 60."]),
+        ("run --seed x a b", ["The option --seed cannot be x.",
+                              "Write a number from -1 to 9223372036854775807."]),
         ("history -n 0", ["The option --limit cannot be 0.", "Write a number not below 1."]),
         ("run", ["vidgen run needs PHOTO.", "For example: vidgen run photo.jpg voice.wav"]),
         ("run --task-id 3 a b", ["--task-id 3 is no UUID.",
@@ -235,6 +237,17 @@ def test_a_run_that_is_not_ready_has_no_film(
     make_run(home, SECOND, tmp_path / "film.mp4")
     (tmp_path / "film.mp4").unlink()
     assert "not at" in fail(capsys, "open", SECOND[:2])[0]
+
+
+def test_a_run_of_another_program_has_no_film(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with TaskLog(home.task(FIRST)) as log:
+        Broadcast(FIRST, [], log=log)(Completed("", 1.0))
+    assert (
+        fail(capsys, "open")[0]
+        == "vidgen: The run 550e8400 is of another program and made no film."
+    )
 
 
 def test_a_run_that_is_over_cannot_be_cancelled(

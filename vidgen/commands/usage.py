@@ -213,10 +213,15 @@ def _wanted(kind: Any) -> tuple[str, dict[str, Any]]:
         return "choice", {"choices": ", ".join(map(str, choices))}
     if kind.name == "boolean":
         return "switch", {}
+    from vidgen.config import show_limit
+
     least, most = getattr(kind, "min", None), getattr(kind, "max", None)
     if least is None and most is None:
         return "number", {}
-    return "least" if most is None else "range", {"least": f"{least:g}", "most": f"{most or 0:g}"}
+    return "least" if most is None else "range", {
+        "least": show_limit(least),
+        "most": show_limit(most),
+    }
 
 
 def _name(error: exceptions.BadParameter) -> str:

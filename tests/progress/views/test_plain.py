@@ -197,6 +197,11 @@ def test_a_cancelled_run_says_how_to_go_on(script: Script) -> None:
     assert lines_of([event]) == ["[0:00] Cancelled: vidgen resume 550e"]
 
 
+def test_a_program_without_a_film_is_done_without_a_path(script: Script) -> None:
+    event = script(1.0, "complete", message="Done", video_path="", duration_seconds=1.0)
+    assert lines_of([event]) == ["[0:00] Done (1.0 s)"]
+
+
 def test_a_resumed_run_begins_its_clock_anew(script: Script) -> None:
     events = [
         script(0.0, "stage_update", stage="initialized", status="started"),

@@ -5,6 +5,7 @@ Binds, runs uvicorn, ends within two seconds. What is answered is `app`'s busine
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import os
@@ -168,6 +169,15 @@ def _display_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def _strange_host(host: str) -> InputError:
+    return InputError(
+        "The address {host} is not one of this machine's.",
+        hint="Use 127.0.0.1 for this machine only, or 0.0.0.0 for all its networks.",
+        code="page.bad_host",
+        host=host,
+    )
+
+
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket. Raises SetupError when the port is taken, InputError for a bad host."""
     try:
@@ -175,12 +185,7 @@ def bind(host: str, port: int) -> socket.socket:
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except (OSError, OverflowError) as error:
-        raise InputError(
-            "The address {host} is not one of this machine's.",
-            hint="Use 127.0.0.1 for this machine only, or 0.0.0.0 for all its networks.",
-            code="page.bad_host",
-            host=host,
-        ) from error
+        raise _strange_host(host) from error
     family, kind, protocol, _, address = found[0]
     listener = socket.socket(family, kind, protocol)
     try:
@@ -189,6 +194,8 @@ def bind(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)  # from here on nobody is turned away
     except OSError as error:
         listener.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise _strange_host(host) from error
         raise SetupError(
             "Port {port} of {host} cannot be opened: {reason}.",
             hint="Another server may be there already; choose another --port.",

@@ -113,7 +113,15 @@ def find_film(folder: TaskFolder) -> Path:
             code="history.no_film",
             task=folder.task_id[:8],
         )
-    film = Path(str(summary.last.data.get("video_path", "")))
+    path = str(summary.last.data.get("video_path", ""))
+    if not path:
+        raise InputError(
+            "The run {task} is of another program and made no film.",
+            hint="`vidgen history {task}` tells what it did.",
+            code="history.filmless",
+            task=folder.task_id[:8],
+        )
+    film = Path(path)
     if not film.is_file():
         raise InputError(
             "The film of the run {task} is not at {path} any more.",

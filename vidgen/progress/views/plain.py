@@ -86,7 +86,8 @@ class Plain:
                 return [f"ERROR: {sentence(data, self._language)}", *([hint] if hint else [])]
             case "complete":
                 took = duration(float(data.get("duration_seconds", 0)), self._language)
-                return [f"{sentence(data, self._language)}: {data.get('video_path')} ({took})"]
+                film = f": {data['video_path']}" if data.get("video_path") else ""
+                return [f"{sentence(data, self._language)}{film} ({took})"]
             case "cancelled":
                 again = data.get("resume_command")
                 return [sentence(data, self._language) + (f": {again}" if again else "")]

@@ -4,8 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from vidgen.renderers.puppet.cuda import DeviceDrawing
 
 ASKING = ("_local_scalar_dense", "nonzero", "masked_select")  # waits for the device's answer
 
@@ -21,6 +24,43 @@ def torch_calls(compute: Callable[[], Any]) -> list[str]:
     assert not [call for call in calls.made if any(word in call for word in ASKING)]
     made: list[str] = calls.made
     return made
+
+
+def bytes_each(drawing: DeviceDrawing, draw: Callable[[int], Any]) -> float:
+    """The most bytes that each frame of a batch has at once, beside what all share: `draw` draws
+    so many with the `drawing`."""
+    peaks = []
+    for count in (1, 3):
+        draw(count)  # what all batches share, and the frames
+        with _Memory() as memory:
+            drawing.canvas.keep(("frames", count), list)[:1]  # they are there already
+            draw(count)
+        peaks.append(memory.peak)
+    return float(peaks[1] - peaks[0]) / 2
+
+
+class _Memory(TorchDispatchMode):  # type: ignore[misc]
+    """The most bytes of tensors at once, of those that were made meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[int, tuple[Any, int]] = {}
+        self.peak = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        made = function(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor):
+            storage = made.untyped_storage()
+            self.held[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+        self.held = {key: one for key, one in self.held.items() if not one[0].expired()}
+        self.peak = max(self.peak, sum(size for _, size in self.held.values()))
+        return made
 
 
 def crossings(compute: Callable[[], Any]) -> tuple[list[str], list[str]]:

@@ -121,6 +121,18 @@ def test_black_beside_white_is_not_white_beside_black(subject: Subject) -> None:
     assert 16 <= luma.min() < luma.max() <= 235
 
 
+def test_what_a_painted_batch_needs_is_known_before(subject: Subject) -> None:
+    from tests.support.torch_calls import bytes_each
+
+    portrait, figure = Portrait.of(subject), rig.build(subject, cut(subject))
+    drawing = cuda.DeviceDrawing(figure, asked({}, TURNED, {}), "cpu", portrait)
+
+    def draw(count: int) -> None:
+        drawing.draw(0, count, faces=[*portrait.faces(0, count)])
+
+    assert bytes_each(drawing, draw) <= drawing.frame_bytes
+
+
 class SoftNetworks(Networks):
     """Tiny networks whose faces are no noise of single pixels, as a trained one's are not."""
 

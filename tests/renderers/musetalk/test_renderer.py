@@ -23,7 +23,7 @@ from vidgen.renderers.musetalk.hearing import Hearing
 from vidgen.renderers.musetalk.networks import NetworkFiles, Networks
 from vidgen.renderers.musetalk.painter import Canvas, CompileIfItPays, Painter, pays
 from vidgen.renderers.musetalk.renderer import MuseTalkRenderer
-from vidgen.renderers.musetalk.weights import is_copy_of
+from vidgen.renderers.musetalk.weights import is_copy_of, keep_copy
 from vidgen.work import Cutout, Floats, MotionOptions, Pixels, Speech, Subject
 
 torch = pytest.importorskip("torch")
@@ -120,6 +120,15 @@ def test_a_full_disk_costs_only_time(own_files: NetworkFiles) -> None:
     assert sorted(file.name for file in own_files.unet.parent.iterdir() if "unet" in file.name) == [
         "unet.pth"
     ]
+
+
+@pytest.mark.parametrize("folder", ["/proc", "/nowhere"])
+def test_a_folder_that_cannot_be_written_costs_only_time(
+    own_files: NetworkFiles, folder: str
+) -> None:
+    state = torch.load(own_files.unet, weights_only=True)
+    keep_copy(state, Path(folder) / "unet.fp16.safetensors", own_files.unet)
+    assert not Path(folder, "unet.fp16.safetensors").exists()
 
 
 class Malicious:

@@ -214,42 +214,11 @@ def test_a_batch_that_cannot_be_recorded_is_drawn_call_by_call(figure: Rig) -> N
 def test_what_a_batch_needs_is_known_before(
     subject: Subject, demo_photo: Path, model_path: Callable[[str], Path]
 ) -> None:
-    from torch.multiprocessing.reductions import StorageWeakRef
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class Memory(TorchDispatchMode):  # type: ignore[misc]
-        """The most bytes of tensors at once, of those that were made meanwhile."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.held: dict[int, tuple[Any, int]] = {}
-            self.peak = 0
-
-        @classmethod
-        def _should_skip_dynamo(cls) -> bool:
-            return False
-
-        def __torch_dispatch__(
-            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            made = function(*args, **(kwargs or {}))
-            if isinstance(made, torch.Tensor):
-                storage = made.untyped_storage()
-                self.held[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
-            self.held = {key: one for key, one in self.held.items() if not one[0].expired()}
-            self.peak = max(self.peak, sum(size for _, size in self.held.values()))
-            return made
+    from tests.support.torch_calls import bytes_each
 
     for who in (subject, speaker(demo_photo, model_path, 144, width=256)):
         drawing = cuda.DeviceDrawing(rig.build(who, cut(who)), asked(*SPEAKING, *FRAMES), "cpu")
-        peaks = []
-        for count in (1, 3):
-            drawing.draw(0, count)  # what all batches share, and the frames
-            with Memory() as memory:
-                drawing.canvas._kept["frames", count][:1]  # they are there already
-                drawing.draw(0, count)
-            peaks.append(memory.peak)
-        each = (peaks[1] - peaks[0]) / 2
+        each = bytes_each(drawing, partial(drawing.draw, 0))
         assert each <= drawing.frame_bytes <= 4 / 3 * each
 
 

@@ -1,4 +1,4 @@
-"""What is read off a photo's light and lens: here its sharpness."""
+"""What is read off a photo's light and lens: its sharpness, and whether it has colours."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.puppet import speaker
+from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet import lighting, mouth_interior
 from vidgen.renderers.puppet.geometry import FaceGeometry, measure
 from vidgen.work import Pixels
@@ -43,3 +44,12 @@ def test_teeth_are_no_sharper_than_the_photo(frame: Pixels, face: FaceGeometry) 
         return float(np.abs(np.diff(painted[..., 3], axis=0)).max())
 
     assert steepest(6.0) < 0.35 * steepest(1.4)
+
+
+def test_a_marble_bust_in_coloured_light_has_no_red_mouth(
+    frame: Pixels, face: FaceGeometry
+) -> None:
+    light = 10 * np.sin(np.arange(frame.shape[1]) / 9)[:, None] * (1, 0, -1)
+    marble = (frame @ LUMA)[..., None] + light
+    assert lighting.measure(marble.clip(0, 255).astype(np.uint8), face).toned is not None
+    assert lighting.measure(frame, face).toned is None

@@ -22,6 +22,10 @@ TONED: Final = (
 # Median distance of a face's colours from their middle, in a and b: statues have 1.4-2.2, 40 faces
 # from 3.0 on
 STONE: Final = 2.5
+MARBLE: Final = (
+    10.0  # distance of that middle from grey: three statues with 3.2 to 8 have 2 to 9, and
+)
+# of 220 living faces in colour one with no redder lips (7), drained of its colours
 RED_LIPS: Final = 5.0  # in a of Lab over the face's middle: living lips have 7 to 44, a statue's 0
 BLURRED: Final = (1.0, 2.5)  # pixels: once, so that grain does not count, and once more
 WIDTH: Final = 1.7  # of a lens's sigma: so wide its edges look within 7 pixels
@@ -110,7 +114,7 @@ def _has_glasses(frame: Pixels, face: FaceGeometry) -> bool:
 def _is_monochrome(frame: Pixels, face: FaceGeometry) -> bool:
     """Whether luma alone tells the colour, as in black-and-white and sepia: in Lab, a and b keep
     less than TONED of spread about a parabola over L, or, as on statues, lie within STONE whatever
-    L is. Living faces in colour have red lips."""
+    L is, or about grey. Living faces in colour have red lips."""
     (left, top), (right, bottom) = face.outline.min(0), face.outline.max(0)
     left, top = max(0, int(left)), max(0, int(top))
     part = frame[top : max(8, int(bottom)), left : max(8, int(right))]
@@ -126,15 +130,18 @@ def _is_monochrome(frame: Pixels, face: FaceGeometry) -> bool:
 
 
 def _is_stone(lab: Pixels, outline: Array, height: float) -> bool:
-    """Whether everything within the face's outline is of one hue; grain apart."""
+    """Whether everything within the face's outline is of one hue, or about grey; grain apart."""
     import cv2
 
     inside = np.zeros(lab.shape[:2], np.uint8)
     cv2.fillConvexPoly(inside, cv2.convexHull(outline.round().astype(np.int32)), 1)
     soft = cv2.GaussianBlur(lab, (0, 0), max(0.5, 0.01 * height))
     hues = soft[inside > 0][:, 1:].astype(np.float32)
-    off = np.hypot(*(hues - np.median(hues, 0)).T) if len(hues) else np.ones(1)
-    return bool(np.median(off) < STONE)
+    if not len(hues):
+        return False
+    middle = np.median(hues, 0)
+    off = float(np.median(np.hypot(*(hues - middle).T)))
+    return bool(off < STONE or np.hypot(*(middle - 128)) < MARBLE)
 
 
 def _has_red_lips(frame: Pixels, face: FaceGeometry) -> bool:

@@ -174,3 +174,23 @@ def test_a_narrow_slit_is_open_when_it_is_dark(
     upper, lower = (Curve(seen.upper.u, middle + way * seen.height) for way in (-0.007, 0.007))
     face = replace(seen, upper=upper, lower=lower, gap=0.017 * seen.height)
     assert lip_edges.snap_lips(frame, face).is_shut == shut
+
+
+def test_a_blurred_line_between_shut_lips_is_no_second_edge_when_they_open(
+    subject: Subject, face: FaceGeometry
+) -> None:
+    line = Curve(face.upper.u, face.middle_line(face.upper.u))
+    shut = replace(face, upper=line, lower=line, gap=0.0)
+    y, x = np.mgrid[: subject.frame.shape[0], : subject.frame.shape[1]].astype(np.float32)
+    u, v = face.axes.uv(x, y)
+    dark = 0.7 * np.exp(-(((v - line(u)) / (0.012 * face.height)) ** 2))
+    frame = (np.array([200, 120, 110]) * (1 - dark[..., None])).astype(np.uint8)
+    made = built(frame, shut)
+    above, share = depths(shut, made)
+    depth = -above / face.height
+    red = made.lower_apart[::2, ::2, 0].astype(float)
+    edge, inner = (
+        red[(depth > low) & (depth < high) & (np.abs(share) < 0.5)].mean()
+        for low, high in ((0.008, 0.012), (0.030, 0.040))
+    )
+    assert edge > 0.82 * inner

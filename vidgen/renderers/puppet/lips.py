@@ -16,6 +16,10 @@ from vidgen.renderers.puppet.layer import crop, double
 from vidgen.work import Box, Pixels
 
 EDGE_SHUT: Final = 0.009  # Hf: how far from the cut a shut photo's dark line reaches
+LINE_MOST: Final = 0.030  # Hf: where a blurred line has ended, too
+LINE_STEP: Final = 0.003  # Hf
+LIT: Final = 0.92  # of the brightest near it: so light a lip is made there
+LIFT: Final = 2.0  # times as light at most
 EDGE_OPEN: Final = 0.011  # Hf: how far teeth or shadow bleed into an open photo's lips
 WIDE: Final = 0.08  # Hf: lips farther apart belong to a mouth wide open
 INNER: Final = 0.65  # share of a lip's thickness that surely is lip
@@ -118,7 +122,31 @@ def _clean_edge(
     x, y = at
     dx, dy = face.axes.turn(np.zeros_like(away), down * away)
     at_x, at_y = x + dx - x[0, 0], y + dy - y[0, 0]
-    return look_up(picture, at_x.astype(np.float32), at_y.astype(np.float32))
+    found = look_up(picture, at_x.astype(np.float32), at_y.astype(np.float32))
+    if not face.is_shut or down < 0:
+        return found
+    return _light_line(found, picture, face, at, depth, depth + away)
+
+
+def _light_line(
+    found: Array, picture: Pixels, face: FaceGeometry, at: Any, depth: Array, into: Array
+) -> Pixels:
+    """A lower lip `found` so many pixels `into` it, without what is left there of the dark line of
+    shut lips, which is wide in a blurred photo: colour by colour as light as the lip beside it."""
+    u, _ = face.axes.uv(*at)
+    step = max(1.0, LINE_STEP * face.height)
+    count = max(1, round(LINE_MOST * face.height / step))
+    row = np.floor(depth / step + 0.5).astype(int)
+    row[np.abs(face.across(u)) > 0.7] = -1
+    seen = [picture[row == one] for one in range(count)]
+    if not all(map(len, seen)):
+        return to_bytes(found)
+    usual = np.array([np.median(one, 0) for one in seen])
+    light = LIT * usual[(usual @ LUMA).argmax()]
+    gains = np.minimum.accumulate(np.clip(light / np.maximum(1.0, usual), 1, LIFT))
+    rows, ended = into / step, np.vstack([gains, np.ones(3)])
+    lit = found * np.dstack([np.interp(rows, np.arange(count + 1), gain) for gain in ended.T])
+    return to_bytes(np.minimum(lit, np.maximum(found, light)))
 
 
 def _thin_corners(picture: Pixels, face: FaceGeometry, u: Array, v: Array) -> Pixels:

@@ -9,7 +9,7 @@ import re
 import tomllib
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import Field, fields
 from difflib import get_close_matches
 from math import isfinite, isnan
@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from vidgen import paths
 from vidgen.command_options import ViewOptions
-from vidgen.errors import InputError
+from vidgen.errors import InputError, SetupError
 from vidgen.files import atomic_write
 from vidgen.settings import Options, Setting, environment_name
 
@@ -72,7 +72,7 @@ def _unreadable(error: Exception, file: Path) -> InputError:
         hint="Mend it or move it away.",
         code="config.unreadable",
         file=str(file),
-        reason=str(error),
+        reason=getattr(error, "strerror", None) or str(error),
     )
 
 
@@ -149,7 +149,8 @@ def write_setting(name: str, text: str) -> str:
     """Set `name` in config.toml, as `text` says; answer the line that stands there now.
 
     Other lines stay, and nothing is written that leaves the file wrong. Raises InputError for a
-    name or a value that there is not, or when another line is wrong; OSError.
+    name or a value that there is not, or when another line is wrong; SetupError where it cannot be
+    written.
     """
     known = {option.name: option for option in _options()}
     if name not in known and name not in KEEPING:
@@ -166,9 +167,24 @@ def write_setting(name: str, text: str) -> str:
     else:
         rows.append(line)
     _checked_values("\n".join(rows), file)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(file, ("\n".join(rows) + "\n").encode())
+    with write_errors(file):
+        atomic_write(file, ("\n".join(rows) + "\n").encode())
     return line
+
+
+@contextmanager
+def write_errors(file: Path) -> Iterator[None]:
+    """Turn the system's errors about writing the settings file into a SetupError."""
+    try:
+        yield
+    except OSError as error:
+        raise SetupError(
+            "The settings file {file} cannot be written: {reason}.",
+            hint="Check its permissions, or name another file in VIDGEN_CONFIG.",
+            code="config.unwritable",
+            file=str(file),
+            reason=error.strerror or str(error),
+        ) from error
 
 
 def _parse(text: str, option: "Field[Any] | None") -> Any:

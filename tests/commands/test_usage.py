@@ -3,6 +3,7 @@
 import json
 import shlex
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from typer.core import TyperGroup
 
 from vidgen import cli, config, flags
 from vidgen.commands import usage
-from vidgen.errors import InputError
+from vidgen.commands.config import edit
+from vidgen.errors import InputError, SetupError
 from vidgen.events import Completed, StageStarted
 from vidgen.paths import Home
 from vidgen.progress.broadcast import Broadcast
@@ -110,6 +112,13 @@ def test_a_slip_is_told_in_two_lines(
 ) -> None:
     first, *rest = fail(capsys, *words.split())
     assert [first.removeprefix("vidgen: "), *rest] == said
+
+
+def test_a_wrong_variable_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDGEN_HEIGHT", "tall")
+    assert fail(capsys, "run", "a", "b")[0] == "vidgen: The option VIDGEN_HEIGHT cannot be tall."
 
 
 def test_a_file_in_the_place_of_a_command_is_a_run(
@@ -335,6 +344,16 @@ def test_a_wrong_setting_is_mended_by_setting_it(
         config.write_setting("height", "512")
     assert (caught.value.code, caught.value.details["near"]) == ("config.misspelt", "height")
     assert file.read_text("utf-8") == "hieght = 1\n"
+
+
+def test_a_settings_file_that_cannot_be_written_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("VIDGEN_CONFIG", "/proc/vidgen/config.toml")  # no folder is made there
+    for change in (partial(config.write_setting, "height", "512"), edit):
+        with pytest.raises(SetupError) as caught:
+            change()
+        assert caught.value.code == "config.unwritable"
 
 
 def test_a_shell_completes_runs_models_languages_and_settings(home: Home) -> None:

@@ -55,7 +55,8 @@ def edit() -> None:
     from vidgen.paths import config_path
 
     file = config_path()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch()
+    with config.write_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
     edit_file(file)
     config.load_config()

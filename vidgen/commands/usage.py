@@ -225,9 +225,12 @@ def _wanted(kind: Any) -> tuple[str, dict[str, Any]]:
 
 
 def _name(error: exceptions.BadParameter) -> str:
-    """--its-name, or the argument's."""
+    """--its-name, or the argument's; the variable's where the value came from the environment."""
     if error.param is None:
         return "?"
+    source = error.ctx and error.ctx.get_parameter_source(str(error.param.name))
+    if source and source.name == "ENVIRONMENT":
+        return str(error.param.envvar)
     is_option = error.param.opts[0].startswith("-")
     return error.param.opts[0] if is_option else str(error.param.metavar or error.param.name)
 

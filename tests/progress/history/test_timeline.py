@@ -256,6 +256,14 @@ def test_the_list_says_why_a_run_failed(
     assert run["error"]["message"] == reason
 
 
+def test_no_runs_of_a_batch_are_not_no_runs(
+    home: Home, made: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made("aaaa", COMPLETE)
+    report.show_history(home, batch="nightly")
+    assert capsys.readouterr().out == "There are no runs of a batch nightly.\n"
+
+
 def test_an_empty_history_says_how_to_begin(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     report.show_history(home)
     assert capsys.readouterr().out == "There are no runs yet. `vidgen demo` makes the first.\n"

@@ -36,7 +36,7 @@ def show_history(
         if as_json:
             tables.print_json([run.to_json() for run in found])
         else:
-            tables.print_runs(found, language)
+            tables.print_runs(found, language, batch)
         return
     folder = runs.find_run(home, task)
     if follow:

@@ -55,10 +55,12 @@ def console() -> Console:
     return Console(highlight=False, soft_wrap=False)
 
 
-def print_runs(runs: Sequence["Run"], language: str) -> None:
+def print_runs(runs: Sequence["Run"], language: str, batch: str = "") -> None:
+    """The list; what to say when it is empty depends on whether only a `batch` was asked for."""
     out = console()
     if not runs:
-        out.print(say("history.none", None, language))
+        code = "history.no_batch" if batch else "history.none"
+        out.print(Text(say(code, {"batch": harmless(batch)}, language)))
         return
     is_wide = out.width >= NARROW
     took_width = max(cell_len(duration(run.seconds, language)) for run in runs)

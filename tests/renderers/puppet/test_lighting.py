@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.puppet import speaker
 from vidgen.media.colour import LUMA
-from vidgen.renderers.puppet import lighting, mouth_interior
+from vidgen.renderers.puppet import lighting, mouth_interior, teeth
 from vidgen.renderers.puppet.geometry import FaceGeometry, measure
 from vidgen.work import Pixels
 
@@ -53,3 +53,14 @@ def test_a_marble_bust_in_coloured_light_has_no_red_mouth(
     marble = (frame @ LUMA)[..., None] + light
     assert lighting.measure(marble.clip(0, 255).astype(np.uint8), face).toned is not None
     assert lighting.measure(frame, face).toned is None
+
+
+def test_teeth_are_dim_in_a_dark_photo_and_yellow_in_yellow_light(
+    frame: Pixels, face: FaceGeometry
+) -> None:
+    plain, dark, yellow = (
+        teeth.enamel(lighting.measure((frame * np.array(light)).astype(np.uint8), face))
+        for light in ((1, 1, 1), (0.3, 0.3, 0.3), (1, 0.75, 0.3))
+    )
+    assert dark @ LUMA < 0.4 * (plain @ LUMA)
+    assert yellow[2] / yellow[0] < 0.8 * plain[2] / plain[0]

@@ -30,7 +30,8 @@ RED_LIPS: Final = 5.0  # in a of Lab over the face's middle: living lips have 7 
 BLURRED: Final = (1.0, 2.5)  # pixels: once, so that grain does not count, and once more
 WIDTH: Final = 1.7  # of a lens's sigma: so wide its edges look within 7 pixels
 WIDEST_EDGE: Final = 0.045  # Hf
-CAST: Final = 0.30  # how much of the skin's colour lies on teeth: its light, and its glow
+USUAL_HUE: Final = 0.70  # of luma: how far skin's colours lie apart in a light without a tint
+CAST: Final = 0.30  # how much of the skin's colour lies on teeth, or more: its light, and its glow
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ def measure(frame: Pixels, face: FaceGeometry) -> Lighting:
     luma = max(1.0, float(skin @ LUMA))
     white = _eye_white(frame, face)
     exposure = max(luma / 255 / USUAL_SKIN, white / 255 / USUAL_EYE)
-    tint = np.clip(skin / luma, 0.4, 1.6) ** CAST
+    hue = np.clip(skin / luma, 0.4, 1.6)
+    tint = hue ** (CAST * max(1.0, float(np.ptp(hue)) / USUAL_HUE))
     return Lighting(
         exposure=float(np.clip(exposure, 0.2, 1.1)),
         skin=skin.astype(np.float32),

@@ -77,7 +77,7 @@ def enamel(light: Lighting, seen: Array | None = None) -> Array:
     """(3,) the colour of well lit teeth: usual ones, or those that the photo has `seen`. Seen in
     the shade they are lit, and trusted by half."""
     pale = float(light.skin @ LUMA) / 255 / PALE
-    bright = max(min(1.0, 0.16 + 0.86 * light.exposure), min(pale, 1.1))
+    bright = max(min(1.0, 0.02 + 0.98 * light.exposure), min(pale, 1.1))
     usual = np.asarray(255 * ENAMEL * light.tint * bright)
     if seen is None:
         return usual

@@ -370,6 +370,21 @@ def test_torch_is_made_ready_in_a_thread_of_its_own() -> None:
     assert "torch" in sys.modules
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at what Linux says is mapped")
+def test_torchs_libraries_are_mapped_without_its_import() -> None:
+    pytest.importorskip("torch")
+    code = """
+import sys
+from pathlib import Path
+from vidgen.device.device import map_torch
+map_torch()
+assert "torch" not in sys.modules
+assert "libtorch_python" in Path("/proc/self/maps").read_text()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_networks_are_read_while_the_body_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefetch, "is_short", lambda _: False)
     broken, whole = Slow(fails=True), Slow()

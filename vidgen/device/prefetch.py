@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from vidgen.device.device import map_torch
 from vidgen.device.memory import is_short
 from vidgen.signals import has_signal
 
@@ -36,6 +37,7 @@ class TorchAhead:
 
     def _prepare(self) -> None:
         with suppress(Exception):  # who draws with it fails the same way, and says so
+            map_torch()
             import torch
 
             torch.zeros(1, device=self.device)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.device.device import has_package, usable_cores
+from vidgen.device.device import has_package, map_torch, usable_cores
 from vidgen.device.memory import first_that_fits, free, is_out_of_memory
 from vidgen.errors import SetupError
 from vidgen.events import Emit, Log
@@ -176,6 +176,7 @@ def load_network(weights: Path, params: Mapping[str, Any]) -> Any:
             code="matte.no_extra",
             command=install_command("gpu"),
         )
+    map_torch()
     from nobg.birefnet.modeling_birefnet import BiRefNet as Network
     from nobg.birefnet.modeling_birefnet import BiRefNetConfig
     from safetensors import SafetensorError

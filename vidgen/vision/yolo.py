@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from vidgen.device.device import has_package, usable_cores
+from vidgen.device.device import has_package, map_torch, usable_cores
 from vidgen.device.memory import free
 from vidgen.errors import SetupError
 from vidgen.installation import install_command
@@ -142,6 +142,7 @@ def _library(settings: Path) -> Any:
             code="detect.no_extra",
             command=install_command("gpu"),
         )
+    map_torch()
     settings.mkdir(parents=True, exist_ok=True)
     os.environ.update(SWITCHES, YOLO_CONFIG_DIR=str(settings))
     from ultralytics import YOLO

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from vidgen.device.batch_graph import BatchGraph
-from vidgen.device.device import device_name, has_package
+from vidgen.device.device import device_name, has_package, map_torch
 from vidgen.device.memory import free, is_out_of_memory
 from vidgen.errors import SetupError
 from vidgen.events import Emit, Log
@@ -80,6 +80,7 @@ class Networks:
             if self._unet is not None:
                 return
             _demand_packages()
+            map_torch()
             with self._beside():  # whose stream they are used on: the last copies go on for a while
                 self._whisper = self._to_device(whisper(self.files, self.device))
                 self._vae = self._to_device(vae(self.files, self.device))

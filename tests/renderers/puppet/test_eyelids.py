@@ -154,3 +154,14 @@ def test_a_rim_above_the_eye_stays_where_it_is(subject: Subject, shut: float) ->
     frame[rim] = (20, 20, 20)
     change = np.abs(closing(subject, frame, shut, glasses=True) - frame).max(-1)
     assert change[rim].max() < 12
+
+
+def test_where_a_lids_skin_begins_has_no_dips() -> None:
+    at = np.linspace(-1, 1, 21)
+    dome = at**2 - 1
+    dips = dome + np.where(np.isin(np.arange(21), (3, 4, 15)), 0.2, 0.0)
+    arched = eyelids.arch(at, dips)
+    assert (arched <= dips + 1e-6).all()
+    assert (np.diff(arched, 2) > -1e-6).all()
+    assert np.abs(arched - dome).max() < 0.05
+    assert np.allclose(eyelids.arch(at, dome), dome, atol=1e-6)

@@ -186,6 +186,8 @@ def _reach(view: View, plain: Array) -> tuple[Curve, Curve, tuple[float, float]]
     bottom = np.maximum(eye.lower(at) + more * round_, level + 0.95 * deep * round_)
     high = float((level - eye.upper(at))[middle].max())
     top = np.minimum(_calm(eye.upper(at) - step * (over + 1.5)), level - high * round_)
+    if not view.light.glasses:
+        top = arch(at, top)
     past = PAST * width * smoothstep((1.2 - share) / 0.15)  # in the corners, too
     bottom = np.maximum(bottom + past, top)
     return Curve(at, top.astype(np.float32)), Curve(at, bottom.astype(np.float32)), ends
@@ -225,6 +227,19 @@ def _run(strange: Array, column: Array, steps: Array, most: int) -> Array:
         going &= hits >= 0.4 * np.maximum(total, 1)
         runs += going
     return runs
+
+
+def arch(at: Array, top: Array) -> Array:
+    """`top` without dips, as a rope over it: lashes beside a gap of skin lie below it, too."""
+    rope: list[tuple[float, float]] = []
+    for x, y in zip(at, top, strict=True):
+        while len(rope) > 1 and (rope[-1][1] - rope[-2][1]) * (x - rope[-2][0]) >= (
+            y - rope[-2][1]
+        ) * (rope[-1][0] - rope[-2][0]):
+            rope.pop()
+        rope.append((x, y))
+    u, v = np.array(rope).T
+    return np.asarray(np.interp(at, u, v), np.float32)
 
 
 def _calm(values: Array) -> Array:

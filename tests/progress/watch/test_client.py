@@ -390,9 +390,11 @@ def test_a_run_is_watched_by_https(home: Home, run: Run, pem: tuple[Path, Path])
 
 
 def test_a_certificate_without_its_key_is_told(home: Home, pem: tuple[Path, Path]) -> None:
-    for cert, key in ((pem[0], None), (pem[1], pem[0]), (pem[0].parent / "nothing.pem", pem[1])):
+    for cert, key in ((pem[0], None), (pem[1], pem[0])):
         with pytest.raises(SetupError, match="The TLS certificate or its key cannot be used"):
             serve(home, ServeSettings(), (cert, key))
+    with pytest.raises(InputError, match=r"There is no file .*nothing\.pem"):
+        serve(home, ServeSettings(), (pem[0].parent / "nothing.pem", pem[1]))
 
 
 def test_what_will_never_work_is_said_at_once(home: Home) -> None:

@@ -45,10 +45,10 @@ def load_config(file: Path | None = None) -> Mapping[str, Any]:
     option cannot have.
     """
     file = file or paths.config_path()
-    return _checked_values(_read(file), file)
+    return _check_values(_load(file), file)
 
 
-def _read(file: Path) -> str:
+def _load(file: Path) -> str:
     try:
         return file.read_text("utf-8")
     except FileNotFoundError:
@@ -57,7 +57,7 @@ def _read(file: Path) -> str:
         raise _unreadable(error, file) from error
 
 
-def _checked_values(text: str, file: Path) -> Mapping[str, Any]:
+def _check_values(text: str, file: Path) -> Mapping[str, Any]:
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -160,13 +160,13 @@ def write_setting(name: str, text: str) -> str:
         check_value(known[name], value)
     file = paths.config_path()
     line = f"{name} = {_toml(value)}"
-    rows = _read(file).splitlines()
+    rows = _load(file).splitlines()
     here = [at for at, row in enumerate(rows) if re.match(rf"\s*{name}\s*=", row)]
     if here:
         rows[here[0]] = line
     else:
         rows.append(line)
-    _checked_values("\n".join(rows), file)
+    _check_values("\n".join(rows), file)
     with write_errors(file):
         atomic_write(file, ("\n".join(rows) + "\n").encode())
     return line

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from vidgen.cache import Keys
-from vidgen.device import device, memory
+from vidgen.device.capacity import encoder_capacity, worker_capacity
 from vidgen.device.prefetch import Network, TorchAhead
 from vidgen.events import Emit, Log
 from vidgen.models import catalog, select
@@ -38,12 +38,7 @@ WORKER_MODULES: Final = ("cv2", "av", "vidgen.stages.render", "vidgen.renderers.
 FRAMED_HEIGHT: Final = 720  # pixels, the most that a film gets unasked
 # And the one that hears the voice, while the inputs are still being opened.
 EAR_MODULES: Final = ("av", "parselmouth", "vidgen.speech.hearing")
-WORTH_IT: Final = 4  # pieces, from which on workers pay their start
 APART: Final = 2.0  # seconds of voice, from which on hearing it is worth a process of its own
-WORKER_MB: Final = (200, 160)  # that a worker takes, and for each megapixel: 350 at 720p
-MOST_ENCODERS: Final = 4  # of two threads each: about 600 frames/s at 720p
-ENCODER_MB: Final = 240  # that one holds for each megapixel: 160 frames of YUV
-ENCODER_SHARE: Final = 0.25  # of the free memory for all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +78,7 @@ class Job:
         pieces = len(spans(speech.frame_count(fps * Fraction(1 / self.options.rate)), fps))
         if self.options.workers:
             return Workers(min(self.options.workers, pieces), WORKER_MODULES)
-        if pieces < WORTH_IT:
-            return Workers()
-        each = WORKER_MB[0] + WORKER_MB[1] * self._most_pixels / 1e6
-        fit = int(memory.free_mb() / each)
-        return Workers(min(pieces, device.usable_cores(), fit), WORKER_MODULES)
+        return Workers(worker_capacity(pieces, self._most_height), WORKER_MODULES)
 
     def steps(self, photo: "Photo", speech: "Speech", workers: "Workers") -> list[Step]:
         """In their order, each with the key of what it makes and the networks it loads."""
@@ -272,24 +263,15 @@ class Job:
             hardware=self._hardware_encoders(),
             key=key,
             workers=workers,
-            encoders=self._encoders(),
+            encoders=encoder_capacity(self._most_height) if self.drawing_device != "cpu" else 1,
             closing_look=closing,
             preview_at=preview_shares(self.options.preview_at),
         )
         return [Step(render, networks=networks, is_drawing=True)]
 
-    def _encoders(self) -> int:
-        """Pieces encoded at once beside a device that draws: it is quicker than several of x264.
-        Each holds most of a piece's frames."""
-        if self.drawing_device == "cpu":
-            return 1
-        fit = int(ENCODER_SHARE * memory.free_mb() / (ENCODER_MB * self._most_pixels / 1e6))
-        return max(1, min(MOST_ENCODERS, device.usable_cores() // 2, fit))
-
     @property
-    def _most_pixels(self) -> float:
-        """Of a frame of the widest shape there is."""
-        return (self.options.height or FRAMED_HEIGHT) ** 2 * 16 / 9
+    def _most_height(self) -> int:
+        return self.options.height or FRAMED_HEIGHT
 
     def _hardware_encoders(self) -> tuple[str, ...]:
         """Only asked for, or where the GPU draws: x264 makes the same bytes everywhere, and each

@@ -49,7 +49,7 @@ def test_what_may_not_be_shown_is_no_part_of_a_crop() -> None:
     scene = Scene(1600, 2600, (600, 1100), 220, (other,))
     box = (0, 800, 1600, 1700)
     assert scene.within(box) == Scene(1600, 900, (600, 300), 220, ((1000.0, 180.0, 1150.0, 380.0),))
-    crop = choose_framing(scene.within(box), "auto", "keep").moved(box)
+    crop = choose_framing(scene.within(box), "auto", "keep").shift(box)
     assert crop.top >= 800
     assert crop.top + crop.height <= 1700
 

@@ -151,7 +151,7 @@ def _no_command(group: Commands, path: str, words: list[str]) -> InputError:
 
 def _no_option(error: exceptions.NoSuchOption, path: str, words: Sequence[str]) -> InputError:
     near = get_close_matches(error.option_name, error.possibilities or (), n=1)
-    if not near and (file := _dashed_file(error.option_name, words)):
+    if not near and (file := _dash_file(error.option_name, words)):
         return InputError(
             "{file} is taken for an option: its name begins with a dash.",
             hint="Write ./{file} instead.",
@@ -176,7 +176,7 @@ def _no_option(error: exceptions.NoSuchOption, path: str, words: Sequence[str]) 
     )
 
 
-def _dashed_file(option: str, words: Sequence[str]) -> str:
+def _dash_file(option: str, words: Sequence[str]) -> str:
     """The word that was taken for this option and is a file here; "" when there is none."""
     return next((word for word in words if word.startswith(option) and Path(word).is_file()), "")
 

@@ -108,7 +108,7 @@ def _device_lost(device: str, reason: str) -> DeviceError:
 def free(device: str) -> None:
     """Give back what nothing refers to any more."""
     gc.collect()
-    torch = _torch_if_imported()
+    torch = _find_torch()
     if torch is not None and device.startswith("cuda"):
         torch.cuda.empty_cache()
     elif torch is not None and device == "mps":
@@ -155,10 +155,10 @@ def free_mb() -> float:
 
 
 def _torch_with_gpu(device: str) -> Any:
-    return _torch_if_imported() if device.startswith("cuda") else None
+    return _find_torch() if device.startswith("cuda") else None
 
 
-def _torch_if_imported() -> Any:
+def _find_torch() -> Any:
     """None while another thread is still at it, too: then half of it is missing."""
     torch = sys.modules.get("torch")
     return None if getattr(getattr(torch, "__spec__", None), "_initializing", False) else torch

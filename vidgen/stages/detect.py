@@ -253,11 +253,11 @@ class Detect:
     ) -> tuple[Subject, Crop]:
         speaker = candidates[chosen]
         assert speaker.landmarks is not None
-        shown = _shown_part(photo, speaker, self.options.framing)
+        shown = _visible_part(photo, speaker, self.options.framing)
         faces = tuple(one.face.box for one in candidates if one.face and one is not speaker)
         scene = Scene(*photo.size, speaker.landmarks.centre, speaker.landmarks.height, faces)
         crop = choose_framing(scene.within(shown), self.options.framing, self.options.aspect)
-        crop = crop.moved(shown)
+        crop = crop.shift(shown)
         size = crop.size(self.options.height, self.options.aspect)
         source, inside, face = self._source(photo, crop, size, speaker.landmarks)
         self._warn_of_mouth(source, face, emit)
@@ -321,7 +321,7 @@ class Detect:
 # Looking
 
 
-def _shown_part(photo: Photo, speaker: Candidate, framing: str) -> Box:
+def _visible_part(photo: Photo, speaker: Candidate, framing: str) -> Box:
     """What of the photo may be shown: not the bars round it, unless all of it is to be kept."""
     width, height = photo.size
     if framing == "keep" or speaker.face is None:

@@ -54,7 +54,7 @@ class Crop:
     width: int
     height: int
 
-    def moved(self, box: Box) -> "Crop":
+    def shift(self, box: Box) -> "Crop":
         """In pixels of the photo, where it was in those of a part of it."""
         return replace(self, left=self.left + box[0], top=self.top + box[1])
 

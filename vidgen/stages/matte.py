@@ -80,7 +80,7 @@ class Matte:
         emit(StageProgress(NAME, 2, 3, "steps"))
         cutout = self._cutout(subject, matte, wanted)
         if work.has(Folder):  # without one nobody watches
-            tell_cutout(_shown(cutout, _face_height(subject)), work.get(Folder).previews, emit)
+            tell_cutout(_visible(cutout, _face_height(subject)), work.get(Folder).previews, emit)
         emit(StageProgress(NAME, 3, 3, "steps"))
         height, width = matte.shape
         notes = {
@@ -124,7 +124,7 @@ class Matte:
         return Cutout(foreground, matte, out_of_focus(behind, FOCUS * face_height))
 
 
-def _shown(cutout: Cutout, face_height: float) -> Cutout:
+def _visible(cutout: Cutout, face_height: float) -> Cutout:
     """The cut-out in the speaker's own colours: for watchers, so these are found in small."""
     import cv2
 

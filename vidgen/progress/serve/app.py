@@ -103,7 +103,7 @@ class App:
         self._starlette = Starlette(
             routes=[
                 *(self._route(route) for route in self._routes if self._serves(route)),
-                *(self._closed(route) for route in self._routes if route.access == "jobs"),
+                *(self._refuse(route) for route in self._routes if route.access == "jobs"),
                 *static.routes(),
             ],
             exception_handlers={
@@ -145,7 +145,7 @@ class App:
         owner = next(o for o in owners if hasattr(o, route.handler))
         return Path_(route.path, getattr(owner, route.handler), methods=[route.method])
 
-    def _closed(self, route: Route) -> Path_:
+    def _refuse(self, route: Route) -> Path_:
         """Behind the routes that are served: what is answered where no orders are taken."""
         return Path_(route.path, refuse_order, methods=[route.method])
 

@@ -77,7 +77,7 @@ def remove_runs(folders: Iterable[TaskFolder]) -> Cleanup:
         roots = list(folders)
         for folder in roots:
             try:
-                stack.enter_context(_lock_ended(folder))
+                stack.enter_context(_lock_over(folder))
             except LockHeld as error:
                 raise InputError(
                     "The run {task} is being made: nothing was removed.",
@@ -88,7 +88,7 @@ def remove_runs(folders: Iterable[TaskFolder]) -> Cleanup:
         return sum((_remove_run(folder) for folder in roots), start=Cleanup())
 
 
-def _lock_ended(folder: TaskFolder) -> Lock:
+def _lock_over(folder: TaskFolder) -> Lock:
     """Its lock; waits for a process whose run is over, and which is only still leaving."""
     deadline = time.monotonic() + LEAVING_SECONDS
     while has_ended(folder) and is_held(folder.lock) and time.monotonic() < deadline:

@@ -180,7 +180,7 @@ Moves = dict[str, tuple[Array | float, Array | float]]  # name -> along, down
 
 def _lower(face: FaceGeometry, at: _Shape) -> Moves:
     h = face.height
-    drop = CARRIED * WIDEST * h - _bared(face) * face.gap / 3
+    drop = CARRIED * WIDEST * h - _baring(face) * face.gap / 3
     widen = WIDENED * face.hung * at.u * at.near
     return {
         "wide": (-0.10 * at.u * at.near, drop * at.lip),
@@ -204,7 +204,7 @@ def _shut(face: FaceGeometry, at: _Shape) -> Array:
     return lip + face.hung * float(up.max()) * at.bone
 
 
-def _bared(face: FaceGeometry) -> float:
+def _baring(face: FaceGeometry) -> float:
     """How much of its way down the upper lip of a smile goes back up as the mouth opens wide: the
     photo's own teeth show, and the lower lip goes as much less."""
     return BARED * face.smile * (1 - face.ajar)
@@ -214,7 +214,7 @@ def _upper(face: FaceGeometry, at: _Shape) -> Moves:
     h = face.height
     widen = WIDENED * face.hung * at.u * at.near
     shut = (face.meeting_line(at.u) - at.upper) * at.above(0.085 * h)
-    rise = -(1 - CARRIED) * WIDEST * h * at.above(0.07 * h) - _bared(face) * shut
+    rise = -(1 - CARRIED) * WIDEST * h * at.above(0.07 * h) - _baring(face) * shut
     return {
         "wide": (-0.10 * at.u * at.near, rise * at.whole),
         "narrow": (-0.04 * at.u * at.near, rise * at.centre),

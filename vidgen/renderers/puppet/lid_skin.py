@@ -24,7 +24,7 @@ BRIGHTEST: Final = 0.14
 UNDER: Final = (0.16, 0.42)  # how far below the eye its grain is
 FINER: Final = 0.04  # sigma: what is finer is grain
 LEAST_ROWS: Final = 8  # of the patch: fewer tell nothing of grain
-STRONGEST: Final = 7.0  # of 255: spread of grain that is at most believed
+STRONGEST: Final = 0.035  # of the skin's luma: spread of grain that is at most believed
 RINGS: Final = np.linspace(0.02, 0.72, 15)  # waves a pixel: within one, grain is equally strong
 NEARING: Final = (0.55, 1.15)  # shares of its luma between which it does
 STRANGE: Final = 26.0  # of 255: colours farther from the skin's are eye, lash or paint
@@ -171,8 +171,9 @@ def grain(view: View, plain: Array) -> Array:
     strength = np.interp(_waves(plain.shape[:2]), middles, _spectrum(fine))
     chance = np.random.default_rng(0).standard_normal(plain.shape[:2])
     made = np.fft.ifft2(np.fft.fft2(chance) * strength).real
+    made /= np.maximum(1.0, plain @ LUMA)
     made *= min(1.0, STRONGEST / max(1e-6, float(made.std())))
-    return np.asarray(made / np.maximum(1.0, plain @ LUMA), np.float32)
+    return np.asarray(made, np.float32)
 
 
 def _spectrum(piece: Array) -> list[float]:

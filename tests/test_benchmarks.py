@@ -1,7 +1,5 @@
 """The models' benchmark runs by itself to its end, with everything that it does on a GPU."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from benchmarks import models
@@ -16,16 +14,12 @@ pytest.importorskip("ultralytics")
 pytest.importorskip("nobg")
 pytest.importorskip("diffusers")
 
-pytestmark = [pytest.mark.gpu, pytest.mark.models, pytest.mark.slow]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads that wait for one another cost more than they win on networks this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.models,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("one_torch_thread"),
+]
 
 
 def test_every_path_of_it_with_tiny_networks(

@@ -1,7 +1,6 @@
 """BiRefNet from a tiny network of the same classes, through the same loading and error paths."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ pytest.importorskip("nobg")
 from vidgen.vision import birefnet
 from vidgen.vision.birefnet import BiRefNet, Variant, load_network, variants
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("one_torch_thread")]
 
 TINY = {
     "image_size": 64,
@@ -28,17 +27,6 @@ TINY = {
     "window_size": 4,
     "dec_channels_inter": 8,
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads that wait for one another cost more than they win on networks this small."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

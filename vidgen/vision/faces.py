@@ -21,7 +21,6 @@ from vidgen.work import Floats, Pixels
 # Points of MediaPipe's face mesh by what they mark. "Right" and "left" are the picture's.
 FOREHEAD: Final = 10
 CHIN: Final = 152
-NOSE_TIP: Final = 1
 EYE_CORNERS: Final = (33, 133, 362, 263)  # left eye outer, inner; right eye inner, outer
 MOUTH: Final = (61, 291, 0, 17)  # corners, upper edge, lower edge of the lips
 INNER_LIPS: Final = (13, 14)

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from tests.support.puppet import asked, cut, speaker, voice
-from tests.support.tiny_musetalk import tiny_files
 from vidgen.media.colour import to_yuv420p
 from vidgen.renderers.musetalk import face
 from vidgen.renderers.musetalk.hearing import Hearing
@@ -32,22 +31,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("one_torch_thread")]
 TURNED = {"yaw": 3.0, "pitch": -2.0, "roll": -2.0, "tx": 0.01}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads that wait for one another cost more than they win on networks this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> NetworkFiles:
-    return tiny_files(tmp_path_factory.mktemp("musetalk"))
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ import pytest
 
 from tests.renderers.musetalk.test_face import landmarks
 from tests.support.disk import files_no_larger_than
-from tests.support.tiny_musetalk import tiny_files
 from vidgen.errors import DeviceError, InputError, SetupError
 from vidgen.events import Event, Log
 from vidgen.renderers.musetalk import networks
@@ -30,22 +29,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("one_torch_thread")]
 FPS = Fraction(25)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads that wait for one another cost more than they win on networks this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> NetworkFiles:
-    return tiny_files(tmp_path_factory.mktemp("musetalk"))
 
 
 @pytest.fixture(scope="module")

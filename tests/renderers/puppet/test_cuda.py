@@ -1,6 +1,6 @@
 """The puppet by torch: the same picture as by OpenCV. Torch's CPU stands in for a GPU."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from vidgen.renderers.puppet.torch_canvas import TorchCanvas
 from vidgen.work import MotionOptions, Pixels, Subject
 
 torch = pytest.importorskip("torch", reason="torch is in the extra vidgen[gpu]")
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("one_torch_thread")]
 
 FRAMES: tuple[dict[str, float], ...] = (
     {},
@@ -31,15 +31,6 @@ FRAMES: tuple[dict[str, float], ...] = (
     {"close": 1, "look_x": 0.2, "brows": 1},
     {"close": 1, "yaw": 3, "pitch": -2, "roll": -2, "tx": 0.01, "breath": 1},
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Frames of these sizes are not worth sharing out among threads that wait for a core."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from vidgen.events import Envelope
 
 Json = dict[str, Any]
 QUIET: Final = frozenset({"initialized", "queued", "complete", "failed", "cancelled"})
-ENDED: Final = frozenset({"complete", "failed", "cancelled", "interrupted"})
 
 
 @dataclass(frozen=True, slots=True)

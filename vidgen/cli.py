@@ -20,7 +20,7 @@ from vidgen.commands import batch, film_tables, runs, server
 from vidgen.commands.config import config_app
 from vidgen.commands.help import translate_help
 from vidgen.commands.models import models_app
-from vidgen.commands.usage import Commands, explain
+from vidgen.commands.usage import Commands, explain, misspelt_variables
 from vidgen.errors import Cancelled, InputError, VidgenError
 from vidgen.files import keep_private, place_error
 from vidgen.flags import (
@@ -97,6 +97,8 @@ def _run_command(words: Sequence[str]) -> None:
     command = typer.main.get_command(app)
     if (language := user_language()) != "en":
         translate_help(command, language)
+    for name, meant in misspelt_variables(command, os.environ):
+        console.print_note("option.variable", name=name, meant=meant)
     try:
         code = command(args=words, standalone_mode=False)
     except exceptions.NoArgsIsHelpError:  # its help is on the screen

@@ -122,6 +122,26 @@ def test_a_wrong_variable_is_named(
     assert fail(capsys, "run", "a", "b")[0] == "vidgen: The option VIDGEN_HEIGHT cannot be tall."
 
 
+def test_a_misspelt_variable_is_told_and_another_programs_is_not() -> None:
+    root = typer.main.get_command(cli.app)
+    right = ("VIDGEN_HEIGHT", "VIDGEN_HOME", "VIDGEN_KEEP_WORK_HOURS", "VIDGEN_TOKEN")
+    wrong = {"VIDGEN_HIEGHT": "VIDGEN_HEIGHT", "VIDGEN_RENDER": "VIDGEN_RENDERER"}
+    others = ("VIDGEN_STUDIO_ACCOUNT", "HIEGHT", "MYVIDGEN_HIEGHT")
+    found = usage.misspelt_variables(root, dict.fromkeys((*right, *wrong, *others), "1"))
+    assert dict(found) == wrong
+
+
+def test_a_misspelt_variable_does_not_stop_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VIDGEN_HIEGHT", "720")
+    cli.main(["config", "get", "height"])
+    out, err = capsys.readouterr()
+    assert out.strip() == str(config.defaults()["height"])
+    assert "VIDGEN_HIEGHT" in err
+    assert "Did you mean VIDGEN_HEIGHT?" in err
+
+
 def test_a_file_in_the_place_of_a_command_is_a_run(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ Also what `--help` shows besides the options: examples. Each of them is parsed b
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,9 @@ from typing import Any, Final
 from typer._click import Command, Context, exceptions  # Typer names its errors nowhere else
 from typer.core import TyperGroup
 
+from vidgen.config import KEEPING
 from vidgen.errors import InputError
+from vidgen.settings import ENVIRONMENT_PREFIX, environment_name
 
 EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "run": (
@@ -43,6 +45,9 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "models path": ("vidgen models path centerface",),
     "models rm": ("vidgen models rm full",),
 }
+# Variables that no option reads, without their prefix, and how like a name must be to be meant.
+NOT_OPTIONS: Final = ("home", "config", "lang", "models_file", "cores", "publish")
+ALIKE: Final = 0.75
 # What other programs call it.
 MEANT: Final[Mapping[str, str]] = {
     "serve": "serve-progress",
@@ -205,6 +210,26 @@ def _bad_value(error: exceptions.BadParameter) -> InputError:
         value=said[1],
         **limits,
     )
+
+
+def misspelt_variables(command: Command, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Names in the environment that nothing reads, each with the one that seems to be meant.
+
+    `command` is the whole program. What resembles none of its names may be another program's.
+    """
+    whole = (name.upper() for name in (*NOT_OPTIONS, *KEEPING))
+    known = {*map(environment_name, whole), *_variables(command)}
+    ends = [name.removeprefix(ENVIRONMENT_PREFIX) for name in known]
+    for name in environ:
+        end = name.removeprefix(ENVIRONMENT_PREFIX)
+        if end != name and name not in known and (near := get_close_matches(end, ends, 1, ALIKE)):
+            yield name, environment_name(near[0])
+
+
+def _variables(command: Command) -> Iterator[str]:
+    yield from (str(option.envvar) for option in command.params if option.envvar)
+    for child in getattr(command, "commands", {}).values():
+        yield from _variables(child)
 
 
 def _wanted(kind: Any) -> tuple[str, dict[str, Any]]:

@@ -70,7 +70,8 @@ def read_rows(file: Path) -> tuple[list[Row], list[Mistake]]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, csv.Error) as error:
         raise InputError(
             "The job file {file} cannot be read: {reason}.",
-            hint="It must be text in UTF-8; docs/batch.md shows one of each kind.",
+            hint="It must be text in UTF-8 (Excel: save as CSV UTF-8);"
+            " docs/batch.md shows one of each kind.",
             code="batch.unreadable",
             file=str(file),
             reason=_reason(error),

@@ -127,7 +127,7 @@ def test_a_film_finished_before_our_eyes_outlives_its_server(
             is_text(page, "#link", "Live")
             report.complete(str(film))
         is_text(page, "#state", "Done")
-        is_text(page, "#link", "Reconnecting…")  # nobody is there any more
+        is_text(page, "#link", "The server does not answer.")
         page.evaluate("document.querySelector('#film').muted = true")
         page.evaluate("document.querySelector('#film').play()")
         wait_until(lambda: page.evaluate("document.querySelector('#film').ended"))

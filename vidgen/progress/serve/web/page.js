@@ -60,7 +60,7 @@ async function refresh() {
       if (!(error instanceof Refusal)) reportError(error);
       if (!$("door").hidden) return;
       if (error.status === 404 && list.BATCH) seeNoBatch(error.message);
-      else if (!run.isLive()) run.link("lost");
+      else if (!run.isLive()) run.link("lost_server");
     }
   }
   clearTimeout(listing);

@@ -1,8 +1,9 @@
 """How the head, the lids, the brows and the eyes move while somebody speaks: curves from a seed.
 
 Same voice, same options, same curves. Knows the voice only through `MouthCurves`, and no pixels.
-Numbers: PUPPET (b)11; blinks after Bentivoglio 1997 (log-normal, about 26 a minute while talking)
-and what follows there; glances: mostly at the viewer, with quick small moves away and back.
+Numbers: PUPPET (b)11; blinks log-normal after Bentivoglio 1997, but one in 3.6 s, not the 26 a
+minute of somebody in a talk, and what follows there; glances: mostly at the viewer, with quick
+small moves away and back.
 """
 
 from collections.abc import Sequence
@@ -75,10 +76,15 @@ def gaze_curves(plan: Sequence[Glance], count: int) -> tuple[Array, Array]:
 CLOSE, SHUT, OPEN = 0.08, 0.08, 0.18  # seconds; 50 ms shut is missed by 25 frames a second
 LENGTH: Final = CLOSE + SHUT + OPEN
 FIRST: Final = 0.4  # no blink before: the film should begin with open eyes
-MEDIAN, SIGMA, SHORTEST, LONGEST = 2.7, 0.45, 0.9, 8.0  # seconds between blinks, log-normal
-PARTIAL: Final = (0.14, 0.72, 0.92)  # share of blinks that do not shut, and how far they go
-DOUBLES, DOUBLE_GAP = 0.12, 0.38
-TO_PAUSE, PAUSE_REACH = 0.6, 0.45  # share moved to a pause, and from how far (seconds)
+MEDIAN, SIGMA, SHORTEST, LONGEST = 3.8, 0.36, 0.9, 6.5  # seconds between blinks, log-normal
+PARTIAL: Final = (0.14, 0.84, 0.94)  # share of blinks that do not shut, and how far they go
+DOUBLES, DOUBLE_GAP = 0.10, 0.38
+TO_PAUSE, PAUSE_REACH = 0.7, 0.7  # share moved to a pause, and from how far (seconds)
+LATER: Final = (
+    0.004,
+    0.985,
+)  # seconds by which one eye lags, and its share of the way: after 10 ms
+# one stood half open in a frame in which the other was as good as shut
 
 
 def blink_times(
@@ -112,11 +118,11 @@ def _nudge(
     glances: Sequence[Glance],
     rng: np.random.Generator,
 ) -> float:
-    """`time`, or a large glance or (often) a pause near it: people blink there."""
+    """`time`, or (often) a pause or else a large glance near it: people blink there."""
     wants_pause = rng.random() < TO_PAUSE
     large = [glance.start - 0.04 for glance in glances if glance.is_large]
     starts = [start for start, _ in pauses] if wants_pause else []
-    for places in (large, starts):
+    for places in (starts, large):
         near = [place for place in places if abs(place - time) < PAUSE_REACH]
         if near:
             return min(near, key=lambda place: abs(place - time))
@@ -152,6 +158,12 @@ def _blink(time: Array) -> Array:
     down = np.clip(time / CLOSE, 0, 1)
     up = np.clip((time - CLOSE - SHUT) / OPEN, 0, 1)
     return np.asarray(down**1.5 * (3 - down) / 2 * (1 - up) ** 2 * (1 + 2 * up))
+
+
+def _lag(lids: Array) -> Array:
+    """The other eye's lids, for those of the first one."""
+    time = np.arange(len(lids))
+    return np.asarray(LATER[1] * np.interp(time - LATER[0] * RATE, time, lids))
 
 
 CURVES: Final = (
@@ -214,7 +226,7 @@ def motion(controls: MouthCurves, look: MotionOptions, seconds: float) -> Motion
     gaze_x, gaze_y = _gaze(plan, head, look.gaze, count)
     lids = lid_curve(blinks, count, gaze_y, look.seed)
     first = np.random.default_rng([look.seed, 7]).random() < 0.5
-    later = 0.985 * np.concatenate([lids[:1], lids[:-1]])
+    later = _lag(lids)
     return Motion(
         **{name: curve.astype(np.float32) for name, curve in head.items()},
         breath=_breath(controls.pauses, seconds, look).astype(np.float32),

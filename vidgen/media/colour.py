@@ -75,6 +75,11 @@ def fill_yuv420p(out: Pixels, rgb: Pixels, box: Box) -> None:
             cv2.resize(values, half.shape[::-1], dst=half, interpolation=cv2.INTER_AREA)
 
 
+def redness(rgb: NDArray[Any]) -> NDArray[Any]:
+    """How much more red than green colours (…, 3), 0–255, have: (…), a share of all three."""
+    return np.asarray((rgb[..., 0] - rgb[..., 1]) / np.maximum(30.0, rgb.sum(-1)))
+
+
 def to_lab(rgb: Pixels) -> Pixels:
     """`lab` in 8 bits: L times 2.55, a and b plus 128."""
     values = lab(rgb) * np.array([2.55, 1, 1]) + (0, 128, 128)

@@ -9,9 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.media.colour import LUMA
+from vidgen.media.colour import LUMA, redness
 from vidgen.renderers.puppet.geometry import SHUT, Curve, FaceGeometry
 from vidgen.renderers.puppet.grid import Array, look_up, smoothstep
+from vidgen.renderers.puppet.path import cheapest_path
 from vidgen.work import Pixels
 
 COLUMNS: Final = 121  # over the width of the mouth
@@ -34,6 +35,13 @@ PALER: Final = (0.020, 0.045, 0.030)  # less red (a share of all colours) than t
 TEETH: Final = (0.80, 0.90)  # of the lower lip's red, and of the skin's: no upper lip has less
 OUTWARD: Final = 0.30  # half mouths: no corner is farther out
 DARK: Final = 0.74  # of the skin's luma: darker is still the line between the lips
+SMILE: Final = 0.04  # Hf: landmarks' gap from which on what fills it may be told from the lips
+FILLS: Final = (0.20, 0.75)  # of that gap: surely between the lips
+FULL: Final = 0.5  # and so much of it is not dark
+UNLIKE: Final = 2.5  # variances, so far its looks lie from the lips'
+BRIGHTER: Final = 1.15  # times as bright as a lip are teeth that are no less red
+NOISE: Final = 16.0  # of 255², a variance that there always is
+TOOTH: Final = (0.2, 0.4)  # of the way from lip to tooth: begins to be one, is one so much farther
 ROW: Final = 0.003  # Hf: height of a row of the search
 
 
@@ -134,7 +142,7 @@ def _dark_line(frame: Pixels, face: FaceGeometry) -> Curve:
     depth = max(8.0, float(luma.std()))
     away = (np.arange(len(luma)) - strip.middle) / max(1, strip.middle)
     cost = luma / depth + 0.5 * away[:, None] ** 2
-    return _curve(strip, _path(cost), face)
+    return _curve(strip, cheapest_path(cost), face)
 
 
 # The opening
@@ -186,7 +194,7 @@ def _line_above(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) -> 
         for curve in (face.outer_upper, face.outer_lower, upper, lower)
     )
     outer = np.minimum(rows - top, bottom - rows) < 0.2 * (bottom - top)
-    path = _path(luma / max(8.0, float(luma[~outer].std())) + 1e3 * outer, 0.1)
+    path = cheapest_path(luma / max(8.0, float(luma[~outer].std())) + 1e3 * outer, 0.1)
     most = slice(COLUMNS // 6, -COLUMNS // 6)
     inside = ((rows >= above) & (rows <= below))[:, most]
     if not inside.any():
@@ -223,7 +231,7 @@ def _edge_path(lips: _Lips, face: FaceGeometry, wrong: Array, guess: Curve, trus
     scale = 0.012 * face.height / strip.row
     cost = wrong + trust * scale * np.minimum(((rows - there) / scale) ** 2, 16)
     finite = np.where(np.isfinite(cost), cost, 1e6)
-    return _curve(strip, _bent(_path(finite, BEND * scale)), face)
+    return _curve(strip, _bent(cheapest_path(finite, BEND * scale)), face)
 
 
 def _bent(path: Array) -> Array:
@@ -255,6 +263,9 @@ def _read(frame: Pixels, face: FaceGeometry) -> _Lips:
     # the share of the upper lip's looks that a row has
     share = np.clip((bottom - rows) / np.maximum(1, bottom - top), 0, 1)
     dark, teeth = _unlike(strip, lips, share)
+    within = (rows - upper) / np.maximum(1, lower - upper)
+    if face.gap > SMILE * face.height:
+        teeth = _tell_teeth(strip, lips, share, within, teeth)
     inside = (rows > top + 0.08 * (bottom - top)) & (rows < bottom - 0.08 * (bottom - top))
     found, teeth = (np.where(inside, part, 0) for part in (np.maximum(dark, teeth), teeth))
     return _Lips(strip, found, teeth, _between(found, upper, lower, strip, face))
@@ -263,8 +274,7 @@ def _read(frame: Pixels, face: FaceGeometry) -> _Lips:
 def _unlike(strip: _Strip, lips: list[Array], share: Array) -> tuple[Array, Array]:
     """Two of (rows, COLUMNS) 0–1: darker than the lips; brighter and less red, as teeth are."""
     luma = strip.colours @ LUMA
-    total = np.maximum(30.0, strip.colours.sum(-1))
-    red = (strip.colours[..., 0] - strip.colours[..., 1]) / total
+    red = redness(strip.colours)
     looks, spread = [], PALER[0]
     for lip in lips:
         core = lip.copy()
@@ -287,6 +297,52 @@ def _unlike(strip: _Strip, lips: list[Array], share: Array) -> tuple[Array, Arra
     return np.asarray(dark), np.asarray(np.maximum(paler * brighter, 0.7 * gleam))
 
 
+def _tell_teeth(
+    strip: _Strip, lips: list[Array], share: Array, within: Array, usual: Array
+) -> Array:
+    """(rows, COLUMNS) 0–1: how much more a pixel looks like what fills this smile than like its
+    lips, by Fisher's discriminant; the `usual` answer where that is mostly dark, or looks like
+    lip."""
+    cores = [lip.copy() for lip in (*lips, (within > FILLS[0]) & (within < FILLS[1]))]
+    for core in cores:
+        core[:, : COLUMNS // 6] = core[:, -COLUMNS // 6 :] = False
+    if min(core.sum() for core in cores) < 30:
+        return usual
+    luma = strip.colours @ LUMA
+    full = cores[2] & (luma > DARK_IN[0] * np.median(luma[cores[0] | cores[1]]))
+    if full.sum() < FULL * cores[2].sum():
+        return usual
+    tooth, off = _trend(strip.colours, full)
+    told = []
+    for core in cores[:2]:
+        lip, scatter = _trend(strip.colours, core)
+        away = tooth - lip  # (COLUMNS, 3)
+        way = np.linalg.solve(np.cov(off.T) + np.cov(scatter.T) + NOISE * np.eye(3), away.T).T
+        apart = (way * away).sum(-1)
+        if np.median(apart) < UNLIKE or not _is_paler(tooth, lip):
+            return usual
+        along = ((strip.colours - lip) * way).sum(-1) / np.maximum(apart, UNLIKE)
+        told.append(smoothstep((along - TOOTH[0]) / TOOTH[1]))
+    return np.asarray(share * told[0] + (1 - share) * told[1])
+
+
+def _is_paler(tooth: Array, lip: Array) -> bool:
+    """Whether it is less red than a lip, or much brighter: a gleam of shut lips is neither."""
+    one, other = tooth[COLUMNS // 2], lip[COLUMNS // 2]
+    less = float(redness(other) - redness(one))
+    return bool(less > PALER[0] or one @ LUMA > BRIGHTER * (other @ LUMA))
+
+
+def _trend(colours: Array, chosen: Array) -> tuple[Array, Array]:
+    """The line of the `chosen` colours over the columns, (COLUMNS, 3), for light comes from one
+    side, and what each is off it, (N, 3)."""
+    at = np.linspace(-1, 1, COLUMNS)
+    column = np.broadcast_to(at, chosen.shape)[chosen]
+    slope, level = np.polyfit(column, colours[chosen], 1)
+    line = level + slope * at.clip(-0.7, 0.7)[:, None]
+    return line, colours[chosen] - (level + slope * column[:, None])
+
+
 def _leaning(luma: Array, chosen: Array) -> Array:
     """(COLUMNS,) the lip's luma, a line over its width: light comes from one side."""
     columns = np.broadcast_to(np.arange(luma.shape[1]), luma.shape)[chosen]
@@ -306,26 +362,7 @@ def _between(found: Array, upper: Array, lower: Array, strip: _Strip, face: Face
     luma = strip.colours @ LUMA
     dark = luma / np.maximum(8.0, luma.max(0))
     out = np.maximum(0, np.maximum(upper - rows, rows - lower)) * strip.row / face.height
-    return _path(1.2 * (1 - smooth) + 0.5 * dark + (out / 0.012) ** 2, 0.15)
-
-
-def _path(cost: Array, bend: float = 0.08) -> Array:
-    """The cheapest path over the columns, at most a row up or down at a step, which costs `bend`;
-    (columns,) rows."""
-    rows, columns = cost.shape
-    best = cost[:, 0].copy()
-    came = np.zeros((columns, rows), np.int64)
-    for column in range(1, columns):
-        padded = np.pad(best, 1, constant_values=np.inf)
-        options = np.stack([padded[:-2] + bend, padded[1:-1], padded[2:] + bend])
-        step = options.argmin(0)
-        came[column] = np.arange(rows) + step - 1
-        best = options[step, np.arange(rows)] + cost[:, column]
-    path = np.empty(columns, np.int64)
-    path[-1] = best.argmin()
-    for column in range(columns - 1, 0, -1):
-        path[column - 1] = came[column, path[column]]
-    return path
+    return cheapest_path(1.2 * (1 - smooth) + 0.5 * dark + (out / 0.012) ** 2, 0.15)
 
 
 def _curve(strip: _Strip, path: Array, face: FaceGeometry) -> Curve:

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.media.colour import LUMA
+from vidgen.media.colour import LUMA, redness
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, look_up, smoothstep
 from vidgen.renderers.puppet.lighting import Lighting
@@ -65,12 +65,8 @@ def _look_like_teeth(colours: Array, light: Lighting) -> Array:
     toned = light.toned is not None
     bright = colours @ LUMA > PALE[toned] * float(light.skin @ LUMA)
     if not toned:
-        bright &= _redness(colours) < _redness(light.skin)
+        bright &= redness(colours) < redness(light.skin)
     return np.asarray(bright)
-
-
-def _redness(colours: Array) -> Array:
-    return np.asarray((colours[..., 0] - colours[..., 1]) / np.maximum(30.0, colours.sum(-1)))
 
 
 def _lower_edge(teeth: Array, v: Array, face: FaceGeometry, u: Array) -> Array | None:

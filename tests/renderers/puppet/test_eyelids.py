@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tests.support.puppet import speaker
 from vidgen.media.colour import LUMA
-from vidgen.renderers.puppet import eyelids
+from vidgen.renderers.puppet import eyelids, eyes, lid_skin
 from vidgen.renderers.puppet.canvas import ONE_FRAME
 from vidgen.renderers.puppet.geometry import Curve, Eye, measure
 from vidgen.renderers.puppet.layer import FINE, double, places
@@ -108,6 +108,40 @@ def test_a_shut_lid_has_the_grain_of_the_skin_beside_it(subject: Subject) -> Non
 def test_a_shut_lid_on_smooth_skin_is_smooth(subject: Subject) -> None:
     lid = closing(subject, drawn_eye(30)[1], 1.0)[56:66, 55:72] @ LUMA
     assert np.diff(lid, axis=1).std() < 1
+
+
+def test_both_lids_have_the_same_grain(subject: Subject) -> None:
+    """Where the skin under one eye alone is grainy: wrinkles and shades are no grain."""
+    face = measure(subject.landmarks, subject.eyes)
+    half = int(subject.landmarks[168, 0])  # between the eyes
+    frame = subject.frame.astype(np.float32)
+    frame[:, :half] += np.random.default_rng(1).normal(0, 12, (*frame[:, :half].shape[:2], 1))
+    both = eyes.build(frame.clip(0, 255).astype(np.uint8), face, light_of(subject))
+    rough, smooth = (np.diff(eye.lids.texture[..., 0], axis=1).std() for eye in both)
+    assert 0.7 < rough / smooth < 1.4
+
+
+def test_the_shade_above_a_lid_goes_on_over_it_and_fades_out(subject: Subject) -> None:
+    bare, shaded = drawn_eye(30)[1], drawn_eye(30)[1]
+    shaded[SIDE // 2 - 29 : SIDE // 2 - 10] = (140, 112, 98)
+    middle = slice(SIDE // 2 - 6, SIDE // 2 + 6)
+    light, dark = (
+        closing(subject, frame, 1.0)[:, middle].mean(1) @ LUMA for frame in (bare, shaded)
+    )
+    share = (dark / light)[SIDE // 2 - 8 : SIDE // 2 + 5]
+    assert share[0] < 0.85
+    assert share[-1] > share[0] + 0.04
+    assert (np.diff(share) > -0.01).all()
+
+
+def test_nearly_black_skin_round_a_lid_does_not_glow() -> None:
+    still = np.zeros((40, 40, 3), np.uint8)
+    still[..., 0] = 9
+    cover = np.zeros((40, 40), np.float32)
+    cover[10:30, 10:30] = 1
+    grey = np.full((40, 40, 3), 60, np.float32)
+    lid = lid_skin.join(still, grey, cover, 4.0)
+    assert (lid[..., 0] - lid[..., 2]).max() < 3
 
 
 def test_dark_lashes_draw_a_dark_line_and_light_ones_a_lighter(subject: Subject) -> None:

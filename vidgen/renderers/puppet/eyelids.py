@@ -16,7 +16,16 @@ from vidgen.renderers.puppet.canvas import Canvas, Number
 from vidgen.renderers.puppet.eyelashes import lashes
 from vidgen.renderers.puppet.geometry import Curve, Eye
 from vidgen.renderers.puppet.grid import Array, bounds, indices, smoothstep
-from vidgen.renderers.puppet.lid_skin import STRANGE, View, grain, join, skin_colour
+from vidgen.renderers.puppet.lid_skin import (
+    STRANGE,
+    UNDER,
+    View,
+    coarseness,
+    grain,
+    join,
+    shade,
+    skin_colour,
+)
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.work import Pixels
 
@@ -31,7 +40,7 @@ FADE: Final = (0.05, 0.20)  # over which the lid's skin gives way to the skin ab
 FADED: Final = 0.80  # share of the way to the brow
 RIM: Final = 0.4  # of the skin's luma: what is darker above an eye is a rim of glasses
 PAST: Final = 0.04  # how far below the lower lid's edge the upper one's comes to lie
-BULGE: Final = 0.09  # how much brighter a lid's middle is than the skin round the hollow of the eye
+BULGE: Final = 0.07  # how much brighter a lid's middle is than the skin round the hollow of the eye
 BORDER: Final = 0.13  # how far in from its edge a lid takes on what lies round it
 SHADE: Final = 0.09  # a lid bulges: it darkens so much towards its edge,
 SHADED: Final = 0.09  # and begins to so far from it
@@ -79,12 +88,21 @@ class Eyelids:
         return canvas.write(ball, part, canvas.mix(drawn, self.colour, age * line))
 
 
-def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Lighting) -> Eyelids:
+def build(
+    still: Pixels,
+    eye: Eye,
+    u: Array,
+    v: Array,
+    scale: float,
+    light: Lighting,
+    coarse: Array | None = None,
+) -> Eyelids:
     """The lids of `eye` over its patch; `u`, `v` are the pixels' places in the eye's axes.
 
-    `scale` is patch pixels per frame pixel.
+    `scale` is patch pixels per frame pixel, `coarse` the skin's grain, or that below this eye.
     """
     view = View(still, eye, u, v, scale, light)
+    coarse = coarseness(view, UNDER) if coarse is None else coarse
     plain = skin_colour(view)
     top, bottom, ends = _reach(view, plain)
     fade = _fade(view, plain, top)
@@ -92,19 +110,23 @@ def build(still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Ligh
     reach = BEYOND[light.glasses]
     beside = smoothstep((beyond + reach) / (reach - 0.02))
     cover = (smoothstep((v - top(u) + fade) / fade) * beside).astype(np.float32)
-    skin = _bulge(view, plain, top(u), bottom(u))
+    skin = _bulge(view, plain, top(u), bottom(u)) * shade(view, plain, top, bottom)
     soft = max(0.7, 1.5 * light.blur)
     line, colour = lashes(view, plain, (v - bottom(u)) / view.width, soft / view.width)
     line *= smoothstep((beyond + 0.10) / 0.45)
     seen = ((cover > 0) & (v < bottom(u) + soft)) | (line > 0.02)
     part = bounds(seen) or (slice(0, 1), slice(0, 1))  # there is nothing but photo
-    lit = 1 + grain(view, plain) - SHADE * np.exp(-(((v - bottom(u)) / (SHADED * view.width)) ** 2))
+    lit = (
+        1
+        + grain(coarse, u.shape)
+        - SHADE * np.exp(-(((v - bottom(u)) / (SHADED * view.width)) ** 2))
+    )
     start = np.minimum(eye.upper(u), bottom(u))
     return Eyelids(
         still=still,
         part=part,
         own=np.ascontiguousarray(still[part]),
-        skin=join(still, skin, cover, BORDER * view.width * scale)[part],
+        skin=join(still, skin.clip(0, 255), cover, BORDER * view.width * scale)[part],
         texture=np.stack([lit[part], line[part] / SPAN], -1).astype(np.float32),
         cover=cover[part] / np.float32(SPAN),
         height=(v - top(u) + fade)[part][..., None],
@@ -136,7 +158,7 @@ def _bulge(view: View, plain: Array, top: Array, bottom: Array) -> Array:
     round_ = np.clip(1 - (np.abs(view.u) / view.eye.half) ** 2, 0, 1)
     middle = (view.v - (0.4 * top + 0.6 * bottom)) / (0.45 * (bottom - top) + 1)
     light = 1 + BULGE * round_ * np.exp(-(middle**2))
-    return np.asarray(np.clip(plain * light[..., None], 0, 255))
+    return np.asarray(plain * light[..., None])
 
 
 def _fade(view: View, plain: Array, top: Curve) -> Array:

@@ -9,13 +9,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from vidgen.renderers.puppet import eyelids, gaze
+from vidgen.renderers.puppet import eyelids, gaze, lid_skin
 from vidgen.renderers.puppet.canvas import Canvas
 from vidgen.renderers.puppet.eyelids import Eyelids
 from vidgen.renderers.puppet.gaze import GazeBall
 from vidgen.renderers.puppet.geometry import Eye, FaceGeometry
 from vidgen.renderers.puppet.grid import Array
 from vidgen.renderers.puppet.layer import FINE, crop, double, places
+from vidgen.renderers.puppet.lid_skin import View
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.renderers.puppet.poses import LEAST_LOOK, Pose
 from vidgen.work import Box, Pixels
@@ -51,25 +52,48 @@ class EyePatch:
 
 def build(frame: Pixels, face: FaceGeometry, light: Lighting) -> tuple[EyePatch, ...]:
     """The eyes that are in the frame and large enough to be seen moving."""
-    patches = []
+    found: list[tuple[Eye, int, Box, Box]] = []
     for side, eye in enumerate(face.eyes):
         if eye.problem:
             continue
         box = _lid_box(eye, frame.shape)
         opening = _inside(_ball_box(eye, frame.shape), box)
         if min(opening[2] - opening[0], opening[3] - opening[1]) >= LEAST:
-            patches.append(_patch(frame, eye, side, box, opening, light))
-    return tuple(patches)
+            found.append((eye, side, box, opening))
+    if not found:
+        return ()
+    coarse = _coarseness(frame, [eye for eye, *_ in found], light)
+    return tuple(_patch(frame, *one, light, coarse) for one in found)
 
 
-def _patch(frame: Pixels, eye: Eye, side: int, box: Box, opening: Box, light: Lighting) -> EyePatch:
-    parts = []
-    for place, part in ((box, eyelids), (opening, gaze)):
-        still = double(np.ascontiguousarray(crop(frame, place)))
-        u, v = eye.axes.uv(*places(place))
-        parts.append(part.build(still, eye, u, v, FINE, light))
-    lids, box = _trim(parts[0], box, opening)
-    return EyePatch(box, opening, parts[1], lids, side)
+def _coarseness(frame: Pixels, eyes: list[Eye], light: Lighting) -> Array:
+    """Of both lids' grain: the less of what both eyes have below them and on the cheeks."""
+    places = []
+    for reach in (lid_skin.UNDER, lid_skin.CHEEK):
+        found = []
+        for eye in eyes:
+            low, width = float(eye.lower.v.max()), 2 * eye.half
+            near, far = (low + share * width for share in reach)
+            box = _box(eye, frame.shape, 0.9, near - width, far)
+            view = View(*_still(frame, eye, box), FINE, light)
+            found.append(lid_skin.coarseness(view, reach))
+        places.append(np.mean(found, 0))
+    return np.asarray(np.min(places, 0))
+
+
+def _still(frame: Pixels, eye: Eye, place: Box) -> tuple[Pixels, Eye, Array, Array]:
+    """The frame there, twice as large, the eye, and u and v of these pixels."""
+    still = double(np.ascontiguousarray(crop(frame, place)))
+    return still, eye, *eye.axes.uv(*places(place))
+
+
+def _patch(
+    frame: Pixels, eye: Eye, side: int, box: Box, opening: Box, light: Lighting, coarse: Array
+) -> EyePatch:
+    lids = eyelids.build(*_still(frame, eye, box), FINE, light, coarse)
+    ball = gaze.build(*_still(frame, eye, opening), FINE, light)
+    lids, box = _trim(lids, box, opening)
+    return EyePatch(box, opening, ball, lids, side)
 
 
 def _trim(lids: Eyelids, box: Box, opening: Box) -> tuple[Eyelids, Box]:

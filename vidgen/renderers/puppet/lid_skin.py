@@ -1,7 +1,8 @@
 """The colour and the grain of a shut lid, which is hardly ever in the photo.
 
-A plane through the skin below and beside the eye, with what the skin above differs from it, and
-the fine texture of the skin below. Works in an eye's patch; knows nothing of what moves.
+A plane through the skin below and beside the eye, with what the skin above differs from it, the
+shade of the hollow above, and the fine texture of the skin below. Works in an eye's patch; knows
+nothing of what moves.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from vidgen.media.colour import LUMA
-from vidgen.renderers.puppet.geometry import Eye
+from vidgen.renderers.puppet.geometry import Curve, Eye
 from vidgen.renderers.puppet.grid import Array, look_up, smoothstep
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.work import Pixels
@@ -20,11 +21,19 @@ LEAST_SKIN: Final = 40  # pixels that a plane can be trusted on
 SLOPE: Final = 0.10  # share of the skin's darkening towards the eye that a lid takes on
 LEAST_LIGHT: Final = 0.96  # share of the skin's luma that a lid has at least
 DARKEST: Final = 0.07  # share of its luma that the skin above may take from the lid's
-BRIGHTEST: Final = 0.14
-UNDER: Final = (0.16, 0.42)  # how far below the eye its grain is
+BRIGHTEST: Final = 0.12
+OVER: Final = (0.14, 0.07)  # how far above a lid shade is looked for; behind glasses; at most
+TO_BROW: Final = 0.6  # share of the way to the brow
+CLEAR: Final = 75  # percentile of the light there: what is darker may be hair
+SHADES: Final = (0.66, 1.05)  # of the plane's light: least and most that is believed
+TAKEN: Final = (0.8, 0.05)  # shares of that shade at the lid's upper end, and from
+LONG: Final = 0.6  # of the way down on
+DEEPER: Final = 0.6  # how much deeper the colour of dark skin is, of how far it is from grey
+UNDER: Final = (0.16, 0.42)  # how far below the eye there is skin
+CHEEK: Final = (0.50, 0.90)  # and farther down, without lashes or bags
 FINER: Final = 0.04  # sigma: what is finer is grain
 LEAST_ROWS: Final = 8  # of the patch: fewer tell nothing of grain
-STRONGEST: Final = 0.035  # of the skin's luma: spread of grain that is at most believed
+STRONGEST: Final = 0.03  # of the skin's luma: spread of grain that is at most believed
 RINGS: Final = np.linspace(0.02, 0.72, 15)  # waves a pixel: within one, grain is equally strong
 NEARING: Final = (0.55, 1.15)  # shares of its luma between which it does
 STRANGE: Final = 26.0  # of 255: colours farther from the skin's are eye, lash or paint
@@ -78,6 +87,30 @@ def skin_colour(view: View) -> Array:
     return np.asarray(cv2.resize(made, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
+def shade(view: View, plain: Array, top: Curve, bottom: Curve) -> Array:
+    """(h, w, 3): what multiplies the colours of a lid that reaches from `top` down to `bottom`, so
+    that the shade of the hollow above it goes on over it, ever fainter."""
+    import cv2
+
+    eye, u, width, skin = view.eye, view.u, view.width, view.light.skin
+    at = np.linspace(-1, 1, 41).astype(np.float32) * eye.half
+    most = np.maximum(TO_BROW * (top(at) - eye.brow(at)), 0.03 * width)
+    reach = OVER[view.light.glasses] * width
+    up = np.minimum(np.linspace(0, reach, 12)[:, None], most)
+    along = np.broadcast_to(at, up.shape)
+    here, usual = (
+        view.straighten(picture, along, top(along) - up) @ LUMA + 4
+        for picture in (view.still, plain)
+    )
+    light = np.percentile(here / usual, CLEAR, 0).clip(*SHADES)[None]
+    light = cv2.GaussianBlur(light, (0, 0), sigmaX=5.0, borderType=cv2.BORDER_REPLICATE)[0]
+    way = (view.v - top(u)) / np.maximum(1.0, bottom(u) - top(u))
+    share = TAKEN[1] + (TAKEN[0] - TAKEN[1]) * (1 - smoothstep(way / LONG))
+    hue = skin / max(1.0, float(skin @ LUMA))
+    change = share * (np.interp(u, at, light) - 1)
+    return np.asarray(1 + change[..., None] * (1 - DEEPER * (hue - 1)), np.float32)
+
+
 def join(still: Pixels, lid: Array, cover: Array, sigma: float) -> Array:
     """`lid` (h, w, 3) nearing the colours round it towards its edge, so that no outline shows."""
     import cv2
@@ -86,11 +119,10 @@ def join(still: Pixels, lid: Array, cover: Array, sigma: float) -> Array:
     near = cv2.GaussianBlur(outside, (0, 0), sigma)
     around = cv2.GaussianBlur(still * outside[..., None], (0, 0), sigma)
     around /= np.maximum(near, 1e-3)[..., None]
-    luma = np.maximum(1.0, lid @ LUMA)
-    share = (around @ LUMA) / luma
-    around *= (np.clip(share, *NEARING) / np.maximum(share, 1e-3))[..., None]
+    # each colour for itself: made as light as a lid, nearly black skin would glow
+    around = np.clip(around, *(share * lid for share in NEARING))
     pull = np.clip(1.7 * near, 0, 1)[..., None]
-    return np.asarray(lid + pull * (np.clip(around, 0, 255) - lid), np.float32)
+    return np.asarray(lid + pull * (around.clip(0, 255) - lid), np.float32)
 
 
 def _samples(eye: Eye, across: Array, down: Array, glasses: bool) -> Array:
@@ -155,25 +187,29 @@ def _lift(plane: Array, colours: Array, kept: Array) -> Array:
     return np.asarray(plane * np.maximum(1.0, least / luma)[..., None]).clip(0, 255)
 
 
-def grain(view: View, plain: Array) -> Array:
-    """(h, w), a share of the luma: chance of the fineness and strength that the skin below the eye
-    has. Edges and wrinkles go one way: only waves that go nearly all ways count."""
+def grain(coarse: Array, shape: tuple[int, ...]) -> Array:
+    """(h, w), a share of the luma: chance of the fineness and strength of `coarse`."""
+    middles = (RINGS[1:] + RINGS[:-1]) / 2
+    strength = np.interp(_waves(shape), middles, coarse)
+    chance = np.random.default_rng(0).standard_normal(shape)
+    made = np.fft.ifft2(np.fft.fft2(chance) * strength).real
+    made *= min(1.0, STRONGEST / max(1e-6, float(made.std())))
+    return np.asarray(made, np.float32)
+
+
+def coarseness(view: View, below: tuple[float, float]) -> Array:
+    """(14,) the strength of the skin's grain `below` the eye in each of `RINGS`, a share of its
+    luma. Edges and wrinkles go one way: only waves that go nearly all ways count."""
     import cv2
 
     width, half, pixel = view.width, view.eye.half, 1 / view.scale
     across = np.arange(-0.8 * half, 0.8 * half, pixel)
-    along, down = np.meshgrid(across, np.arange(*UNDER, pixel / width) * width)
+    along, down = np.meshgrid(across, np.arange(*below, pixel / width) * width)
     if min(along.shape) < LEAST_ROWS:
-        return np.zeros(plain.shape[:2], np.float32)
+        return np.zeros(len(RINGS) - 1)
     luma = view.straighten(view.still, along, view.eye.lower(along) + down) @ LUMA
     fine = luma - cv2.GaussianBlur(luma, (0, 0), max(1.0, FINER * width / pixel))
-    middles = (RINGS[1:] + RINGS[:-1]) / 2
-    strength = np.interp(_waves(plain.shape[:2]), middles, _spectrum(fine))
-    chance = np.random.default_rng(0).standard_normal(plain.shape[:2])
-    made = np.fft.ifft2(np.fft.fft2(chance) * strength).real
-    made /= np.maximum(1.0, plain @ LUMA)
-    made *= min(1.0, STRONGEST / max(1e-6, float(made.std())))
-    return np.asarray(made, np.float32)
+    return np.array(_spectrum(fine)) / max(1.0, float(luma.mean()))
 
 
 def _spectrum(piece: Array) -> list[float]:

@@ -199,3 +199,18 @@ def test_where_a_lids_skin_begins_has_no_dips() -> None:
     assert (np.diff(arched, 2) > -1e-6).all()
     assert np.abs(arched - dome).max() < 0.05
     assert np.allclose(eyelids.arch(at, dome), dome, atol=1e-6)
+
+
+@pytest.mark.parametrize("below", [0, 4])
+def test_an_opening_is_covered_at_two_thirds_however_far_the_lid_goes_on(
+    subject: Subject, below: int
+) -> None:
+    _, frame = drawn_eye(30)
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    frame[(y >= 0) & (y < below + 9 * (1 - (x / 20) ** 2)) & (np.abs(x) < 20)] = (40, 30, 30)
+    half, most = (
+        closing(subject, frame, shut)[SIDE // 2 + 6, SIDE // 2 - 3 : SIDE // 2 + 4].mean(0) @ LUMA
+        for shut in (0.4, 0.7)
+    )
+    assert half < 60
+    assert most > 100

@@ -46,6 +46,8 @@ SHADE: Final = 0.09  # a lid bulges: it darkens so much towards its edge,
 SHADED: Final = 0.09  # and begins to so far from it
 OWN: Final = (0.10, 0.65)  # of the way down: over which the photo's own lid becomes the shut one
 SPAN: Final = OWN[1] - OWN[0]
+COVERED: Final = 0.68  # of `shut`: where every opening is covered. Of the way down that is .68 to
+# .95: a lid goes on far below where lashes or paint do
 BEYOND: Final = (0.30, 0.14)  # half widths beside the eye over which a lid fades; behind glasses
 NOTHING: Final = 2.6  # reaches from the edge: farther off the line is less than half a grey level
 
@@ -69,10 +71,12 @@ class Eyelids:
     height: Array  # (h, w, 1) frame pixels below what moves at all
     room: Array  # (h, w, 1) and how many of them there are above the lashes, eye open
     colour: Array  # (3,) of the lashes
+    pace: Number  # how much faster than `shut` the edge goes until it is down
 
     def draw(self, canvas: Canvas, ball: Array, shut: Number) -> Array:
         """The patch over `ball` (h, w, 3), which is drawn into, with the lids `shut`, 0–1."""
         (part,) = canvas.crop(self.part, ball)
+        shut = canvas.limit(self.pace * shut, 0.0, 1.0)
         way = (shut * self.way)[..., None]
         down = way * self.down
         # lashes ride on the edge, the skin above them is drawn out
@@ -132,6 +136,7 @@ def build(
         height=(v - top(u) + fade)[part][..., None],
         room=np.maximum(fade + np.minimum(start, top(u)) - top(u), 1.0)[part][..., None],
         colour=colour,
+        pace=_pace(eye, bottom),
         **_way(view, start, (bottom(u) - start) * beside, soft, part),
     )
 
@@ -151,6 +156,15 @@ def _way(view: View, start: Array, way: Array, soft: float, part: Part) -> dict[
         "edge": (0.5 - (view.v - start) / border)[part].astype(np.float32),
         "steep": (way / border)[part].astype(np.float32),
     }
+
+
+def _pace(eye: Eye, bottom: Curve) -> float:
+    """See `Eyelids`: one eye's lid goes farther past the opening than the other's, but both cover
+    theirs in the same frame."""
+    at = np.linspace(-0.6, 0.6, 25) * eye.half
+    upper = np.minimum(eye.upper(at), bottom(at))
+    share = (eye.lower(at) - upper) / np.maximum(bottom(at) - upper, 1.0)
+    return float(np.clip(share.max(), COVERED, 1)) / COVERED
 
 
 def _bulge(view: View, plain: Array, top: Array, bottom: Array) -> Array:

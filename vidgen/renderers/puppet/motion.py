@@ -77,7 +77,8 @@ CLOSE, SHUT, OPEN = 0.08, 0.08, 0.18  # seconds; 50 ms shut is missed by 25 fram
 LENGTH: Final = CLOSE + SHUT + OPEN
 FIRST: Final = 0.4  # no blink before: the film should begin with open eyes
 MEDIAN, SIGMA, SHORTEST, LONGEST = 3.8, 0.36, 0.9, 6.5  # seconds between blinks, log-normal
-PARTIAL: Final = (0.14, 0.84, 0.94)  # share of blinks that do not shut, and how far they go
+PARTIAL: Final = (0.14, 0.62, 0.67)  # share of blinks that do not quite cover the eye (`eyelids.
+# COVERED`), and how far they go
 DOUBLES, DOUBLE_GAP = 0.10, 0.38
 TO_PAUSE, PAUSE_REACH = 0.7, 0.7  # share moved to a pause, and from how far (seconds)
 LATER: Final = (
@@ -142,7 +143,7 @@ def _space_out(wanted: list[float], seconds: float) -> tuple[float, ...]:
 def lid_curve(blinks: Sequence[float], count: int, gaze_y: Array, seed: int) -> Array:
     """Lids 0..1 at 100 Hz, some blinks only nearly shut; between blinks they follow a lowered
     gaze a little."""
-    lids = np.clip(0.25 * gaze_y, 0, 0.12)
+    lids = np.clip(0.19 * gaze_y, 0, 0.09)
     rng = np.random.default_rng([seed, 6])
     for start in blinks:
         depth = rng.uniform(*PARTIAL[1:]) if rng.random() < PARTIAL[0] else 1.0

@@ -61,6 +61,20 @@ def test_a_tongue_below_the_upper_teeth_is_none_of_them(face: FaceGeometry) -> N
     assert cover[middle & (down > 0.72)].max() < 0.1
 
 
+def test_the_upper_row_of_two_ends_on_the_lower_one(face: FaceGeometry) -> None:
+    line = (0.58, 0.66, (196, 182, 166))
+    rows = painted(face, (0.0, 1.0, TEETH), line), painted(face, (0.0, 1.0, TEETH))
+    u = np.array([0.0])
+    ends = []
+    for frame in rows:
+        teeth = found(face, frame)
+        assert teeth.edge is not None
+        edge = float(np.interp(0.0, teeth.share, teeth.edge))
+        ends.append((edge - float(face.upper(u)[0])) / face.gap)
+    assert 0.54 < ends[0] < 0.66
+    assert ends[1] > 0.85
+
+
 def test_teeth_that_shut_lips_hide_are_painted_in_their_colour(face: FaceGeometry) -> None:
     short = found(face, painted(face, (0.0, 0.25, TEETH)))
     assert short.edge is None

@@ -13,6 +13,7 @@ from vidgen.media.colour import LUMA, redness
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, look_up, smoothstep
 from vidgen.renderers.puppet.lighting import Lighting
+from vidgen.renderers.puppet.path import cheapest_path
 from vidgen.work import Pixels
 
 COLUMNS: Final = 91  # over .9 of the mouth's width
@@ -27,6 +28,10 @@ MOST: Final = 0.6
 HANGS: Final = 0.005  # Hf: teeth that end higher over the shut lips are never seen
 SHOWN: Final = 0.036  # Hf: less of a row is not enough to go on from under the lip
 SMOOTH: Final = 0.010  # Hf: of their lower edge
+BETWEEN: Final = (0.30, 0.92)  # of the gap: where an upper row may end on a lower one
+STEADY: Final = 0.03  # of the light: what a step of the line between them costs
+NOTCH: Final = 0.015  # of the light beside it, which that line lacks at least
+BOTH: Final = 0.35  # of what lies below it looks like teeth
 ENOUGH: Final = 0.06  # of the opening: less does not tell their colour
 
 
@@ -57,6 +62,8 @@ def find(frame: Pixels, face: FaceGeometry, light: Lighting) -> PhotoTeeth:
     teeth = cv2.medianBlur(teeth.astype(np.uint8), 3) > 0
     seen = teeth.mean() > ENOUGH
     colour = np.percentile(colours[teeth], 60, axis=0) if seen else None
+    soft = cv2.GaussianBlur(colours @ LUMA, (0, 0), 2.0, sigmaY=1.0)  # grain has valleys, too
+    teeth &= _above_lower_row(soft, teeth, np.abs(share) < MIDDLE)
     return PhotoTeeth(share, _lower_edge(teeth, v, face, u), colour)
 
 
@@ -84,6 +91,21 @@ def _lower_edge(teeth: Array, v: Array, face: FaceGeometry, u: Array) -> Array |
     room = (edge - face.shut_upper(u), HANGS), (edge - face.upper(u), SHOWN)
     enough = (np.median(long[middle]) > least * face.height for long, least in room)
     return edge if all(enough) else None
+
+
+def _above_lower_row(luma: Array, teeth: Array, middle: Array) -> Array:
+    """(ROWS, COLUMNS) false from the dark line on that parts a lower row of `teeth` from the upper
+    one in the photo's `luma`; all true where no such line goes through the `middle`."""
+    above, below = (np.maximum.accumulate(side, 0) for side in (luma, luma[::-1]))
+    peak = np.minimum(above, below[::-1])
+    depth = (peak - luma) / np.maximum(20.0, peak)
+    rows = np.arange(ROWS)[:, None]
+    near = (rows > BETWEEN[0] * ROWS) & (rows < BETWEEN[1] * ROWS)
+    line = cheapest_path(np.where(near, -depth, 1e3), STEADY)
+    under = rows >= line
+    deep = np.median(np.take_along_axis(depth, line[None], 0)[0][middle])
+    two = deep > NOTCH and teeth[:, middle][under[:, middle]].mean() > BOTH
+    return ~under if two else np.ones_like(teeth)
 
 
 def _smooth(curve: Array, sigma: float) -> Array:

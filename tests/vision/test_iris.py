@@ -11,7 +11,7 @@ import pytest
 from tests.support.puppet import cut, drawn, speaker
 from vidgen.renderers.puppet import rig
 from vidgen.vision.iris import IrisNet
-from vidgen.vision.sight import views
+from vidgen.vision.sight import MESH_LIDS, views
 from vidgen.work import EyeView, Pixels, Subject
 
 pytestmark = pytest.mark.models
@@ -141,6 +141,17 @@ def test_light_eyes_with_dark_pupils_are_eyes(subject: Subject, net: IrisNet) ->
 
 def test_an_iris_as_light_as_the_white_is_told_by_its_pupil(subject: Subject, net: IrisNet) -> None:
     assert seen(subject, net, with_iris(subject, net, 205, 50)) == ("", "")
+
+
+@pytest.mark.parametrize(("down", "problem"), [(0.31, ""), (0.4, "unsure")])
+def test_lids_that_two_nets_see_a_little_apart_still_blink(
+    subject: Subject, net: IrisNet, down: float, problem: str
+) -> None:
+    points = subject.landmarks.copy()
+    width = float(np.hypot(*(points[133, :2] - points[33, :2])))
+    inner = [point for lid in MESH_LIDS[0] for point in lid[1:-1]]  # the corners place the crop
+    points[inner, 1] += down * width
+    assert seen(replace(subject, landmarks=points), net, subject.frame) == (problem, problem)
 
 
 def test_an_eye_in_the_shade_blinks_with_its_like(subject: Subject, net: IrisNet) -> None:

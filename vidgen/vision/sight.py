@@ -31,7 +31,8 @@ CLEAR: Final = 0.40  # or, with a white that is none, than this share of it
 SIMILAR: Final = 0.50  # from here on the other may well be an eye: it is not surely hidden
 ASIDE: Final = 0.56  # of the wider eye's width: a narrower eye lies behind the nose
 MURKY: Final = 0.38  # of the skin's luma: a white darker than this is none, but a lens
-ASTRAY: Final = 0.24  # of its width: the two nets tell different lids, so they guess
+ASTRAY: Final = (0.24, 0.29)  # of its width: the two nets tell different lids, so they guess; the
+# second where an iris is surely seen, both eyes are similar and the head is not turned
 PAIRED: Final = ("small", "large", "unsure")  # what keeps the other eye still as well
 SIDE: Final = 128  # pixels of the straightened picture
 WIDE: Final = 64  # of them for the eye's width
@@ -52,12 +53,20 @@ def views(rgb: Pixels, points: Floats, net: IrisNet) -> tuple[EyeView, EyeView]:
 def _problems(rgb: Pixels, points: Floats, eyes: tuple[EyePoints, EyePoints]) -> list[str]:
     """Those of both, told together: nobody winks."""
     wide = max(map(_width, eyes))
+    usual = TURNED * wide
     pairs = list(zip(eyes, _mesh_lids(points), strict=True))
-    problems = [eye_problem(rgb, eye, lids, TURNED * wide) for eye, lids in pairs]
-    likeness = _likeness(rgb, *eyes) if "" in problems and any(problems) else 0.0
-    if likeness > ALIKE:
-        problems = [eye_problem(rgb, eye, lids, TURNED * wide, True) for eye, lids in pairs]
-    if likeness > SIMILAR:
+
+    def look(vouched: bool, astray: float) -> list[str]:
+        return [eye_problem(rgb, eye, lids, usual, vouched, astray) for eye, lids in pairs]
+
+    problems, astray = look(False, ASTRAY[0]), ASTRAY[0]
+    likeness = _likeness(rgb, *eyes) if any(problems) else 0.0
+    if likeness > SIMILAR and min(map(_width, eyes)) > usual:
+        astray = ASTRAY[1]
+        problems = look(False, astray)
+    if likeness > ALIKE and "" in problems:
+        problems = look(True, astray)
+    if likeness > SIMILAR and "" in problems:
         problems = ["unsure" if one == "unseen" else one for one in problems]
     if "shut" in problems:
         narrow = ("shut" if _openness(eye) < SHUT[1] else "" for eye in eyes)
@@ -83,13 +92,19 @@ def _openness(eye: EyePoints) -> float:
 
 
 def eye_problem(
-    rgb: Pixels, eye: EyePoints, mesh: tuple[Floats, Floats], usual: float, vouched: bool = False
+    rgb: Pixels,
+    eye: EyePoints,
+    mesh: tuple[Floats, Floats],
+    usual: float,
+    vouched: bool,
+    most_astray: float,
 ) -> str:
     """ "" for an eye that may move, else "small", "shut", "large", "unsure" or "unseen".
 
     An eye narrower than `usual` is one of a turned face: its iris is not too large. `mesh` is the
     face mesh's upper and lower lid, (9, 2) each; an eye is `vouched` for where the other is surely
-    one and looks like it. On 29 portraits that were looked at open eyes had
+    one and looks like it. Lids of an iris that is surely seen may be `most_astray`, of the width.
+    On 29 portraits that were looked at open eyes had
     an iris at .14–.73 of the white and a white at .39–2 of the skin below; shut ones .81 and more,
     and an opening of less than .08. Of irises at .75 to 1.06 the darkest fifth was at .31 to .65 in
     light eyes (of nine more portraits), at .80 to 1.05 in two statues' eyes.
@@ -107,11 +122,9 @@ def eye_problem(
     astray = max(float(np.hypot(*(one - two).T).mean()) for one, two in
                  zip(map(to, mesh), (upper, lower), strict=True))  # fmt: skip
     radius = eye.radius * WIDE / width
-    problem = (
-        "unsure"
-        if astray > ASTRAY * WIDE
-        else (_iris_problem(picture, upper, lower, to(eye.centre), radius, vouched))
-    )
+    problem = _iris_problem(picture, upper, lower, to(eye.centre), radius, vouched)
+    if astray > WIDE * (ASTRAY[0] if problem else most_astray):
+        problem = "unsure"
     return "shut" if problem and opening < SHUT[1] else problem
 
 

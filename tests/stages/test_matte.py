@@ -1,6 +1,7 @@
 """Cutting out: edges, fillings and backgrounds on drawn pictures, then the real networks."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ from vidgen.stages.detect import Detect
 from vidgen.stages.matte import Matte
 from vidgen.vision.faces import FaceDetector, LandmarkNet
 from vidgen.vision.inpaint import extend, inpaint, out_of_focus, pull_push
-from vidgen.vision.matting import foreground_colours, refine_matte, smooth_matte
+from vidgen.vision.matting import disc, foreground_colours, refine_matte, smooth_matte
 from vidgen.vision.selfie import Selfie
 from vidgen.work import Box, Cutout, Floats, Notes, Pixels, Subject, Work
 
-SKIN, WALL = (200, 150, 120), (40, 90, 160)
+SKIN, WALL, WHITE = (200, 150, 120), (40, 90, 160), (240, 240, 240)
 
 
 def drawn_head(width: int = 320, height: int = 240) -> tuple[Pixels, Floats]:
@@ -246,6 +247,24 @@ def test_keep_fills_the_hole_with_the_wall() -> None:
     assert cutout.background is not None
     assert np.abs(cutout.background.astype(int) - WALL).max() <= 3
     assert np.abs(over(cutout) - subject.frame).mean() < 1
+
+
+def test_lines_behind_stay_where_they_are_up_to_the_outline() -> None:
+    subject, coverage = drawn_subject()
+    barred = subject.frame.copy()
+    barred[:, ::12][coverage[:, ::12] == 0] = WHITE
+    cutout, _, _ = cut(replace(subject, frame=barred), Known(coverage))
+    assert cutout.background is not None
+    moved = np.abs(cutout.background.astype(int) - barred)
+    assert moved[cv2.dilate(coverage, disc(3)) == 0].max() <= 1
+
+
+def test_a_hair_that_the_matte_misses_does_not_stay_before_an_even_wall() -> None:
+    subject, coverage = drawn_subject()
+    subject.frame[36:42, 160] = SKIN  # on the head
+    cutout, _, _ = cut(subject, Known(coverage))
+    assert cutout.background is not None
+    assert np.abs(cutout.background.astype(int) - WALL).max() <= 3
 
 
 def test_blur_takes_no_colour_of_the_speaker() -> None:

@@ -17,11 +17,19 @@ from vidgen.paths import absolute
 from vidgen.settings import Options, colour
 from vidgen.vision.faces import CHIN, FOREHEAD
 from vidgen.vision.inpaint import inpaint, out_of_focus
-from vidgen.vision.matting import foreground_colours, refine_matte, smooth_matte
+from vidgen.vision.matting import (
+    background_lines,
+    disc,
+    foreground_colours,
+    refine_matte,
+    smooth_matte,
+)
 from vidgen.work import Box, Cutout, Floats, Folder, Notes, Pixels, Subject, Work
 
 NAME: Final = "birefnet_removal"
-HOLE: Final = 0.05  # Hf; how far beyond the matte the old background is not trusted
+CLOSE: Final = 0.005  # Hf; beyond the matte a background with lines in it is the photo's own
+WIDE: Final = 0.05  # Hf; before an even one hair is, that the matte may miss
+SOLID: Final = 0.1  # of the matte: what the speaker covers less is the background's
 FOCUS: Final = 0.06  # radius of a point behind, shares of Hf, with --background blur
 WORDS: Final = ("keep", "blur", "transparent")
 LEAST_FACE: Final = 0.6  # of the face must be in the matte, else the cut-out failed
@@ -114,13 +122,13 @@ class Matte:
         frame = subject.frame
         face_height = _face_height(subject)
         if isinstance(wanted, str) and wanted == "keep":
-            return Cutout(frame, matte, _behind(frame, matte, face_height), keeps_photo=True)
+            return Cutout(frame, matte, _still(frame, matte, face_height), keeps_photo=True)
         foreground = foreground_colours(frame, matte, face_height)
         if not isinstance(wanted, str):
             return Cutout(foreground, matte, wanted)
         if wanted == "transparent":
             return Cutout(foreground, matte, None)
-        behind = _behind(frame, matte, face_height)
+        behind = _behind(frame, matte, WIDE * face_height)
         return Cutout(foreground, matte, out_of_focus(behind, FOCUS * face_height))
 
 
@@ -142,14 +150,20 @@ def _face_height(subject: Subject) -> float:
     return float(np.linalg.norm(subject.landmarks[FOREHEAD, :2] - subject.landmarks[CHIN, :2]))
 
 
-def _behind(frame: Pixels, matte: Floats, face_height: float) -> Pixels:
-    """The frame without the speaker: the hole filled, its seam soft."""
+def _still(frame: Pixels, matte: Floats, face_height: float) -> Pixels:
+    """What stays behind a speaker who moves: lines up to the outline, but no hair beyond it."""
+    lines = background_lines(frame, matte, WIDE * face_height)[..., None]
+    even, lined = (_behind(frame, matte, beyond * face_height) for beyond in (WIDE, CLOSE))
+    made: Pixels = np.round(even + lines * (lined.astype(np.float32) - even)).astype(np.uint8)
+    return made
+
+
+def _behind(frame: Pixels, matte: Floats, beyond: float) -> Pixels:
+    """The frame without the speaker: the hole, `beyond` pixels wider, filled, its seam soft."""
     import cv2
 
-    side = 2 * max(1, round(HOLE * face_height)) + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    hole = cv2.dilate((matte > 0.03).astype(np.float32), disc)
-    soft = cv2.GaussianBlur(hole, (0, 0), max(0.5, 0.2 * HOLE * face_height))
+    hole = cv2.dilate((matte > SOLID).astype(np.float32), disc(beyond))
+    soft = cv2.GaussianBlur(hole, (0, 0), max(0.5, 0.2 * beyond))
     return inpaint(frame, np.asarray(1 - np.maximum(hole, soft), np.float32))
 
 

@@ -14,6 +14,7 @@ RADIUS: Final = 0.03  # of the guided filter, in Hf
 FINE_RADIUS: Final = 0.006  # and after a network whose edges are fine already
 EVENNESS: Final = 1e-4  # its epsilon, for colours 0–1
 ROOM: Final = 0.08  # added round the person, shares of the box's sides, for hair and shadows
+LINES: Final = (5e-4, 1.5e-3)  # squared colour distance in a background without and with lines
 NOISE: Final = 0.004  # squared colour distance that noise and compression make, colours 0–1
 
 
@@ -175,6 +176,23 @@ def _sides(
         for values in (*colours, np.asarray(busy, np.float32))
     )
     return near, far, mixed
+
+
+def background_lines(rgb: Pixels, matte: Floats, beyond: float) -> Floats:
+    """(H, W) 0 where the background near is even – 1 where there is something to be seen in it.
+
+    Told from what lies more than `beyond` pixels outside the matte.
+    """
+    import cv2
+
+    size = (max(4, rgb.shape[1] // 4), max(4, rgb.shape[0] // 4))
+    behind = 1 - cv2.dilate((matte > 0.03).astype(np.float32), disc(beyond))
+    picture = rgb.astype(np.float32) / np.float32(255)
+    small, known = (cv2.resize(of, size, interpolation=cv2.INTER_AREA) for of in (picture, behind))
+    low, high = LINES
+    lines = _steeper(_variance(small, known, max(1.0, 0.2 * beyond)), low, high)
+    made: Floats = cv2.resize(lines, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return made
 
 
 def _variance(picture: Floats, known: Floats, sigma: float) -> Floats:

@@ -35,10 +35,10 @@ PALER: Final = (0.020, 0.045, 0.030)  # less red (a share of all colours) than t
 TEETH: Final = (0.80, 0.90)  # of the lower lip's red, and of the skin's: no upper lip has less
 OUTWARD: Final = 0.30  # half mouths: no corner is farther out
 DARK: Final = 0.74  # of the skin's luma: darker is still the line between the lips
-SMILE: Final = 0.04  # Hf: landmarks' gap from which on what fills it may be told from the lips
+SMILE: Final = (0.014, 0.04)  # Hf: landmarks' gap whose filling is told from the lips; and readily
 FILLS: Final = (0.20, 0.75)  # of that gap: surely between the lips
 FULL: Final = 0.5  # and so much of it is not dark
-UNLIKE: Final = 2.5  # variances, so far its looks lie from the lips'
+UNLIKE: Final = (4.0, 2.5)  # variances, so far its looks lie from the lips'; and in a wide gap
 BRIGHTER: Final = 1.15  # times as bright as a lip are teeth that are no less red
 NOISE: Final = 16.0  # of 255², a variance that there always is
 TOOTH: Final = (0.2, 0.4)  # of the way from lip to tooth: begins to be one, is one so much farther
@@ -264,8 +264,9 @@ def _read(frame: Pixels, face: FaceGeometry) -> _Lips:
     share = np.clip((bottom - rows) / np.maximum(1, bottom - top), 0, 1)
     dark, teeth = _unlike(strip, lips, share)
     within = (rows - upper) / np.maximum(1, lower - upper)
-    if face.gap > SMILE * face.height:
-        teeth = _tell_teeth(strip, lips, share, within, teeth)
+    if face.gap > SMILE[0] * face.height:
+        wide = face.gap > SMILE[1] * face.height
+        teeth = _tell_teeth(strip, lips, share, within, teeth, wide)
     inside = (rows > top + 0.08 * (bottom - top)) & (rows < bottom - 0.08 * (bottom - top))
     found, teeth = (np.where(inside, part, 0) for part in (np.maximum(dark, teeth), teeth))
     return _Lips(strip, found, teeth, _between(found, upper, lower, strip, face))
@@ -298,7 +299,7 @@ def _unlike(strip: _Strip, lips: list[Array], share: Array) -> tuple[Array, Arra
 
 
 def _tell_teeth(
-    strip: _Strip, lips: list[Array], share: Array, within: Array, usual: Array
+    strip: _Strip, lips: list[Array], share: Array, within: Array, usual: Array, wide: bool
 ) -> Array:
     """(rows, COLUMNS) 0–1: how much more a pixel looks like what fills this smile than like its
     lips, by Fisher's discriminant; the `usual` answer where that is mostly dark, or looks like
@@ -319,18 +320,18 @@ def _tell_teeth(
         away = tooth - lip  # (COLUMNS, 3)
         way = np.linalg.solve(np.cov(off.T) + np.cov(scatter.T) + NOISE * np.eye(3), away.T).T
         apart = (way * away).sum(-1)
-        if np.median(apart) < UNLIKE or not _is_paler(tooth, lip):
+        if np.median(apart) < UNLIKE[wide] or not _is_paler(tooth, lip, wide):
             return usual
-        along = ((strip.colours - lip) * way).sum(-1) / np.maximum(apart, UNLIKE)
+        along = ((strip.colours - lip) * way).sum(-1) / np.maximum(apart, UNLIKE[wide])
         told.append(smoothstep((along - TOOTH[0]) / TOOTH[1]))
     return np.asarray(share * told[0] + (1 - share) * told[1])
 
 
-def _is_paler(tooth: Array, lip: Array) -> bool:
-    """Whether it is less red than a lip, or much brighter: a gleam of shut lips is neither."""
+def _is_paler(tooth: Array, lip: Array, wide: bool) -> bool:
+    """Whether it is less red than a lip, or much brighter in a wide gap: else lips may gleam."""
     one, other = tooth[COLUMNS // 2], lip[COLUMNS // 2]
     less = float(redness(other) - redness(one))
-    return bool(less > PALER[0] or one @ LUMA > BRIGHTER * (other @ LUMA))
+    return bool(less > PALER[0] or (wide and one @ LUMA > BRIGHTER * (other @ LUMA)))
 
 
 def _trend(colours: Array, chosen: Array) -> tuple[Array, Array]:

@@ -214,3 +214,13 @@ def test_an_opening_is_covered_at_two_thirds_however_far_the_lid_goes_on(
     )
     assert half < 60
     assert most > 100
+
+
+def test_a_lid_goes_no_deeper_for_dark_skin_below_the_eye(subject: Subject) -> None:
+    plain, frame = drawn_eye(30)[1], drawn_eye(30)[1]
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    frame[(y > 8) & (y < 14) & (np.abs(x) < 20)] = (120, 90, 80)
+    usual, deep = (
+        int(line_of(closing(subject, picture, 1.0)).argmax()) for picture in (plain, frame)
+    )
+    assert deep <= usual + 3

@@ -34,7 +34,7 @@ Part = tuple[slice, slice]  # rows and columns
 # Lengths are shares of the eye's width unless they say otherwise.
 COLUMNS: Final = 49  # of the tables over the eye's width
 BESIDE: Final = 1.36  # half widths: nothing is drawn farther out
-UP, DOWN = 0.20, 0.12  # how far lashes and paint are looked for above and below the opening;
+UP, DOWN = 0.20, 0.05  # how far lashes and paint are looked for above and below the opening;
 NEAR_RIM: Final = 0.15  # above it behind glasses
 FADE: Final = (0.05, 0.20)  # over which the lid's skin gives way to the skin above it: at most the
 FADED: Final = 0.80  # share of the way to the brow

@@ -190,6 +190,20 @@ def test_a_rim_above_the_eye_stays_where_it_is(subject: Subject, shut: float) ->
     assert change[rim].max() < 12
 
 
+@pytest.mark.parametrize("luma", [60, 250])
+def test_a_wire_above_the_eye_stays_whole(subject: Subject, luma: int) -> None:
+    eye, frame = drawn_eye(30)
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    rim = np.abs(y + 15 - (x / 20) ** 2) < 1
+    frame[rim] = luma
+    u, v = eye.axes.uv(*places((0, 0, SIDE, SIDE)))
+    light = replace(light_of(subject), blur=0.5, wire=True)
+    made = eyelids.build(double(frame), eye, u, v, FINE, light)
+    shut = made.draw(ONE_FRAME, double(frame), 1.0)[::FINE, ::FINE].astype(np.float32)
+    assert np.abs(shut - frame).max(-1)[rim].max() < 12
+    assert np.abs(shut - frame).max(-1)[SIDE // 2, SIDE // 2] > 80  # it shuts below
+
+
 def test_where_a_lids_skin_begins_has_no_dips() -> None:
     at = np.linspace(-1, 1, 21)
     dome = at**2 - 1

@@ -64,3 +64,16 @@ def test_teeth_are_dim_in_a_dark_photo_and_yellow_in_yellow_light(
     )
     assert dark @ LUMA < 0.4 * (plain @ LUMA)
     assert yellow[2] / yellow[0] < 0.8 * plain[2] / plain[0]
+
+
+@pytest.mark.parametrize("colour", [(60, 50, 45), (250, 245, 235)])
+def test_a_wire_across_the_nose_is_noticed(
+    frame: Pixels, face: FaceGeometry, colour: tuple[int, int, int]
+) -> None:
+    left, right = ((eye.axes.x, eye.axes.y) for eye in face.eyes)
+    dim = (0.7 * frame).astype(np.uint8)
+    wired = dim.copy()
+    start, end = ((round(x), round(y) + 4) for x, y in (left, right))
+    cv2.line(wired, start, end, color=colour, thickness=2, lineType=cv2.LINE_AA)
+    assert lighting.measure(wired, face).wire
+    assert not lighting.measure(dim, face).wire

@@ -39,6 +39,9 @@ NEAR_RIM: Final = 0.15  # above it behind glasses
 FADE: Final = (0.05, 0.20)  # over which the lid's skin gives way to the skin above it: at most the
 FADED: Final = 0.80  # share of the way to the brow
 RIM: Final = 0.4  # of the skin's luma: what is darker above an eye is a rim of glasses
+WIDE: Final = 0.10  # a rim of wire is thinner,
+WIRE: Final = 0.22  # and differs by so much of the skin's luma from what is round it;
+LASHED: Final = 0.06  # what is no farther above a lid are lashes
 PAST: Final = 0.04  # how far below the lower lid's edge the upper one's comes to lie
 BULGE: Final = 0.07  # how much brighter a lid's middle is than the skin round the hollow of the eye
 BORDER: Final = 0.13  # how far in from its edge a lid takes on what lies round it
@@ -176,21 +179,36 @@ def _bulge(view: View, plain: Array, top: Array, bottom: Array) -> Array:
 
 
 def _fade(view: View, plain: Array, top: Curve) -> Array:
-    """Pixels above the lid over which it fades: never up to the brow; behind glasses half as far
-    and never up to their rim, which is dark."""
+    """Pixels above the lid over which it fades: never up to the brow; behind glasses never up to
+    their rim, which is dark or a wire, and below a dark one half as far."""
     eye, u, width = view.eye, view.u, view.width
     free = FADED * (top(u) - eye.brow(u))
-    if not view.light.glasses:
-        return np.asarray(np.clip(free, FADE[0] * width, FADE[1] * width), np.float32)
+    least, most, step = FADE[0] * width, FADE[1] * width, 0.02 * width
+    if view.light.glasses:
+        least, most = 1.0, 0.5 * most
+        skin = view.still @ LUMA > RIM * (plain @ LUMA)
+    elif view.light.wire:
+        skin = ~_wires(view, plain) | (top(u) - view.v < LASHED * width)
+    else:
+        return np.asarray(np.clip(free, least, most), np.float32)
     at, column = _columns(eye, u)
-    most, step = 0.5 * FADE[1] * width, 0.02 * width
-    skin = view.still @ LUMA > RIM * (plain @ LUMA)
     clear = _run(skin, column, (top(u) - view.v) / step, round(most / step))
     clear[clear == 0] = most / step  # lashes still, no rim
     near = np.lib.stride_tricks.sliding_window_view(np.pad(clear, 2, mode="edge"), 5)
     clear = _calm(near.min(1))
-    free = np.minimum(free, step * np.interp(u, at, clear))
-    return np.asarray(np.clip(free, 1.0, most), np.float32)
+    free = np.minimum(np.clip(free, least, most), step * np.interp(u, at, clear))
+    return np.asarray(np.maximum(free, 1.0), np.float32)
+
+
+def _wires(view: View, plain: Array) -> Array:
+    """Where something thin is far brighter or darker than what is round it."""
+    import cv2
+
+    luma = (view.still @ LUMA).astype(np.float32)
+    size = max(3, round(WIDE * view.width * view.scale))
+    reach = np.ones((size, size), np.uint8)
+    hats = [cv2.morphologyEx(luma, how, reach) for how in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)]
+    return np.asarray(np.maximum(*hats) > np.maximum(1.3 * STRANGE, WIRE * (plain @ LUMA)))
 
 
 # Where the lid goes, and its lashes

@@ -30,6 +30,8 @@ RED_LIPS: Final = 5.0  # in a of Lab over the face's middle: living lips have 7 
 BLURRED: Final = (1.0, 2.5)  # pixels: once, so that grain does not count, and once more
 WIDTH: Final = 1.7  # of a lens's sigma: so wide its edges look within 7 pixels
 WIDEST_EDGE: Final = 0.045  # Hf
+DARK_BRIDGE: Final = 0.6  # of the nose's luma: a frame's bridge is darker
+WIRE: Final = 0.18  # of the light about it: thin bridges have .21 to 1.4, bare noses up to .13
 USUAL_HUE: Final = 0.70  # of luma: how far skin's colours lie apart in a light without a tint
 CAST: Final = 0.30  # how much of the skin's colour lies on teeth, or more: its light, and its glow
 
@@ -43,7 +45,8 @@ class Lighting:
     tint: Array  # (3,) cast of teeth and tongue, of luma 1
     blur: float  # how wide its sharpest edges are, frame pixels; 1.1 to 1.7 in a sharp photo
     grain: float  # sigma of its noise, of 255
-    glasses: bool  # whether something dark crosses the bridge of the nose
+    glasses: bool  # whether something dark crosses the bridge of the nose,
+    wire: bool  # or a thin line
     toned: Array | None  # (3,) of luma 1: a black-and-white or sepia photo's one colour
 
 
@@ -57,13 +60,16 @@ def measure(frame: Pixels, face: FaceGeometry) -> Lighting:
     exposure = max(luma / 255 / USUAL_SKIN, white / 255 / USUAL_EYE)
     hue = np.clip(skin / luma, 0.4, 1.6)
     tint = hue ** (CAST * max(1.0, float(np.ptp(hue)) / USUAL_HUE))
+    nose = _nose(frame, face)
+    bridge = np.median(nose[6:], 1)
     return Lighting(
         exposure=float(np.clip(exposure, 0.2, 1.1)),
         skin=skin.astype(np.float32),
         tint=(tint / float(tint @ LUMA)).astype(np.float32),
         blur=_blur(frame, face),
         grain=_grain(frame, face),
-        glasses=_has_glasses(frame, face),
+        glasses=bool(bridge.min() < DARK_BRIDGE * np.median(bridge)),
+        wire=_is_crossed(nose),
         toned=(skin / luma).astype(np.float32) if _is_monochrome(frame, face) else None,
     )
 
@@ -96,8 +102,8 @@ def _eye_white(frame: Pixels, face: FaceGeometry) -> float:
     return float(np.percentile(every, 80)) if len(every) > 8 else 0.0
 
 
-def _has_glasses(frame: Pixels, face: FaceGeometry) -> bool:
-    """A frame's bridge is a dark bar on the smooth skin between the eyes, below the brows."""
+def _nose(frame: Pixels, face: FaceGeometry) -> Array:
+    """The luma of the smooth skin between the eyes, from below the brows down, (64, 17)."""
     left, right = face.eyes
     inner = [
         eye.axes.xy(np.array([side * eye.half]), np.zeros(1))
@@ -105,12 +111,24 @@ def _has_glasses(frame: Pixels, face: FaceGeometry) -> bool:
     ]
     (x0, y0), (x1, y1) = inner
     apart = float(np.hypot(x1 - x0, y1 - y0)[0])
-    u, v = np.meshgrid(np.linspace(-0.12, 0.12, 9) * apart, np.linspace(-0.25, 0.7, 40) * apart)
+    u, v = np.meshgrid(np.linspace(-0.15, 0.15, 17) * apart, np.linspace(-0.35, 0.7, 64) * apart)
     cos, sin = face.axes.cos, face.axes.sin
     x = ((x0 + x1) / 2 + u * cos - v * sin).astype(np.float32)
     y = ((y0 + y1) / 2 + u * sin + v * cos).astype(np.float32)
-    rows = np.median(look_up(frame, x, y).astype(np.float32) @ LUMA, 1)
-    return bool(rows.min() < 0.6 * np.median(rows))
+    return np.asarray(look_up(frame, x, y).astype(np.float32) @ LUMA, np.float32)
+
+
+def _is_crossed(nose: Array) -> bool:
+    """Whether a thin line, darker or brighter, crosses nearly every column: a wire's bridge."""
+    import cv2
+
+    thin, lean = np.ones((13, 1), np.uint8), np.ones((7, 1), np.uint8)
+    usual = np.maximum(20.0, cv2.blur(nose, (1, 26)))
+    for how in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
+        line = cv2.dilate(cv2.morphologyEx(nose, how, thin) / usual, lean)
+        if np.percentile(line, 20, 1)[6:38].max() > WIRE:
+            return True
+    return False
 
 
 def _is_monochrome(frame: Pixels, face: FaceGeometry) -> bool:

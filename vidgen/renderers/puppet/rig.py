@@ -97,7 +97,7 @@ def build(subject: Subject, cutout: Cutout, look: MotionOptions | None = None) -
     alpha = np.zeros(size[::-1], np.uint8)
     layer.crop(alpha, shown.box)[:] = shown.fine[::FINE, ::FINE, 3]
     part, rows, columns = grid.part(_around(face, subject.frame.shape))
-    calm = CALM if light.glasses else 1.0
+    calm = CALM if light.glasses or light.wire else 1.0
     feeling = mood.build(face, part, look.mood, look.expression, calm) if look else None
     lean = float(np.random.default_rng([look.seed, 8]).uniform(-1, 1)) if look else 0.0
     return Rig(

@@ -12,10 +12,12 @@ import numpy as np
 from vidgen.renderers.puppet.blendshapes import WEIGHTS
 from vidgen.renderers.puppet.canvas import Canvas
 from vidgen.renderers.puppet.geometry import FaceGeometry
-from vidgen.renderers.puppet.grid import Array, Grid, bounds, smoothstep
+from vidgen.renderers.puppet.grid import Array, Grid, bounds, look_up, smoothstep
 from vidgen.work import Box, Pixels
 
 FOLD: Final = 0.017  # Hf: half width of the fold from the nose's wing to beside the mouth
+CREASED: Final = (0.02, 0.08)  # so much darker than beside it: a fold of the photo's, dark in full
+SMOOTH: Final = 0.3  # share of the shade that skin without a fold gets: more is a grey arc on it
 # How much of the light each weight takes at 1: from the folds, under the lip, under the chin
 TAKES: Final = {"wide": (0.06, 0, 0), "spread": (0.05, 0, 0), "round": (-0.03, 0, 0),
                 "jaw": (0, 0.09, 0.12)}  # fmt: skip
@@ -45,15 +47,17 @@ class Folds:
         return canvas.split(canvas.enlarge(there, self.grid.pitch, size))[0]
 
 
-def build(face: FaceGeometry, grid: Grid, alpha: Pixels) -> Folds:
-    """The shades of `face` on its `grid`; `alpha` (H, W) is the speaker's, 8 bits: none falls on
-    what is behind."""
+def build(frame: Pixels, face: FaceGeometry, grid: Grid, alpha: Pixels) -> Folds:
+    """The shades of the `face` in `frame` on its `grid`; `alpha` (H, W) is the speaker's, 8 bits:
+    none falls on what is behind."""
     x, y = grid.nodes()
     u, v = face.axes.uv(x, y)
     columns = np.clip(x.round().astype(int), 0, alpha.shape[1] - 1)
     rows = np.clip(y.round().astype(int), 0, alpha.shape[0] - 1)
     solid = (alpha[rows, columns] > 250).astype(np.float32)
-    places = solid * np.stack([_beside(face, u, v), _under_lip(face, u, v), _neck(face, u, v)])
+    places = solid * np.stack(
+        [_beside(frame, face, u, v), _under_lip(face, u, v), _neck(face, u, v)]
+    )
     takes = [TAKES.get(name, (0, 0, 0)) for name in WEIGHTS]
     bases = np.tensordot(np.array(takes, np.float32), places, 1)
     box = _box(grid, bases.max(0), ROOM * face.height, alpha)
@@ -75,9 +79,34 @@ def _box(grid: Grid, taken: Array, room: float, alpha: Pixels) -> Box:
     )
 
 
-def _beside(face: FaceGeometry, u: Array, v: Array) -> Array:
-    """From the wings of the nose to beside the corners; most in the middle, none in the mouth."""
-    return np.maximum(*(_fold(points, u, v, FOLD * face.height) for points in face.folds))
+def _beside(frame: Pixels, face: FaceGeometry, u: Array, v: Array) -> Array:
+    """From the wings of the nose to beside the corners; most in the middle, none in the mouth. All
+    of it where the photo has such a fold already."""
+    low, high = CREASED
+    depths = [(_crease(frame, face, points) - low) / (high - low) for points in face.folds]
+    shares = SMOOTH + (1 - SMOOTH) * smoothstep(np.array(depths))
+    sides = zip(shares, face.folds, strict=True)
+    one, other = (part * _fold(line, u, v, FOLD * face.height) for part, line in sides)
+    return np.asarray(np.maximum(one, other))
+
+
+def _crease(frame: Pixels, face: FaceGeometry, points: Array) -> float:
+    """How much darker than the skin on either side a fold's line (N, 2) is in the photo, at most
+    .025 Hf off it; the median along its middle."""
+    import cv2
+
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    soft = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), max(0.5, 0.006 * face.height))
+    ways = np.append(0, np.cumsum(np.hypot(*np.diff(points, axis=0).T)))
+    at = np.linspace(0.2, 0.8, 13) * ways[-1]
+    line = np.stack([np.interp(at, ways, side) for side in points.T])  # (2, 13)
+    along = np.gradient(line, axis=1)
+    across = np.stack([-along[1], along[0]]) / np.maximum(np.hypot(*along), 1e-6)
+    off = np.linspace(-0.05, 0.05, 21) * face.height
+    x, y = face.axes.xy(*(line[..., None] + across[..., None] * off))
+    seen = look_up(soft, x.astype(np.float32), y.astype(np.float32))  # (13, 21)
+    beside = np.minimum(seen[:, :5].mean(1), seen[:, -5:].mean(1))
+    return float(np.median(1 - seen[:, 5:16].min(1) / np.maximum(beside, 1)))
 
 
 def _fold(points: Array, u: Array, v: Array, width: float) -> Array:

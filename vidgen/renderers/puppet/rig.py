@@ -112,7 +112,7 @@ def build(subject: Subject, cutout: Cutout, look: MotionOptions | None = None) -
         rows=rows,
         columns=columns,
         mouth=mouth.build(subject.frame, face, light, alpha),
-        folds=folds.build(face, part, alpha),
+        folds=folds.build(subject.frame, face, part, alpha),
         eyes=eyes.build(subject.frame, face, light),
     )
 

@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.puppet import cut, drawn, speaker
 from vidgen.renderers.puppet import rig
-from vidgen.vision.iris import IrisNet
+from vidgen.vision.iris import EyePoints, IrisNet
 from vidgen.vision.sight import MESH_LIDS, views
-from vidgen.work import EyeView, Pixels, Subject
+from vidgen.work import EyeView, Floats, Pixels, Subject
 
 pytestmark = pytest.mark.models
 
@@ -86,6 +86,33 @@ def test_an_eye_under_skin_colour_is_no_eye_and_the_other_stays(
     problems = seen(subject, net, frame)
     assert problems[0] in ("shut", "unseen")
     assert problems[1] == ""
+
+
+class Narrowed(IrisNet):
+    """The net, with the lids nearer to each other by these shares."""
+
+    def __init__(self, net: IrisNet, *shares: float) -> None:
+        super().__init__(net.model)
+        self.shares = shares
+
+    def read(self, rgb: Pixels, points: Floats) -> tuple[EyePoints, EyePoints]:
+        left, right = (
+            replace(eye, upper=eye.upper + away, lower=eye.lower - away)
+            for eye, share in zip(super().read(rgb, points), self.shares, strict=True)
+            for away in [(1 - share) / 2 * (eye.lower - eye.upper)]
+        )
+        return left, right
+
+
+@pytest.mark.parametrize(("right", "problems"), [(1.0, ("shut", "")), (0.6, ("unsure", "unsure"))])
+def test_nobody_winks_whose_eyes_are_about_as_narrow(
+    subject: Subject, net: IrisNet, right: float, problems: tuple[str, str]
+) -> None:
+    frame = subject.frame.copy()
+    left, _ = views(frame, subject.landmarks, net)
+    cv2.fillPoly(frame, [hull(left)], (150, 120, 110))
+    narrowed = Narrowed(net, 0.6, right)
+    assert seen(subject, narrowed, frame) == problems
 
 
 def test_eyes_of_a_few_pixels_are_left_alone(

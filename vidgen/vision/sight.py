@@ -71,6 +71,9 @@ def _problems(rgb: Pixels, points: Floats, eyes: tuple[EyePoints, EyePoints]) ->
     if "shut" in problems:
         narrow = ("shut" if _openness(eye) < SHUT[1] else "" for eye in eyes)
         problems = [one or other for one, other in zip(problems, narrow, strict=True)]
+    low, high = sorted(map(_openness, eyes))
+    if "" in problems and low >= SHUT[0] and high < 2 * low:  # narrow as the other one: not shut
+        problems = ["unsure" if one == "shut" else one for one in problems]
     near = (one for one, eye in zip(problems, eyes, strict=True) if _width(eye) > ASIDE * wide)
     pair = next((one for one in near if one in PAIRED), "")
     return [problem or pair for problem in problems]

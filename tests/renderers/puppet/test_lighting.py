@@ -77,3 +77,12 @@ def test_a_wire_across_the_nose_is_noticed(
     cv2.line(wired, start, end, color=colour, thickness=2, lineType=cv2.LINE_AA)
     assert lighting.measure(wired, face).wire
     assert not lighting.measure(dim, face).wire
+
+
+def test_a_shaded_nose_is_no_bridge_of_spectacles(frame: Pixels, face: FaceGeometry) -> None:
+    left, right = (np.array([eye.axes.x, eye.axes.y]) for eye in face.eyes)
+    apart, middle = np.hypot(*(right - left)), (left + right) / 2
+    y, x = np.mgrid[: frame.shape[0], : frame.shape[1]]
+    off = np.hypot(x - middle[0], y - middle[1] + 0.3 * apart) / (0.4 * apart)
+    shaded = frame * (1 - 0.75 * np.exp(-(off**2)))[..., None]
+    assert not lighting.measure(shaded.astype(np.uint8), face).glasses

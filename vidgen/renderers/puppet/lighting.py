@@ -31,7 +31,8 @@ BLURRED: Final = (1.0, 2.5)  # pixels: once, so that grain does not count, and o
 WIDTH: Final = 1.7  # of a lens's sigma: so wide its edges look within 7 pixels
 WIDEST_EDGE: Final = 0.045  # Hf
 DARK_BRIDGE: Final = 0.6  # of the nose's luma: a frame's bridge is darker
-WIRE: Final = 0.18  # of the light about it: thin bridges have .21 to 1.4, bare noses up to .13
+BAR: Final = 0.10  # of the light about it: dark bridges have .12 to 1, shaded noses 0 to .08,
+WIRE: Final = 0.18  # thin bridges .21 to 1.4, other noses up to .13
 USUAL_HUE: Final = 0.70  # of luma: how far skin's colours lie apart in a light without a tint
 CAST: Final = 0.30  # how much of the skin's colour lies on teeth, or more: its light, and its glow
 
@@ -61,15 +62,15 @@ def measure(frame: Pixels, face: FaceGeometry) -> Lighting:
     hue = np.clip(skin / luma, 0.4, 1.6)
     tint = hue ** (CAST * max(1.0, float(np.ptp(hue)) / USUAL_HUE))
     nose = _nose(frame, face)
-    bridge = np.median(nose[6:], 1)
+    bridge, crossing = np.median(nose[6:], 1), _crossing(nose)
     return Lighting(
         exposure=float(np.clip(exposure, 0.2, 1.1)),
         skin=skin.astype(np.float32),
         tint=(tint / float(tint @ LUMA)).astype(np.float32),
         blur=_blur(frame, face),
         grain=_grain(frame, face),
-        glasses=bool(bridge.min() < DARK_BRIDGE * np.median(bridge)),
-        wire=_is_crossed(nose),
+        glasses=bool(bridge.min() < DARK_BRIDGE * np.median(bridge) and crossing > BAR),
+        wire=crossing > WIRE,
         toned=(skin / luma).astype(np.float32) if _is_monochrome(frame, face) else None,
     )
 
@@ -118,17 +119,16 @@ def _nose(frame: Pixels, face: FaceGeometry) -> Array:
     return np.asarray(look_up(frame, x, y).astype(np.float32) @ LUMA, np.float32)
 
 
-def _is_crossed(nose: Array) -> bool:
-    """Whether a thin line, darker or brighter, crosses nearly every column: a wire's bridge."""
+def _crossing(nose: Array) -> float:
+    """How much darker or brighter the strongest thin line is that crosses nearly every column, of
+    the light about it: a pair of spectacles' bridge. A shaded nose has none."""
     import cv2
 
     thin, lean = np.ones((13, 1), np.uint8), np.ones((7, 1), np.uint8)
     usual = np.maximum(20.0, cv2.blur(nose, (1, 26)))
-    for how in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
-        line = cv2.dilate(cv2.morphologyEx(nose, how, thin) / usual, lean)
-        if np.percentile(line, 20, 1)[6:38].max() > WIRE:
-            return True
-    return False
+    lines = (cv2.morphologyEx(nose, how, thin) for how in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT))
+    crossed = [np.percentile(cv2.dilate(line / usual, lean), 20, 1) for line in lines]
+    return float(np.max(crossed, 0)[6:38].max())
 
 
 def _is_monochrome(frame: Pixels, face: FaceGeometry) -> bool:

@@ -13,11 +13,13 @@ import numpy as np
 from vidgen.renderers.puppet.canvas import Canvas
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, Grid, smoothstep
+from vidgen.work import Pixels
 
 MOVES: Final = ("yaw", "pitch", "roll", "tx", "ty", "breath")  # the order of a frame's turns
 NECK: Final = 0.20  # Hf: how far behind the head's widest outline it turns
 SHOULDERS: Final = 0.3  # share of the head's shift that they go along with
 SMOOTH: Final = 0.055  # Hf: how finely the landmarks' depth is taken
+EDGE: Final = 0.12  # Hf: so near the frame's edge a speaker cut off there moves less across it
 SKULL: Final = (0.60, 0.80, 0.55)  # Hf: half axes of hair and all, across, down, deep
 
 
@@ -36,8 +38,8 @@ class HeadField:
         return sources
 
 
-def build(face: FaceGeometry, grid: Grid) -> HeadField:
-    """PUPPET (b)9. The grid covers the matte, or the whole frame."""
+def build(face: FaceGeometry, grid: Grid, alpha: Pixels) -> HeadField:
+    """PUPPET (b)9. The grid covers the matte `alpha` (H, W), 8 bits, or the whole frame."""
     x, y = grid.nodes()
     u, v = face.axes.uv(x, y)
     rigid = _rigid(face, u, v)
@@ -57,8 +59,33 @@ def build(face: FaceGeometry, grid: Grid) -> HeadField:
         "ty": (still, h * body),
         "breath": (still, -0.006 * h * lift),
     }
-    basis = -np.stack([np.stack(moves[name], -1) for name in MOVES])
+    basis = -np.stack([np.stack(moves[name], -1) for name in MOVES]) * _free(face, grid, alpha)
     return HeadField(basis.astype(np.float32))
+
+
+def _free(face: FaceGeometry, grid: Grid, alpha: Pixels) -> Array:
+    """(rows, columns, 2) how much of its way a node may go across and down: nothing at an edge of
+    the frame that cuts the speaker off, or his mirror image would come in. Below is only cloth."""
+    x, y = grid.nodes()
+    held = EDGE * face.height
+    left, right, top = (
+        _touch(part, held)[at.clip(0, len(part) - 1).round().astype(int)]
+        for part, at in ((alpha[:, 0], y), (alpha[:, -1], y), (alpha[0], x))
+    )
+    ways = x, alpha.shape[1] - 1 - x, y  # from these edges
+    near_left, near_right, near_top = (np.exp(-way.clip(0, None) / held) for way in ways)
+    across = 1 - np.maximum(left * near_left, right * near_right)
+    return np.stack([across, 1 - top * near_top], -1)
+
+
+def _touch(line: Pixels, soft: float) -> Array:
+    """0–1 where a speaker with this alpha (N,) along an edge is cut off by it, and `soft` pixels
+    on."""
+    import cv2
+
+    size = 2 * round(soft) + 1
+    wide = cv2.dilate(line[:, None], np.ones((size, 1), np.uint8)).astype(np.float32) / 255
+    return np.asarray(cv2.GaussianBlur(wide, (1, size), soft / 2)[:, 0])
 
 
 def _rigid(face: FaceGeometry, u: Array, v: Array) -> Array:

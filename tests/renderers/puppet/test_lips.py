@@ -159,8 +159,10 @@ def test_a_gleam_on_the_lower_lip_is_no_opening(subject: Subject) -> None:
     assert np.abs(found.upper(at) - line).max() < 0.006 * seen.height
 
 
-@pytest.mark.parametrize("half", [0.025, 0.012])
-def test_teeth_are_told_from_lips_that_are_hardly_redder(subject: Subject, half: float) -> None:
+@pytest.mark.parametrize(("half", "long"), [(0.025, 1.0), (0.012, 1.0), (0.025, 0.55)])
+def test_teeth_are_told_from_lips_that_are_hardly_redder(
+    subject: Subject, half: float, long: float
+) -> None:
     seen = measure(subject.landmarks)
     u, v = seen.axes.uv(*np.meshgrid(*map(np.arange, subject.frame.shape[1::-1])))
     middle = (seen.outer_upper(seen.upper.u) + seen.outer_lower(seen.upper.u)) / 2
@@ -169,6 +171,8 @@ def test_teeth_are_told_from_lips_that_are_hardly_redder(subject: Subject, half:
     frame, beside = subject.frame.copy(), np.abs(seen.across(u)) < 1
     frame[(v > seen.outer_upper(u)) & (v < seen.outer_lower(u)) & beside] = (150, 120, 105)
     frame[(v > true[0](u)) & (v < true[1](u)) & beside] = (190, 165, 125)  # in yellow light
+    below = true[0](u) + long * (true[1](u) - true[0](u))
+    frame[(v > below) & (v < true[1](u)) & beside] = (30, 15, 15)
     low = 0.006 * seen.height  # landmarks are a few pixels off
     upper, lower = (Curve(edge.u, edge.v + low) for edge in true)
     found = lip_edges.snap_lips(
@@ -177,6 +181,19 @@ def test_teeth_are_told_from_lips_that_are_hardly_redder(subject: Subject, half:
     at = np.linspace(-0.6 * seen.left, 0.6 * seen.right, 9)
     for edge, of in zip((found.upper, found.lower), true, strict=True):
         assert np.abs(edge(at) - of(at)).max() < 0.006 * seen.height
+
+
+def test_a_wide_gap_of_the_landmarks_stays_open_where_teeth_look_like_lips(
+    subject: Subject,
+) -> None:
+    seen = measure(subject.landmarks)
+    u, v = seen.axes.uv(*np.meshgrid(*map(np.arange, subject.frame.shape[1::-1])))
+    frame, beside = subject.frame.copy(), np.abs(seen.across(u)) < 1
+    frame[(v > seen.outer_upper(u)) & (v < seen.outer_lower(u)) & beside] = (190, 185, 183)
+    assert seen.gap > 0.04 * seen.height
+    found = lip_edges.snap_lips(frame, seen)
+    assert not found.is_shut
+    assert found.gap > 0.8 * seen.gap
 
 
 @pytest.mark.parametrize(("colour", "shut"), [((40, 15, 15), False), ((235, 205, 200), True)])

@@ -37,9 +37,13 @@ OUTWARD: Final = 0.30  # half mouths: no corner is farther out
 DARK: Final = 0.74  # of the skin's luma: darker is still the line between the lips
 SMILE: Final = (0.014, 0.04)  # Hf: landmarks' gap whose filling is told from the lips; and readily
 FILLS: Final = (0.20, 0.75)  # of that gap: surely between the lips
-FULL: Final = 0.5  # and so much of it is not dark
+FULL: Final = 0.3  # and so much of it is not dark
 UNLIKE: Final = (4.0, 2.5)  # variances, so far its looks lie from the lips'; and in a wide gap
 BRIGHTER: Final = 1.15  # times as bright as a lip are teeth that are no less red
+SURE: Final = (
+    0.035,
+    0.45,
+)  # Hf: the landmarks' gap that there surely is, of which so much is found
 NOISE: Final = 16.0  # of 255², a variance that there always is
 TOOTH: Final = (0.2, 0.4)  # of the way from lip to tooth: begins to be one, is one so much farther
 ROW: Final = 0.003  # Hf: height of a row of the search
@@ -64,6 +68,8 @@ def snap_lips(frame: Pixels, face: FaceGeometry) -> FaceGeometry:
     face = _widen(frame, face)
     lips = _read(frame, face)
     upper, lower = _opening(lips, face)
+    if _overlooks(face, upper, lower):
+        return face
     line = _line_above(lips, face, upper, lower)
     if line is None and _touch(lips, face, upper, lower):
         line = _dark_line(frame, face)
@@ -77,6 +83,12 @@ def snap_lips(frame: Pixels, face: FaceGeometry) -> FaceGeometry:
         lower=Curve(upper.u, middle + half),
         gap=max(float(2 * half.max()), SHUT * face.height),  # what does not touch is open
     )
+
+
+def _overlooks(face: FaceGeometry, upper: Curve, lower: Curve) -> bool:
+    """Whether much less opening was found than the landmarks show: pale teeth between pale lips."""
+    found = float((lower.v - upper.v).max())
+    return face.gap > SURE[0] * face.height and found < SURE[1] * face.gap
 
 
 def _strip(frame: Pixels, face: FaceGeometry, curve: Curve, reach: float) -> _Strip:

@@ -238,3 +238,15 @@ def test_a_lid_goes_no_deeper_for_dark_skin_below_the_eye(subject: Subject) -> N
         int(line_of(closing(subject, picture, 1.0)).argmax()) for picture in (plain, frame)
     )
     assert deep <= usual + 3
+
+
+def test_no_white_is_left_below_a_shut_lid(subject: Subject) -> None:
+    """Of an eye that goes on below what the net calls its lower lid, at one corner."""
+    _, frame = drawn_eye(30)
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    inner = np.abs(y) < 9 * (1 - (x / 20) ** 2)
+    white = inner | (((x - 13) / 8) ** 2 + ((y - 7) / 6) ** 2 < 1)
+    frame[white & (np.abs(x) > 6)] = (235, 235, 240)
+    assert (frame[..., 2] == 240).sum() > 200
+    shut = closing(subject, frame, 1.0)
+    assert (shut[..., 2] - 140).max() < 45  # the skin has 140 of blue, the white 240

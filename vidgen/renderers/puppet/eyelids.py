@@ -27,6 +27,7 @@ from vidgen.renderers.puppet.lid_skin import (
     skin_colour,
 )
 from vidgen.renderers.puppet.lighting import Lighting
+from vidgen.renderers.puppet.remnants import remnants
 from vidgen.work import Pixels
 
 Part = tuple[slice, slice]  # rows and columns
@@ -121,7 +122,9 @@ def build(
     soft = max(0.7, 1.5 * light.blur)
     line, colour = lashes(view, plain, (v - bottom(u)) / view.width, soft / view.width)
     line *= smoothstep((beyond + 0.10) / 0.45)
-    seen = ((cover > 0) & (v < bottom(u) + soft)) | (line > 0.02)
+    left = remnants(view, cover * (v < bottom(u)), bottom)
+    seen = ((cover > 0) & (v < bottom(u) + soft)) | (line > 0.02) | (left > 0.02)
+    cover = np.maximum(cover, left)
     part = bounds(seen) or (slice(0, 1), slice(0, 1))  # there is nothing but photo
     lit = (
         1
@@ -129,6 +132,10 @@ def build(
         - SHADE * np.exp(-(((v - bottom(u)) / (SHADED * view.width)) ** 2))
     )
     start = np.minimum(eye.upper(u), bottom(u))
+    moves = _way(view, start, (bottom(u) - start) * beside, soft, part)
+    # the edge comes to lie below the last of the white, and not before the lid is down
+    last = np.where(left[part] > 0.02, left[part] - moves["edge"], 0)
+    moves["steep"] = np.maximum(moves["steep"], last)
     return Eyelids(
         still=still,
         part=part,
@@ -140,7 +147,7 @@ def build(
         room=np.maximum(fade + np.minimum(start, top(u)) - top(u), 1.0)[part][..., None],
         colour=colour,
         pace=_pace(eye, bottom),
-        **_way(view, start, (bottom(u) - start) * beside, soft, part),
+        **moves,
     )
 
 

@@ -213,6 +213,21 @@ def test_a_narrow_slit_is_open_when_it_is_dark(
     assert lip_edges.snap_lips(frame, face).is_shut == shut
 
 
+@pytest.mark.parametrize(("line", "shut"), [(-0.004, True), (-0.037, False)])
+def test_a_lip_in_deep_shade_is_no_opening(subject: Subject, line: float, shut: bool) -> None:
+    seen = measure(subject.landmarks)
+    u, v = seen.axes.uv(*np.meshgrid(*map(np.arange, subject.frame.shape[1::-1])))
+    middle = (seen.outer_upper(seen.upper.u) + seen.outer_lower(seen.upper.u)) / 2
+    off = (v - Curve(seen.upper.u, middle)(u)) / seen.height
+    frame, beside = subject.frame.copy(), np.abs(seen.across(u)) < 1
+    frame[(v > seen.outer_upper(u)) & (v < seen.outer_lower(u)) & beside] = (190, 110, 105)
+    frame[(off > -0.041) & (off < 0) & beside] = (80, 45, 42)
+    frame[(np.abs(off - line) < 0.003) & beside] = (20, 10, 10)
+    upper, lower = (Curve(seen.upper.u, middle + way * seen.height) for way in (-0.023, -0.017))
+    face = replace(seen, upper=upper, lower=lower, gap=0.006 * seen.height)
+    assert lip_edges.snap_lips(frame, face).is_shut == shut
+
+
 def test_a_blurred_line_between_shut_lips_is_no_second_edge_when_they_open(
     subject: Subject, face: FaceGeometry
 ) -> None:

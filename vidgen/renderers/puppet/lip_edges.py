@@ -23,7 +23,9 @@ SLIT: Final = 0.4  # of what a narrow slit shows is dark; else it is a gleam
 # Hf between the landmarks' lips at most; Hf above what was found, in so much of the mouth's width;
 # and of its luma: then it was a lip
 ABOVE: Final = (0.030, 0.004, 0.75, 0.70)
-LINE: Final = 0.026  # Hf: the dark line between shut lips is thinner
+# Hf: the dark line between shut lips is thinner; also with a lip in deep shade above it
+LINE: Final = (0.026, 0.036)
+DARKEST: Final = 0.35  # of what is dark, from above: farther down lies a line, no shade of a lip
 TOOTHED: Final = (
     0.50,
     0.14,
@@ -174,7 +176,7 @@ def _touch(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) -> bool:
     """Whether nothing but the dark line between shut lips was found.
 
     Where the landmarks say shut, too, it takes teeth or a wide dark to think otherwise: measured on
-    29 portraits the line of shut lips is up to .023 Hf thick.
+    29 portraits the line of shut lips is up to .023 Hf thick, a shaded lip above it more.
     """
     strip = lips.strip
     wide = float(np.percentile((lower.v - upper.v)[20:-20], 75)) / face.height
@@ -191,7 +193,14 @@ def _touch(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) -> bool:
     needed = TOOTHED[face.gap > 0.75 * SHUT * face.height]
     if teeth > needed:
         return wide < (APART if dark > SLIT else SHUT)
-    return wide < LINE
+    return wide < LINE[_darkest(lips, inside) > DARKEST]
+
+
+def _darkest(lips: _Lips, inside: Array) -> float:
+    """How far down `inside` (rows, COLUMNS) its darkest row lies, 0–1, in the middle column."""
+    luma = np.where(inside, lips.strip.colours @ LUMA, np.inf)
+    lies = (luma.argmin(0) - inside.argmax(0)) / np.maximum(1, inside.sum(0))
+    return float(np.median(lies[inside.any(0)])) if inside.any() else 0.0
 
 
 def _line_above(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) -> Curve | None:

@@ -213,6 +213,21 @@ def test_a_narrow_slit_is_open_when_it_is_dark(
     assert lip_edges.snap_lips(frame, face).is_shut == shut
 
 
+def test_gums_over_the_teeth_of_a_smile_are_no_lip(subject: Subject) -> None:
+    seen = measure(subject.landmarks)
+    u, v = seen.axes.uv(*np.meshgrid(*map(np.arange, subject.frame.shape[1::-1])))
+    middle = (seen.outer_upper(seen.upper.u) + seen.outer_lower(seen.upper.u)) / 2
+    bow = 0.04 * seen.height * np.clip(1 - seen.across(seen.upper.u) ** 2, 0, None)
+    upper, lower = (Curve(seen.upper.u, middle + way * bow) for way in (-1, 1))
+    gum = 0.045 * seen.height * np.exp(-((seen.across(u) / 0.25) ** 2))
+    frame, beside = subject.frame.copy(), np.abs(seen.across(u)) < 1
+    frame[(v > seen.outer_upper(u)) & (v < seen.outer_lower(u)) & beside] = (190, 110, 105)
+    frame[(v > upper(u) + gum) & (v < lower(u)) & beside] = (215, 200, 185)
+    face = replace(seen, upper=upper, lower=lower, gap=0.08 * seen.height)
+    off = lip_edges.snap_lips(frame, face).upper(np.zeros(1)) - upper(np.zeros(1))
+    assert abs(float(off[0])) < 0.018 * seen.height
+
+
 @pytest.mark.parametrize(("line", "shut"), [(-0.004, True), (-0.037, False)])
 def test_a_lip_in_deep_shade_is_no_opening(subject: Subject, line: float, shut: bool) -> None:
     seen = measure(subject.landmarks)

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from vidgen.media.colour import LUMA, redness
+from vidgen.renderers.puppet import smile_teeth
 from vidgen.renderers.puppet.geometry import SHUT, Curve, FaceGeometry
 from vidgen.renderers.puppet.grid import Array, look_up, smoothstep
 from vidgen.renderers.puppet.path import cheapest_path
@@ -38,16 +39,10 @@ TEETH: Final = (0.80, 0.90)  # of the lower lip's red, and of the skin's: no upp
 OUTWARD: Final = 0.30  # half mouths: no corner is farther out
 DARK: Final = 0.74  # of the skin's luma: darker is still the line between the lips
 SMILE: Final = (0.014, 0.04)  # Hf: landmarks' gap whose filling is told from the lips; and readily
-FILLS: Final = (0.20, 0.75)  # of that gap: surely between the lips
-FULL: Final = 0.3  # and so much of it is not dark
-UNLIKE: Final = (4.0, 2.5)  # variances, so far its looks lie from the lips'; and in a wide gap
-BRIGHTER: Final = 1.15  # times as bright as a lip are teeth that are no less red
-SURE: Final = (
-    0.035,
-    0.45,
-)  # Hf: the landmarks' gap that there surely is, of which so much is found
-NOISE: Final = 16.0  # of 255², a variance that there always is
-TOOTH: Final = (0.2, 0.4)  # of the way from lip to tooth: begins to be one, is one so much farther
+# Hf: no upper lip hangs so much lower in its middle than the landmarks' over a wide gap; then they
+# are trusted so many times more
+HANGING: Final = (0.015, 4.0)
+SURE: Final = (0.035, 0.45)  # Hf: so wide a gap of the landmarks there is, and so much is found
 ROW: Final = 0.003  # Hf: height of a row of the search
 
 
@@ -241,8 +236,19 @@ def _opening(lips: _Lips, face: FaceGeometry) -> tuple[Curve, Curve]:
     # landmarks of lips that touch are the surest, those of a mouth wide open the least
     sure = 1 + 2 * float(smoothstep(np.asarray(2.0 - face.gap / (SHUT * face.height))))
     upper = _edge_path(lips, face, wrong_up, face.upper, sure * PRIOR[0])
+    if face.gap > SMILE[1] * face.height and _hangs(upper, face) > HANGING[0]:
+        upper = _edge_path(lips, face, wrong_up, face.upper, HANGING[1] * PRIOR[0])
     lower = _edge_path(lips, face, wrong_down, face.lower, sure * PRIOR[1])
     return upper, lower
+
+
+def _hangs(upper: Curve, face: FaceGeometry) -> float:
+    """How much lower, in Hf, an upper lip's middle hangs than beside it, less what the landmarks'
+    does: gums and pale teeth look like lip."""
+    share = np.abs(face.across(upper.u))
+    middle, beside = share < 0.15, (share > 0.35) & (share < 0.55)
+    off = upper.v - face.upper(upper.u)
+    return float(off[middle].mean() - off[beside].mean()) / face.height
 
 
 def _edge_path(lips: _Lips, face: FaceGeometry, wrong: Array, guess: Curve, trust: float) -> Curve:
@@ -287,7 +293,8 @@ def _read(frame: Pixels, face: FaceGeometry) -> _Lips:
     within = (rows - upper) / np.maximum(1, lower - upper)
     if face.gap > SMILE[0] * face.height:
         wide = face.gap > SMILE[1] * face.height
-        teeth = _tell_teeth(strip, lips, share, within, teeth, wide)
+        told = smile_teeth.tell(strip.colours, lips, share, within, wide)
+        teeth = teeth if told is None else told
     inside = (rows > top + 0.08 * (bottom - top)) & (rows < bottom - 0.08 * (bottom - top))
     found, teeth = (np.where(inside, part, 0) for part in (np.maximum(dark, teeth), teeth))
     return _Lips(strip, found, teeth, _between(found, upper, lower, strip, face))
@@ -317,52 +324,6 @@ def _unlike(strip: _Strip, lips: list[Array], share: Array) -> tuple[Array, Arra
     brighter = smoothstep((luma / usual - 0.78) / 0.25)  # dim teeth are no brighter than lips
     gleam = smoothstep((luma / usual - 1.45) / 0.35)  # teeth where nothing has colour
     return np.asarray(dark), np.asarray(np.maximum(paler * brighter, 0.7 * gleam))
-
-
-def _tell_teeth(
-    strip: _Strip, lips: list[Array], share: Array, within: Array, usual: Array, wide: bool
-) -> Array:
-    """(rows, COLUMNS) 0–1: how much more a pixel looks like what fills this smile than like its
-    lips, by Fisher's discriminant; the `usual` answer where that is mostly dark, or looks like
-    lip."""
-    cores = [lip.copy() for lip in (*lips, (within > FILLS[0]) & (within < FILLS[1]))]
-    for core in cores:
-        core[:, : COLUMNS // 6] = core[:, -COLUMNS // 6 :] = False
-    if min(core.sum() for core in cores) < 30:
-        return usual
-    luma = strip.colours @ LUMA
-    full = cores[2] & (luma > DARK_IN[0] * np.median(luma[cores[0] | cores[1]]))
-    if full.sum() < FULL * cores[2].sum():
-        return usual
-    tooth, off = _trend(strip.colours, full)
-    told = []
-    for core in cores[:2]:
-        lip, scatter = _trend(strip.colours, core)
-        away = tooth - lip  # (COLUMNS, 3)
-        way = np.linalg.solve(np.cov(off.T) + np.cov(scatter.T) + NOISE * np.eye(3), away.T).T
-        apart = (way * away).sum(-1)
-        if np.median(apart) < UNLIKE[wide] or not _is_paler(tooth, lip, wide):
-            return usual
-        along = ((strip.colours - lip) * way).sum(-1) / np.maximum(apart, UNLIKE[wide])
-        told.append(smoothstep((along - TOOTH[0]) / TOOTH[1]))
-    return np.asarray(share * told[0] + (1 - share) * told[1])
-
-
-def _is_paler(tooth: Array, lip: Array, wide: bool) -> bool:
-    """Whether it is less red than a lip, or much brighter in a wide gap: else lips may gleam."""
-    one, other = tooth[COLUMNS // 2], lip[COLUMNS // 2]
-    less = float(redness(other) - redness(one))
-    return bool(less > PALER[0] or (wide and one @ LUMA > BRIGHTER * (other @ LUMA)))
-
-
-def _trend(colours: Array, chosen: Array) -> tuple[Array, Array]:
-    """The line of the `chosen` colours over the columns, (COLUMNS, 3), for light comes from one
-    side, and what each is off it, (N, 3)."""
-    at = np.linspace(-1, 1, COLUMNS)
-    column = np.broadcast_to(at, chosen.shape)[chosen]
-    slope, level = np.polyfit(column, colours[chosen], 1)
-    line = level + slope * at.clip(-0.7, 0.7)[:, None]
-    return line, colours[chosen] - (level + slope * column[:, None])
 
 
 def _leaning(luma: Array, chosen: Array) -> Array:

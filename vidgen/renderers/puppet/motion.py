@@ -77,15 +77,11 @@ CLOSE, SHUT, OPEN = 0.08, 0.08, 0.18  # seconds; 50 ms shut is missed by 25 fram
 LENGTH: Final = CLOSE + SHUT + OPEN
 FIRST: Final = 0.4  # no blink before: the film should begin with open eyes
 MEDIAN, SIGMA, SHORTEST, LONGEST = 3.8, 0.36, 0.9, 6.5  # seconds between blinks, log-normal
-PARTIAL: Final = (0.14, 0.62, 0.67)  # share of blinks that do not quite cover the eye (`eyelids.
-# COVERED`), and how far they go
+PARTIAL: Final = (0.14, 0.62, 0.67)  # share of blinks that do not quite cover the eye
+# (`eyelids.COVERED`), and how far they go
 DOUBLES, DOUBLE_GAP = 0.10, 0.38
 TO_PAUSE, PAUSE_REACH = 0.7, 0.7  # share moved to a pause, and from how far (seconds)
-LATER: Final = (
-    0.004,
-    0.985,
-)  # seconds by which one eye lags, and its share of the way: after 10 ms
-# one stood half open in a frame in which the other was as good as shut
+LAG, LESS = 0.004, 0.985  # seconds by which one eye is late (.010 is seen), its share of the way
 
 
 def blink_times(
@@ -161,12 +157,6 @@ def _blink(time: Array) -> Array:
     return np.asarray(down**1.5 * (3 - down) / 2 * (1 - up) ** 2 * (1 + 2 * up))
 
 
-def _lag(lids: Array) -> Array:
-    """The other eye's lids, for those of the first one."""
-    time = np.arange(len(lids))
-    return np.asarray(LATER[1] * np.interp(time - LATER[0] * RATE, time, lids))
-
-
 CURVES: Final = (
     "yaw",
     "pitch",
@@ -227,7 +217,8 @@ def motion(controls: MouthCurves, look: MotionOptions, seconds: float) -> Motion
     gaze_x, gaze_y = _gaze(plan, head, look.gaze, count)
     lids = lid_curve(blinks, count, gaze_y, look.seed)
     first = np.random.default_rng([look.seed, 7]).random() < 0.5
-    later = _lag(lids)
+    time = np.arange(count)
+    later = LESS * np.interp(time - LAG * RATE, time, lids)
     return Motion(
         **{name: curve.astype(np.float32) for name, curve in head.items()},
         breath=_breath(controls.pauses, seconds, look).astype(np.float32),

@@ -16,6 +16,7 @@ from vidgen.renderers.puppet.geometry import Curve, Eye, measure
 from vidgen.renderers.puppet.layer import FINE, double, places
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.renderers.puppet.lighting import measure as measure_light
+from vidgen.renderers.puppet.rims import rim_above
 from vidgen.work import Pixels, Subject
 
 SIDE = 128
@@ -202,6 +203,37 @@ def test_a_wire_above_the_eye_stays_whole(subject: Subject, luma: int) -> None:
     shut = made.draw(ONE_FRAME, double(frame), 1.0)[::FINE, ::FINE].astype(np.float32)
     assert np.abs(shut - frame).max(-1)[rim].max() < 12
     assert np.abs(shut - frame).max(-1)[SIDE // 2, SIDE // 2] > 80  # it shuts below
+
+
+@pytest.mark.parametrize("shut", [0.3, 0.6, 1.0])
+def test_a_lid_comes_out_from_under_a_rim_close_above_it(subject: Subject, shut: float) -> None:
+    _, frame = drawn_eye(30)
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    rim = np.abs(y + 14 - (x / 20) ** 2) < 2
+    frame[rim] = (95, 75, 60)
+    picture = closing(subject, frame, shut, glasses=True)
+    changed = np.abs(picture - frame).max(-1)
+    assert changed[rim & (np.abs(x) < 30)].max() < 12
+    assert changed[SIDE // 2 - 6 : SIDE // 2, SIDE // 2].max() > 80  # it comes down below
+
+
+def test_a_rim_is_a_line_above_the_eye_behind_glasses(subject: Subject) -> None:
+    eye, bare = drawn_eye(30)
+    lined = bare.copy()
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    lined[np.abs(y + 14 - (x / 20) ** 2) < 2] = (95, 75, 60)
+
+    def find(frame: Pixels, glasses: bool) -> Curve | None:
+        u, v = eye.axes.uv(*places((0, 0, SIDE, SIDE)))
+        light = replace(light_of(subject), blur=0.5, glasses=glasses, wire=False)
+        view = lid_skin.View(double(frame), eye, u, v, FINE, light)
+        return rim_above(view, lid_skin.skin_colour(view))
+
+    assert find(lined, glasses=False) is None
+    assert find(bare, glasses=True) is None
+    found = find(lined, glasses=True)
+    assert found is not None
+    assert -13 < float(found(np.zeros(1))[0]) < -10  # its lower edge
 
 
 def test_where_a_lids_skin_begins_has_no_dips() -> None:

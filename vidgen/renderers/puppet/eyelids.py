@@ -28,6 +28,7 @@ from vidgen.renderers.puppet.lid_skin import (
 )
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.renderers.puppet.remnants import remnants
+from vidgen.renderers.puppet.rims import rim_above
 from vidgen.work import Pixels
 
 Part = tuple[slice, slice]  # rows and columns
@@ -113,12 +114,18 @@ def build(
     coarse = coarseness(view, UNDER) if coarse is None else coarse
     plain = skin_colour(view)
     top, bottom, ends = _reach(view, plain)
-    fade = _fade(view, plain, top)
+    fade, rim = _fade(view, plain, top), rim_above(view, plain)
+    if rim:  # the lid comes out from under it
+        top = Curve(top.u, np.maximum(top.v, rim(top.u) + 1))
+        bottom = Curve(top.u, np.maximum(bottom.v, top.v))
+        fade = np.clip(top(u) - rim(u), 1.0, fade)
     beyond = np.where(u < 0, ends[0], ends[1]) - np.abs(u) / eye.half
     reach = BEYOND[light.glasses]
     beside = smoothstep((beyond + reach) / (reach - 0.02))
     cover = (smoothstep((v - top(u) + fade) / fade) * beside).astype(np.float32)
-    skin = _bulge(view, plain, top(u), bottom(u)) * shade(view, plain, top, bottom)
+    skin = _bulge(view, plain, top(u), bottom(u))
+    if rim is None:
+        skin *= shade(view, plain, top, bottom)
     soft = max(0.7, 1.5 * light.blur)
     line, colour = lashes(view, plain, (v - bottom(u)) / view.width, soft / view.width)
     line *= smoothstep((beyond + 0.10) / 0.45)

@@ -14,6 +14,7 @@ from vidgen.renderers.puppet import eyelids, eyes, lid_skin
 from vidgen.renderers.puppet.canvas import ONE_FRAME
 from vidgen.renderers.puppet.geometry import Curve, Eye, measure
 from vidgen.renderers.puppet.layer import FINE, double, places
+from vidgen.renderers.puppet.lid_skin import UNDER, coarseness
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.renderers.puppet.lighting import measure as measure_light
 from vidgen.renderers.puppet.rims import rim_above
@@ -49,15 +50,21 @@ def drawn_eye(brow: float) -> tuple[Eye, Pixels]:
     return eye, skin
 
 
+def build(still: Pixels, eye: Eye, light: Lighting) -> eyelids.Eyelids:
+    """The lids of the drawn eye, with the grain of the skin below it."""
+    u, v = eye.axes.uv(*places((0, 0, SIDE, SIDE)))
+    view = lid_skin.View(still, eye, u, v, FINE, light)
+    return eyelids.build(still, eye, u, v, FINE, light, coarseness(view, UNDER))
+
+
 def closing(
     subject: Subject, frame: Pixels, shut: float, glasses: bool = False
 ) -> NDArray[np.float32]:
     """The picture of `drawn_eye` with its lids `shut`."""
     eye, _ = drawn_eye(30)
-    u, v = eye.axes.uv(*places((0, 0, SIDE, SIDE)))
     still = double(frame)
     sharp = replace(light_of(subject), blur=0.5, glasses=glasses)
-    made = eyelids.build(still, eye, u, v, FINE, sharp)
+    made = build(still, eye, sharp)
     return made.draw(ONE_FRAME, still.copy(), shut)[::FINE, ::FINE].astype(np.float32)
 
 
@@ -79,9 +86,8 @@ def line_of(picture: NDArray[np.float32]) -> NDArray[np.float32]:
 def covered(subject: Subject, brow: float, above: float) -> float:
     """How much of the skin `above` pixels over the opening's middle a shut lid covers."""
     eye, frame = drawn_eye(brow)
-    u, v = eye.axes.uv(*places((0, 0, SIDE, SIDE)))
-    made = eyelids.build(double(frame), eye, u, v, FINE, light_of(subject))
-    whole = np.zeros(u.shape)
+    made = build(double(frame), eye, light_of(subject))
+    whole = np.zeros(made.still.shape[:2])
     whole[made.part] = made.cover * eyelids.SPAN
     return float(whole[round(FINE * (SIDE / 2 - 9 - above)), FINE * SIDE // 2])
 
@@ -197,9 +203,8 @@ def test_a_wire_above_the_eye_stays_whole(subject: Subject, luma: int) -> None:
     y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
     rim = np.abs(y + 15 - (x / 20) ** 2) < 1
     frame[rim] = luma
-    u, v = eye.axes.uv(*places((0, 0, SIDE, SIDE)))
     light = replace(light_of(subject), blur=0.5, wire=True)
-    made = eyelids.build(double(frame), eye, u, v, FINE, light)
+    made = build(double(frame), eye, light)
     shut = made.draw(ONE_FRAME, double(frame), 1.0)[::FINE, ::FINE].astype(np.float32)
     assert np.abs(shut - frame).max(-1)[rim].max() < 12
     assert np.abs(shut - frame).max(-1)[SIDE // 2, SIDE // 2] > 80  # it shuts below

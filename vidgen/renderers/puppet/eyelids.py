@@ -18,9 +18,7 @@ from vidgen.renderers.puppet.geometry import Curve, Eye
 from vidgen.renderers.puppet.grid import Array, bounds, indices, smoothstep
 from vidgen.renderers.puppet.lid_skin import (
     STRANGE,
-    UNDER,
     View,
-    coarseness,
     grain,
     join,
     shade,
@@ -54,6 +52,7 @@ SPAN: Final = OWN[1] - OWN[0]
 COVERED: Final = 0.68  # of `shut`: where every opening is covered. Of the way down that is .68 to
 # .95: a lid goes on far below where lashes or paint do
 BEYOND: Final = (0.30, 0.14)  # half widths beside the eye over which a lid fades; behind glasses
+SEEN: Final = 0.02  # of the cover: more is seen
 NOTHING: Final = 2.6  # reaches from the edge: farther off the line is less than half a grey level
 
 
@@ -98,80 +97,65 @@ class Eyelids:
 
 
 def build(
-    still: Pixels,
-    eye: Eye,
-    u: Array,
-    v: Array,
-    scale: float,
-    light: Lighting,
-    coarse: Array | None = None,
+    still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Lighting, coarse: Array
 ) -> Eyelids:
-    """The lids of `eye` over its patch; `u`, `v` are the pixels' places in the eye's axes.
+    """The lids of `eye` over its patch; `u`, `v` (h, w) are the pixels' places in the eye's axes.
 
-    `scale` is patch pixels per frame pixel, `coarse` the skin's grain, or that below this eye.
+    `scale` is patch pixels per frame pixel, `coarse` the skin's grain (`lid_skin.coarseness`).
     """
     view = View(still, eye, u, v, scale, light)
-    coarse = coarseness(view, UNDER) if coarse is None else coarse
     plain = skin_colour(view)
-    top, bottom, ends = _reach(view, plain)
-    fade, rim = _fade(view, plain, top), rim_above(view, plain)
-    if rim:  # the lid comes out from under it
-        top = Curve(top.u, np.maximum(top.v, rim(top.u) + 1))
-        bottom = Curve(top.u, np.maximum(bottom.v, top.v))
-        fade = np.clip(top(u) - rim(u), 1.0, fade)
-    beyond = np.where(u < 0, ends[0], ends[1]) - np.abs(u) / eye.half
+    lie = _extent(view, plain)
+    top, bottom, fade = lie.top(u), lie.bottom(u), lie.fade
+    beyond = np.where(u < 0, *lie.ends) - np.abs(u) / eye.half
     reach = BEYOND[light.glasses]
     beside = smoothstep((beyond + reach) / (reach - 0.02))
-    cover = (smoothstep((v - top(u) + fade) / fade) * beside).astype(np.float32)
-    skin = _bulge(view, plain, top(u), bottom(u))
-    if rim is None:
-        skin *= shade(view, plain, top, bottom)
+    cover = (smoothstep((v - top + fade) / fade) * beside).astype(np.float32)
     soft = max(0.7, 1.5 * light.blur)
-    line, colour = lashes(view, plain, (v - bottom(u)) / view.width, soft / view.width)
+    line, colour = lashes(view, plain, (v - bottom) / view.width, soft / view.width)
     line *= smoothstep((beyond + 0.10) / 0.45)
-    left = remnants(view, cover * (v < bottom(u)), bottom)
-    seen = ((cover > 0) & (v < bottom(u) + soft)) | (line > 0.02) | (left > 0.02)
+    left = remnants(view, cover * (v < bottom), lie.bottom)
+    seen = ((cover > 0) & (v < bottom + soft)) | (np.maximum(line, left) > SEEN)
     cover = np.maximum(cover, left)
     part = bounds(seen) or (slice(0, 1), slice(0, 1))  # there is nothing but photo
     lit = (
-        1
-        + grain(coarse, u.shape)
-        - SHADE * np.exp(-(((v - bottom(u)) / (SHADED * view.width)) ** 2))
+        1 + grain(coarse, u.shape) - SHADE * np.exp(-(((v - bottom) / (SHADED * view.width)) ** 2))
     )
-    start = np.minimum(eye.upper(u), bottom(u))
-    moves = _way(view, start, (bottom(u) - start) * beside, soft, part)
-    # the edge comes to lie below the last of the white, and not before the lid is down
-    last = np.where(left[part] > 0.02, left[part] - moves["edge"], 0)
-    moves["steep"] = np.maximum(moves["steep"], last)
+    start = np.minimum(eye.upper(u), bottom)
     return Eyelids(
         still=still,
         part=part,
         own=np.ascontiguousarray(still[part]),
-        skin=join(still, skin.clip(0, 255), cover, BORDER * view.width * scale)[part],
+        skin=join(still, _surface(view, plain, lie), cover, BORDER * view.width * scale)[part],
         texture=np.stack([lit[part], line[part] / SPAN], -1).astype(np.float32),
         cover=cover[part] / np.float32(SPAN),
-        height=(v - top(u) + fade)[part][..., None],
-        room=np.maximum(fade + np.minimum(start, top(u)) - top(u), 1.0)[part][..., None],
+        height=(v - top + fade)[part][..., None],
+        room=np.maximum(fade + np.minimum(start, top) - top, 1.0)[part][..., None],
         colour=colour,
-        pace=_pace(eye, bottom),
-        **moves,
+        pace=_pace(eye, lie.bottom),
+        **_way(view, start, (bottom - start) * beside, soft, part, left),
     )
 
 
-def _way(view: View, start: Array, way: Array, soft: float, part: Part) -> dict[str, Array]:
-    """What moves a lid's edge from `start` by `way`. Beside the eye it is too soft to be seen."""
+def _way(
+    view: View, start: Array, way: Array, soft: float, part: Part, left: Array
+) -> dict[str, Array]:
+    """What moves a lid's edge from `start` by `way` (h, w). Beside the eye it is too soft to be
+    seen; it comes to lie below what is `left` of the white, and not before the lid is down."""
     share = np.abs(view.u) / view.eye.half
     border = soft + 0.2 * view.width * smoothstep((share - 1.08) / 0.2)
     at = np.stack(indices(way[part].shape), -1)
     axes = view.eye.axes
     down = np.array([-axes.sin, axes.cos], np.float32) * np.float32(view.scale)
+    edge = (0.5 - (view.v - start) / border)[part].astype(np.float32)
+    last = np.where(left[part] > SEEN, left[part] - edge, 0)
     return {
         "at": at,
         "at_shut": at + way[part][..., None] * down,
         "down": down,
         "way": way[part],
-        "edge": (0.5 - (view.v - start) / border)[part].astype(np.float32),
-        "steep": (way / border)[part].astype(np.float32),
+        "edge": edge,
+        "steep": np.maximum((way / border)[part].astype(np.float32), last),
     }
 
 
@@ -184,12 +168,16 @@ def _pace(eye: Eye, bottom: Curve) -> float:
     return float(np.clip(share.max(), COVERED, 1)) / COVERED
 
 
-def _bulge(view: View, plain: Array, top: Array, bottom: Array) -> Array:
-    """The skin (h, w, 3) over an eyeball between `top` and `bottom`: brighter in its middle."""
+def _surface(view: View, plain: Array, lie: "_Extent") -> Array:
+    """The skin (h, w, 3) of a shut lid: brighter in its middle, over the eyeball, and in the shade
+    of the hollow above it, where no rim hides that."""
+    top, bottom = lie.top(view.u), lie.bottom(view.u)
     round_ = np.clip(1 - (np.abs(view.u) / view.eye.half) ** 2, 0, 1)
     middle = (view.v - (0.4 * top + 0.6 * bottom)) / (0.45 * (bottom - top) + 1)
-    light = 1 + BULGE * round_ * np.exp(-(middle**2))
-    return np.asarray(plain * light[..., None])
+    skin = plain * (1 + BULGE * round_ * np.exp(-(middle**2)))[..., None]
+    if lie.rim is None:
+        skin *= shade(view, plain, lie.top, lie.bottom)
+    return np.asarray(skin.clip(0, 255))
 
 
 def _fade(view: View, plain: Array, top: Curve) -> Array:
@@ -226,6 +214,27 @@ def _wires(view: View, plain: Array) -> Array:
 
 
 # Where the lid goes, and its lashes
+
+
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """Where a shut lid lies, frame pixels."""
+
+    top: Curve  # v over u where its skin must begin
+    bottom: Curve  # and where its edge comes to lie
+    ends: tuple[float, float]  # half widths to the eye's left and right end
+    fade: Array  # (h, w) how far above `top` it fades
+    rim: Curve | None  # of glasses close above the eye: it comes out from under that
+
+
+def _extent(view: View, plain: Array) -> _Extent:
+    top, bottom, ends = _reach(view, plain)
+    fade, rim = _fade(view, plain, top), rim_above(view, plain)
+    if rim:
+        top = Curve(top.u, np.maximum(top.v, rim(top.u) + 1))
+        bottom = Curve(top.u, np.maximum(bottom.v, top.v))
+        fade = np.clip(top(view.u) - rim(view.u), 1.0, fade)
+    return _Extent(top, bottom, ends, fade, rim)
 
 
 def _reach(view: View, plain: Array) -> tuple[Curve, Curve, tuple[float, float]]:

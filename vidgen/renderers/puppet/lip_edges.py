@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 
 from vidgen.media.colour import LUMA, redness
-from vidgen.renderers.puppet import smile_teeth
 from vidgen.renderers.puppet.geometry import SHUT, Curve, FaceGeometry
 from vidgen.renderers.puppet.grid import Array, look_up, smoothstep
 from vidgen.renderers.puppet.path import cheapest_path
+from vidgen.renderers.puppet.smile_teeth import smile_teeth
 from vidgen.work import Pixels
 
 COLUMNS: Final = 121  # over the width of the mouth
@@ -293,7 +293,7 @@ def _read(frame: Pixels, face: FaceGeometry) -> _Lips:
     within = (rows - upper) / np.maximum(1, lower - upper)
     if face.gap > SMILE[0] * face.height:
         wide = face.gap > SMILE[1] * face.height
-        told = smile_teeth.tell(strip.colours, lips, share, within, wide)
+        told = smile_teeth(strip.colours, lips, share, within, wide)
         teeth = teeth if told is None else told
     inside = (rows > top + 0.08 * (bottom - top)) & (rows < bottom - 0.08 * (bottom - top))
     found, teeth = (np.where(inside, part, 0) for part in (np.maximum(dark, teeth), teeth))

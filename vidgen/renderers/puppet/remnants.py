@@ -24,7 +24,9 @@ GROWN: Final = 0.02  # by so much a remnant is more than is told
 
 
 def remnants(view: View, lid: Array, bottom: Curve) -> Array:
-    """0–1: pieces of the white that touch the shut `lid` (h, w), 0–1, below its edge `bottom`.
+    """(h, w) 0–1: pieces of the white that touch the shut `lid`, (h, w) 0–1, below its edge.
+
+    That edge is `bottom`, v over u in frame pixels.
 
     Nothing behind glasses, where gleams are as white.
     """
@@ -48,7 +50,7 @@ def remnants(view: View, lid: Array, bottom: Curve) -> Array:
 
 
 def _is_white(view: View) -> Array:
-    """Pixels whose colour is rather that of the eye's white than that of the skin below it."""
+    """(h, w) whether a colour is rather that of the eye's white than that of the skin below it."""
     eye, u, v, width = view.eye, view.u, view.v, view.width
     upper, lower = eye.upper(u), eye.lower(u)
     inner = np.abs(u) < 0.9 * eye.half

@@ -27,8 +27,8 @@ BENT: Final = 0.035  # off a curve of third degree: a rim is smooth
 
 
 def rim_above(view: View, plain: Array) -> Curve | None:
-    """v of the rim's lower edge over u; None without glasses, and where no rim crosses the patch
-    above the eye.
+    """v of the rim's lower edge over u, frame pixels; None without glasses, and where no rim
+    crosses the patch above the eye.
 
     A rim is darker than the `plain` skin (h, w, 3) above and below it, all the way from one side
     of the eye to the other.

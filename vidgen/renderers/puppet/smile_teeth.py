@@ -21,7 +21,7 @@ NOISE: Final = 16.0  # of 255², a variance that there always is
 TOOTH: Final = (0.2, 0.4)  # of the way from lip to tooth: begins to be one, is one so much farther
 
 
-def tell(
+def smile_teeth(
     colours: Array, lips: Sequence[Array], share: Array, within: Array, wide: bool
 ) -> Array | None:
     """(rows, columns) 0–1: how much more each of `colours` (rows, columns, 3) looks like what fills

@@ -83,15 +83,25 @@ def model_path(shelf: catalog.Catalog) -> Callable[[str], Path]:
     return path
 
 
+@pytest.fixture(scope="session")
+def give_models(model_path: Callable[[str], Path]) -> Callable[[Home], Home]:
+    """Puts links to the embedded and the demo's models into a home; answers it."""
+
+    def give(home: Home) -> Home:
+        for model in [*catalog.find_models("embedded"), *catalog.find_models("demo")]:
+            file = model_path(model.name)
+            folder = home.models / model.name
+            folder.mkdir(parents=True)
+            (folder / file.name).symlink_to(file)
+        return home
+
+    return give
+
+
 @pytest.fixture
-def home_with_models(home: Home, model_path: Callable[[str], Path]) -> Home:
+def home_with_models(home: Home, give_models: Callable[[Home], Home]) -> Home:
     """A home without tasks whose models are there already."""
-    for model in [*catalog.find_models("embedded"), *catalog.find_models("demo")]:
-        file = model_path(model.name)
-        folder = home.models / model.name
-        folder.mkdir()
-        (folder / file.name).symlink_to(file)
-    return home
+    return give_models(home)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import soundfile
 from PIL import Image
 
 from tests.support.cli import command, environment, vidgen
+from tests.support.warm import Warm
 from vidgen import run
 from vidgen.device.queue import Turn, device_slot
 from vidgen.events import Envelope
@@ -41,8 +42,8 @@ def inputs(tmp_path: Path, demo_photo: Path) -> Path:
     return tmp_path
 
 
-def test_a_job_file_becomes_films(home_with_models: Home, inputs: Path) -> None:
-    dry = vidgen(home_with_models, "batch", "jobs.csv", "--dry-run", "--json", cwd=inputs)
+def test_a_job_file_becomes_films(home_with_models: Home, inputs: Path, warm: Warm) -> None:
+    dry = warm.run(home_with_models, "batch", "jobs.csv", "--dry-run", "--json", cwd=inputs)
     assert [film["action"] for film in dry.json["films"]] == ["make"] * 3
     assert list_runs(home_with_models) == []
 
@@ -57,7 +58,7 @@ def test_a_job_file_becomes_films(home_with_models: Home, inputs: Path) -> None:
     assert sorted(json.loads(row)["line"] for row in rows) == [2, 3, 4]
     assert {one.request()["batch_id"] for one in list_runs(home_with_models)} == {"jobs"}
 
-    again = vidgen(home_with_models, "batch", "jobs.csv", "--progress", "plain", cwd=inputs)
+    again = warm.run(home_with_models, "batch", "jobs.csv", "--progress", "plain", cwd=inputs)
     assert again.code == 6
     assert again.out.split() == [str(inputs / "face-low.mp4"), str(inputs / "films" / "h.webm")]
     assert "3 films, 2 there already, 1 to make" in again.err
@@ -65,9 +66,9 @@ def test_a_job_file_becomes_films(home_with_models: Home, inputs: Path) -> None:
 
 
 def test_a_part_has_its_films_and_a_results_file_of_its_own(
-    home_with_models: Home, inputs: Path
+    home_with_models: Home, inputs: Path, warm: Warm
 ) -> None:
-    ran = vidgen(home_with_models, "batch", "jobs.csv", "--part", "2/3", cwd=inputs)
+    ran = warm.run(home_with_models, "batch", "jobs.csv", "--part", "2/3", cwd=inputs)
     assert (ran.code, ran.out) == (6, "")
     rows = (inputs / "jobs.2-of-3.results.jsonl").read_text().splitlines()
     assert [json.loads(row)["line"] for row in rows] == [3]  # the wall
@@ -125,16 +126,20 @@ def test_who_hears_enough_ends_no_film(home_with_models: Home, inputs: Path) -> 
         assert process.wait(60) == 6
 
 
-def test_mistakes_are_told_before_anything_is_made(home_with_models: Home, inputs: Path) -> None:
+def test_mistakes_are_told_before_anything_is_made(
+    home_with_models: Home, inputs: Path, warm: Warm
+) -> None:
     (inputs / "bad.jsonl").write_text('{"photo": "face.png"}\n{"photo": "x.png", "voice": "y"}\n')
-    ran = vidgen(home_with_models, "batch", "bad.jsonl", cwd=inputs)
+    ran = warm.run(home_with_models, "batch", "bad.jsonl", cwd=inputs)
     assert ran.code == 2
     assert ran.err.count("bad.jsonl:1: ") == 1
     assert ran.err.count("bad.jsonl:2: ") == 2
     assert list_runs(home_with_models) == []
 
 
-def test_ctrl_c_leaves_a_batch_that_goes_on(home_with_models: Home, inputs: Path) -> None:
+def test_ctrl_c_leaves_a_batch_that_goes_on(
+    home_with_models: Home, inputs: Path, warm: Warm
+) -> None:
     with subprocess.Popen(
         command("batch", "jobs.csv", "--progress", "plain"),
         cwd=inputs,
@@ -152,6 +157,6 @@ def test_ctrl_c_leaves_a_batch_that_goes_on(home_with_models: Home, inputs: Path
         heard += process.stderr.read()
         assert process.wait(60) == 130
     assert "Go on with: vidgen batch jobs.csv" in heard
-    ran = vidgen(home_with_models, "batch", "jobs.csv", "--json", cwd=inputs)
+    ran = warm.run(home_with_models, "batch", "jobs.csv", "--json", cwd=inputs)
     assert [film["state"] for film in ran.json["films"]] == ["complete", "failed", "complete"]
     assert len(list_runs(home_with_models)) == 3

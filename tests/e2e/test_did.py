@@ -1,16 +1,15 @@
 """`vidgen run --renderer d-id` against the fake: one talk, whatever breaks."""
 
-import os
 import signal
-import subprocess
-import time
 from pathlib import Path
 
 import av
 import pytest
 
-from tests.support.cli import command, environment, events, vidgen
+from tests.support.cli import events, vidgen
 from tests.support.fake_did import KEY, FakeDid
+from tests.support.serving import wait_until
+from tests.support.warm import Warm
 from vidgen import demo
 from vidgen.paths import Home
 
@@ -18,7 +17,7 @@ pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 
 def test_a_killed_run_is_resumed_without_buying_again(
-    home_with_models: Home, tmp_path: Path, demo_photo: Path
+    home_with_models: Home, tmp_path: Path, demo_photo: Path, warm: Warm
 ) -> None:
     voice, film = (
         demo.demo_voice(tmp_path / "voice.wav", "Mama may buy a map."),
@@ -26,19 +25,12 @@ def test_a_killed_run_is_resumed_without_buying_again(
     )
     arguments = ("run", demo_photo, voice, "-o", film, "--renderer", "d-id", "--height", 256)
     with FakeDid(tmp_path / "did") as fake:
-        process = subprocess.Popen(
-            command(*arguments),
-            env=environment(home_with_models, DID_API_KEY=KEY, DID_BASE_URL=fake.url),
-            stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + 60
-        while not fake.talks and time.monotonic() < deadline:
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        resumed = vidgen(home_with_models, "resume", "last", DID_API_KEY=KEY, DID_BASE_URL=fake.url)
+        account = {"DID_API_KEY": KEY, "DID_BASE_URL": fake.url}
+        killed = warm.start(home_with_models, *arguments, environ=account)
+        wait_until(lambda: bool(fake.talks), 60)
+        killed.kill()
+        assert killed.wait().code == -signal.SIGKILL
+        resumed = warm.run(home_with_models, "resume", "last", environ=account)
         assert resumed.code == 0, resumed.err
         assert len(fake.talks) == 1
     with av.open(str(film)) as container:
@@ -49,23 +41,18 @@ def test_a_killed_run_is_resumed_without_buying_again(
 
 
 def test_others_need_not_wait_while_d_id_draws(
-    home_with_models: Home, tmp_path: Path, demo_photo: Path
+    home_with_models: Home, tmp_path: Path, demo_photo: Path, warm: Warm
 ) -> None:
     home, voice = home_with_models, demo.demo_voice(tmp_path / "voice.wav", "Mama.")
     inputs = ("run", demo_photo, voice, "--height", 256, "-o")
     with FakeDid(tmp_path / "did", seconds=3600) as fake:
-        waiting = subprocess.Popen(
-            command(*inputs, tmp_path / "theirs.mp4", "--renderer", "d-id"),
-            env=environment(home, DID_API_KEY=KEY, DID_BASE_URL=fake.url),
-            stderr=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 60
-        while not fake.talks and time.monotonic() < deadline:
-            time.sleep(0.02)
-        ours = vidgen(home, *inputs, tmp_path / "ours.mp4")
-        assert waiting.poll() is None
-        waiting.send_signal(signal.SIGINT)
-        assert waiting.wait(20) == 130
+        theirs = (*inputs, tmp_path / "theirs.mp4", "--renderer", "d-id")
+        account = {"DID_API_KEY": KEY, "DID_BASE_URL": fake.url}
+        waiting = warm.start(home, *theirs, environ=account)
+        wait_until(lambda: bool(fake.talks), 60)
+        ours = warm.run(home, *inputs, tmp_path / "ours.mp4")
+        waiting.kill(signal.SIGINT)  # it is at work still: one that had ended would answer another
+        assert waiting.wait().code == 130
     assert ours.code == 0, ours.err
     assert "queued" not in [event.data["stage"] for event in events(home)]
     said = [event.data.get("message_code") for event in events(home, 1)]

@@ -31,6 +31,7 @@ WARM: Final = ("vidgen.run", "cv2", "av", "scipy.signal", "parselmouth", "PIL.Im
 
 
 NO_STREAMS: Final[Mapping[int, str]] = {}
+NO_VARIABLES: Final[Mapping[str, str]] = {}
 
 
 @dataclass
@@ -103,9 +104,11 @@ class Warm:
         is_quick: bool = False,
         streams: Mapping[int, str] = NO_STREAMS,
         ignores: Sequence[int] = (),
+        environ: Mapping[str, str] = NO_VARIABLES,
     ) -> Child:
         """Begin `vidgen` with these arguments. `streams` are files in the place of usual ones, ""
-        for one that is closed; `ignores` are signals that it does not hear, as under nohup.
+        for one that is closed; `ignores` are signals that it does not hear, as under nohup;
+        `environ` is added to its environment.
         """
         self._count += 1
         out, err = (self._folder / f"{self._count}.{name}" for name in ("out", "err"))
@@ -113,7 +116,7 @@ class Warm:
         err.touch()
         order = {
             "arguments": [str(argument) for argument in arguments],
-            "environment": environment(home),
+            "environment": environment(home, **environ),
             "cwd": str(cwd or self._folder),
             "streams": list(({0: os.devnull, 1: str(out), 2: str(err)} | dict(streams)).values()),
             "is_quick": is_quick,

@@ -5,14 +5,12 @@ import pytest
 from benchmarks import models
 from benchmarks.models import Bench, main
 from benchmarks.random_networks import full, small
+from tests.support.extra import need
 from vidgen.device.memory import MemoryPeak
 from vidgen.models.catalog import Catalog
 from vidgen.paths import Home
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("ultralytics")
-pytest.importorskip("nobg")
-pytest.importorskip("diffusers")
+need("torch", "ultralytics", "nobg", "diffusers")
 
 pytestmark = [
     pytest.mark.gpu,

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.support.cli import Ran, events, vidgen
+from tests.support.extra import need
 from tests.support.mirror import Mirror, serving
 from tests.support.tiny_musetalk import VAE, WHISPER, tiny_files
 from tests.vision.test_birefnet import TINY
@@ -25,10 +26,7 @@ from vidgen.models import catalog
 from vidgen.paths import Home
 from vidgen.vision.birefnet import UNUSED
 
-pytest.importorskip("torch")
-pytest.importorskip("ultralytics")
-pytest.importorskip("nobg")
-pytest.importorskip("diffusers")
+need("torch", "ultralytics", "nobg", "diffusers")
 
 pytestmark = [pytest.mark.gpu, pytest.mark.models, pytest.mark.slow]
 REVISION = "0" * 40

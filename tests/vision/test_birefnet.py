@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.extra import need
 from vidgen.errors import DeviceError, SetupError
 from vidgen.events import Event, Log
-from vidgen.work import Pixels
-
-pytest.importorskip("torch")
-pytest.importorskip("nobg")
-
 from vidgen.vision import birefnet
 from vidgen.vision.birefnet import BiRefNet, Variant, load_network, variants
+from vidgen.work import Pixels
+
+need("torch", "nobg")
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("one_torch_thread")]
 

@@ -7,13 +7,14 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from tests.support.extra import need
 from tests.support.serving import Run, Served, served
 from vidgen.paths import Home
 from vidgen.progress.serve.dialects.paths import routes
 from vidgen.progress.serve.routes import ROUTES, Route, description
 from vidgen.progress.serve.settings import DIALECTS
 
-schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+need("schemathesis")
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
 KEY = {"Authorization": f"Bearer {TOKEN}"}
@@ -32,6 +33,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def api(server: Served) -> Any:
+    import schemathesis
+
     return schemathesis.openapi.from_url(f"{server.url}/openapi.json")
 
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.support.extra import need
 from tests.support.puppet import asked, cut, speaker, voice
 from vidgen.media.colour import to_yuv420p
 from vidgen.renderers.musetalk import face
@@ -28,8 +29,7 @@ from vidgen.renderers.puppet.renderer import FINE, PuppetPerformance, PuppetRend
 from vidgen.work import Box, Floats, MotionOptions, Pixels, Subject
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("diffusers")
-pytest.importorskip("transformers")
+need("diffusers", "transformers")
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("one_torch_thread")]
 TURNED = {"yaw": 3.0, "pitch": -2.0, "roll": -2.0, "tx": 0.01}

@@ -15,6 +15,7 @@ import pytest
 
 from tests.renderers.musetalk.test_face import landmarks
 from tests.support.disk import files_no_larger_than
+from tests.support.extra import need
 from vidgen.errors import DeviceError, InputError, SetupError
 from vidgen.events import Event, Log
 from vidgen.renderers.musetalk import networks
@@ -26,8 +27,7 @@ from vidgen.renderers.musetalk.weights import is_copy_of, keep_copy
 from vidgen.work import Cutout, Floats, MotionOptions, Pixels, Speech, Subject
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("diffusers")
-pytest.importorskip("transformers")
+need("diffusers", "transformers")
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("one_torch_thread")]
 FPS = Fraction(25)

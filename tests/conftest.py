@@ -2,10 +2,12 @@
 
 import signal
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from httpx._transports import default as transports
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
@@ -25,6 +27,10 @@ for name in ("SIGINT", "SIGHUP", "SIGQUIT"):
 # A machine that is busy makes no test wrong.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+# `httpx.get` reads the machine's certificates anew each time: 35 ms of work, many times what an
+# answer from this machine takes.
+vars(transports)["create_ssl_context"] = cache(vars(transports)["create_ssl_context"])
 
 REPOSITORY = Path(__file__).parent.parent
 PILLOWS_OPEN = Image.open  # importing ultralytics, as some tests do, puts its own in its place

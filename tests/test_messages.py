@@ -4,6 +4,7 @@ import ast
 import re
 import string
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,14 @@ ERRORS = {"VidgenError", "InputError", "SetupError", "RenderError", "DeviceError
 SAYERS = {"Log": 1, "StageStarted": 1, "StageProgress": 4, "StageEnded": 3, "Notes": 1}
 
 
+@cache
+def nodes(source: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(source.read_text("utf-8"))))
+
+
 def calls() -> Iterator[tuple[Path, ast.Call, str]]:
     for source in SOURCES:
-        for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+        for node in nodes(source):
             if isinstance(node, ast.Call):
                 name = getattr(node.func, "id", getattr(node.func, "attr", ""))
                 yield source, node, name
@@ -52,7 +58,7 @@ def errors_in_tables() -> set[str]:
     return {
         node.value
         for source in SOURCES
-        for node in ast.walk(ast.parse(source.read_text("utf-8")))
+        for node in nodes(source)
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and re.fullmatch(r"[a-z_]+\.[a-z0-9_]+", node.value)

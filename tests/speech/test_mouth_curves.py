@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,11 +44,6 @@ def known(
 def alone(language: str, speaker: str, text: str = "") -> MouthCurves:
     """The mouth by the sound alone."""
     return mouth_curves(known(language, speaker, text).speech, MotionOptions())
-
-
-@pytest.fixture
-def ears(model_path: Callable[[str], Path]) -> Hearing:
-    return Hearing(model_path("phone_recognizer"))
 
 
 def speech(samples: Array, rate: int = RATE, text: str = "") -> Speech:
@@ -119,10 +113,10 @@ def test_closures_are_heard_in_speakers_and_languages_not_trained_on(
     "look", [MotionOptions(), MotionOptions(fps=Fraction(24)), MotionOptions(fps=Fraction(60))]
 )
 @pytest.mark.models
-def test_with_the_words_lips_meet_for_every_bilabial(look: MotionOptions, ears: Hearing) -> None:
+def test_with_the_words_lips_meet_for_every_bilabial(look: MotionOptions, hearing: Hearing) -> None:
     heard = known("en-gb", "Male2", "", 150, 0.8)
     said = replace(heard.speech, text=heard.text)
-    made = mouth_curves(said, replace(look, language="en-gb"), ears)
+    made = mouth_curves(said, replace(look, language="en-gb"), hearing)
     count = int(heard.speech.seconds * look.fps)
     times = (np.arange(count, dtype=np.float64) + 0.5) / float(look.fps)
     jaw = sample_curves(made, look.fps, 0, count)["jaw"].astype(np.float64)
@@ -136,9 +130,9 @@ def test_with_the_words_lips_meet_for_every_bilabial(look: MotionOptions, ears: 
 
 
 @pytest.mark.models
-def test_rounded_and_spread_vowels_differ(ears: Hearing) -> None:
+def test_rounded_and_spread_vowels_differ(hearing: Hearing) -> None:
     heard = known("en-gb", "Female1", SHORT)
-    for text, source in (("", None), ("", ears), (heard.text, ears)):
+    for text, source in (("", None), ("", hearing), (heard.text, hearing)):
         said = replace(heard.speech, text=text)
         made = mouth_curves(said, MotionOptions(language="en-gb"), source)
 
@@ -156,12 +150,12 @@ def test_rounded_and_spread_vowels_differ(ears: Hearing) -> None:
 
 
 @pytest.mark.models
-def test_other_words_are_left_aside_with_a_note(ears: Hearing) -> None:
+def test_other_words_are_left_aside_with_a_note(hearing: Hearing) -> None:
     heard = known("en-gb", "Female1", SHORT)
     other = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich. " * 3
-    made = mouth_curves(replace(heard.speech, text=other), MotionOptions(language="de"), ears)
+    made = mouth_curves(replace(heard.speech, text=other), MotionOptions(language="de"), hearing)
     assert (made.source, made.note) == ("recogniser", "puppet.text_misfit")
-    assert np.array_equal(made.jaw, mouth_curves(heard.speech, MotionOptions(), ears).jaw)
+    assert np.array_equal(made.jaw, mouth_curves(heard.speech, MotionOptions(), hearing).jaw)
 
 
 def test_words_without_a_recogniser_are_told_of() -> None:
@@ -275,14 +269,14 @@ def test_steady_noise_and_hum_do_not_move_the_mouth_in_pauses() -> None:
 )
 @pytest.mark.models
 def test_a_sustained_pad_or_hum_does_not_freeze_the_mouth(
-    notes: tuple[int, ...], below: float, ears: Hearing
+    notes: tuple[int, ...], below: float, hearing: Hearing
 ) -> None:
     heard = known("en-gb", "Female1", SHORT)
     samples = heard.speech.samples
     pad = np.sum([tone(note, len(samples) / RATE) for note in notes], axis=0)
     pad *= np.sqrt(np.square(samples).mean() / np.square(pad).mean()) * 10 ** (-below / 20)
     found = measured(
-        mouth_curves(speech(samples + pad[: len(samples)]), MotionOptions(), ears), heard
+        mouth_curves(speech(samples + pad[: len(samples)]), MotionOptions(), hearing), heard
     )
     assert found.auc >= 0.85
     assert found.bilabials_closed >= 0.68

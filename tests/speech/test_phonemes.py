@@ -1,9 +1,7 @@
 """From words to lips: how they are spoken, where another voice says them, what each does."""
 
-from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,11 +25,6 @@ known = cache(voice)
 
 def starts(phones: tuple[Phone, ...], kinds: tuple[str, ...]) -> list[float]:
     return [phone.start for phone in phones if kind(phone.ipa) in kinds]
-
-
-@pytest.fixture
-def hearing(model_path: Callable[[str], Path]) -> Hearing:
-    return Hearing(model_path("phone_recognizer"))
 
 
 def words_in(hearing: Hearing, samples: Floats, text: str, language: str) -> TimedPhones:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.support.faces import KeptFaces
 from tests.support.ncnn import repeats_pixels
 from tests.support.puppet import cut, drawn, speaker
 from vidgen.errors import InputError
@@ -141,7 +142,7 @@ Networks = tuple[FaceDetector, LandmarkNet]
 
 @pytest.fixture(scope="module")
 def networks(model_path: Callable[[str], Path]) -> Networks:
-    return FaceDetector(model_path("centerface")), LandmarkNet(model_path("face_landmark"))
+    return KeptFaces(model_path("centerface")), LandmarkNet(model_path("face_landmark"))
 
 
 @pytest.fixture(scope="module")

@@ -282,9 +282,10 @@ def test_a_box_at_the_frames_edge_is_drawn_without_failing(made: Rig, box: Box) 
 
 
 @pytest.fixture(scope="module")
-def talker(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def talker(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Any:
     """A MuseTalk with a few thousand weights."""
     pytest.importorskip("diffusers", reason="diffusers is in the extra vidgen[gpu]")
+    request.getfixturevalue("one_torch_thread")
     from tests.support.tiny_musetalk import tiny_files
     from vidgen.renderers.musetalk.renderer import MuseTalkRenderer
 

@@ -21,6 +21,8 @@ from tests.support.serving import Served, served, wait_until
 from tests.support.voices import RATE, syllables
 from tests.support.warm import Warm
 from vidgen.paths import Home
+from vidgen.progress.fanout.hub import Hub
+from vidgen.progress.fanout.limits import Limits
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
@@ -88,7 +90,8 @@ def test_every_client_follows_a_real_run(
         photo = tmp_path / "grey.png"
         Image.new("RGB", (512, 512), "grey").save(photo)
     ends = GOOD if how == "completes" else BAD
-    with contextlib.ExitStack() as stack, served(home) as server:
+    hub = Hub(home, Limits(silent_seconds=0.1))  # so soon is it seen that a run is dead
+    with contextlib.ExitStack() as stack, served(home, hub=hub) as server:
         # One that is promised is kept, although in the grey picture is nobody.
         film = ("-o", tmp_path / "film.mp4", "--height", 256, "--task-id", uuid.uuid4())
         run = warm.start(home, "run", photo, voice, *film)

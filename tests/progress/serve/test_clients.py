@@ -16,6 +16,8 @@ from websockets.sync.client import connect
 from tests.progress.serve.clients.node import client, of, page_folder
 from tests.support.serving import Run, Served, served, wait_until
 from vidgen.paths import Home
+from vidgen.progress.fanout.hub import Hub
+from vidgen.progress.fanout.limits import Limits
 from vidgen.progress.reporter import Reporter
 from vidgen.progress.serve.auth import task_token
 
@@ -64,7 +66,8 @@ class Program:
 
 @pytest.fixture
 def server(home: Home) -> Iterator[Served]:
-    with served(home) as server:
+    hub = Hub(home, Limits(silent_seconds=0.1))  # so soon is it seen that a run is dead
+    with served(home, hub=hub) as server:
         yield server
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from vidgen.renderers.puppet.layer import FINE, double, places
 from vidgen.renderers.puppet.lid_skin import UNDER, coarseness
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.renderers.puppet.lighting import measure as measure_light
-from vidgen.renderers.puppet.rims import rim_above
+from vidgen.renderers.puppet.rims import Rim, find_rim, rim_above
 from vidgen.work import Pixels, Subject
 
 SIDE = 128
@@ -239,6 +240,55 @@ def test_a_rim_is_a_line_above_the_eye_behind_glasses(subject: Subject) -> None:
     found = find(lined, glasses=True)
     assert found is not None
     assert -13 < float(found(np.zeros(1))[0]) < -10  # its lower edge
+
+
+def eye_behind_rim(height: float, reach: float = SIDE) -> tuple[Eye, Pixels, NDArray[np.bool_]]:
+    """The drawn eye, all white, behind a rim `height` pixels above its middle, and that rim."""
+    eye, frame = drawn_eye(30)
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    frame[(frame == (40, 30, 30)).all(-1) & (y > -20)] = (225, 220, 215)
+    rim = (np.abs(y + height - (x / 24) ** 2) < 1.6) & (np.abs(x) < reach)
+    frame[rim] = (60, 45, 40)
+    return eye, cv2.GaussianBlur(frame, (0, 0), 0.5), rim
+
+
+@pytest.mark.parametrize("shut", [0.0, 0.08, 0.3, 0.6, 1.0])
+@pytest.mark.parametrize("height", [2, 5, 8])
+def test_a_rim_across_an_eye_stays_while_it_looks_aside_and_shuts(
+    subject: Subject, height: float, shut: float
+) -> None:
+    eye, frame, rim = eye_behind_rim(height)
+    face = replace(measure(subject.landmarks), eyes=(eye,))
+    light = replace(light_of(subject), blur=0.5, glasses=True)
+    (patch,) = eyes.build(frame, face, light)
+    left, top, right, bottom = patch.box
+    ball = patch.lids.still.copy()
+    x, y = FINE * (patch.opening[0] - left), FINE * (patch.opening[1] - top)
+    looks = patch.ball.draw(ONE_FRAME, 0.2, 0.1)
+    ball[y : y + looks.shape[0], x : x + looks.shape[1]] = looks
+    drawn = patch.lids.draw(ONE_FRAME, ball, shut)[::FINE, ::FINE].astype(np.float32)
+    changed = np.abs(drawn - frame[top:bottom, left:right]).max(-1)
+    rim = cv2.erode(rim.astype(np.uint8), np.ones((3, 1), np.uint8)) > 0
+    assert changed[rim[top:bottom, left:right]].max() < 12
+    below = changed[SIDE // 2 + 3 - top, SIDE // 2 - left]
+    assert shut < 1 or below > 30
+
+
+def test_a_line_that_ends_at_the_eye_is_its_lid_and_no_rim(subject: Subject) -> None:
+    light = replace(light_of(subject), blur=0.5, glasses=True)
+
+    def found(reach: float) -> Rim | None:
+        eye, frame, _ = eye_behind_rim(5, reach)
+        view = lid_skin.View(
+            double(frame), eye, *eye.axes.uv(*places((0, 0, SIDE, SIDE))), FINE, light
+        )
+        return find_rim(view, lid_skin.skin_colour(view))
+
+    rim = found(SIDE)
+    assert rim is not None
+    assert rim.gap < 0
+    assert 2 < rim.above + rim.below < 6
+    assert found(21) is None
 
 
 def test_where_a_lids_skin_begins_has_no_dips() -> None:

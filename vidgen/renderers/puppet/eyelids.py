@@ -76,6 +76,7 @@ class Eyelids:
     room: Array  # (h, w, 1) and how many of them there are above the lashes, eye open
     colour: Array  # (3,) of the lashes
     pace: Number  # how much faster than `shut` the edge goes until it is down
+    free: Array  # 1 where a lid is seen, 0 under the rim of glasses
 
     def draw(self, canvas: Canvas, ball: Array, shut: Number) -> Array:
         """The patch over `ball` (h, w, 3), which is drawn into, with the lids `shut`, 0–1."""
@@ -86,14 +87,14 @@ class Eyelids:
         # lashes ride on the edge, the skin above them is drawn out
         share = (self.height / (self.room + way)).clip(0, 1)
         lid = canvas.look_up(self.own, canvas.add_product(self.at, share, down, -1))
-        over = canvas.add_product(self.edge, shut, self.steep).clip(0, 1)
+        over = canvas.add_product(self.edge, shut, self.steep).clip(0, 1) * self.free
         if not canvas.is_over(shut, OWN[0]):  # in most frames lids only follow the gaze
             return canvas.write(ball, part, canvas.mix(part, lid, over))
         age = canvas.limit(shut - OWN[0], 0.0, SPAN)
         lit, line = canvas.split(canvas.look_up(self.texture, self.at_shut - down))
         lid = canvas.mix(lid, self.skin * lit[..., None], age * self.cover)
         drawn = canvas.mix(part, lid, over)
-        return canvas.write(ball, part, canvas.mix(drawn, self.colour, age * line))
+        return canvas.write(ball, part, canvas.mix(drawn, self.colour, age * line * self.free))
 
 
 def build(
@@ -133,6 +134,7 @@ def build(
         room=np.maximum(fade + np.minimum(start, top) - top, 1.0)[part][..., None],
         colour=colour,
         pace=_pace(eye, lie.bottom),
+        free=np.ones_like(u[part]),
         **_way(view, start, (bottom - start) * beside, soft, part, left),
     )
 

@@ -19,7 +19,10 @@ from vidgen.renderers.puppet.layer import FINE, crop, double, places
 from vidgen.renderers.puppet.lid_skin import View
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.renderers.puppet.poses import LEAST_LOOK, Pose
+from vidgen.renderers.puppet.rims import ABOVE, Rim, find_rim, without_rim
 from vidgen.work import Box, Pixels
+
+Patch = tuple[Pixels, Eye, Array, Array]  # pictures of an eye, u and v of its pixels
 
 LEAST: Final = 6  # pixels: a smaller eye is left alone
 
@@ -81,7 +84,7 @@ def _coarseness(frame: Pixels, eyes: list[Eye], light: Lighting) -> Array:
     return np.asarray(np.min(places, 0))
 
 
-def _still(frame: Pixels, eye: Eye, place: Box) -> tuple[Pixels, Eye, Array, Array]:
+def _still(frame: Pixels, eye: Eye, place: Box) -> Patch:
     """The frame there, twice as large, the eye, and u and v of these pixels."""
     still = double(np.ascontiguousarray(crop(frame, place)))
     return still, eye, *eye.axes.uv(*places(place))
@@ -90,10 +93,30 @@ def _still(frame: Pixels, eye: Eye, place: Box) -> tuple[Pixels, Eye, Array, Arr
 def _patch(
     frame: Pixels, eye: Eye, side: int, box: Box, opening: Box, light: Lighting, coarse: Array
 ) -> EyePatch:
-    lids = eyelids.build(*_still(frame, eye, box), FINE, light, coarse)
-    ball = gaze.build(*_still(frame, eye, opening), FINE, light)
+    patch, inner = (_still(frame, eye, place) for place in (box, opening))
+    view = View(*patch, FINE, light)
+    rim = find_rim(view, lid_skin.skin_colour(view)) if light.glasses or light.wire else None
+    lids = eyelids.build(*_bare(patch, rim, light), FINE, light, coarse)
+    ball = gaze.build(*_bare(inner, rim, light), FINE, light)
+    if rim:
+        free, seen = (1 - _cover(rim, place, light) for place in (patch, inner))
+        lids = replace(lids, still=patch[0], free=free[lids.part])
+        ball = replace(ball, still=inner[0], opening=ball.opening * seen)
     lids, box = _trim(lids, box, opening)
     return EyePatch(box, opening, ball, lids, side)
+
+
+def _bare(patch: Patch, rim: Rim | None, light: Lighting) -> Patch:
+    """The patch without a rim that lies across the eye."""
+    still, eye, u, v = patch
+    if rim is None or rim.gap > ABOVE * 2 * eye.half:
+        return patch
+    return without_rim(still, _cover(rim, patch, light)), eye, u, v
+
+
+def _cover(rim: Rim, patch: Patch, light: Lighting) -> Array:
+    _, _, u, v = patch
+    return rim.cover(u, v, max(0.7, light.blur))
 
 
 def _trim(lids: Eyelids, box: Box, opening: Box) -> tuple[Eyelids, Box]:

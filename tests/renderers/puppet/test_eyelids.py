@@ -258,9 +258,9 @@ def test_a_rim_across_an_eye_stays_while_it_looks_aside_and_shuts(
     subject: Subject, height: float, shut: float
 ) -> None:
     eye, frame, rim = eye_behind_rim(height)
-    face = replace(measure(subject.landmarks), eyes=(eye,))
+    face = replace(measure(subject.landmarks), eyes=(eye, eye))
     light = replace(light_of(subject), blur=0.5, glasses=True)
-    (patch,) = eyes.build(frame, face, light)
+    patch, _ = eyes.build(frame, face, light)
     left, top, right, bottom = patch.box
     ball = patch.lids.still.copy()
     x, y = FINE * (patch.opening[0] - left), FINE * (patch.opening[1] - top)

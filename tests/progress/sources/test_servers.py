@@ -37,13 +37,19 @@ def links(server: Served) -> list[str]:
     return [source["state"] for source in told]
 
 
+def is_copied(home: Home, run: Run) -> bool:
+    """Whether all that the run has told is here, too: it is listed a moment before."""
+    copies = home.root.glob(f"sources/*/tasks/{run.id}/events.jsonl")
+    return any(copy.read_bytes().count(b"\n") == run.seq for copy in copies)
+
+
 @contextlib.contextmanager
 def serving_cut_off(home: Home, far: Home) -> Iterator[tuple[Run, Line, Served]]:
     """A run with one event of a machine that is away, the line to it, and who shows it here."""
     run = Run(far)
     run.write("log")
     with served(far) as there, line_to(there.port) as line, serving_all(home, line.url) as here:
-        wait_until(lambda: run.id in listed(here))
+        wait_until(lambda: run.id in listed(here) and is_copied(home, run))
         turn_off(line)
         wait_until(lambda: links(here) == ["down"])
         yield run, line, here
@@ -138,7 +144,7 @@ def test_a_source_that_is_down_is_shown_as_such_and_taken_up_again(home: Home, f
         run.write("log", "complete")
         line.is_dead = False
         wait_until(lambda: listed(here)[run.id]["state"] == "complete")
-        assert listed(here)[run.id]["is_reachable"]
+        wait_until(lambda: listed(here)[run.id]["is_reachable"])
         unknown = httpx.get(f"{here.url}/api/tasks/00000000-0000-4000-8000-000000000000")
         assert unknown.status_code == 404
 
@@ -261,7 +267,7 @@ def test_copies_end_with_their_server_and_those_of_a_killed_one_go(home: Home, f
     old.mkdir(parents=True)
     (old / "lock").touch()
     with served(far) as there, serving_all(home, there.url) as here:
-        wait_until(lambda: run.id in listed(here))
+        wait_until(lambda: run.id in listed(here) and is_copied(home, run))
         assert not old.exists()
         assert len(list((home.root / "sources").glob("*/tasks/*/events.jsonl"))) == 1
     assert list((home.root / "sources").iterdir()) == []

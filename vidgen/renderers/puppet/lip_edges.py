@@ -23,7 +23,7 @@ APART: Final = 0.008  # Hf: lips nearer than this over most of the mouth touch
 SLIT: Final = 0.4  # of what a narrow slit shows is dark; else it is a gleam
 # Hf between the landmarks' lips at most; Hf above what was found, in so much of the mouth's width;
 # and of its luma: then it was a lip
-ABOVE: Final = (0.030, 0.004, 0.75, 0.70)
+ABOVE: Final = (0.030, 0.004, 0.70, 0.70)
 # Hf: the dark line between shut lips is thinner; also with a lip in deep shade above it
 LINE: Final = (0.026, 0.036)
 DARKEST: Final = 0.35  # of what is dark, from above: farther down lies a line, no shade of a lip

@@ -13,12 +13,13 @@ import numpy as np
 
 from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet.canvas import Canvas, Number
-from vidgen.renderers.puppet.eyelashes import lashes
+from vidgen.renderers.puppet.eyelashes import lashes, shut_line
 from vidgen.renderers.puppet.geometry import Curve, Eye
 from vidgen.renderers.puppet.grid import Array, bounds, indices, smoothstep
 from vidgen.renderers.puppet.lid_skin import (
     STRANGE,
     View,
+    deepened,
     grain,
     join,
     shade,
@@ -32,26 +33,33 @@ from vidgen.work import Pixels
 Part = tuple[slice, slice]  # rows and columns
 
 # Lengths are shares of the eye's width unless they say otherwise.
-COLUMNS: Final = 49  # of the tables over the eye's width
-BESIDE: Final = 1.36  # half widths: nothing is drawn farther out
+COLUMNS: Final = 69  # of the tables over the eye's width
+BESIDE: Final = 1.95  # half widths: nothing is drawn farther out
+FARTHEST: Final = 1.28  # where an eye may end, beyond the net's corners
 UP, DOWN = 0.20, 0.05  # how far lashes and paint are looked for above and below the opening;
 NEAR_RIM: Final = 0.15  # above it behind glasses
 FADE: Final = (0.05, 0.20)  # over which the lid's skin gives way to the skin above it: at most the
-FADED: Final = 0.80  # share of the way to the brow
+FADED: Final = 0.50  # share of the way to the brow
 RIM: Final = 0.4  # of the skin's luma: what is darker above an eye is a rim of glasses
 WIDE: Final = 0.10  # a rim of wire is thinner,
 WIRE: Final = 0.22  # and differs by so much of the skin's luma from what is round it;
 LASHED: Final = 0.06  # what is no farther above a lid are lashes
 PAST: Final = 0.04  # how far below the lower lid's edge the upper one's comes to lie
-BULGE: Final = 0.07  # how much brighter a lid's middle is than the skin round the hollow of the eye
+# how much darker a lid is above its lashes, from the outer corner to the inner one, half widths
+HOLLOW: Final = ((-1.2, -0.9, 0.0, 0.8, 1.1, 1.4), (0.0, 0.07, 0.07, 0.17, 0.13, 0.0))
 BORDER: Final = 0.13  # how far in from its edge a lid takes on what lies round it
-SHADE: Final = 0.09  # a lid bulges: it darkens so much towards its edge,
-SHADED: Final = 0.09  # and begins to so far from it
+EDGE: Final = 0.045  # how far below the middle of its lashes a shut lid's edge lies
 OWN: Final = (0.10, 0.65)  # of the way down: over which the photo's own lid becomes the shut one
 SPAN: Final = OWN[1] - OWN[0]
 COVERED: Final = 0.68  # of `shut`: where every opening is covered. Of the way down that is .68 to
 # .95: a lid goes on far below where lashes or paint do
 BEYOND: Final = (0.30, 0.14)  # half widths beside the eye over which a lid fades; behind glasses
+OUTER: Final = 1.02  # where it begins to beside the outer corner, without glasses,
+OUTWARD: Final = 0.42  # and then over so many
+ASIDE: Final = 0.90  # and so many beside the outer corner, in a strip of so much
+NEAR: Final = 0.26  # to either side of the eye's axis; what is dark there and thinner than this
+THIN: Final = 0.20  # is the open eye's lashes, and what is darker still than
+LIGHT: Final = 0.84  # this share of the skin is paint
 SEEN: Final = 0.02  # of the cover: more is seen
 NOTHING: Final = 2.6  # reaches from the edge: farther off the line is less than half a grey level
 
@@ -108,44 +116,68 @@ def build(
     plain = skin_colour(view)
     lie = _extent(view, plain)
     top, bottom, fade = lie.top(u), lie.bottom(u), lie.fade
-    beyond = np.where(u < 0, *lie.ends) - np.abs(u) / eye.half
-    reach = BEYOND[light.glasses]
-    beside = smoothstep((beyond + reach) / (reach - 0.02))
+    beside, aside, clean = _beside(view, plain, lie.ends)
+    surface = _surface(view, plain, lie)
+    surface += (aside * (1 - beside))[..., None] * (clean - surface)
+    beside = np.maximum(beside, aside)
     cover = (smoothstep((v - top + fade) / fade) * beside).astype(np.float32)
     soft = max(0.7, 1.5 * light.blur)
-    line, colour = lashes(view, plain, (v - bottom) / view.width, soft / view.width)
-    line *= smoothstep((beyond + 0.10) / 0.45)
-    left = remnants(view, cover * (v < bottom), lie.bottom)
+    line, colour = lashes(view, plain, soft / view.width)
+    # the lower lid comes up to the upper one's edge
+    edge = np.minimum(shut_line(eye)(u) + EDGE * view.width, bottom)
+    risen = (smoothstep((bottom - v) / soft) * smoothstep((v - edge) / soft) * beside).astype(
+        np.float32
+    )
+    left = np.maximum(risen, remnants(view, cover * (v < bottom), lie.bottom))
     seen = ((cover > 0) & (v < bottom + soft)) | (np.maximum(line, left) > SEEN)
     cover = np.maximum(cover, left)
     part = bounds(seen) or (slice(0, 1), slice(0, 1))  # there is nothing but photo
-    lit = (
-        1 + grain(coarse, u.shape) - SHADE * np.exp(-(((v - bottom) / (SHADED * view.width)) ** 2))
-    )
-    start = np.minimum(eye.upper(u), bottom)
+    lit = 1 + grain(coarse, u.shape)
+    start = np.minimum(eye.upper(u), edge)
     return Eyelids(
         still=still,
         part=part,
         own=np.ascontiguousarray(still[part]),
-        skin=join(still, _surface(view, plain, lie), cover, BORDER * view.width * scale)[part],
+        skin=join(still, surface, cover, BORDER * view.width * scale)[part],
         texture=np.stack([lit[part], line[part] / SPAN], -1).astype(np.float32),
         cover=cover[part] / np.float32(SPAN),
         height=(v - top + fade)[part][..., None],
         room=np.maximum(fade + np.minimum(start, top) - top, 1.0)[part][..., None],
         colour=colour,
-        pace=_pace(eye, lie.bottom),
+        pace=_pace(eye),
         free=np.ones_like(u[part]),
-        **_way(view, start, (bottom - start) * beside, soft, part, left),
+        **_way(view, start, (edge - start) * beside, soft, aside, part, left),
     )
 
 
+def _beside(view: View, plain: Array, ends: tuple[float, float]) -> tuple[Array, Array, Array]:
+    """Where a lid is, (h, w) 0–1, from its left to its right end; where it only covers the open
+    one's lashes and shade, beside the outer corner, (h, w); and the skin there without these,
+    (h, w, 3). Behind glasses no such place: it may be their rim."""
+    import cv2
+
+    share, reach = np.abs(view.outward), BEYOND[view.light.glasses]
+    end = np.where(view.u < 0, *ends)
+    has_rims = view.light.glasses or view.light.wire
+    if not has_rims:
+        end, reach = np.where(view.outward < 0, np.minimum(end, OUTER), end), OUTWARD
+    lid = smoothstep((end - share + reach) / (reach - 0.02))
+    out, down = (-view.outward - 1) / ASIDE, np.abs(view.v / view.width - 0.02) / NEAR
+    free = smoothstep(1 + out / 0.2) * smoothstep((1 - out) / 0.5) * smoothstep((1 - down) / 0.5)
+    size = 2 * round(THIN * view.width * view.scale / 2) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    clean = cv2.morphologyEx(view.still, cv2.MORPH_CLOSE, disc)
+    clean = cv2.GaussianBlur(np.maximum(clean, LIGHT * plain), (0, 0), size / 6)
+    return lid, (0 if has_rims else 1) * free, clean
+
+
 def _way(
-    view: View, start: Array, way: Array, soft: float, part: Part, left: Array
+    view: View, start: Array, way: Array, soft: float, aside: Array, part: Part, left: Array
 ) -> dict[str, Array]:
     """What moves a lid's edge from `start` by `way` (h, w). Beside the eye it is too soft to be
     seen; it comes to lie below what is `left` of the white, and not before the lid is down."""
     share = np.abs(view.u) / view.eye.half
-    border = soft + 0.2 * view.width * smoothstep((share - 1.08) / 0.2)
+    border = soft + 0.2 * view.width * smoothstep((share - 1.08) / 0.2) * (1 - aside)
     at = np.stack(indices(way[part].shape), -1)
     axes = view.eye.axes
     down = np.array([-axes.sin, axes.cos], np.float32) * np.float32(view.scale)
@@ -161,22 +193,23 @@ def _way(
     }
 
 
-def _pace(eye: Eye, bottom: Curve) -> float:
+def _pace(eye: Eye) -> float:
     """See `Eyelids`: one eye's lid goes farther past the opening than the other's, but both cover
     theirs in the same frame."""
     at = np.linspace(-0.6, 0.6, 25) * eye.half
-    upper = np.minimum(eye.upper(at), bottom(at))
-    share = (eye.lower(at) - upper) / np.maximum(bottom(at) - upper, 1.0)
+    bottom = shut_line(eye)(at) + EDGE * 2 * eye.half
+    upper = np.minimum(eye.upper(at), bottom)
+    share = (eye.lower(at) - upper) / np.maximum(bottom - upper, 1.0)
     return float(np.clip(share.max(), COVERED, 1)) / COVERED
 
 
 def _surface(view: View, plain: Array, lie: "_Extent") -> Array:
-    """The skin (h, w, 3) of a shut lid: brighter in its middle, over the eyeball, and in the shade
-    of the hollow above it, where no rim hides that."""
-    top, bottom = lie.top(view.u), lie.bottom(view.u)
-    round_ = np.clip(1 - (np.abs(view.u) / view.eye.half) ** 2, 0, 1)
-    middle = (view.v - (0.4 * top + 0.6 * bottom)) / (0.45 * (bottom - top) + 1)
-    skin = plain * (1 + BULGE * round_ * np.exp(-(middle**2)))[..., None]
+    """The skin (h, w, 3) of a shut lid: darker above its lashes, and in the shade of the hollow
+    above it, where no rim hides that."""
+    above = (shut_line(view.eye)(view.u) - view.v) / view.width
+    near = np.exp(-((np.clip(above - 0.08, 0, None) / 0.14) ** 2)) * smoothstep(1 + above / 0.08)
+    deep = np.interp(view.outward, *HOLLOW) * near
+    skin = plain * (1 - deep[..., None] * deepened(view.light.skin))
     if lie.rim is None:
         skin *= shade(view, plain, lie.top, lie.bottom)
     return np.asarray(skin.clip(0, 255))
@@ -268,7 +301,7 @@ def _reach(view: View, plain: Array) -> tuple[Curve, Curve, tuple[float, float]]
     if not view.light.glasses:
         top = arch(at, top)
     past = PAST * width * smoothstep((1.2 - share) / 0.15)  # in the corners, too
-    bottom = np.maximum(bottom + past, top)
+    bottom = np.maximum.reduce([bottom + past, shut_line(eye)(at), top])
     return Curve(at, top.astype(np.float32)), Curve(at, bottom.astype(np.float32)), ends
 
 
@@ -280,7 +313,7 @@ def _ends(strange: Array, eye: Eye, u: Array, v: Array) -> tuple[float, float]:
     for side in (-1, 1):
         share = side * u / eye.half
         end = 1.04
-        while end < BESIDE - 0.08:
+        while end < FARTHEST:
             here = near & (share >= end) & (share < end + 0.04)
             if not here.any() or strange[here].mean() < 0.35:
                 break

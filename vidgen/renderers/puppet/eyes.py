@@ -141,7 +141,7 @@ def _lid_box(eye: Eye, shape: tuple[int, ...]) -> Box:
     """From the brow to the skin below the eye, inside the frame."""
     width = 2 * eye.half
     top = min(float(eye.brow.v.min()), float(eye.upper.v.min()) - 0.3 * width)
-    return _box(eye, shape, 1.6, top - 0.05 * width, float(eye.lower.v.max()) + 0.5 * width)
+    return _box(eye, shape, 1.95, top - 0.05 * width, float(eye.lower.v.max()) + 0.5 * width)
 
 
 def _ball_box(eye: Eye, shape: tuple[int, ...]) -> Box:

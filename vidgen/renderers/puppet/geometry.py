@@ -91,6 +91,7 @@ class Eye:
     brow: Curve  # lower edge of the brow
     iris: tuple[float, float, float] | None = None  # u, v, radius; None when nobody looked
     problem: str = ""  # why it stays as it is, see `work.EyeView`
+    outer: int = -1  # on which side its outer corner is: -1 left, 1 right
 
     @property
     def opening(self) -> float:
@@ -282,11 +283,12 @@ def _eye(points: Array, side: int, views: Sequence[EyeView]) -> Eye:
     upper, lower = curve(above), curve(below)
     lid = Curve(lower.u, np.maximum(lower.v, upper(lower.u)).astype(np.float32))
     brow = curve(points[list(BROWS_BELOW[side])])
+    outer = (-1, 1)[side]
     if not views:
-        return Eye(axes, length / 2, upper, lid, brow)
+        return Eye(axes, length / 2, upper, lid, brow, outer=outer)
     u, v = axes.uv(*views[side].centre.astype(np.float64))
     iris = float(u), float(v), views[side].radius
-    return Eye(axes, length / 2, upper, lid, brow, iris, views[side].problem)
+    return Eye(axes, length / 2, upper, lid, brow, iris, views[side].problem, outer)
 
 
 def _brow(uv: Array, side: int) -> Curve:

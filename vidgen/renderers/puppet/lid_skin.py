@@ -26,9 +26,9 @@ OVER: Final = (0.14, 0.07)  # how far above a lid shade is looked for; behind gl
 TO_BROW: Final = 0.6  # share of the way to the brow
 CLEAR: Final = 75  # percentile of the light there: what is darker may be hair
 SHADES: Final = (0.66, 1.05)  # of the plane's light: least and most that is believed
-TAKEN: Final = (0.8, 0.05)  # shares of that shade at the lid's upper end, and from
+TAKEN: Final = (0.9, 0.20)  # shares of that shade at the lid's upper end, and from
 LONG: Final = 0.6  # of the way down on
-DEEPER: Final = 0.6  # how much deeper the colour of dark skin is, of how far it is from grey
+DEEPER: Final = 0.9  # how much deeper the colour of dark skin is, of how far it is from grey
 UNDER: Final = (0.16, 0.42)  # how far below the eye there is skin
 CHEEK: Final = (0.50, 0.90)  # and farther down, without lashes or bags
 FINER: Final = 0.04  # sigma: what is finer is grain
@@ -54,6 +54,11 @@ class View:
     def width(self) -> float:
         """Of the eye, frame pixels."""
         return 2 * self.eye.half
+
+    @property
+    def outward(self) -> Array:
+        """(h, w) half widths from the eye's middle: -1 at the outer corner, 1 at the inner one."""
+        return -self.eye.outer * self.u / self.eye.half
 
     def straighten(self, picture: Array, along: Array, down: Array) -> Array:
         """A picture of the patch at places in the eye's axes."""
@@ -106,9 +111,13 @@ def shade(view: View, plain: Array, top: Curve, bottom: Curve) -> Array:
     light = cv2.GaussianBlur(light, (0, 0), sigmaX=5.0, borderType=cv2.BORDER_REPLICATE)[0]
     way = (view.v - top(u)) / np.maximum(1.0, bottom(u) - top(u))
     share = TAKEN[1] + (TAKEN[0] - TAKEN[1]) * (1 - smoothstep(way / LONG))
-    hue = skin / max(1.0, float(skin @ LUMA))
     change = share * (np.interp(u, at, light) - 1)
-    return np.asarray(1 + change[..., None] * (1 - DEEPER * (hue - 1)), np.float32)
+    return np.asarray(1 + change[..., None] * deepened(skin), np.float32)
+
+
+def deepened(skin: Array) -> Array:
+    """(3,) how much more or less each colour loses in a shade, on `skin` (3,)."""
+    return np.asarray(1 - DEEPER * (skin / max(1.0, float(skin @ LUMA)) - 1), np.float32)
 
 
 def join(still: Pixels, lid: Array, cover: Array, sigma: float) -> Array:

@@ -128,6 +128,7 @@ def test_a_film_finished_before_our_eyes_outlives_its_server(
             report.complete(str(film))
         is_text(page, "#state", "Done")
         is_text(page, "#link", "The server does not answer.")
+        is_text(page, "#runs .words", "Done")
         page.evaluate("document.querySelector('#film').muted = true")
         page.evaluate("document.querySelector('#film').play()")
         wait_until(lambda: page.evaluate("document.querySelector('#film').ended"))

@@ -16,6 +16,7 @@ export const BATCH = new URLSearchParams(location.search).get("batch"); // only 
 
 let limit = PAGE;
 let asked = 0;
+let drawn = { total: 0, tasks: [] };
 
 /* The runs that are wanted: {total, tasks, sources?}; null when a newer question is on its way. */
 export async function load() {
@@ -83,7 +84,8 @@ export function batchLine({ total, states, eta_seconds: left }) {
 }
 
 /* Draws the runs; answers the one that began last, "" without any. */
-export function draw({ total, tasks, sources = [] }) {
+export function draw(found) {
+  const { total, tasks, sources = [] } = (drawn = found);
   const away = sources.filter(({ state }) => state === "down");
   show("away", away.length > 0);
   $("away").replaceChildren(...away.map(({ host, detail }) => element("li", { title: detail }, say("page.away", { host }))));
@@ -92,6 +94,11 @@ export function draw({ total, tasks, sources = [] }) {
   put("found", countWords(tasks.length, total));
   show("more", total > tasks.length && limit < MOST);
   return newest?.task_id ?? "";
+}
+
+/* A run ended before our eyes; its server may have ended with it, so nobody is asked. */
+export function end(task, state) {
+  draw({ ...drawn, tasks: drawn.tasks.map((one) => (one.task_id === task ? { ...one, state } : one)) });
 }
 
 function countWords(count, total) {

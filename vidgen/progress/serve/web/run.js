@@ -3,6 +3,7 @@
  */
 import { drawLog, drawPlots, drawScreen, everything } from "./drawing.js";
 import { $, put, show } from "./elements.js";
+import { end } from "./list.js";
 import { watch } from "./progress.js";
 import { ask } from "./server.js";
 import { say } from "./words.js";
@@ -75,6 +76,7 @@ async function follow(task) {
     onComplete: () => {
       watching = null;
       link("");
+      if (run?.task === task) end(task, run.state);
     },
     onError: missing,
   });

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.puppet import speaker
 from vidgen.renderers.puppet import blendshapes, lip_edges
-from vidgen.renderers.puppet.blendshapes import WEIGHTS
+from vidgen.renderers.puppet.blendshapes import WEIGHTS, WIDEST
 from vidgen.renderers.puppet.geometry import Curve, FaceGeometry, measure
 from vidgen.renderers.puppet.grid import Array, Grid
 from vidgen.work import Subject
@@ -140,6 +140,22 @@ def test_an_opening_mouth_is_wide_below(smiling: FaceGeometry) -> None:
     assert ways(moved.made.upper, smiling.upper, 0.0)[1] < 0  # its middle rises
     along = ways(moved.made.lower, smiling.lower, 1.0)[0]
     assert -0.12 * smiling.right < along < -0.06 * smiling.right  # wider, its corners stay dark
+
+
+def test_corners_sink_with_an_opening_mouth_but_not_in_a_smile(
+    smiling: FaceGeometry, shouting: FaceGeometry
+) -> None:
+    def corner(face: FaceGeometry) -> list[float]:
+        moved, v = Moved(face), float(face.upper(np.array([face.right]))[0])
+        layers = moved.made.upper, moved.made.lower
+        return [moved(layer, "wide", v, 1.1 * face.right)[1] for layer in layers]
+
+    assert shouting.smile == 0
+    drop = WIDEST * shouting.height
+    upper, lower = corner(shouting)
+    assert 0.08 * drop < upper < 0.16 * drop  # else the opening is a grin's wedge
+    assert lower == pytest.approx(upper, abs=0.03 * drop)  # the corners hold together
+    assert abs(corner(smiling)[0]) < 0.03 * drop
 
 
 def test_an_opening_has_soft_ends_in_a_blurred_photo(smiling: FaceGeometry) -> None:

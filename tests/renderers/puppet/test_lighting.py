@@ -63,6 +63,7 @@ def test_teeth_are_dim_in_a_dark_photo_and_yellow_in_yellow_light(
         for light in ((1, 1, 1), (0.3, 0.3, 0.3), (1, 0.75, 0.3))
     )
     assert dark @ LUMA < 0.4 * (plain @ LUMA)
+    assert 0.88 < plain[2] / (plain @ LUMA) < 0.96  # of real ones .86 to .94
     assert yellow[2] / yellow[0] < 0.8 * plain[2] / plain[0]
 
 

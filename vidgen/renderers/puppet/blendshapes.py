@@ -28,8 +28,9 @@ WEIGHTS: Final = (
 )
 JAW: Final = WEIGHTS.index("jaw")  # the bone alone: lips may shut over a jaw that hangs
 WIDEST: Final = 0.082  # Hf: how far the jaw drops at 1 (.115 was a cartoon's laugh)
-CARRIED: Final = 0.86  # share of the drop that the lower lip takes; the upper one rises by .14
+CARRIED: Final = 0.92  # share of the drop that the lower lip takes; the upper one rises by .08
 WIDENED: Final = 0.10  # how much wider a mouth gets whose hanging jaw shuts
+SINKS: Final = 0.15  # of the drop that the corners take: else an opening is a grin's wedge
 CHEEKS: Final = 0.007  # Hf: how far spread lips lift the cheeks
 CHIN_UP: Final = 0.007  # Hf: how far pressed lips draw the chin's pad up
 CHIN: Final = 0.86  # of what the lower lip takes: a jaw turns more than a face gets longer
@@ -183,8 +184,8 @@ def _lower(face: FaceGeometry, at: _Shape) -> Moves:
     drop = CARRIED * WIDEST * h - _baring(face) * face.gap / 3
     widen = WIDENED * face.hung * at.u * at.near
     return {
-        "wide": (-0.10 * at.u * at.near, drop * at.lip),
-        "narrow": (-0.04 * at.u * at.near, drop * at.lip_centre),
+        "wide": (-0.10 * at.u * at.near, drop * at.lip + _sinking(face, at)),
+        "narrow": (-0.04 * at.u * at.near, drop * at.lip_centre + _sinking(face, at)),
         "jaw": (0.0, drop * at.bone),
         "close": (widen, -_shut(face, at)),
         **_common(face, at),
@@ -194,6 +195,12 @@ def _lower(face: FaceGeometry, at: _Shape) -> Moves:
         ),
         "apart": (0.0, 0.012 * h * at.centre * at.beneath(0.05 * h)),
     }
+
+
+def _sinking(face: FaceGeometry, at: _Shape) -> Array:
+    """How far down the corners go as the mouth opens, and the skin about them; a smile's stay."""
+    aside = np.minimum(np.abs(at.share), 1) ** 2
+    return np.asarray((1 - face.smile) * SINKS * WIDEST * face.height * aside * at.near)
 
 
 def _shut(face: FaceGeometry, at: _Shape) -> Array:
@@ -216,8 +223,8 @@ def _upper(face: FaceGeometry, at: _Shape) -> Moves:
     shut = (face.meeting_line(at.u) - at.upper) * at.above(0.085 * h)
     rise = -(1 - CARRIED) * WIDEST * h * at.above(0.07 * h) - _baring(face) * shut
     return {
-        "wide": (-0.10 * at.u * at.near, rise * at.whole),
-        "narrow": (-0.04 * at.u * at.near, rise * at.centre),
+        "wide": (-0.10 * at.u * at.near, rise * at.whole + _sinking(face, at)),
+        "narrow": (-0.04 * at.u * at.near, rise * at.centre + _sinking(face, at)),
         "close": (widen, shut),
         **_common(face, at),
         "press": (0.0, 0.006 * h * at.whole * at.above(0.05 * h)),

@@ -27,6 +27,7 @@ HOLLOW: Final = 0.6  # of a lip's luma: darker is the hollow of an open mouth
 FILLED: Final = 0.8  # of the lip's light that the hollow gets: corners of lips are in the shade
 THICK: Final = 0.010  # Hf: and thicker than this
 TURN: Final = np.array([0.22, 0.32, 0.30], np.float32)  # how much darker a lip's edge is
+LOWER_TURN: Final = 0.6  # of it in the lower lip, whose edge faces the light
 TOUCHING: Final = np.array([0.70, 0.95, 1.0], np.float32)  # and the line between two
 
 
@@ -80,7 +81,7 @@ def build(
         upper_touching=double(
             picture if face.is_shut else _shade_line(upper, above / height, line, touch)
         ),
-        lower_apart=double(_shade_turn(lower, below / height, inside, turn)),
+        lower_apart=double(_shade_turn(lower, below / height, inside, LOWER_TURN * turn)),
         lower_touching=double(
             picture if face.is_shut else _shade_line(lower, below / height, line, touch)
         ),

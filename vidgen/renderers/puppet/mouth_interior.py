@@ -18,11 +18,11 @@ from vidgen.renderers.puppet.layer import FINE, places
 from vidgen.renderers.puppet.lighting import WIDTH, Lighting
 from vidgen.work import Box, Pixels
 
-CAVITY: Final = np.array([0.21, 0.085, 0.075], np.float32)
-CHEEK: Final = np.array([0.34, 0.15, 0.13], np.float32)
+CAVITY: Final = np.array([0.27, 0.11, 0.11], np.float32)
+CHEEK: Final = np.array([0.40, 0.18, 0.165], np.float32)
 
 WARM: Final = np.array([1.0, 1.12, 1.10], np.float32)  # shade in a mouth is reddish
-SHADE: Final = (0.66, 0.84, 0.76)
+SHADE: Final = (0.62, 0.84, 0.76)
 LENGTHS: Final = (0.024, 0.018, 0.032)  # Hf: over which they end
 SHARP: Final = 1.7  # `Lighting.blur` of a sharp photo's face, at most
 OWN_SHADE: Final = (0.76, 0.90, 0.66)  # the photo's own teeth are in some shade already

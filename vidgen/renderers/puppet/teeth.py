@@ -17,12 +17,12 @@ UPPER_GAPS: Final = (0.0, 8.4, 15.0, 22.0, 28.5)  # mm from the midline between 
 LOWER_GAPS: Final = (0.0, 5.3, 11.2, 18.0, 24.5)
 UPPER_MIDDLES: Final = (4.2, 11.7, 18.5, 25.2, 31.0)  # mm from the midline
 UPPER_EDGES: Final = (0.0, -0.5, -0.4, -1.1, -2.0)  # mm: how much longer each tooth is there
-ENAMEL: Final = np.array([0.93, 0.875, 0.82], np.float32)
+ENAMEL: Final = np.array([0.925, 0.874, 0.868], np.float32)
 PALE: Final = 0.72  # luma of a skin from which on teeth get brighter with it
 AMBER: Final = np.array([1.0, 1.12, 1.12], np.float32)  # powers of the shade towards the corners
 LOWER: Final = 0.54  # of the upper teeth's light that lower ones have
 CHILD: Final = 0.20  # so much smaller are a child's teeth
-SHOWING: Final = 0.0155  # Hf: upper teeth below the line between shut lips
+SHOWING: Final = 0.0175  # Hf: upper teeth below the line between shut lips
 
 
 def upper_teeth(face: FaceGeometry, light: Lighting, white: Array, u: Array, down: Array) -> Array:

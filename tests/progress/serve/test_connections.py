@@ -29,7 +29,7 @@ from vidgen.progress.serve.connections import (
     open_files_limit,
     unsent_bytes,
 )
-from vidgen.progress.serve.protocols import HttpProtocol
+from vidgen.progress.serve.protocols import HttpProtocol, Socket
 from vidgen.progress.serve.settings import Timing
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
@@ -523,3 +523,18 @@ def test_a_token_in_the_address_never_leads_elsewhere(home: Home, path: str) -> 
     location = next(line for line in head.splitlines() if line.lower().startswith("location:"))
     assert location.split(": ", 1)[1].startswith("/")
     assert not location.split(": ", 1)[1].startswith(("//", "/\\"))
+
+
+def test_a_peer_that_has_just_gone_is_no_error() -> None:
+    """Its socket has no descriptor any more: uvloop says so by a ValueError."""
+
+    class Gone(asyncio.Transport):
+        def get_extra_info(self, name: str, default: Any = None) -> Any:
+            return self
+
+        def setsockopt(self, *option: int) -> None:
+            socket.socket(fileno=-1)
+
+    with pytest.raises(ValueError, match="negative"):
+        Gone().setsockopt(1, 9, 1)
+    Socket(Gone()).prepare()

@@ -134,18 +134,23 @@ def test_an_eye_with_a_problem_is_the_photos_own_in_a_blink(subject: Subject, ne
     assert changed[mask[1] > 0].mean() > 0.95
 
 
-def test_a_shut_lid_has_the_colour_of_the_skin_beside_it(subject: Subject, net: IrisNet) -> None:
+def test_a_shut_lid_differs_from_the_skin_below_as_real_ones_do(
+    subject: Subject, net: IrisNet
+) -> None:
+    """They are ΔE 8.6 darker above their lashes, median of 77 eyes."""
     sighted = replace(subject, eyes=views(subject.frame, subject.landmarks, net))
     lab = cv2.cvtColor(drawn(rig.build(sighted, cut(sighted)), shut=1.0), cv2.COLOR_RGB2LAB)
     for eye in sighted.eyes:
         inner = cv2.fillPoly(np.zeros(lab.shape[:2], np.uint8), [hull(eye)], 1)
-        inner = cv2.erode(inner, np.ones((3, 3), np.uint8)) > 0
         width = float(np.hypot(*(eye.upper[-1] - eye.upper[0])))
+        inner[round(float(eye.lower[4, 1] - 0.12 * width)) :] = 0  # there are its lashes
+        inner = cv2.erode(inner, np.ones((3, 3), np.uint8)) > 0
         x, y = (eye.lower[4] + (0, 0.32 * width)).round().astype(int)
         below = lab[y - 2 : y + 3, x - 6 : x + 7].reshape(-1, 3)
         off = np.median(lab[inner], 0).astype(float) - np.median(below, 0)
         off[0] *= 100 / 255  # OpenCV's L runs to 255
-        assert np.linalg.norm(off) < 9
+        assert np.linalg.norm(off) < 13
+        assert np.linalg.norm(off[1:]) < 5  # in hue
 
 
 def with_iris(subject: Subject, net: IrisNet, luma: int, pupil: int) -> Pixels:
@@ -164,6 +169,19 @@ def with_iris(subject: Subject, net: IrisNet, luma: int, pupil: int) -> Pixels:
 def test_light_eyes_with_dark_pupils_are_eyes(subject: Subject, net: IrisNet) -> None:
     assert seen(subject, net, with_iris(subject, net, 165, 40)) == ("", "")
     assert all(seen(subject, net, with_iris(subject, net, 165, 160)))
+
+
+def test_an_eye_in_doubt_blinks_with_its_like(subject: Subject, net: IrisNet) -> None:
+    """Its iris hardly darker than the white, as behind glasses or in haze."""
+    pale = with_iris(subject, net, 165, 160)
+    half = pale.shape[1] // 2
+    frame = pale.copy()
+    frame[:, half:] = with_iris(subject, net, 120, 100)[:, half:]
+    assert seen(subject, net, frame) == ("", "")
+    points = subject.landmarks.copy()
+    for lid in MESH_LIDS[0]:
+        points[list(lid[1:-1]), 1] += 20  # now the nets quarrel
+    assert any(seen(replace(subject, landmarks=points), net, frame))
 
 
 def test_an_iris_as_light_as_the_white_is_told_by_its_pupil(subject: Subject, net: IrisNet) -> None:

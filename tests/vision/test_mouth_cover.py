@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.puppet import speaker
 from vidgen.vision.faces import LandmarkNet, Landmarks
-from vidgen.vision.mouth_cover import is_covered, mouth_line
+from vidgen.vision.mouth_cover import MouthLine, is_covered, mouth_line
 from vidgen.work import Pixels, Subject
 
 pytestmark = pytest.mark.models
@@ -122,3 +122,10 @@ def test_a_free_mouth_is_free_in_any_light(
 def test_a_face_out_of_the_picture_is_answered(subject: Subject) -> None:
     away = Landmarks(subject.landmarks + np.array([9000, 0, 0], np.float32), 1.0)
     assert mouth_line(subject.frame, away).contrast == 0.0
+
+
+def test_dark_lips_with_a_line_between_them_are_free() -> None:
+    """Of a passport's photo: they were hardly redder than the skin, and refused."""
+    line = MouthLine(0.196, 0.128, height=138, contrast=0.6, red=1.1, colour=34.5)
+    assert not is_covered(line, 0.0122)
+    assert is_covered(line, 0.0130)  # as behind a mask

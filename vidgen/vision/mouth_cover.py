@@ -38,7 +38,7 @@ HOPELESS: Final = 0.024  # and the one that tells by itself: a mask's folds look
 CLEAR: Final = 0.20  # a line so dark is one, whatever the landmarks do
 COLOURED: Final = 5.0  # of a and b of Lab: skin of less tells nothing by its lips' colour
 LIKE_SKIN: Final = 1.5  # lips that are no redder (a of Lab) than what is round them are none
-DOUBTED: Final = 0.012  # where the landmarks are in as much doubt
+DOUBTED: Final = 0.0128  # where the landmarks are in as much doubt
 LIPS_SEEN: Final = 4.0  # so much redder are lips that are seen, however faint their line
 
 

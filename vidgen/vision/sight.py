@@ -33,6 +33,9 @@ ASIDE: Final = 0.56  # of the wider eye's width: a narrower eye lies behind the 
 MURKY: Final = 0.38  # of the skin's luma: a white darker than this is none, but a lens
 ASTRAY: Final = (0.24, 0.29)  # of its width: the two nets tell different lids, so they guess; the
 # second where an iris is surely seen, both eyes are similar and the head is not turned
+ALLIED: Final = ((0.58, 0.16), (0.85, 0.12))  # correlation of both eyes, and how far apart, of the
+# width, both nets' lids may be, for an unsure one beside one that is sure if vouched for to be one;
+# and for an unseen one
 PAIRED: Final = ("small", "large", "unsure")  # what keeps the other eye still as well
 SIDE: Final = 128  # pixels of the straightened picture
 WIDE: Final = 64  # of them for the eye's width
@@ -66,8 +69,13 @@ def _problems(rgb: Pixels, points: Floats, eyes: tuple[EyePoints, EyePoints]) ->
         problems = look(False, astray)
     if likeness > ALIKE and "" in problems:
         problems = look(True, astray)
+    apart = max(_astray(eye, mesh) for eye, mesh in pairs)
+    if likeness > ALLIED[0][0] and apart < ALLIED[0][1] and "" in look(True, astray):
+        problems = ["" if one == "unsure" else one for one in problems]
     if likeness > SIMILAR and "" in problems:
-        problems = ["unsure" if one == "unseen" else one for one in problems]
+        is_one = likeness > ALLIED[1][0] and apart < ALLIED[1][1]
+        hidden = "" if is_one else "unsure"
+        problems = [hidden if one == "unseen" else one for one in problems]
     if "shut" in problems:
         narrow = ("shut" if _openness(eye) < SHUT[1] else "" for eye in eyes)
         problems = [one or other for one, other in zip(problems, narrow, strict=True)]
@@ -92,6 +100,15 @@ def _openness(eye: EyePoints) -> float:
     across = eye.upper[-1] - eye.upper[0]
     down = np.array([-across[1], across[0]]) / (across @ across)
     return float(((eye.lower - eye.upper) @ down).max())
+
+
+def _astray(eye: EyePoints, mesh: tuple[Floats, Floats]) -> float:
+    """How far the other net's lids (9, 2) are off the eye's, of its width."""
+    off = (
+        np.hypot(*(one - two).T).mean()
+        for one, two in zip(mesh, (eye.upper, eye.lower), strict=True)
+    )
+    return float(max(off)) / max(1e-6, _width(eye))
 
 
 def eye_problem(
@@ -122,11 +139,9 @@ def eye_problem(
         return "shut"
     if 2 * eye.radius > LARGE * max(width, usual):
         return "large"
-    astray = max(float(np.hypot(*(one - two).T).mean()) for one, two in
-                 zip(map(to, mesh), (upper, lower), strict=True))  # fmt: skip
     radius = eye.radius * WIDE / width
     problem = _iris_problem(picture, upper, lower, to(eye.centre), radius, vouched)
-    if astray > WIDE * (ASTRAY[0] if problem else most_astray):
+    if _astray(eye, mesh) > (ASTRAY[0] if problem else most_astray):
         problem = "unsure"
     return "shut" if problem and opening < SHUT[1] else problem
 

@@ -46,7 +46,7 @@ WIRE: Final = 0.22  # and differs by so much of the skin's luma from what is rou
 LASHED: Final = 0.06  # what is no farther above a lid are lashes
 PAST: Final = 0.04  # how far below the lower lid's edge the upper one's comes to lie
 # how much darker a lid is above its lashes, from the outer corner to the inner one, half widths
-HOLLOW: Final = ((-1.2, -0.9, 0.0, 0.8, 1.1, 1.4), (0.0, 0.05, 0.05, 0.13, 0.10, 0.0))
+HOLLOW: Final = ((-1.2, -0.9, 0.0, 0.8, 1.1, 1.4), (0.0, 0.07, 0.07, 0.17, 0.13, 0.0))
 BORDER: Final = 0.13  # how far in from its edge a lid takes on what lies round it
 EDGE: Final = 0.045  # how far below the middle of its lashes a shut lid's edge lies
 OWN: Final = (0.10, 0.65)  # of the way down: over which the photo's own lid becomes the shut one

@@ -273,6 +273,14 @@ def test_an_ending_lets_held_snapshots_out_first(
     assert [event.data.get("done") for event in seen] == [1, 2, None]
 
 
+def test_nothing_is_told_after_the_end(emit: Emit, seen: list[Envelope]) -> None:
+    """Another thread may still be saving a preview when a run is cancelled."""
+    emit(RunCancelled())
+    emit(Preview("rendering-25", "x.jpg", 8, 6, "0", 9))
+    emit(Completed("x.mp4", 1.0, {}))
+    assert [event.event_type for event in seen] == ["cancelled"]
+
+
 def test_a_stage_in_another_thread_holds_back_on_its_own(emit: Emit, seen: list[Envelope]) -> None:
     emit(StageProgress("rendering", 1, 10, "frames"))
     emit(StageProgress("prosody_adjustment", 1, 10, "seconds"))

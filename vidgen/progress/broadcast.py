@@ -43,6 +43,7 @@ class Broadcast:
 
     The log comes first and its failure is the run's. A view that fails is left out from then on
     and a warning says so, unless what it raises is a `VidgenError`: that is meant for the person.
+    The first end is the last word: a preview that another thread still saves is not told any more.
     `floor` is the progress, in percent, that a resumed run had reached, `stage` where it was.
     """
 
@@ -68,9 +69,13 @@ class Broadcast:
         self._throttle = _Throttle(clock)
         self._now = now
         self._lock = threading.Lock()
+        self._is_over = False
 
     def __call__(self, event: Event) -> None:
         with self._lock:
+            if self._is_over:
+                return
+            self._is_over = isinstance(event, Failed | Completed | RunCancelled)
             for due in self._throttle.let_through(event):
                 self._send(due)
 

@@ -19,7 +19,7 @@ from vidgen.renderers.puppet.layer import FINE, double, places
 from vidgen.renderers.puppet.lid_skin import UNDER, coarseness
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.renderers.puppet.lighting import measure as measure_light
-from vidgen.renderers.puppet.rims import Rim, find_rim, rim_above
+from vidgen.renderers.puppet.rims import Rim, find_rim
 from vidgen.work import Pixels, Subject
 
 SIDE = 128
@@ -56,7 +56,9 @@ def build(still: Pixels, eye: Eye, light: Lighting) -> eyelids.Eyelids:
     """The lids of the drawn eye, with the grain of the skin below it."""
     u, v = eye.axes.uv(*places((0, 0, SIDE, SIDE)))
     view = lid_skin.View(still, eye, u, v, FINE, light)
-    return eyelids.build(still, eye, u, v, FINE, light, coarseness(view, UNDER))
+    rim = find_rim(view, lid_skin.skin_colour(view))
+    under = rim.lower_edge if rim and not rim.is_across else None
+    return eyelids.build(still, eye, u, v, FINE, light, coarseness(view, UNDER), under)
 
 
 def closing(
@@ -256,17 +258,18 @@ def test_a_rim_is_a_line_above_the_eye_behind_glasses(subject: Subject) -> None:
     y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
     lined[np.abs(y + 14 - (x / 20) ** 2) < 2] = (95, 75, 60)
 
-    def find(frame: Pixels, glasses: bool) -> Curve | None:
+    def find(frame: Pixels, glasses: bool) -> Rim | None:
         u, v = eye.axes.uv(*places((0, 0, SIDE, SIDE)))
         light = replace(light_of(subject), blur=0.5, glasses=glasses, wire=False)
         view = lid_skin.View(double(frame), eye, u, v, FINE, light)
-        return rim_above(view, lid_skin.skin_colour(view))
+        return find_rim(view, lid_skin.skin_colour(view))
 
     assert find(lined, glasses=False) is None
     assert find(bare, glasses=True) is None
     found = find(lined, glasses=True)
     assert found is not None
-    assert -13 < float(found(np.zeros(1))[0]) < -10  # its lower edge
+    assert not found.is_across
+    assert -13 < float(found.lower_edge(np.zeros(1))[0]) < -10
 
 
 def eye_behind_rim(height: float, reach: float = SIDE) -> tuple[Eye, Pixels, NDArray[np.bool_]]:

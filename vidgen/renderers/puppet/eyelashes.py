@@ -16,23 +16,9 @@ from vidgen.renderers.puppet.lid_skin import View
 # eyes lie, from beyond the outer corner to beyond the inner one, places in half widths
 SHARES: Final = tuple(np.linspace(-1.4, 1.4, 15).tolist())
 # below the line through the open eye's corners: the lower lid rises towards the nose
-LIES: Final = (
-    0.1,
-    0.12,
-    0.13,
-    0.15,
-    0.15,
-    0.15,
-    0.13,
-    0.11,
-    0.09,
-    0.07,
-    0.04,
-    0.01,
-    0.01,
-    0.01,
-    0.0,
-)
+LIES: Final = (0.1, 0.12, 0.13, 0.15, 0.15, 0.15, 0.13, 0.11, 0.09, 0.07, 0.04, 0.01, 0.01,
+               0.01, 0.0)  # fmt: skip
+# how strong their line is, and how thick, shares of what it is in the middle
 STRONG: Final = (0.0, 0.2, 0.6, 0.85, 0.95, 1.0, 1.0, 1.0, 1.0, 0.95, 0.9, 0.8, 0.6, 0.2, 0.0)
 THICK: Final = (0.4, 0.5, 0.65, 0.8, 0.95, 1.0, 1.0, 1.0, 1.0, 1.0, 0.95, 0.85, 0.65, 0.5, 0.4)
 LINE: Final = (0.026, 0.036)  # above its middle and below it: half as dark,

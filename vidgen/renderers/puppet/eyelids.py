@@ -1,9 +1,9 @@
 """Eyelids that close: the photo's own lid comes down over the eye and turns into a shut one.
 
-A shut lid is hardly ever in the photo: its colour and grain are worked out (`lid_skin`), the line
-of its lashes is the open lid's, turned down. What has come down is opaque: no eye is seen through
-it. Nothing outside the eye and its lashes is touched, neither brow nor the rim of glasses. Works
-in an eye's patch.
+A shut lid is hardly ever in the photo: its colour and grain are worked out (`lid_skin`), its lashes
+are laid where those of real blinks lie (`eyelashes`). What has come down is opaque: no eye is seen
+through it. Nothing outside the eye and its lashes is touched, neither brow nor the rim of glasses.
+Works in an eye's patch.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,6 @@ from vidgen.renderers.puppet.lid_skin import (
 )
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.renderers.puppet.remnants import remnants
-from vidgen.renderers.puppet.rims import rim_above
 from vidgen.work import Pixels
 
 Part = tuple[slice, slice]  # rows and columns
@@ -106,15 +105,17 @@ class Eyelids:
 
 
 def build(
-    still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Lighting, coarse: Array
-) -> Eyelids:
+    still: Pixels, eye: Eye, u: Array, v: Array, scale: float, light: Lighting, coarse: Array,
+    rim: Curve | None,
+) -> Eyelids:  # fmt: skip
     """The lids of `eye` over its patch; `u`, `v` (h, w) are the pixels' places in the eye's axes.
 
-    `scale` is patch pixels per frame pixel, `coarse` the skin's grain (`lid_skin.coarseness`).
+    `scale` is patch pixels per frame pixel, `coarse` the skin's grain (`lid_skin.coarseness`),
+    `rim` the lower edge of glasses that a lid comes out from under, v over u.
     """
     view = View(still, eye, u, v, scale, light)
     plain = skin_colour(view)
-    lie = _extent(view, plain)
+    lie = _extent(view, plain, rim)
     top, bottom, fade = lie.top(u), lie.bottom(u), lie.fade
     beside, aside, clean = _beside(view, plain, lie.ends)
     surface = _surface(view, plain, lie)
@@ -262,9 +263,9 @@ class _Extent:
     rim: Curve | None  # of glasses close above the eye: it comes out from under that
 
 
-def _extent(view: View, plain: Array) -> _Extent:
+def _extent(view: View, plain: Array, rim: Curve | None) -> _Extent:
     top, bottom, ends = _reach(view, plain)
-    fade, rim = _fade(view, plain, top), rim_above(view, plain)
+    fade = _fade(view, plain, top)
     if rim:
         top = Curve(top.u, np.maximum(top.v, rim(top.u) + 1))
         bottom = Curve(top.u, np.maximum(bottom.v, top.v))

@@ -19,7 +19,7 @@ from vidgen.renderers.puppet.layer import FINE, crop, double, places
 from vidgen.renderers.puppet.lid_skin import View
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.renderers.puppet.poses import LEAST_LOOK, Pose
-from vidgen.renderers.puppet.rims import ABOVE, Rim, find_rim, without_rim
+from vidgen.renderers.puppet.rims import Rim, find_rim, without_rim
 from vidgen.work import Box, Pixels
 
 Patch = tuple[Pixels, Eye, Array, Array]  # pictures of an eye, u and v of its pixels
@@ -96,7 +96,8 @@ def _patch(
     patch, inner = (_still(frame, eye, place) for place in (box, opening))
     view = View(*patch, FINE, light)
     rim = find_rim(view, lid_skin.skin_colour(view)) if light.glasses or light.wire else None
-    lids = eyelids.build(*_bare(patch, rim, light), FINE, light, coarse)
+    under = rim.lower_edge if rim and not rim.is_across else None
+    lids = eyelids.build(*_bare(patch, rim, light), FINE, light, coarse, under)
     ball = gaze.build(*_bare(inner, rim, light), FINE, light)
     if rim:
         free, seen = (1 - _cover(rim, place, light) for place in (patch, inner))
@@ -109,7 +110,7 @@ def _patch(
 def _bare(patch: Patch, rim: Rim | None, light: Lighting) -> Patch:
     """The patch without a rim that lies across the eye."""
     still, eye, u, v = patch
-    if rim is None or rim.gap > ABOVE * 2 * eye.half:
+    if rim is None or not rim.is_across:
         return patch
     return without_rim(still, _cover(rim, patch, light)), eye, u, v
 

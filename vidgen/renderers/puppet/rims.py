@@ -44,6 +44,12 @@ class Rim:
     above: float  # how far it goes on from there, up
     below: float  # and down
     gap: float  # least, from the lid's edge up to the line; less than 0 across the opening
+    is_across: bool  # the eye, or hardly above it: else a lid comes out from under it
+
+    @property
+    def lower_edge(self) -> Curve:
+        """v over u."""
+        return Curve(self.line.u, self.line.v + np.float32(self.below))
 
     def cover(self, u: Array, v: Array, soft: float) -> Array:
         """1 on the rim and its soft edge, 0 from 1.5 `soft` pixels beside it on."""
@@ -84,15 +90,7 @@ def find_rim(view: View, plain: Array) -> Rim | None:
         return None
     beside = np.abs(at) > BESIDE * eye.half
     above, below = _thickness(seen[:, beside], around[:, beside], path[beside])
-    return Rim(line, above * STEP * width, below * STEP * width, gap)
-
-
-def rim_above(view: View, plain: Array) -> Curve | None:
-    """v of a rim's lower edge over u, frame pixels; None where none is close above the lid."""
-    rim = find_rim(view, plain)
-    if rim is None or rim.gap < ABOVE * view.width:
-        return None
-    return Curve(rim.line.u, rim.line.v + np.float32(rim.below))
+    return Rim(line, above * STEP * width, below * STEP * width, gap, gap < ABOVE * width)
 
 
 def without_rim(still: Pixels, cover: Array) -> Pixels:

@@ -1,5 +1,7 @@
 """Pieces of film: right pictures, right colours, whole or not there; and joined without a seam."""
 
+import subprocess
+import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -375,3 +377,27 @@ def test_a_still_wall_does_not_jump_where_pieces_meet(tmp_path: Path, grain: flo
     jumps = np.abs(np.diff(np.stack(shown).astype(int), axis=0))
     assert jumps[39].max() <= 2  # grey levels
     assert jumps[39].mean() <= 0.005  # without a barrier, 0.1; plainly coded, 0.5 and more
+
+
+def test_the_library_is_whole_before_a_second_thread_may_ask_for_it(tmp_path: Path) -> None:
+    """A worker's first preview imported a part of it while the encoder's thread imported it all."""
+    code = """
+import sys
+from fractions import Fraction
+from pathlib import Path
+from vidgen.media.encoder import FilmWriter
+from vidgen.media.encodings import ENCODINGS
+encoding = ENCODINGS["mp4", False]
+assert "av" not in sys.modules
+writer = FilmWriter(Path(sys.argv[1]), size=(64, 64), fps=Fraction(25), encoding=encoding)
+writer._run = lambda temporary: (temporary.touch(), [*iter(writer._queue.get, None)])
+with writer:
+    print(hasattr(sys.modules.get("av"), "open"))
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "x.mp4"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.stdout == "True\n", said.stderr

@@ -57,6 +57,9 @@ class FilmWriter:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> "FilmWriter":
+        # Here: two threads that import it first at once, ours and a preview's, get half of it.
+        import av  # noqa: F401
+
         temporary = self._stack.enter_context(atomic_output(self.path))
         self._thread = threading.Thread(
             target=self._run, args=(temporary,), name=f"encode {self.path.name}", daemon=True

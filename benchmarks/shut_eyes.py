@@ -23,6 +23,7 @@ from vidgen.paths import Home
 from vidgen.renderers.puppet import eyes, lighting
 from vidgen.renderers.puppet.canvas import ONE_FRAME
 from vidgen.renderers.puppet.geometry import Eye, FaceGeometry, measure
+from vidgen.renderers.puppet.lid_net import HEIGHT, LEVEL, PITCH, SKIN, WIDTH
 from vidgen.vision.faces import FaceDetector, LandmarkNet
 from vidgen.vision.iris import IrisNet
 from vidgen.vision.sight import views
@@ -30,11 +31,6 @@ from vidgen.work import Pixels
 
 Array = NDArray[np.float32]
 
-TALL: Final = 96  # pixels of an eye's patch
-WIDE: Final = 128
-SCALE: Final = 64  # of them for the eye's width
-ROW: Final = 54  # of the line through its corners
-SKIN: Final = slice(74, 88), slice(24, 104)  # below the eye
 ALIKE: Final = 0.93  # correlation of the two frames beside the eyes: less are no pair
 
 
@@ -56,8 +52,19 @@ def main() -> None:
 
 
 def compare(opens: Sequence[Path]) -> Iterator[tuple[str, tuple[float, float], Pixels]]:
-    """Name, L1 of the drawn lids and of the photo, and (TALL, 6 WIDE, 3) the patches, of each
+    """Name, L1 of the drawn lids and of the photo, and (HEIGHT, 6 WIDTH, 3) the patches, of each
     usable pair."""
+    for name, still, real, face in usable(opens):
+        made = drawn_shut(still, face)
+        rows = [[patch(one, eye) for one in (still, real, made)] for eye in face.eyes]
+        drawn = float(np.mean([off(lid, true, photo) for photo, true, lid in rows]))
+        as_it_is = float(np.mean([off(photo, true, photo) for photo, true, _ in rows]))
+        strip = np.concatenate([one for row in rows for one in row], 1).clip(0, 255)
+        yield name, (drawn, as_it_is), strip.astype(np.uint8)
+
+
+def usable(opens: Sequence[Path]) -> Iterator[tuple[str, Pixels, Pixels, FaceGeometry]]:
+    """Name, the open and the shut frame, lined up, and the face, of each pair that can be used."""
     shelf = Catalog(Home.default())
     detector = FaceDetector(shelf.path("centerface"))
     net, irises = LandmarkNet(shelf.path("face_landmark")), IrisNet(shelf.path("iris_landmark"))
@@ -73,14 +80,8 @@ def compare(opens: Sequence[Path]) -> Iterator[tuple[str, tuple[float, float], P
             continue
         face = measure(points.points, sight)
         real, likeness = lined_up(still, shut, face)
-        if likeness < ALIKE:
-            continue
-        made = drawn_shut(still, face)
-        rows = [[patch(one, eye) for one in (still, real, made)] for eye in face.eyes]
-        drawn = float(np.mean([off(lid, true, photo) for photo, true, lid in rows]))
-        as_it_is = float(np.mean([off(photo, true, photo) for photo, true, _ in rows]))
-        strip = np.concatenate([one for row in rows for one in row], 1).clip(0, 255)
-        yield path.name.removesuffix("-open.png"), (drawn, as_it_is), strip.astype(np.uint8)
+        if likeness >= ALIKE:
+            yield path.name.removesuffix("-open.png"), still, real, face
 
 
 def drawn_shut(still: Pixels, face: FaceGeometry) -> Pixels:
@@ -124,12 +125,12 @@ def lined_up(still: Pixels, shut: Pixels, face: FaceGeometry) -> tuple[Pixels, f
 
 
 def patch(picture: Pixels, eye: Eye) -> Array:
-    """(TALL, WIDE, 3) the eye in its own axes, its outer corner on the left."""
+    """(HEIGHT, WIDTH, 3) the eye in its own axes, its outer corner on the left."""
     import cv2
 
-    across = -eye.outer * (np.arange(WIDE) - WIDE / 2 + 0.5)
-    u, v = np.meshgrid(across, np.arange(TALL) - ROW + 0.5)
-    step = 2 * eye.half / SCALE
+    across = -eye.outer * (np.arange(WIDTH) - WIDTH / 2 + 0.5)
+    u, v = np.meshgrid(across, np.arange(HEIGHT) - LEVEL + 0.5)
+    step = 2 * eye.half / PITCH
     x, y = eye.axes.xy((u * step).astype(np.float32), (v * step).astype(np.float32))
     soft = cv2.GaussianBlur(picture, (0, 0), 0.4 * step) if step > 1.3 else picture
     found = cv2.remap(soft, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

@@ -16,7 +16,13 @@ from vidgen.work import Box
 T = TypeVar("T")
 Corner = tuple[int, int]  # patch pixels: column and row
 PLACES: Final = {"at": (0, 1), "at_shut": (0, 1), "column": 0, "row": 1}  # x, y, or both
-NOWHERE: Final = ("opening", "edge", "steep", "texture")  # nothing outside; all else goes on
+NOWHERE: Final = (
+    "opening",
+    "edge",
+    "steep",
+    "detail",
+    "reach",
+)  # nothing outside; all else goes on
 
 
 def both_eyes(eyes: tuple[EyePatch, ...], layer: Layer) -> tuple[EyePatch, ...]:

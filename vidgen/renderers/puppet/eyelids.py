@@ -6,13 +6,14 @@ through it. Nothing outside the eye and its lashes is touched, neither brow nor 
 Works in an eye's patch.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from vidgen.media.colour import LUMA
-from vidgen.renderers.puppet.canvas import Canvas, Number
+from vidgen.renderers.puppet import lid_net
+from vidgen.renderers.puppet.canvas import ONE_FRAME, Canvas, Number
 from vidgen.renderers.puppet.eyelashes import lashes, shut_line
 from vidgen.renderers.puppet.geometry import Curve, Eye
 from vidgen.renderers.puppet.grid import Array, bounds, indices, smoothstep
@@ -74,16 +75,16 @@ class Eyelids:
     at_shut: Array  # and where the shut lid has what the open one has there
     down: Array  # (2,) columns and rows of the patch for one frame pixel down the face
     skin: Array  # (h, w, 3) the shut lid
-    texture: Array  # (h, w, 2) shut: what multiplies `skin`; the lashes' cover, as `cover`
-    cover: Array  # 0–1 over the length of `OWN`: where it may be seen
+    detail: Array  # (h, w, 3) what rides on its edge and is added: grain, lashes; as `cover`
+    cover: Array  # 0–1 over the length of `OWN`: where `skin` may be seen
     edge: Array  # cover of the open lid: 0.5 on its edge, not yet from 0 to 1
     steep: Array  # what is added to it when the eye shuts
     way: Array  # frame pixels that this edge comes down, at this pixel's u, when the eye shuts
     height: Array  # (h, w, 1) frame pixels below what moves at all
     room: Array  # (h, w, 1) and how many of them there are above the lashes, eye open
-    colour: Array  # (3,) of the lashes
     pace: Number  # how much faster than `shut` the edge goes until it is down
     free: Array  # 1 where a lid is seen, 0 under the rim of glasses
+    reach: Array  # 0–1: where `detail` is seen
 
     def draw(self, canvas: Canvas, ball: Array, shut: Number) -> Array:
         """The patch over `ball` (h, w, 3), which is drawn into, with the lids `shut`, 0–1."""
@@ -98,10 +99,10 @@ class Eyelids:
         if not canvas.is_over(shut, OWN[0]):  # in most frames lids only follow the gaze
             return canvas.write(ball, part, canvas.mix(part, lid, over))
         age = canvas.limit(shut - OWN[0], 0.0, SPAN)
-        lit, line = canvas.split(canvas.look_up(self.texture, self.at_shut - down))
-        lid = canvas.mix(lid, self.skin * lit[..., None], age * self.cover)
-        drawn = canvas.mix(part, lid, over)
-        return canvas.write(ball, part, canvas.mix(drawn, self.colour, age * line * self.free))
+        lid = canvas.mix(lid, self.skin, age * self.cover)
+        detail = canvas.look_up(self.detail, self.at_shut - down)
+        drawn, shown = canvas.mix(part, lid, over), (age * self.reach)[..., None]
+        return canvas.write(ball, part, canvas.add_product(drawn, detail, shown))
 
 
 def build(
@@ -130,25 +131,45 @@ def build(
         np.float32
     )
     left = np.maximum(risen, remnants(view, cover * (v < bottom), lie.bottom))
-    seen = ((cover > 0) & (v < bottom + soft)) | (np.maximum(line, left) > SEEN)
-    cover = np.maximum(cover, left)
+    reach = lid_net.reach(view)
+    seen = ((cover > 0) & (v < bottom + soft)) | (np.maximum.reduce([line, left, reach]) > SEEN)
     part = bounds(seen) or (slice(0, 1), slice(0, 1))  # there is nothing but photo
-    lit = 1 + grain(coarse, u.shape)
+    skin = join(still, surface, cover, BORDER * view.width * scale)
+    detail = (cover * grain(coarse, u.shape))[..., None] * skin
     start = np.minimum(eye.upper(u), edge)
-    return Eyelids(
+    lids = Eyelids(
         still=still,
         part=part,
         own=np.ascontiguousarray(still[part]),
-        skin=join(still, surface, cover, BORDER * view.width * scale)[part],
-        texture=np.stack([lit[part], line[part] / SPAN], -1).astype(np.float32),
+        skin=skin[part],
+        detail=detail[part].astype(np.float32) / np.float32(SPAN),
         cover=cover[part] / np.float32(SPAN),
         height=(v - top + fade)[part][..., None],
         room=np.maximum(fade + np.minimum(start, top) - top, 1.0)[part][..., None],
-        colour=colour,
         pace=_pace(eye),
         free=np.ones_like(u[part]),
+        reach=reach[part],
         **_way(view, start, (edge - start) * beside, soft, aside, part, left),
     )
+    return _with(lids, line[..., None] * (colour - _shut(lids)))
+
+
+def _shut(lids: Eyelids) -> Array:
+    """The patch with the lids down."""
+    return lids.draw(ONE_FRAME, lids.still.astype(np.float32), 1.0)
+
+
+def _with(lids: Eyelids, more: Array) -> Eyelids:
+    """Lids with `more` (H, W, 3) added to the patch once they are shut."""
+    return replace(lids, detail=lids.detail + more[lids.part].astype(np.float32) / SPAN)
+
+
+def taught(lids: Eyelids, view: View) -> Eyelids:
+    """These lids with what real ones have more (`lid_net`); `view` is their whole patch."""
+    lids = replace(lids, reach=lids.reach * lids.free)
+    share = np.zeros_like(view.u)
+    share[lids.part] = lids.reach
+    return _with(lids, lid_net.added(view, _shut(lids), share))
 
 
 def _beside(view: View, plain: Array, ends: tuple[float, float]) -> tuple[Array, Array, Array]:

@@ -224,6 +224,7 @@ class TorchCanvas(Canvas):
         return whole
 
     def write(self, picture: Any, part: Any, colours: Any) -> Any:
+        colours = colours.clip(0, 255)  # as bytes would be
         if part is picture:
             return colours
         part.copy_(colours)

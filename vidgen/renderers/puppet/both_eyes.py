@@ -22,6 +22,8 @@ NOWHERE: Final = (
     "steep",
     "detail",
     "reach",
+    "first",
+    "gain",
 )  # nothing outside; all else goes on
 
 

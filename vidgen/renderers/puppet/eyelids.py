@@ -51,6 +51,7 @@ BORDER: Final = 0.13  # how far in from its edge a lid takes on what lies round 
 EDGE: Final = 0.045  # how far below the middle of its lashes a shut lid's edge lies
 OWN: Final = (0.10, 0.65)  # of the way down: over which the photo's own lid becomes the shut one
 SPAN: Final = OWN[1] - OWN[0]
+LATE: Final = 0.75  # of the way down: from where on lashes come over what lies below the edge
 COVERED: Final = 0.68  # of `shut`: where every opening is covered. Of the way down that is .68 to
 # .95: a lid goes on far below where lashes or paint do
 BEYOND: Final = (0.30, 0.14)  # half widths beside the eye over which a lid fades; behind glasses
@@ -84,7 +85,9 @@ class Eyelids:
     room: Array  # (h, w, 1) and how many of them there are above the lashes, eye open
     pace: Number  # how much faster than `shut` the edge goes until it is down
     free: Array  # 1 where a lid is seen, 0 under the rim of glasses
-    reach: Array  # 0–1: where `detail` is seen
+    reach: Array  # 0–1: where `detail` is seen,
+    first: Array  # as `edge`: with the lid, but below its shut edge only at the end of its way,
+    gain: Array  # as `steep`
 
     def draw(self, canvas: Canvas, ball: Array, shut: Number) -> Array:
         """The patch over `ball` (h, w, 3), which is drawn into, with the lids `shut`, 0–1."""
@@ -101,8 +104,9 @@ class Eyelids:
         age = canvas.limit(shut - OWN[0], 0.0, SPAN)
         lid = canvas.mix(lid, self.skin, age * self.cover)
         detail = canvas.look_up(self.detail, self.at_shut - down)
-        drawn, shown = canvas.mix(part, lid, over), (age * self.reach)[..., None]
-        return canvas.write(ball, part, canvas.add_product(drawn, detail, shown))
+        drawn = canvas.mix(part, lid, over)
+        shown = canvas.add_product(self.first, shut, self.gain).clip(0, 1) * (age * self.reach)
+        return canvas.write(ball, part, canvas.add_product(drawn, detail, shown[..., None]))
 
 
 def build(
@@ -205,13 +209,16 @@ def _way(
     down = np.array([-axes.sin, axes.cos], np.float32) * np.float32(view.scale)
     edge = (0.5 - (view.v - start) / border)[part].astype(np.float32)
     last = np.where(left[part] > SEEN, left[part] - edge, 0)
+    steep = np.maximum((way / border)[part].astype(np.float32), last)
     return {
         "at": at,
         "at_shut": at + way[part][..., None] * down,
         "down": down,
         "way": way[part],
         "edge": edge,
-        "steep": np.maximum((way / border)[part].astype(np.float32), last),
+        "steep": steep,
+        "first": np.where(edge + steep > 0.5, edge, np.float32(-LATE / (1 - LATE))),
+        "gain": np.where(edge + steep > 0.5, steep, np.float32(1 / (1 - LATE))),
     }
 
 

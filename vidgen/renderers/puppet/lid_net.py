@@ -23,6 +23,8 @@ BROW: Final = (0.10, 0.35)  # shares of the way from the brow down to the eye: f
 FINE: Final = 0.035  # eye widths: what is finer is made crisper where it
 CHANGED: Final = (0.03, 0.10)  # of the light there: from none to all of it,
 SHARPER: Final = (-50, 4)  # by so much of 255, so lashes more than skin,
+LASHES: Final = 0.25  # so far above the lower lid, eye widths, and below it
+LINE: Final = 0.12  # of the skin's luma: what is so much darker than what is round it stays so
 SOFT, SHARP = 2.4, 0.9  # in photos of this blur (`Lighting`) not at all, and in so much less wholly
 GREY: Final = 2.0  # of 255, between the channels: less is a photo without colours
 SKIN: Final = (slice(74, 88), slice(24, 104))  # of the straightened eye: the skin below
@@ -82,7 +84,18 @@ def added(view: View, drawn: Array, share: Array) -> Array:
     x = view.outward / 2 * PITCH + WIDTH / 2 - 0.5
     y = view.v / view.width * PITCH + LEVEL - 0.5
     found = look_up(np.ascontiguousarray(more), x.astype(np.float32), y.astype(np.float32))
+    found *= _kept(view, drawn, found, level)[..., None]
     return np.asarray(found + _crisp(view, drawn + share[..., None] * found, found), np.float32)
+
+
+def _kept(view: View, drawn: Array, found: Array, level: float) -> Array:
+    """(h, w) 0–1: how much of what was `found` may stay: the line that is drawn is never broken by
+    something brighter."""
+    import cv2
+
+    luma = drawn @ LUMA
+    dark = (cv2.GaussianBlur(luma, (0, 0), 2 * FINE * view.width * view.scale) - luma) / level
+    return np.where(found @ LUMA > 0, 1 - smoothstep(dark / LINE), np.float32(1))
 
 
 def _crisp(view: View, made: Array, found: Array) -> Array:
@@ -94,6 +107,8 @@ def _crisp(view: View, made: Array, found: Array) -> Array:
     luma, size = made @ LUMA, cv2.GaussianBlur(np.abs(found @ LUMA), (0, 0), sigma)
     fine = (luma - cv2.GaussianBlur(luma, (0, 0), sigma)).clip(*SHARPER)
     weight = ((size / luma.mean() - CHANGED[0]) / (CHANGED[1] - CHANGED[0])).clip(0, 1)
+    above = (view.eye.lower(view.u) - view.v) / view.width
+    weight *= smoothstep((LASHES - above) / 0.1)
     sharp = float(np.clip((SOFT - view.light.blur) / SHARP, 0, 1))
     return np.asarray((sharp * weight * fine)[..., None])
 

@@ -20,7 +20,7 @@ SIDES: Final = (0.93, 0.22)  # eye widths from the middle at which nothing is ad
 ABOVE: Final = (0.72, 0.25)
 BELOW: Final = (0.56, 0.25)
 BROW: Final = (0.10, 0.35)  # shares of the way from the brow down to the eye: from nothing to all
-FINE: Final = 0.035  # eye widths: what is finer is made crisper where it
+FINE: Final = (0.010, 0.035)  # eye widths: what is between is made crisper where it
 CHANGED: Final = (0.03, 0.10)  # of the light there: from none to all of it,
 SHARPER: Final = (-50, 4)  # by so much of 255, so lashes more than skin,
 LASHES: Final = 0.25  # so far above the lower lid, eye widths, and below it
@@ -94,7 +94,7 @@ def _kept(view: View, drawn: Array, found: Array, level: float) -> Array:
     import cv2
 
     luma = drawn @ LUMA
-    dark = (cv2.GaussianBlur(luma, (0, 0), 2 * FINE * view.width * view.scale) - luma) / level
+    dark = (cv2.GaussianBlur(luma, (0, 0), 2 * FINE[1] * view.width * view.scale) - luma) / level
     return np.where(found @ LUMA > 0, 1 - smoothstep(dark / LINE), np.float32(1))
 
 
@@ -103,9 +103,10 @@ def _crisp(view: View, made: Array, found: Array) -> Array:
     as the photo: the films that taught the network are softer."""
     import cv2
 
-    sigma = FINE * view.width * view.scale
-    luma, size = made @ LUMA, cv2.GaussianBlur(np.abs(found @ LUMA), (0, 0), sigma)
-    fine = (luma - cv2.GaussianBlur(luma, (0, 0), sigma)).clip(*SHARPER)
+    grain, wide = (share * view.width * view.scale for share in FINE)
+    luma, size = made @ LUMA, cv2.GaussianBlur(np.abs(found @ LUMA), (0, 0), wide)
+    near, far = (cv2.GaussianBlur(luma, (0, 0), sigma) for sigma in (grain, wide))
+    fine = (near - far).clip(*SHARPER)
     weight = ((size / luma.mean() - CHANGED[0]) / (CHANGED[1] - CHANGED[0])).clip(0, 1)
     above = (view.eye.lower(view.u) - view.v) / view.width
     weight *= smoothstep((LASHES - above) / 0.1)

@@ -24,7 +24,7 @@ FINE: Final = (0.010, 0.035)  # eye widths: what is between is made crisper wher
 CHANGED: Final = (0.03, 0.10)  # of the light there: from none to all of it,
 SHARPER: Final = (-50, 4)  # by so much of 255, so lashes more than skin,
 LASHES: Final = 0.25  # so far above the lower lid, eye widths, and below it
-LINE: Final = 0.12  # of the skin's luma: what is so much darker than what is round it stays so
+BELIEVED: Final = 0.9  # of what the networks say: nobody's lids are quite those of others
 SOFT, SHARP = 2.4, 0.9  # in photos of this blur (`Lighting`) not at all, and in so much less wholly
 GREY: Final = 2.0  # of 255, between the channels: less is a photo without colours
 SKIN: Final = (slice(74, 88), slice(24, 104))  # of the straightened eye: the skin below
@@ -78,40 +78,39 @@ def added(view: View, drawn: Array, share: Array) -> Array:
     given, level = shown(view, drawn, share)
     net = _net()
     net.setInput(given[None])
-    more = level * net.forward()[0].transpose(1, 2, 0)
+    more = BELIEVED * level * net.forward()[0].transpose(1, 2, 0)
     if np.ptp(view.still, axis=-1).mean() < GREY:
         more = np.repeat((more @ LUMA)[..., None], 3, 2)
+    coarse = level * (given[3:6].transpose(1, 2, 0) + 1)
     x = view.outward / 2 * PITCH + WIDTH / 2 - 0.5
     y = view.v / view.width * PITCH + LEVEL - 0.5
-    found = look_up(np.ascontiguousarray(more), x.astype(np.float32), y.astype(np.float32))
-    found *= _kept(view, drawn, found, level)[..., None]
-    return np.asarray(found + _crisp(view, drawn + share[..., None] * found, found), np.float32)
+    x, y = x.astype(np.float32), y.astype(np.float32)
+    found = look_up(np.ascontiguousarray(more), x, y)
+    lost = drawn - look_up(np.ascontiguousarray(coarse), x, y)  # finer than the network sees
+    weight = _changed(view, found, level)[..., None]
+    found -= weight * lost
+    return np.asarray(found + weight * _crisp(view, drawn + share[..., None] * found), np.float32)
 
 
-def _kept(view: View, drawn: Array, found: Array, level: float) -> Array:
-    """(h, w) 0–1: how much of what was `found` may stay: the line that is drawn is never broken by
-    something brighter."""
+def _changed(view: View, found: Array, level: float) -> Array:
+    """(h, w) 0–1: where lashes were `found` that are not those that are drawn."""
     import cv2
 
-    luma = drawn @ LUMA
-    dark = (cv2.GaussianBlur(luma, (0, 0), 2 * FINE[1] * view.width * view.scale) - luma) / level
-    return np.where(found @ LUMA > 0, 1 - smoothstep(dark / LINE), np.float32(1))
-
-
-def _crisp(view: View, made: Array, found: Array) -> Array:
-    """(h, w, 1): what makes the lashes that were `found`, in the eye as it is `made` now, as sharp
-    as the photo: the films that taught the network are softer."""
-    import cv2
-
-    grain, wide = (share * view.width * view.scale for share in FINE)
-    luma, size = made @ LUMA, cv2.GaussianBlur(np.abs(found @ LUMA), (0, 0), wide)
-    near, far = (cv2.GaussianBlur(luma, (0, 0), sigma) for sigma in (grain, wide))
-    fine = (near - far).clip(*SHARPER)
-    weight = ((size / luma.mean() - CHANGED[0]) / (CHANGED[1] - CHANGED[0])).clip(0, 1)
+    size = cv2.GaussianBlur(np.abs(found @ LUMA), (0, 0), FINE[1] * view.width * view.scale)
     above = (view.eye.lower(view.u) - view.v) / view.width
-    weight *= smoothstep((LASHES - above) / 0.1)
+    change = (size / level - CHANGED[0]) / (CHANGED[1] - CHANGED[0])
+    return np.asarray(change.clip(0, 1) * smoothstep((LASHES - above) / 0.1))
+
+
+def _crisp(view: View, made: Array) -> Array:
+    """(h, w, 1): what makes lashes as sharp as the photo: the films that taught the network are
+    softer."""
+    import cv2
+
+    luma = made @ LUMA
+    near, far = (cv2.GaussianBlur(luma, (0, 0), sigma * view.width * view.scale) for sigma in FINE)
     sharp = float(np.clip((SOFT - view.light.blur) / SHARP, 0, 1))
-    return np.asarray((sharp * weight * fine)[..., None])
+    return np.asarray((sharp * (near - far).clip(*SHARPER))[..., None])
 
 
 @cache

@@ -4,7 +4,6 @@ It sees one eye straightened, open as in the photo and shut as drawn, and answer
 shut eye has more: the crease sinking, sheen, single lashes. `benchmarks/train_lids.py` teaches it.
 """
 
-from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
@@ -84,11 +83,10 @@ def added(view: View, drawn: Array, share: Array) -> Array:
     coarse = level * (given[3:6].transpose(1, 2, 0) + 1)
     x = view.outward / 2 * PITCH + WIDTH / 2 - 0.5
     y = view.v / view.width * PITCH + LEVEL - 0.5
-    x, y = x.astype(np.float32), y.astype(np.float32)
-    found = look_up(np.ascontiguousarray(more), x, y)
-    lost = drawn - look_up(np.ascontiguousarray(coarse), x, y)  # finer than the network sees
+    places = np.stack([x, y], -1).astype(np.float32)
+    found, seen = (look_up(np.ascontiguousarray(one), places) for one in (more, coarse))
     weight = _changed(view, found, level)[..., None]
-    found -= weight * lost
+    found -= weight * (drawn - seen)  # what is finer than the network sees
     return np.asarray(found + weight * _crisp(view, drawn + share[..., None] * found), np.float32)
 
 
@@ -113,8 +111,8 @@ def _crisp(view: View, made: Array) -> Array:
     return np.asarray((sharp * (near - far).clip(*SHARPER))[..., None])
 
 
-@cache
 def _net() -> Any:
+    """Read anew, 9 ms: a network cannot be asked by two threads, and is not kept for a film."""
     import cv2
 
     model = files("vidgen.renderers.puppet").joinpath("lid_net.onnx").read_bytes()

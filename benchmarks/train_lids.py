@@ -44,7 +44,6 @@ RATE_OF_ADVERSARY: Final = 4e-4
 LESSONS: Final = ((1.0, 0.05), (1.0, 0.15), (0.3, 0.15))  # of each network: weights of its distance
 # to the real eye, and of what the adversary says,
 FEATURES: Final = 4.0  # and sees
-BELIEVED: Final = 0.75  # of the networks' mean: with people whom they never saw less is nearer
 ALONE: Final = 300  # steps before it is asked
 GRADIENTS: Final = 2.0
 Tensor = Any
@@ -157,14 +156,14 @@ class Adversary(nn.Module):  # type: ignore[misc]
 
 
 class Mean(nn.Module):  # type: ignore[misc]
-    """What several networks say, as far as it is believed."""
+    """What several networks say together."""
 
     def __init__(self, nets: Sequence[Net]) -> None:
         super().__init__()
         self.nets = nn.ModuleList(nets)
 
     def forward(self, x: Tensor) -> Tensor:
-        return sum(net(x) for net in self.nets) * (BELIEVED / len(self.nets))
+        return sum(net(x) for net in self.nets) / len(self.nets)
 
 
 def teach(

@@ -136,6 +136,8 @@ def build(
     )
     left = np.maximum(risen, remnants(view, cover * (v < bottom), lie.bottom))
     reach = lid_net.reach(view)
+    if light.glasses or light.wire:  # it knows few of their rims
+        reach *= smoothstep((v - top + fade) / fade)
     seen = ((cover > 0) & (v < bottom + soft)) | (np.maximum.reduce([line, left, reach]) > SEEN)
     part = bounds(seen) or (slice(0, 1), slice(0, 1))  # there is nothing but photo
     skin = join(still, surface, cover, BORDER * view.width * scale)

@@ -129,3 +129,10 @@ def test_dark_lips_with_a_line_between_them_are_free() -> None:
     line = MouthLine(0.196, 0.128, height=138, contrast=0.6, red=1.1, colour=34.5)
     assert not is_covered(line, 0.0122)
     assert is_covered(line, 0.0130)  # as behind a mask
+
+
+def test_teeth_with_braces_are_no_finger() -> None:
+    """Of a smile that was refused: between the lips it is nearly as light as on them."""
+    line = MouthLine(0.181, 0.0232, height=251, contrast=2.0, red=11.0, colour=34.3)
+    assert not is_covered(line, 0.007)
+    assert is_covered(replace(line, faintest=0.01), 0.007)

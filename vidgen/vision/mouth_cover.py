@@ -30,6 +30,7 @@ WIDE: Final = 0.09  # Hf: a mouth so wide open has its lips that much farther of
 FLAT: Final = 0.35  # of the mean luma: a face of less contrast shows no line to be missed
 NO_LINE: Final = 0.15  # of the luma beside it: over half the mouth, with landmarks in doubt
 NO_PART: Final = 0.025  # the same in the fifth of the mouth where it is faintest
+NO_PART_SEEN: Final = 0.015  # and where red lips are seen: braces are .023, a finger .00 to .01
 BRIGHTER: Final = -0.005  # a finger is like the skin; teeth, and lips in a beard, are lighter
 LEAST: Final = 90.0  # pixels of Hf: in a smaller face a line may be too thin to be seen
 UNSURE: Final = 0.010  # `LandmarkNet.doubt` that goes with covered mouths
@@ -69,7 +70,7 @@ def is_covered(line: MouthLine, doubt: float) -> bool:
     # By a finger, with the line seen beside it
     is_parted = BRIGHTER <= line.faintest < NO_PART and line.usual >= NO_LINE
     if is_coloured and line.red >= LIPS_SEEN and doubt < DOUBTED:
-        return is_parted
+        return is_parted and line.faintest < NO_PART_SEEN
     if line.contrast < FLAT or line.height < LEAST:
         return doubt >= LOST and line.usual < NO_LINE
     if doubt >= HOPELESS:

@@ -85,11 +85,11 @@ def examples_of(still: Pixels, real: Pixels, face: FaceGeometry) -> list[Array]:
         seen.append((view, drawn, share))
         return np.zeros_like(drawn)
 
-    with replaced.object(lid_net, "added", keep):
+    with replaced.object(lid_net, "find_missing", keep):
         eyes.build(still, face, lighting.measure(still, face))
     found = []
     for view, drawn, share in seen:
-        given, level = lid_net.shown(view, drawn, share)
+        given, level = lid_net.network_input(view, drawn, share)
         true = patch(real, view.eye).transpose(2, 0, 1) / level - 1
         found.append(np.concatenate([given[:7], true]).astype(np.float32))
     return found
@@ -109,7 +109,7 @@ class Twice(nn.Module):  # type: ignore[misc]
 
 
 class Net(nn.Module):  # type: ignore[misc]
-    """(B, 9, HEIGHT, WIDTH) as `lid_net.shown` gives it → (B, 3, HEIGHT, WIDTH): what to add."""
+    """(B, 9, HEIGHT, WIDTH), `lid_net.network_input` → (B, 3, HEIGHT, WIDTH), what to add."""
 
     def __init__(self, channels: Sequence[int] = CHANNELS) -> None:
         super().__init__()

@@ -123,7 +123,7 @@ def test_a_shut_lid_on_smooth_skin_is_smooth(subject: Subject) -> None:
 
 def test_both_lids_have_the_same_grain(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the skin under one eye alone is grainy: wrinkles and shades are no grain."""
-    monkeypatch.setattr(lid_net, "added", lambda _view, drawn, _share: np.zeros_like(drawn))
+    monkeypatch.setattr(lid_net, "find_missing", lambda _view, drawn, _share: np.zeros_like(drawn))
     face = measure(subject.landmarks, subject.eyes)
     half = int(subject.landmarks[168, 0])  # between the eyes
     frame = subject.frame.astype(np.float32)

@@ -27,7 +27,7 @@ def subject(demo_photo: Path, model_path: Callable[[str], Path]) -> Subject:
 def taught(subject: Subject) -> list[tuple[View, Array, Array]]:
     """Of each eye its view, how it was drawn by rules, and how with the network."""
     seen: list[tuple[View, Array, Array]] = []
-    add = lid_net.added
+    add = lid_net.find_missing
     with pytest.MonkeyPatch.context() as patched:
 
         def keep(view: View, drawn: Array, share: Array) -> Array:
@@ -35,7 +35,7 @@ def taught(subject: Subject) -> list[tuple[View, Array, Array]]:
             seen.append((view, drawn.copy(), drawn + share[..., None] * more))
             return more
 
-        patched.setattr(lid_net, "added", keep)
+        patched.setattr(lid_net, "find_missing", keep)
         built(subject)
     return seen
 
@@ -73,10 +73,12 @@ def test_what_it_says_is_what_a_lid_shows(subject: Subject) -> None:
     """The patch drawn shut is what the network was shown and what it added, in bytes."""
     plain = built(subject)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(lid_net, "added", lambda _view, drawn, _share: np.zeros_like(drawn) + 9)
+        patched.setattr(
+            lid_net, "find_missing", lambda _view, drawn, _share: np.zeros_like(drawn) + 9
+        )
         lifted = built(subject)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(lid_net, "added", lambda _view, drawn, _share: np.zeros_like(drawn))
+        patched.setattr(lid_net, "find_missing", lambda _view, drawn, _share: np.zeros_like(drawn))
         ruled = built(subject)
     for eye, more, less in zip(plain, lifted, ruled, strict=True):
         reach = more.lids.reach > 0.99

@@ -126,18 +126,17 @@ def build(
     surface = _surface(view, plain, lie)
     surface += (aside * (1 - beside))[..., None] * (clean - surface)
     beside = np.maximum(beside, aside)
-    cover = (smoothstep((v - top + fade) / fade) * beside).astype(np.float32)
+    near = smoothstep((v - top + fade) / fade).astype(np.float32)
+    cover = (near * beside).astype(np.float32)
     soft = max(0.7, 1.5 * light.blur)
     line, colour = lashes(view, plain, soft / view.width)
     # the lower lid comes up to the upper one's edge
     edge = np.minimum(shut_line(eye)(u) + EDGE * view.width, bottom)
-    risen = (smoothstep((bottom - v) / soft) * smoothstep((v - edge) / soft) * beside).astype(
-        np.float32
-    )
-    left = np.maximum(risen, remnants(view, cover * (v < bottom), lie.bottom))
-    reach = lid_net.reach(view)
-    if light.glasses or light.wire:  # it knows few of their rims
-        reach *= smoothstep((v - top + fade) / fade)
+    risen = smoothstep((bottom - v) / soft) * smoothstep((v - edge) / soft) * beside
+    rest = remnants(view, cover * (v < bottom), lie.bottom)
+    left = np.maximum(risen.astype(np.float32), rest)
+    knows_little = light.glasses or light.wire  # of rims
+    reach = lid_net.reach(view) * (near if knows_little else 1)
     seen = ((cover > 0) & (v < bottom + soft)) | (np.maximum.reduce([line, left, reach]) > SEEN)
     part = bounds(seen) or (slice(0, 1), slice(0, 1))  # there is nothing but photo
     skin = join(still, surface, cover, BORDER * view.width * scale)
@@ -170,12 +169,12 @@ def _with(lids: Eyelids, more: Array) -> Eyelids:
     return replace(lids, detail=lids.detail + more[lids.part].astype(np.float32) / SPAN)
 
 
-def taught(lids: Eyelids, view: View) -> Eyelids:
+def complete(lids: Eyelids, view: View) -> Eyelids:
     """These lids with what real ones have more (`lid_net`); `view` is their whole patch."""
     lids = replace(lids, reach=lids.reach * lids.free)
     share = np.zeros_like(view.u)
     share[lids.part] = lids.reach
-    return _with(lids, lid_net.added(view, _shut(lids), share))
+    return _with(lids, lid_net.find_missing(view, _shut(lids), share))
 
 
 def _beside(view: View, plain: Array, ends: tuple[float, float]) -> tuple[Array, Array, Array]:

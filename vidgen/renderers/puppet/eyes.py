@@ -103,7 +103,7 @@ def _patch(
         free, seen = (1 - _cover(rim, place, light) for place in (patch, inner))
         lids = replace(lids, still=patch[0], free=free[lids.part])
         ball = replace(ball, still=inner[0], opening=ball.opening * seen)
-    lids, box = _trim(eyelids.taught(lids, view), box, opening)
+    lids, box = _trim(eyelids.complete(lids, view), box, opening)
     return EyePatch(box, opening, ball, lids, side)
 
 

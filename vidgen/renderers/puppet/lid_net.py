@@ -54,7 +54,7 @@ def straighten(view: View, picture: Array) -> Array:
     return view.straighten(smooth, u, v)
 
 
-def shown(view: View, drawn: Array, share: Array) -> tuple[Array, float]:
+def network_input(view: View, drawn: Array, share: Array) -> tuple[Array, float]:
     """What the network sees, (9, HEIGHT, WIDTH) float32: the photo and the eye as `drawn` shut,
     (h, w, 3) each, over the luma of the skin below, less 1; `share` (h, w) of what is added that
     will be seen; and the places. And that luma, of 255."""
@@ -72,9 +72,9 @@ def shown(view: View, drawn: Array, share: Array) -> tuple[Array, float]:
     ).astype(np.float32), level
 
 
-def added(view: View, drawn: Array, share: Array) -> Array:
+def find_missing(view: View, drawn: Array, share: Array) -> Array:
     """(h, w, 3): what to add to the eye as `drawn` shut where that is seen, of 255."""
-    given, level = shown(view, drawn, share)
+    given, level = network_input(view, drawn, share)
     net = _net()
     net.setInput(given[None])
     more = BELIEVED * level * net.forward()[0].transpose(1, 2, 0)
@@ -85,12 +85,12 @@ def added(view: View, drawn: Array, share: Array) -> Array:
     y = view.v / view.width * PITCH + LEVEL - 0.5
     places = np.stack([x, y], -1).astype(np.float32)
     found, seen = (look_up(np.ascontiguousarray(one), places) for one in (more, coarse))
-    weight = _changed(view, found, level)[..., None]
+    weight = _change(view, found, level)[..., None]
     found -= weight * (drawn - seen)  # what is finer than the network sees
     return np.asarray(found + weight * _crisp(view, drawn + share[..., None] * found), np.float32)
 
 
-def _changed(view: View, found: Array, level: float) -> Array:
+def _change(view: View, found: Array, level: float) -> Array:
     """(h, w) 0–1: where lashes were `found` that are not those that are drawn."""
     import cv2
 

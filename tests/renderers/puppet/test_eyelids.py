@@ -218,6 +218,18 @@ def test_nothing_of_the_eye_is_left_at_the_corners(subject: Subject) -> None:
     assert (shut[..., 2] - 140).max() < 45  # the skin has 140 of blue, the white 240
 
 
+def test_white_beyond_the_outer_corner_is_covered_by_the_lid_s_own_skin(subject: Subject) -> None:
+    eye, frame = drawn_eye(30)
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    inner = np.abs(y) < 9 * (1 - (x / 20) ** 2)
+    beyond = ((x + 21) / 7) ** 2 + ((y - 5) / 5) ** 2 < 1
+    frame[(inner | beyond) & (np.abs(x) > 6)] = (235, 235, 240)
+    lids = build(double(frame), eye, replace(light_of(subject), blur=0.5))
+    cover = np.zeros(lids.still.shape[:2], np.float32)
+    cover[lids.part] = lids.cover * eyelids.SPAN
+    assert cover[::FINE, ::FINE][beyond & (x < -24) & (y > 8)].min() > 0.5
+
+
 @pytest.mark.parametrize("shut", [0.1, 0.5, 1.0])
 def test_a_rim_above_the_eye_stays_where_it_is(subject: Subject, shut: float) -> None:
     _, frame = drawn_eye(30)
@@ -368,3 +380,7 @@ def test_no_white_is_left_below_a_shut_lid(subject: Subject) -> None:
     assert (frame[..., 2] == 240).sum() > 200
     shut = closing(subject, frame, 1.0)
     assert (shut[..., 2] - 140).max() < 45  # the skin has 140 of blue, the white 240
+    lids = build(double(frame), drawn_eye(30)[0], replace(light_of(subject), blur=0.5))
+    cover = np.zeros(lids.still.shape[:2], np.float32)
+    cover[lids.part] = lids.cover * eyelids.SPAN
+    assert cover[::FINE, ::FINE][white & (y > 8) & (x > 10)].min() > 0.5  # by the lid's own skin

@@ -16,15 +16,8 @@ from vidgen.work import Box
 T = TypeVar("T")
 Corner = tuple[int, int]  # patch pixels: column and row
 PLACES: Final = {"at": (0, 1), "at_shut": (0, 1), "column": 0, "row": 1}  # x, y, or both
-NOWHERE: Final = (
-    "opening",
-    "edge",
-    "steep",
-    "detail",
-    "reach",
-    "first",
-    "gain",
-)  # nothing outside; all else goes on
+# What is nothing outside an eye's own part; all else goes on
+NOWHERE: Final = ("opening", "edge", "steep", "detail", "reach", "first", "gain")
 
 
 def both_eyes(eyes: tuple[EyePatch, ...], layer: Layer) -> tuple[EyePatch, ...]:

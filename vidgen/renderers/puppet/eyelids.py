@@ -1,9 +1,9 @@
 """Eyelids that close: the photo's own lid comes down over the eye and turns into a shut one.
 
 A shut lid is hardly ever in the photo: its colour and grain are worked out (`lid_skin`), its lashes
-are laid where those of real blinks lie (`eyelashes`). What has come down is opaque: no eye is seen
-through it. Nothing outside the eye and its lashes is touched, neither brow nor the rim of glasses.
-Works in an eye's patch.
+are laid where those of real blinks lie (`eyelashes`), and a network adds what real ones have more
+(`lid_net`). What has come down is opaque: no eye is seen through it. Neither brow nor the rim of
+glasses is touched. Works in an eye's patch.
 """
 
 from dataclasses import dataclass, replace
@@ -135,9 +135,9 @@ def build(
     risen = smoothstep((bottom - v) / soft) * smoothstep((v - edge) / soft) * beside
     rest = remnants(view, cover * (v < bottom), lie.bottom)
     left = np.maximum(risen.astype(np.float32), rest)
-    knows_little = light.glasses or light.wire  # of rims
-    reach = lid_net.reach(view) * (near if knows_little else 1)
+    reach = lid_net.reach(view) * (near if light.glasses or light.wire else 1)  # it knows few rims
     seen = ((cover > 0) & (v < bottom + soft)) | (np.maximum.reduce([line, left, reach]) > SEEN)
+    cover = np.maximum(cover, left)
     part = bounds(seen) or (slice(0, 1), slice(0, 1))  # there is nothing but photo
     skin = join(still, surface, cover, BORDER * view.width * scale)
     detail = (cover * grain(coarse, u.shape))[..., None] * skin

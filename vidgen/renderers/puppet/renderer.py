@@ -1,4 +1,4 @@
-"""The puppet: one photo speaks, with no network but the landmarks'. The renderer's front door.
+"""The puppet: one photo speaks, drawn by rules but for its shut lids. The renderer's front door.
 
 `speech.mouth_curves` and `motion` read the voice, `poses` turns them into weights, `rig` holds what
 is worked out once for a speaker, `cpu` and `cuda` draw. Another renderer may paint the mouth: the
@@ -33,7 +33,7 @@ Draw = Callable[[int, int], Iterator[Frames]]
 
 @dataclass(frozen=True, slots=True)
 class PuppetRenderer:
-    """A `Renderer` that warps the photo itself: faster than real time on two cores, no weights.
+    """A `Renderer` that warps the photo itself: faster than real time on two cores.
 
     `device` is "cpu" (numpy and OpenCV alone) or torch's name of a device ("cuda:0"). With a
     `face` the lower face is not warped but painted, and laid on the moving head. `hearing` finds

@@ -40,6 +40,10 @@ class Canvas:
         """Places (…, 2) from `origin` on, `times` as large."""
         return grids.scale_places(places, origin, times)
 
+    def places(self, x: Array, y: Array) -> Array:
+        """(…, 2) of columns and rows."""
+        return np.stack([x, y], -1)
+
     def fix(self, places: Array) -> Any:
         """Places in the form in which many pictures are looked up quickest, to 1/32 pixel."""
         import cv2

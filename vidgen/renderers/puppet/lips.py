@@ -40,8 +40,8 @@ class Lips:
     upper_touching: Pixels
     lower_apart: Pixels
     lower_touching: Pixels
-    # (h, w, 3) at the frame's resolution: pixels above the upper lip's edge, negative below it;
-    # 1 between the corners; 1 where the mouth is drawn
+    # (h, w, 4) at the frame's resolution: pixels above the upper lip's edge, negative below it;
+    # 1 between the corners; 1 where the mouth is drawn; half mouths from the middle
     above: Array
     below: Array  # the same with pixels below the lower lip's edge
 
@@ -85,8 +85,8 @@ def build(
         lower_touching=double(
             picture if face.is_shut else _shade_line(lower, below / height, line, touch)
         ),
-        above=np.dstack([above, between, cover]).astype(np.float32),
-        below=np.dstack([below, between, cover]).astype(np.float32),
+        above=np.dstack([above, between, cover, share]).astype(np.float32),
+        below=np.dstack([below, between, cover, share]).astype(np.float32),
     )
 
 

@@ -9,8 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet import lips, mouth_interior
+from vidgen.renderers.puppet import flesh, lips, mouth_interior
+from vidgen.renderers.puppet.blendshapes import Blendshapes
 from vidgen.renderers.puppet.canvas import Canvas
+from vidgen.renderers.puppet.flesh import Flesh
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, Grid, smoothstep
 from vidgen.renderers.puppet.lighting import Lighting
@@ -34,6 +36,7 @@ class Mouth:
     box: Box  # frame pixels that hold it with the head at rest
     lips: Lips
     inside: Interior
+    flesh: Flesh
     height: float  # Hf
     feather: float  # width of the lips' edges, frame pixels
     down: tuple[float, float]  # unit vector down the face
@@ -44,9 +47,9 @@ class Mouth:
         upper = lips.above, lips.upper_apart, lips.upper_touching
         lower = lips.below, lips.lower_apart, lips.lower_touching
         ways, *top = canvas.look_up_over(lips.box, upper, view.upper)
-        above, between, cover = canvas.split(ways)
+        above, between, cover, across = canvas.split(ways)
         ways, *bottom = canvas.look_up_over(lips.box, lower, view.lower)
-        below, _, _ = canvas.split(ways)
+        below, *_ = canvas.split(ways)
         high, low, hole, touch = self._shares(canvas, above, below, between)
         one, other = (canvas.blend(touching, apart, touch) for apart, touching in (top, bottom))
         drawn = canvas.blend(one, other, high, low)
@@ -55,10 +58,13 @@ class Mouth:
             jaw, tongue = (
                 canvas.spread(self.down, way, self.height) for way in (pose.drop, pose.lift)
             )
-            under, at, share, above, below = canvas.crop(
-                part, drawn, view.turned, hole, above, below
+            under, at, share, across, above, below = canvas.crop(
+                part, drawn, view.turned, hole, across, above, below
             )
-            within = self.inside.look(canvas, at, jaw, tongue, above, below, pose.tongue, pose.tip)
+            layers = self.flesh.look(canvas, pose.weights, across, above, below)
+            within = self.inside.look(
+                canvas, at, jaw, tongue, above, below, pose.tongue, pose.tip, layers
+            )
             drawn = canvas.write(drawn, under, canvas.replace(under, within, share))
         return drawn, cover
 
@@ -110,7 +116,9 @@ def view(
     return View((part.left, part.top, right, bottom), upper, lower, still)
 
 
-def build(frame: Pixels, face: FaceGeometry, light: Lighting, alpha: Pixels) -> Mouth:
+def build(
+    frame: Pixels, face: FaceGeometry, light: Lighting, alpha: Pixels, bases: Blendshapes
+) -> Mouth:
     """Prepare the mouth of `face`; `alpha` (H, W) is the speaker's, 8 bits."""
     height, width = frame.shape[:2]
     box = _box(face, width, height)
@@ -126,6 +134,7 @@ def build(frame: Pixels, face: FaceGeometry, light: Lighting, alpha: Pixels) -> 
         box=box,
         lips=lips.build(frame, face, around, cover, light.toned is not None, light.blur),
         inside=mouth_interior.build(frame, face, light, box),
+        flesh=flesh.build(frame, face, bases),
         height=face.height,
         feather=max(0.8, 1.6 * light.blur),
         down=(-face.axes.sin, face.axes.cos),

@@ -100,6 +100,7 @@ def build(subject: Subject, cutout: Cutout, look: MotionOptions | None = None) -
     calm = CALM if light.glasses or light.wire else 1.0
     feeling = mood.build(face, part, look.mood, look.expression, calm) if look else None
     lean = float(np.random.default_rng([look.seed, 8]).uniform(-1, 1)) if look else 0.0
+    bases = blendshapes.build(face, part, calm, feeling, lean, light.blur)
     return Rig(
         size=size,
         face=face,
@@ -108,10 +109,10 @@ def build(subject: Subject, cutout: Cutout, look: MotionOptions | None = None) -
         grid=grid,
         nodes=np.stack(grid.nodes(), -1),
         head=head.build(face, grid, alpha),
-        bases=blendshapes.build(face, part, calm, feeling, lean, light.blur),
+        bases=bases,
         rows=rows,
         columns=columns,
-        mouth=mouth.build(subject.frame, face, light, alpha),
+        mouth=mouth.build(subject.frame, face, light, alpha, bases),
         folds=folds.build(subject.frame, face, part, alpha),
         eyes=eyes.build(subject.frame, face, light),
     )

@@ -79,6 +79,9 @@ class TorchCanvas(Canvas):
         plain = super().nodes
         return self.keep(("nodes", rows, columns), lambda: self.upload(plain(rows, columns)))
 
+    def places(self, x: Any, y: Any) -> Any:
+        return self.torch.stack([x, y], -1)
+
     def scale_places(self, places: Any, origin: Sequence[float], times: float) -> Any:
         return Aim(self, places, tuple(origin), times)
 

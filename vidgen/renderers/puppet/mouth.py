@@ -9,12 +9,12 @@ from typing import Final
 
 import numpy as np
 
-from vidgen.renderers.puppet import flesh, lips, mouth_interior
+from vidgen.renderers.puppet import inner_lips, lips, mouth_interior
 from vidgen.renderers.puppet.blendshapes import Blendshapes
 from vidgen.renderers.puppet.canvas import Canvas
-from vidgen.renderers.puppet.flesh import Flesh
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, Grid, smoothstep
+from vidgen.renderers.puppet.inner_lips import InnerLips
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.renderers.puppet.lips import Lips
 from vidgen.renderers.puppet.mouth_interior import Interior
@@ -36,7 +36,7 @@ class Mouth:
     box: Box  # frame pixels that hold it with the head at rest
     lips: Lips
     inside: Interior
-    flesh: Flesh
+    inner: InnerLips
     height: float  # Hf
     feather: float  # width of the lips' edges, frame pixels
     down: tuple[float, float]  # unit vector down the face
@@ -61,9 +61,9 @@ class Mouth:
             under, at, share, across, above, below = canvas.crop(
                 part, drawn, view.turned, hole, across, above, below
             )
-            layers = self.flesh.look(canvas, pose.weights, across, above, below)
+            inner = self.inner.look(canvas, pose.weights, across, above, below)
             within = self.inside.look(
-                canvas, at, jaw, tongue, above, below, pose.tongue, pose.tip, layers
+                canvas, at, jaw, tongue, above, below, pose.tongue, pose.tip, inner
             )
             drawn = canvas.write(drawn, under, canvas.replace(under, within, share))
         return drawn, cover
@@ -134,7 +134,7 @@ def build(
         box=box,
         lips=lips.build(frame, face, around, cover, light.toned is not None, light.blur),
         inside=mouth_interior.build(frame, face, light, box),
-        flesh=flesh.build(frame, face, bases),
+        inner=inner_lips.build(frame, face, bases),
         height=face.height,
         feather=max(0.8, 1.6 * light.blur),
         down=(-face.axes.sin, face.axes.cos),

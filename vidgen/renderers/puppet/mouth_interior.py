@@ -4,7 +4,6 @@ Everything is painted once, as pictures in the mouth's own place; a frame only s
 pictures down and shades them. Knows nothing of lips' colours.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,14 +57,14 @@ class Interior:
         below: Array,
         raised: Number = 0.0,
         out: Number = 0.0,
-        flesh: Sequence[Array] = (),
+        inner: Array | None = None,
     ) -> Array:
         """What the opening shows at `at` (h, w, 2), frame pixels with the head at rest: (h, w, 3).
 
         `jaw` and `tongue` (2,) are how far these have gone; `above` and `below` (h, w) are the
         distances from the lips' edges, negative between them. All in frame pixels. A tongue that
         is `raised`, 0–1, comes to the light, and so much of its tip is `out` between the teeth.
-        `flesh` is what `Flesh.look` shows there: lips over the teeth, tongue behind the upper ones.
+        `inner` (h, w, 4) are the lips' inner sides, over the teeth.
         """
         skull = (self.cavity, self.upper, self.tip)[: 3 if canvas.is_over(out, 0.01) else 2]
         back, front, *tips = canvas.look_up_over(self.box, skull, at)
@@ -75,11 +74,9 @@ class Interior:
         near = canvas.relight(shade, raised)
         back, grain = canvas.part_last(back)
         colour = canvas.cover(canvas.cover(back, mound, near), lower) * shade
-        for layer in flesh[1:]:
-            colour = canvas.cover(colour, layer)
         colour = canvas.cover(colour, front, light)
-        for layer in flesh[:1]:
-            colour = canvas.cover(colour, layer)
+        if inner is not None:
+            colour = canvas.cover(colour, inner)
         for tip in tips:
             colour = canvas.cover(colour, canvas.fade(tip, out), near * shade)
         return self._desaturate(colour) + grain

@@ -1,23 +1,19 @@
-"""What an open mouth shows of flesh, in the colours of the photo's own lips.
+"""The lips' inner sides, which fill the corners of an open mouth and round the opening off.
 
-The lips' inner sides, which fill the corners and round the opening off, and the tongue. How much
-of an opening they fill was measured on people who speak (`docs/puppet.md` (e)). Everything is a
-picture of the opening unrolled: columns from corner to corner, rows from the upper lip's edge to
-the lower one's, so that it fits any shape.
+They have the colours of the photo's own lips. How much of an opening they fill was measured on
+people who speak (`docs/puppet.md` (e)). They are pictures of the opening unrolled: columns from
+corner to corner, rows from the upper lip's edge to the lower one's, so that they fit any shape.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from vidgen.media.colour import LUMA
 from vidgen.renderers.puppet.blendshapes import Blendshapes
 from vidgen.renderers.puppet.canvas import Canvas
 from vidgen.renderers.puppet.geometry import FaceGeometry
 from vidgen.renderers.puppet.grid import Array, look_up, smoothstep
-from vidgen.renderers.puppet.tongue import COLOUR
 from vidgen.work import Pixels
 
 ROWS, COLUMNS = 20, 48
@@ -36,86 +32,61 @@ LIP: Final = np.array(
         [0.22, 0.74, -0.98, 0.93, 0.11, -0.03, 0.34, 0.07],
     ]
 )
-ONE: Final = (0.30, 0.38)  # of all people's: where one person's lip begins, and is all from there
-INNER: Final = np.array([0.80, 0.76, 0.76], np.float32)  # of a lip's colours: its inner side
+ONE: Final = (0.35, 0.35)  # of all people's: where one person's lip begins, and is all from there
+DIM: Final = np.array([0.80, 0.76, 0.76], np.float32)  # of a lip's colours: its inner side
 BAND: Final = (0.3, 0.7)  # of a lip's thickness: where its colour is taken
 SURE: Final = 0.8  # half mouths: nearer the corners hair and shade are seen
-TONGUE: Final = 0.85  # so much it covers, from half a small opening on:
-SEEN: Final = (0.025, 0.040)  # Hf; wholly in one so much wider
-TOP: Final = (0.40, 0.30, 0.22)  # rows' shares: its top in the middle, lower at s = 1, and its fade
-SIDES: Final = (0.80, 0.35)  # half mouths
-PALE: Final = 0.5  # of any tongue's hue, the rest is the lips'
-LIT: Final = (0.60, 0.22)  # of the lips' light: its back, and so much more its front
 
 
 @dataclass(frozen=True, slots=True)
-class Flesh:
-    """Premultiplied pictures (7, ROWS, COLUMNS, 4), 0–255, for openings from FIRST on."""
+class InnerLips:
+    """What they look like at each opening, and how a frame's weights open the mouth."""
 
-    lips: Array
-    tongue: Array
+    pictures: Array  # (7, ROWS, COLUMNS, 4) premultiplied, 0–255, for openings from FIRST on
     by: Array  # (10, 1) how many steps each of a frame's weights opens the mouth
     start: Array  # (1,) steps from FIRST that it is open in the photo
     sizes: Array  # (7,) 0, 1, ...
 
     def look(
         self, canvas: Canvas, weights: Array, across: Array, above: Array, below: Array
-    ) -> Sequence[Array]:
-        """The lips' inner sides and the tongue in a frame with these weights (10,), (h, w, 4) each.
+    ) -> Array:
+        """The layer (h, w, 4) of a frame with these weights (10,).
 
         Pixels lie `across` the mouth, half mouths from its middle, and `above` and `below` the
         lips' edges, pixels, negative between them, (h, w) each.
         """
         size = (weights @ self.by + self.start).clip(0, len(LIP) - 1)
         shares = (1 - abs(size - self.sizes)).clip(0, 1)
-        pictures = canvas.weigh_all(shares, (self.lips, self.tongue))
+        (picture,) = canvas.weigh_all(shares, (self.pictures,))
         row = above / (above + below).clip(None, -1e-3) * ROWS - 0.5
         column = across * (COLUMNS / 2 / WIDE) + (COLUMNS / 2 - 0.5)
-        return canvas.look_up_all(pictures, canvas.places(column, row))
+        return canvas.look_up(picture, canvas.places(column, row))
 
 
-def build(frame: Pixels, face: FaceGeometry, bases: Blendshapes) -> Flesh:
-    """The flesh of `face` in `frame`, whose mouth the `bases` open."""
+def build(frame: Pixels, face: FaceGeometry, bases: Blendshapes) -> InnerLips:
+    """Those of `face` in `frame`, whose mouth the `bases` open."""
     share = ((np.arange(COLUMNS) + 0.5) / COLUMNS * 2 - 1) * WIDE
     way = ((np.arange(ROWS) + 0.5) / ROWS)[:, None]
     upper, lower = _lip_colours(frame, face, share)
-    colours = upper + way[..., None] * (lower - upper)
-    own = colours @ LUMA / float(COLOUR @ LUMA)  # a tongue has no lipstick
-    pink = PALE * own[..., None] * COLOUR + (1 - PALE) * colours
-    lips, tongues = [], []
-    for size, row in enumerate(LIP):
-        lip = _cover_lip(share, way, row)
-        tongue = _cover_tongue(share, way, FIRST + STEP * size)
-        lit = LIT[0] + LIT[1] * smoothstep((way - 0.45) / 0.45)
-        lips.append(_paint(colours * INNER, lip))
-        tongues.append(_paint(pink * lit[..., None], tongue))
+    colours = DIM * (upper + way[..., None] * (lower - upper))
+    covers = smoothstep((lip_terms(share, way) @ LIP.T - ONE[0]) / ONE[1])
+    pictures = [
+        np.dstack([colours * cover[..., None], 255 * cover]) for cover in np.moveaxis(covers, -1, 0)
+    ]
     by, start = _measure_opening(face, bases)
-    return Flesh(
-        np.stack(lips),
-        np.stack(tongues),
+    return InnerLips(
+        np.stack(pictures).astype(np.float32),
         (by[:, None] / STEP).astype(np.float32),
         np.array([(start - FIRST) / STEP], np.float32),
         np.arange(len(LIP), dtype=np.float32),
     )
 
 
-def _cover_lip(share: Array, way: Array, terms: Array) -> Array:
-    """(ROWS, COLUMNS) 0–1."""
+def lip_terms(share: Array, way: Array) -> Array:
+    """(rows, columns, 8) what LIP's numbers stand for, at columns half mouths from the middle and
+    rows (rows, 1) on their `way` from the upper edge, 0, to the lower one, 1."""
     s, v = np.broadcast_arrays(share.clip(-1, 1), 2 * way - 1)
-    powers = np.stack([np.ones_like(s), s**2, s**4, s**8, v, v**2, v**4, s**2 * v**2], -1)
-    return smoothstep((powers @ terms - ONE[0]) / ONE[1])
-
-
-def _cover_tongue(share: Array, way: Array, opening: float) -> Array:
-    """(ROWS, COLUMNS) 0–1, in an `opening` of Hf."""
-    middle, sides, fade = TOP
-    under = smoothstep((way - middle - sides * share.clip(-1, 1) ** 2) / fade)
-    between = smoothstep((SIDES[0] - np.abs(share)) / SIDES[1])
-    return TONGUE * under * between * smoothstep(np.array((opening - SEEN[0]) / SEEN[1]))
-
-
-def _paint(colours: Array, cover: Array) -> Array:
-    return np.dstack([colours * cover[..., None], 255 * cover]).astype(np.float32)
+    return np.stack([np.ones_like(s), s**2, s**4, s**8, v, v**2, v**4, s**2 * v**2], -1)
 
 
 def _lip_colours(frame: Pixels, face: FaceGeometry, share: Array) -> list[Array]:

@@ -4,8 +4,8 @@
 
 FOLDER holds pictures of people who speak, PERSON-ANYTHING.png or .jpg. Every mouth is unrolled
 between the edges of its lips. Prints for each size of opening the people and pictures it was seen
-in, and how far the puppet's `inner_lips.LIP` is off their mean (its root mean square; the same for a
-mouth that is nowhere lip); then what the middle of openings of .055 Hf and more shows.
+in, and how far `inner_lips.LIP` is off their mean (root mean square; the same for a mouth that is
+nowhere lip); then what the middle of openings of .055 Hf and more shows.
 """
 
 import argparse

@@ -31,6 +31,8 @@ WIDEST: Final = 0.082  # Hf: how far the jaw drops at 1 (.115 was a cartoon's la
 CARRIED: Final = 0.92  # share of the drop that the lower lip takes; the upper one rises by .08
 WIDENED: Final = 0.10  # how much wider a mouth gets whose hanging jaw shuts
 SINKS: Final = 0.15  # of the drop that the corners take: else an opening is a grin's wedge
+STRAIGHT: Final = (0.90, 0.45)  # of a smile's bow that rounded lips and a wide opening let sink
+POUT: Final = (0.17, 0.07)  # of the half mouth that rounded lips draw in; and a smile's, more
 CHEEKS: Final = 0.007  # Hf: how far spread lips lift the cheeks
 CHIN_UP: Final = 0.007  # Hf: how far pressed lips draw the chin's pad up
 CHIN: Final = 0.86  # of what the lower lip takes: a jaw turns more than a face gets longer
@@ -198,9 +200,17 @@ def _lower(face: FaceGeometry, at: _Shape) -> Moves:
 
 
 def _sinking(face: FaceGeometry, at: _Shape) -> Array:
-    """How far down the corners go as the mouth opens, and the skin about them; a smile's stay."""
-    aside = np.minimum(np.abs(at.share), 1) ** 2
-    return np.asarray((1 - face.smile) * SINKS * WIDEST * face.height * aside * at.near)
+    """How far down the corners go as the mouth opens, and the skin about them; a smile's as far as
+    it is bowed."""
+    aside = np.minimum(np.abs(at.share), 1) ** 2 * at.near
+    return (1 - face.smile) * SINKS * WIDEST * face.height * aside + STRAIGHT[1] * _bow(face, at)
+
+
+def _bow(face: FaceGeometry, at: _Shape) -> Array:
+    """How much higher than its middle the line of the shut lips is: drawn in, a bow that does not
+    sink is a snarl."""
+    line = face.meeting_line(at.u)
+    return np.asarray(np.maximum(0, face.meeting_line(np.zeros(1, np.float32)) - line) * at.near)
 
 
 def _shut(face: FaceGeometry, at: _Shape) -> Array:
@@ -236,8 +246,12 @@ def _common(face: FaceGeometry, at: _Shape) -> Moves:
     """What both layers do alike, so that the corners hold together."""
     h = face.height
     corner = np.abs(at.share) * at.near
+    drawn = POUT[0] + POUT[1] * face.smile
     return {
-        "round": (-0.17 * at.u * at.about, 0.10 * (at.v - at.middle) * at.near),
+        "round": (
+            -drawn * at.u * at.about,
+            0.10 * (at.v - at.middle) * at.near + STRAIGHT[0] * _bow(face, at),
+        ),
         "spread": (
             0.16 * at.u * at.near,
             -0.012 * h * corner - CHEEKS * h * cheeks(face, at.u, at.v),

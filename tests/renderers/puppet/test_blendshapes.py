@@ -142,17 +142,12 @@ def test_an_opening_mouth_is_wide_below(smiling: FaceGeometry) -> None:
     assert -0.12 * smiling.right < along < -0.06 * smiling.right  # wider, its corners stay dark
 
 
-def test_corners_sink_with_an_opening_mouth(
-    smiling: FaceGeometry, shouting: FaceGeometry
-) -> None:
-    def corner(face: FaceGeometry) -> list[float]:
-        moved, v = Moved(face), float(face.upper(np.array([face.right]))[0])
-        layers = moved.made.upper, moved.made.lower
-        return [moved(layer, "wide", v, 1.1 * face.right)[1] for layer in layers]
-
-    assert shouting.smile == 0
-    drop = WIDEST * shouting.height
-    upper, lower = corner(shouting)
+def test_corners_sink_with_an_opening_mouth(shouting: FaceGeometry) -> None:
+    assert (shouting.smile, shouting.hung) == (0, 1)
+    drop, at = WIDEST * shouting.height, shouting.right
+    moved, v = Moved(shouting), float(shouting.upper(np.array([at]))[0])
+    layers = moved.made.upper, moved.made.lower
+    upper, lower = (moved(layer, "wide", v, 1.1 * at)[1] for layer in layers)
     assert 0.08 * drop < upper < 0.16 * drop  # else the opening is a grin's wedge
     assert lower == pytest.approx(upper, abs=0.03 * drop)  # the corners hold together
 

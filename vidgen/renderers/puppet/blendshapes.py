@@ -207,10 +207,11 @@ def _sinking(face: FaceGeometry, at: _Shape) -> Array:
 
 
 def _bow(face: FaceGeometry, at: _Shape) -> Array:
-    """How much higher than its middle the line of the shut lips is: drawn in, a bow that does not
-    sink is a snarl."""
+    """How much higher than its middle the line of the shut lips is, unless by a jaw that hangs:
+    drawn in, a bow that does not sink is a snarl."""
     line = face.meeting_line(at.u)
-    return np.asarray(np.maximum(0, face.meeting_line(np.zeros(1, np.float32)) - line) * at.near)
+    bow = np.maximum(0, face.meeting_line(np.zeros(1, np.float32)) - line)
+    return np.asarray((1 - face.hung) * bow * at.near)
 
 
 def _shut(face: FaceGeometry, at: _Shape) -> Array:

@@ -13,6 +13,7 @@ from vidgen.renderers.puppet.geometry import Curve, FaceGeometry, measure
 from vidgen.renderers.puppet.grid import Array
 from vidgen.renderers.puppet.layer import crop, double
 from vidgen.renderers.puppet.lips import Lips
+from vidgen.renderers.puppet.smile_teeth import tops
 from vidgen.work import Pixels, Subject
 
 MOUSTACHE = (0, 200, 0)
@@ -198,6 +199,34 @@ def test_a_wide_gap_of_the_landmarks_stays_open_where_teeth_look_like_lips(
     found = lip_edges.snap_lips(frame, seen)
     assert not found.is_shut
     assert found.gap > 0.8 * seen.gap
+
+
+def test_in_a_grey_photo_the_landmarks_tell_teeth_from_lips_as_light(subject: Subject) -> None:
+    seen = measure(subject.landmarks)
+    u, v = seen.axes.uv(*np.meshgrid(*map(np.arange, subject.frame.shape[1::-1])))
+    middle = (seen.outer_upper(seen.upper.u) + seen.outer_lower(seen.upper.u)) / 2
+    bow = 0.016 * seen.height * np.clip(1 - seen.across(seen.upper.u) ** 2, 0, None)
+    upper, lower = (Curve(seen.upper.u, middle + way * bow) for way in (-1, 1))
+    frame, beside = subject.frame.copy(), np.abs(seen.across(u)) < 1
+    frame[:] = frame.mean(-1, keepdims=True)
+    frame[(v > seen.outer_upper(u)) & (v < seen.outer_lower(u)) & beside] = 158
+    frame[(v > upper(u)) & (v < lower(u)) & beside] = 160
+    frame[(np.abs(v - lower(u)) < 0.008 * seen.height) & beside] = 60  # the shade below teeth
+    face = replace(seen, upper=upper, lower=lower, gap=float(2 * bow.max()))
+    found = lip_edges.snap_lips(frame, face)
+    at = np.linspace(-0.5 * seen.left, 0.5 * seen.right, 9)
+    assert np.abs(found.upper(at) - upper(at)).max() < 0.006 * seen.height
+
+
+def test_teeth_begin_above_an_edge_that_lies_among_them() -> None:
+    rows, light = np.arange(40)[:, None], np.tile([190.0, 190.0, 170.0, 120.0, 180.0], 24)
+    strip = np.where(rows < 12, 150.0, np.where(rows < 14, 70.0, light))  # lip, its shade, teeth
+    colours = np.repeat(strip[..., None], 3, -1)
+    assert abs(tops(colours, np.full(120, 18.0), np.full(120, 34.0), 0.003) - 14).max() <= 1
+    lips = np.where(rows < 14, 100.0, light)[..., None] * np.ones(3)
+    assert abs(tops(lips, np.full(120, 14.0), np.full(120, 34.0), 0.003) - 14).max() <= 1
+    tongue = np.where(rows < 8, 210.0, np.full(120, 190.0))[..., None] * np.ones(3)  # below skin
+    assert (tops(tongue, np.full(120, 18.0), np.full(120, 34.0), 0.003) == 18).all()
 
 
 @pytest.mark.parametrize(("colour", "shut"), [((40, 15, 15), False), ((235, 205, 200), True)])

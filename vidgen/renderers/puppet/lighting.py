@@ -71,7 +71,7 @@ def measure(frame: Pixels, face: FaceGeometry) -> Lighting:
         grain=_grain(frame, face),
         glasses=bool(bridge.min() < DARK_BRIDGE * np.median(bridge) and crossing > BAR),
         wire=crossing > WIRE,
-        toned=(skin / luma).astype(np.float32) if _is_monochrome(frame, face) else None,
+        toned=(skin / luma).astype(np.float32) if is_monochrome(frame, face) else None,
     )
 
 
@@ -131,7 +131,7 @@ def _crossing(nose: Array) -> float:
     return float(np.max(crossed, 0)[6:38].max())
 
 
-def _is_monochrome(frame: Pixels, face: FaceGeometry) -> bool:
+def is_monochrome(frame: Pixels, face: FaceGeometry) -> bool:
     """Whether luma alone tells the colour, as in black-and-white and sepia: in Lab, a and b keep
     less than TONED of spread about a parabola over L, or, as on statues, lie within STONE whatever
     L is, or about grey. Living faces in colour have red lips."""

@@ -10,10 +10,11 @@ from typing import Final
 import numpy as np
 
 from vidgen.media.colour import LUMA, redness
+from vidgen.renderers.puppet import lighting
 from vidgen.renderers.puppet.geometry import SHUT, Curve, FaceGeometry
 from vidgen.renderers.puppet.grid import Array, look_up, smoothstep
 from vidgen.renderers.puppet.path import cheapest_path
-from vidgen.renderers.puppet.smile_teeth import smile_teeth
+from vidgen.renderers.puppet.smile_teeth import smile_teeth, tops
 from vidgen.work import Pixels
 
 COLUMNS: Final = 121  # over the width of the mouth
@@ -42,7 +43,11 @@ SMILE: Final = (0.014, 0.04)  # Hf: landmarks' gap whose filling is told from th
 # Hf: no upper lip hangs so much lower in its middle than the landmarks' over a wide gap; then they
 # are trusted so many times more
 HANGING: Final = (0.015, 4.0)
-SURE: Final = (0.035, 0.45)  # Hf: so wide a gap of the landmarks there is, and so much is found
+# Hf: so wide a gap of the landmarks there is, and so much of it is found; and in one tone
+SURE: Final = (0.035, 9.9, 0.45)
+GREY: Final = (0.020, 0.075, 0.75)
+TOPPED: Final = 0.8  # half mouths: teeth are looked for on the upper lip
+THIN: Final = 0.020  # Hf: an upper lip is no thinner
 ROW: Final = 0.003  # Hf: height of a row of the search
 
 
@@ -65,27 +70,38 @@ def snap_lips(frame: Pixels, face: FaceGeometry) -> FaceGeometry:
     face = _widen(frame, face)
     lips = _read(frame, face)
     upper, lower = _opening(lips, face)
-    if _overlooks(face, upper, lower):
-        return face
-    line = _line_above(lips, face, upper, lower)
-    if line is None and _touch(lips, face, upper, lower):
-        line = _dark_line(frame, face)
-    if line is not None:
-        return replace(face, upper=line, lower=line, gap=0.0)
+    if not _overlooks(face, upper, lower, SURE):
+        line = _line_above(lips, face, upper, lower)
+        if line is None and _touch(lips, face, upper, lower):
+            line = _dark_line(frame, face)
+        if line is not None:
+            return replace(face, upper=line, lower=line, gap=0.0)
+        if not (_overlooks(face, upper, lower, GREY) and lighting.is_monochrome(frame, face)):
+            return _part(face, _raise(lips, face, upper, lower), lower)
+    return _part(face, _raise(lips, face, face.upper, face.lower), face.lower)
+
+
+def _part(face: FaceGeometry, upper: Curve, lower: Curve) -> FaceGeometry:
+    """`face` with these inner edges of its lips, and an upper lip that has some thickness."""
     middle = (upper.v + lower.v) / 2
     half = np.maximum(lower.v - upper.v, 0) / 2
+    outer = face.outer_upper
     return replace(
         face,
         upper=Curve(upper.u, middle - half),
         lower=Curve(upper.u, middle + half),
+        outer_upper=Curve(outer.u, np.minimum(outer.v, upper(outer.u) - THIN * face.height)),
         gap=max(float(2 * half.max()), SHUT * face.height),  # what does not touch is open
     )
 
 
-def _overlooks(face: FaceGeometry, upper: Curve, lower: Curve) -> bool:
+def _overlooks(
+    face: FaceGeometry, upper: Curve, lower: Curve, between: tuple[float, float, float]
+) -> bool:
     """Whether much less opening was found than the landmarks show: pale teeth between pale lips."""
+    least, most, share = between
     found = float((lower.v - upper.v).max())
-    return face.gap > SURE[0] * face.height and found < SURE[1] * face.gap
+    return least < face.gap / face.height < most and found < share * face.gap
 
 
 def _strip(frame: Pixels, face: FaceGeometry, curve: Curve, reach: float) -> _Strip:
@@ -189,6 +205,19 @@ def _touch(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) -> bool:
     if teeth > needed:
         return wide < (APART if dark > SLIT else SHUT)
     return wide < LINE[_darkest(lips, inside) > DARKEST]
+
+
+def _raise(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) -> Curve:
+    """`upper`, or higher where the teeth below it go on above it."""
+    if face.gap < SMILE[0] * face.height:
+        return upper
+    strip = lips.strip
+    above, below = (
+        strip.middle + (curve(strip.u) - strip.v) / strip.row for curve in (upper, lower)
+    )
+    path = tops(strip.colours, above, below, strip.row / face.height)
+    path = np.where(np.abs(face.across(strip.u)) < TOPPED, path, above)
+    return _curve(strip, np.minimum(_bent(path), above), face)
 
 
 def _darkest(lips: _Lips, inside: Array) -> float:

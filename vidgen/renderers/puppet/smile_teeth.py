@@ -10,6 +10,7 @@ import numpy as np
 
 from vidgen.media.colour import LUMA, redness
 from vidgen.renderers.puppet.grid import Array, smoothstep
+from vidgen.renderers.puppet.path import cheapest_path
 
 FILLS: Final = (0.20, 0.75)  # of the landmarks' gap: surely between the lips
 FULL: Final = 0.3  # and so much of it is not dark:
@@ -18,6 +19,13 @@ UNLIKE: Final = (4.0, 2.5)  # variances, so far its looks lie from the lips'; an
 LESS_RED: Final = 0.020  # a share of all colours: teeth are so much less red than a lip
 BRIGHTER: Final = 1.15  # times as bright as a lip are teeth that are no less red
 NOISE: Final = 16.0  # of 255², a variance that there always is
+# Hf above an upper lip's edge, and a share of the gap below it: teeth begin between
+CLIMB: Final = (0.030, 0.25)
+LIKE: Final = 0.20  # of a tooth's light: what is farther from its colours is tooth no more,
+SURELY: Final = 0.5  # and so dear is a row of it
+CORE: Final = (0.20, 0.60)  # of the gap: surely teeth
+SIDE: Final = 0.007  # Hf above and below a tooth's beginning that are compared
+BEND: Final = 0.05  # what a step of that line costs
 TOOTH: Final = (0.2, 0.4)  # of the way from lip to tooth: begins to be one, is one so much farther
 
 
@@ -70,3 +78,29 @@ def _trend(colours: Array, chosen: Array) -> tuple[Array, Array]:
     slope, level = np.polyfit(column, colours[chosen], 1)
     line = level + slope * at.clip(-0.7, 0.7)[:, None]
     return line, colours[chosen] - (level + slope * column[:, None])
+
+
+def tops(colours: Array, upper: Array, lower: Array, row: float) -> Array:
+    """(columns,) the rows where teeth begin in `colours` (rows, columns, 3), near `upper` or above
+    it; that and `lower` are the rows of the lips' edges. A row is `row` Hf high. What has nothing
+    darker above it is no tooth but a lip or a tongue: there `upper` stays."""
+    rows = np.arange(len(colours))[:, None]
+    gap = lower - upper
+    core = (rows >= upper + CORE[0] * gap) & (rows <= upper + CORE[1] * gap)
+    tooth = (colours * core[..., None]).sum(0) / np.maximum(1, core.sum(0))[:, None]
+    off = np.linalg.norm(colours - tooth, axis=-1) / np.linalg.norm(tooth, axis=-1).clip(20)
+    off = off.clip(0, 0.5)  # what is no tooth is not the more so for being black
+    start = upper + CLIMB[1] * gap
+    strange = np.where(rows < start, (off - LIKE).clip(0), 0)
+    passed = np.cumsum(strange[::-1], 0)[::-1]
+    side = max(1, round(SIDE / row))
+    total = np.cumsum(np.pad(off, ((side + 1, side), (0, 0)), mode="edge"), 0)
+    sums = total[side:] - total[:-side]  # of `side` rows, of row i the one that ends above it first
+    step = (sums[side:] - sums[:-side])[: len(rows)] / side  # below less above
+    near = (rows >= upper - CLIMB[0] / row) & (rows <= start)
+    path = cheapest_path(np.where(near, step + SURELY * passed, 1e3), BEND)
+    luma = np.pad(colours @ LUMA, ((side, 0), (0, 0)), mode="edge")  # `side` rows above each row
+    above = np.mean([np.take_along_axis(luma, path[None] + i, 0)[0] for i in range(side)], 0)
+    most = slice(len(path) // 4, -len(path) // 4)
+    darker = np.median((above / (tooth @ LUMA).clip(1))[most]) < 1
+    return np.where(darker, path, upper)

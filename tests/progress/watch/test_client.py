@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.serving import Run, free_port, served, serving_process
@@ -25,9 +26,10 @@ from vidgen.progress.fanout.hub import Hub
 from vidgen.progress.fanout.limits import Limits
 from vidgen.progress.serve.server import serve
 from vidgen.progress.serve.settings import ServeSettings
+from vidgen.progress.watch.authorities import trusted
 from vidgen.progress.watch.client import ConnectionLost, RunClient, _is_event_stream
 from vidgen.progress.watch.hosts import HostEvent, exit_code, watch
-from vidgen.progress.watch.link import Link
+from vidgen.progress.watch.link import Link, reason_of
 from vidgen.progress.watch.timing import Timing
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
@@ -406,6 +408,53 @@ def test_what_will_never_work_is_said_at_once(home: Home) -> None:
     for address in ("ftp://host", "http://", "http://host:x"):
         with pytest.raises(InputError, match="no address"):
             list(watch([address]))
+
+
+def test_a_server_of_another_kind_is_told_from_a_run_that_is_not_there() -> None:
+    other = relaying(http.server.SimpleHTTPRequestHandler)
+    with other as port, pytest.raises(InputError, match="no server of vidgen"):
+        list(watch([f"http://127.0.0.1:{port}"], "last"))
+
+
+def test_a_server_that_is_away_for_long_is_not_said_to_hold_streams_back(
+    home: Home, run: Run
+) -> None:
+    run.write("log")
+    links: list[Link] = []
+
+    def sleep(seconds: float) -> None:
+        if [link.state for link in links].count("lost") == 5:
+            server.start()
+            run.write("complete")
+
+    with serving_process(home) as server:
+        follower = RunClient(server.url, run.id, on_link=links.append, sleep=sleep)
+        events = follower.events()
+        got = [next(events).seq]
+        server.kill()
+        got += [envelope.seq for envelope in events]
+    assert got == [1, 2]
+    assert [link.state for link in links] == ["connected", *["lost"] * 5, "connected"]
+
+
+def test_what_breaks_a_line_is_said_in_words() -> None:
+    errors = {
+        "the other side hung up": httpx.RemoteProtocolError(
+            "peer closed (incomplete chunked read)"
+        ),
+        "Connection refused": httpx.ConnectError("[Errno 111] Connection refused"),
+        "it does not speak https": httpx.ConnectError(
+            "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)"
+        ),
+        "HTTP 502": ConnectionLost("HTTP 502"),
+        "ReadTimeout": httpx.ReadTimeout(""),
+    }
+    assert [reason_of(error) for error in errors.values()] == list(errors)
+
+
+def test_the_authorities_are_read_once(pem: tuple[Path, Path]) -> None:
+    assert trusted(None) is trusted(None)
+    assert trusted(pem[0]) is trusted(pem[0]) is not trusted(None)
 
 
 def test_a_server_that_was_never_there_is_given_up() -> None:

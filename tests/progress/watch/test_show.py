@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -103,17 +104,24 @@ def test_files_of_another_machine_are_named_by_their_address(base: str, tmp_path
     assert far.data["video_path"] == f"{base}/api/tasks/x/video"
 
 
-def in_a_terminal(home: Home, url: str, task: str) -> list[str]:
-    """What stands on a screen of 100 × 24 when `vidgen watch` has ended."""
+def in_a_terminal(
+    home: Home, url: str, *task: str, after: Mapping[str, Callable[[], object]] | None = None
+) -> list[str]:
+    """What stands on a screen of 100 × 24 when `vidgen watch` has ended. `after` each text has
+    come, something is done."""
     import pexpect
     import pyte
 
     child = pexpect.spawn(
-        sys.executable, ["-m", "vidgen", "watch", url, task], dimensions=(24, 100), timeout=20,
+        sys.executable, ["-m", "vidgen", "watch", url, *task], dimensions=(24, 100), timeout=20,
         env=os.environ | {"TERM": "xterm-256color", "VIDGEN_HOME": str(home.root)},
     )  # fmt: skip
     screen = pyte.Screen(100, 24)
     stream = pyte.ByteStream(screen)
+    for text, act in (after or {}).items():
+        child.expect_exact(text)
+        stream.feed(child.before + child.after)
+        act()
     stream.feed(child.read())
     child.close()
     return [line.rstrip() for line in screen.display]
@@ -127,6 +135,21 @@ def test_the_live_view_of_a_remote_run_has_its_title_and_its_address(home: Home)
         screen = in_a_terminal(home, server.url, run.id)
     assert any(line.startswith("  vidgen  anna.jpg") for line in screen)
     assert any(line.endswith(f"/api/tasks/{run.id}/video") for line in screen)
+
+
+def test_a_run_that_was_awaited_has_its_title_too(home: Home) -> None:
+    runs: list[Run] = []
+
+    def begin() -> None:
+        runs.append(Run(home, request={"inputs": {"photo": {"path": "/far/anna.jpg"}}}))
+        runs[0].write("stage_update", status="started")
+
+    def end() -> None:
+        runs[0].write("complete", video_path="/far/out.mp4")
+
+    with served(home) as server:
+        screen = in_a_terminal(home, server.url, after={"Nothing runs": begin, "anna.jpg": end})
+    assert any(line.startswith("  vidgen  anna.jpg") for line in screen)
 
 
 def test_a_dead_run_ends_the_live_view_with_a_sentence(home: Home, run: Run) -> None:

@@ -106,6 +106,10 @@ class Live:
                 self._untold.append(envelope)
         self._wake.set()
 
+    def retitle(self, title: str) -> None:
+        """Name the run's inputs, of which nobody knew when the view was opened."""
+        self._title = title
+
     def interrupt(self) -> None:
         """Tell that the run's writer is gone without a terminal event."""
         with self._lock:

@@ -5,7 +5,6 @@ Every event is answered once, over any number of connections. Several hosts are 
 
 import contextlib
 import random
-import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,10 +17,13 @@ import orjson
 from vidgen.errors import InputError, SetupError
 from vidgen.events import Envelope
 from vidgen.progress.store.runs import is_task_id
-from vidgen.progress.watch.link import Link, OnLink
+from vidgen.progress.watch.authorities import trusted
+from vidgen.progress.watch.link import Link, OnLink, reason_of
 from vidgen.progress.watch.sse import ServerEvent, SseDecoder
 from vidgen.progress.watch.timing import USUAL, Timing
 
+BAD_GATEWAY: Final = 502  # a proxy says that the server behind it is away
+_AWAY: Final = (httpx.ConnectError, httpx.ConnectTimeout)
 _UNSTORED: Final = frozenset({"heartbeat", "connected", "subscribed"})
 
 
@@ -78,7 +80,7 @@ class RunClient:
 
     def events(self) -> Iterator[Envelope]:
         """Until the run has ended. Raises InputError or SetupError when the host refuses."""
-        trust = _trusting(self._certificate)
+        trust = trusted(self._certificate)
         timeout = httpx.Timeout(self._timing.connect, read=self._timing.silence)
         began = time.monotonic()
         while not self._is_over:
@@ -281,9 +283,13 @@ class RunClient:
                 code="page.watch_token",
                 host=self.host,
             )
+        if status == 404 and response.url.path == "/api/tasks":  # every server of vidgen's has it
+            raise self._strange()
         if status == 404:
             raise _unknown(self._wanted or "?", self.host)
         if status in (408, 425, 429) or status >= 500:
+            if status == BAD_GATEWAY:
+                self._silent_streams = 0
             raise ConnectionLost(
                 f"HTTP {status}", _seconds(response.headers.get("retry-after", ""))
             )
@@ -315,31 +321,15 @@ class RunClient:
                 hint="Check the address, and that `vidgen serve-progress` runs there.",
                 code="page.watch_unreachable",
                 host=self.host,
-                reason=str(error) or type(error).__name__,
+                reason=reason_of(error),
             ) from error
-        self._on_link(Link(self.host, "lost", str(error) or type(error).__name__))
+        self._on_link(Link(self.host, "lost", reason_of(error)))
+        if isinstance(error, _AWAY):  # which says nothing of its streams
+            self._silent_streams = 0
         most = min(self._timing.longest_wait, self._base_wait * 2 ** min(self._failures, 10))
         self._failures += 1
         at_least = error.retry_after if isinstance(error, ConnectionLost) else 0.0
         self._sleep(max(at_least, most * self._chance()))
-
-
-def _trusting(certificate: Path | None) -> ssl.SSLContext | bool:
-    """Whom to trust: the usual authorities, and this one beside them."""
-    if certificate is None:
-        return True
-    context = ssl.create_default_context()
-    try:
-        context.load_verify_locations(certificate)
-    except OSError as error:  # ssl.SSLError is one
-        raise InputError(
-            "{path} cannot be used as a certificate: {reason}.",
-            hint="--ca wants a PEM file.",
-            code="page.watch_certificate",
-            path=str(certificate),
-            reason=error.strerror or str(error),
-        ) from error
-    return context
 
 
 def _base(url: str) -> str:

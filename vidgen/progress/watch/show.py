@@ -118,6 +118,8 @@ class _HostViews:
             view = choose(self._mode, language=user_language(), title=title, says_errors=True,
                           stderr=stream, stdout=self._stdout)  # fmt: skip
             self._views[host] = self._stack.enter_context(view)
+        elif title and hasattr(view, "retitle"):  # it was opened to say that nothing runs yet
+            view.retitle(title)
         return self._views[host]
 
 

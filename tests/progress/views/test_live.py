@@ -4,11 +4,13 @@ import io
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pyte
 import pytest
 from rich.cells import cell_len
+from rich.color import ColorSystem
 
 from vidgen.events import Envelope
 from vidgen.messages import message_catalogue, say
@@ -619,6 +621,20 @@ class Still(Live):
 
 def view(window: Window, clock: Clock, can: Abilities = PLAIN, **options: Any) -> Still:
     return Still(window, can=can, size=window.size, clock=clock, **options)
+
+
+def test_without_colours_a_bar_still_tells_what_is_done(script: Script, clock: Clock) -> None:
+    bars = {}
+    for colours in (None, ColorSystem.EIGHT_BIT):
+        window = Window()
+        with view(window, clock, replace(PLAIN, colours=colours)) as live:
+            for event in script.until_drawing():
+                live(event)
+            live._frame()
+            row = next(row for row in window.shown() if " %  " in row)
+        bars[colours] = row.split(" %  ")[1].split("  ")[0]
+    assert set(bars[None]) == {"━", "─"}
+    assert len(bars[None]) == len(bars[ColorSystem.EIGHT_BIT])
 
 
 def test_the_first_picture_is_there_at_once(clock: Clock) -> None:

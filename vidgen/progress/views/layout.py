@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,6 +57,7 @@ class Glyphs:
 
 
 UNICODE: Final = Glyphs("✓", "▸", "·", "–", "↺", "✗", "!", "i", "━", "╸", "━", "·", "…")
+COLOURLESS: Final = replace(UNICODE, empty="─")  # nothing else tells what is done from what is not
 ASCII: Final = Glyphs("+", ">", ".", "-", "=", "x", "!", "i", "#", "#", "-", "-", "~")
 STYLES: Final = {
     "completed": "green",

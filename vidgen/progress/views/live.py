@@ -19,7 +19,14 @@ from vidgen.messages import harmless
 from vidgen.progress.snapshot import POSITION
 from vidgen.progress.views import images
 from vidgen.progress.views import terminal as codes
-from vidgen.progress.views.layout import ASCII, UNICODE, Viewport, lay_out, preview_link
+from vidgen.progress.views.layout import (
+    ASCII,
+    COLOURLESS,
+    UNICODE,
+    Viewport,
+    lay_out,
+    preview_link,
+)
 from vidgen.progress.views.state import RunState
 from vidgen.progress.views.summary import ROOM_BESIDE, beside, message, summary
 from vidgen.progress.views.terminal import Abilities, Terminal, abilities
@@ -137,7 +144,7 @@ class Live:
         self._terminal.change(codes.HIDE_CURSOR + title, restore)
 
     def _page(self) -> Viewport:
-        glyphs = UNICODE if self._can.unicode else ASCII
+        glyphs = (UNICODE if self._can.colours else COLOURLESS) if self._can.unicode else ASCII
         return Viewport(*self._terminal.size(), glyphs, self._language, self._title)
 
     def _frame(self) -> None:

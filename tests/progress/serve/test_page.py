@@ -248,6 +248,15 @@ def test_the_list_is_narrowed_by_the_server(server: Served) -> None:
         assert httpx.get(f"{server.url}/api/tasks?{query}").status_code == 400
 
 
+def test_a_file_among_the_runs_is_no_run(home: Home) -> None:
+    """Windows and file managers leave theirs everywhere."""
+    from vidgen.progress.serve.index import RunIndex
+
+    (home.tasks / "Thumbs.db").write_bytes(b"pictures")
+    (home.tasks / "job-1").mkdir()
+    assert [task for _, task in RunIndex(home).newest()] == ["job-1"]
+
+
 def test_a_store_that_fills_while_it_is_read_is_listed(full: Home) -> None:
     """Threads of two requests narrow the list at once."""
     from vidgen.progress.serve.index import RunIndex

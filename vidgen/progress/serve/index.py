@@ -59,7 +59,8 @@ class RunIndex:
         except FileNotFoundError:
             names = []
         root = str(self._home.tasks)
-        found = [(_write_time(f"{root}/{name}"), name) for name in names if is_task_id(name)]
+        written = ((_write_time(f"{root}/{name}"), name) for name in names if is_task_id(name))
+        found = [(at, name) for at, name in written if at]
         if self._elsewhere:
             found += [
                 (int(seconds_of(str(brief["updated"])) * 1e9), str(brief["task_id"]))
@@ -273,12 +274,12 @@ def _newest_picture(folder: str) -> str:
 
 
 def _write_time(folder: str) -> int:
-    """When the log, or without one the folder, was last written."""
+    """When the log, or without one the folder, was last written; 0 when there is no folder."""
     try:
         return os.stat(folder + "/events.jsonl").st_mtime_ns  # noqa: PTH116  # 10,000 Paths cost 60 ms
     except OSError:
         try:
-            return os.stat(folder).st_mtime_ns  # noqa: PTH116
+            return os.stat(folder + "/.").st_mtime_ns  # noqa: PTH116  # no file that lies about
         except OSError:
             return 0
 

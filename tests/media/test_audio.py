@@ -152,10 +152,17 @@ def test_a_file_that_breaks_off_is_used_as_far_as_it_goes(
     assert refusal(tmp_path / name) in {"voice.damaged", "voice.not_sound"}
 
 
-def test_a_truncated_m4a_without_its_index_is_no_sound(tmp_path: Path) -> None:
-    whole = encoded(tmp_path / "v.m4a", "aac", "fltp", tone(2.0)).read_bytes()
-    (tmp_path / "v.m4a").write_bytes(whole[: len(whole) // 2])
-    assert refusal(tmp_path / "v.m4a") == "voice.not_sound"
+def test_an_m4a_without_its_index_is_said_to_be_cut_off(tmp_path: Path) -> None:
+    """As a download that stopped and a telephone that died leave it."""
+    file = tmp_path / "v.m4a"
+    whole = encoded(file, "aac", "fltp", tone(2.0)).read_bytes()
+    sound = whole.index(b"mdat") - 4
+    for start in (whole[: len(whole) // 2], whole[:sound] + bytes(4) + whole[sound + 4 :][:2000]):
+        file.write_bytes(start)
+        assert refusal(file) == "voice.cut_short"
+    for other in (whole[:sound], b"\0\0\0\x08ftyp" * 5000, whole[:4] + b"junk" + whole[8:2000]):
+        file.write_bytes(other)
+        assert refusal(file) == "voice.not_sound"
 
 
 def test_what_is_not_a_voice_is_refused_by_name(tmp_path: Path) -> None:

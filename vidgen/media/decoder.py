@@ -28,6 +28,7 @@ _BAD_READS: Final = 64  # damaged places in a row after which the rest is given 
 # Formats whose stated length can be trusted to tell that the end is missing. Not mp3, aac, amr:
 # there the length is often guessed from the bit rate.
 _KNOW_THEIR_LENGTH: Final = frozenset({"wav", "w64", "aiff", "flac", "mov", "mp4", "m4a"})
+_MOST_BOXES: Final = 1000  # at the top of a file; a recorder writes ten
 _PLANES: Final = 8  # that FFmpeg's frames hold by themselves
 _PROTECTED: Final = frozenset({"drms", "enca", "aavd", "drmi", "encv"})
 
@@ -56,7 +57,7 @@ def open_sound(path: Path) -> Iterator[Any]:
                 file, metadata_errors="ignore", options={"protocol_whitelist": "none"}
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise _not_sound(path) from error
+            raise (_cut_off(path) if _lacks_index(path) else _not_sound(path)) from error
         with container:
             if not container.streams.audio:
                 raise InputError(
@@ -99,6 +100,35 @@ def _not_sound(path: Path) -> InputError:
         code="voice.not_sound",
         name=path.name,
     )
+
+
+def _cut_off(path: Path) -> InputError:
+    return InputError(
+        "The voice {name} is cut off: the index at its end is missing.",
+        hint="Copy or download it again, or record it once more.",
+        code="voice.cut_short",
+        name=path.name,
+    )
+
+
+def _lacks_index(path: Path) -> bool:
+    """Whether the file begins as m4a, mp4, mov and 3gp do and has its data, but no `moov` box.
+
+    Box by box, as ISO 14496-12 has them: length (32 bits, big-endian; 1: 64 bits behind the name;
+    0: up to the file's end) and name.
+    """
+    size, at = path.stat().st_size, 0
+    names: list[bytes] = []
+    with path.open("rb") as file:
+        while at < size and len(names) < _MOST_BOXES:
+            file.seek(at)
+            head = file.read(16)
+            names.append(head[4:8])
+            if names[0] != b"ftyp":
+                return False
+            length = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4], "big")
+            at += length if length >= 8 else size
+    return b"mdat" in names and b"moov" not in names
 
 
 def stated_seconds(container: Any, stream: Any) -> float:

@@ -32,6 +32,7 @@ from vidgen.text import json_bytes, path_text, text_path
 from vidgen.version import __version__
 
 FORMAT: Final = 1
+STDOUT: Final = frozenset({"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ def place_of(output: Path | str | None) -> tuple[Path, Path | None]:
     if output is None:
         return Path(), None
     text, path = str(output), Path(output)
-    if text == "-":
+    if text in STDOUT:
         raise InputError(
             "The film cannot go to stdout: a film is written to files only.",
             hint="Name a file with -o, and hand it on when it is finished.",

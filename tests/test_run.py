@@ -1,12 +1,13 @@
 """What a run began with is what it goes on with; what cannot be kept is said."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.test_dry_run import ask
 from vidgen.errors import InputError
-from vidgen.events import Envelope, Event, Log
+from vidgen.events import Emit, Envelope, Event, Log
 from vidgen.inputs import input_copy, keep_copy
 from vidgen.models import catalog
 from vidgen.models.catalog import Catalog
@@ -14,7 +15,7 @@ from vidgen.models.select import EMBEDDED, ModelChoice
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress.store.runs import task_names
 from vidgen.request import Request, default_settings, load_request, record
-from vidgen.run import PLAN_FILE, create, load_plan, restore_request, save_plan
+from vidgen.run import PLAN_FILE, create, load_plan, restore_request, save_plan, start
 
 
 def recorded(home: Home, folder: Path) -> TaskFolder:
@@ -148,3 +149,24 @@ def test_a_photo_in_which_nobody_is_leaves_no_history(
     assert caught.value.code == "detect.no_face"
     assert seen[-1].event_type == "error"  # whoever looks on is told
     assert task_names(home_with_models) == []
+
+
+@pytest.mark.models
+def test_what_is_fetched_first_counts_as_getting_ready(
+    home_with_models: Home, tmp_path: Path
+) -> None:
+    """The demo's portrait, a voice from the web: the view's own clock runs meanwhile."""
+
+    def slowly(emit: Emit) -> Request:
+        time.sleep(1.0)
+        return ask(tmp_path)
+
+    ended: list[float] = []
+
+    def note(envelope: Envelope) -> None:
+        if envelope.data.get("status") == "completed":
+            ended.append(float(envelope.data["duration_seconds"]))
+
+    with pytest.raises(InputError):
+        start(home_with_models, slowly, [note])
+    assert ended[0] > 1.0

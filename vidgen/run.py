@@ -102,11 +102,12 @@ def _has_made(task: TaskFolder) -> bool:
 
 
 def _start(home: Home, task: TaskFolder, ask: Ask, views: Sequence[Sink], turn: Turn) -> Result:
+    began = time.monotonic()
     with _run_log(home, task, views) as emit:
         emit(StageStarted("initialized"))
         wanted = request.record(task, ask(emit))
         try:
-            return _make_film(home, task, wanted, emit, turn)
+            return _make_film(home, task, wanted, emit, turn, began)
         except InputError as error:
             if not error.code.startswith("output."):  # it will be refused again: keep no copies
                 inputs.remove_copies(task, wanted.files)
@@ -118,6 +119,7 @@ def resume(home: Home, task: TaskFolder, views: Sequence[Sink], *, turn: Turn = 
 
     Raises InputError when the run is complete, is being made, or too little of it is left.
     """
+    began = time.monotonic()
     recorded = request.load_request(task)
     with _run_log(home, task, views) as emit:
         emit(StageStarted("initialized"))
@@ -125,7 +127,8 @@ def resume(home: Home, task: TaskFolder, views: Sequence[Sink], *, turn: Turn = 
         if recorded.version != __version__:
             versions = {"was": recorded.version, "now": __version__}
             emit(Log("WARNING", "run.version_changed", versions))
-        return _make_film(home, task, restore_request(task, recorded, emit), emit, turn)
+        wanted = restore_request(task, recorded, emit)
+        return _make_film(home, task, wanted, emit, turn, began)
 
 
 @contextmanager
@@ -147,8 +150,10 @@ def _resume_command(task: TaskFolder) -> str:
     return f"vidgen resume {task.task_id[:8]}" if task.request.is_file() else ""
 
 
-def _make_film(home: Home, task: TaskFolder, wanted: Request, emit: Emit, turn: Turn) -> Result:
-    began = time.monotonic()
+def _make_film(
+    home: Home, task: TaskFolder, wanted: Request, emit: Emit, turn: Turn, began: float
+) -> Result:
+    """`began` is when the run did, by the monotonic clock: what was asked for may be fetched."""
     from vidgen.work import Video, Work
 
     apart = nullcontext() if turn.goes_on else pipeline.open_ears(wanted.options, task)

@@ -13,10 +13,17 @@ from vidgen.paths import Home
 from vidgen.progress.forecast.accuracy import accuracy, forecast
 from vidgen.progress.forecast.countdown import Countdown
 from vidgen.progress.forecast.estimator import Estimator
-from vidgen.progress.forecast.model import StageEstimate, TimeModel, line, size_class
+from vidgen.progress.forecast.model import (
+    CLOSING_MOST,
+    StageEstimate,
+    TimeModel,
+    line,
+    size_class,
+)
 from vidgen.progress.forecast.past_runs import PastRun, StageTime, past_run, past_runs
 from vidgen.progress.store.log import TaskLog
 from vidgen.progress.wire import Eta
+from vidgen.quality.closing_look import FRAMES, windows
 
 ABOUT = {"voice_seconds": 10.0, "frames": 250, "width": 720, "height": 720, "device": "cpu"}
 
@@ -75,9 +82,20 @@ def test_models_loading_is_counted_apart_from_the_work() -> None:
 def test_what_follows_the_last_unit_is_counted_apart_too() -> None:
     """Finalizing counts its frames and then looks at the film, which tells no progress."""
     ending = time_of("finalizing", 6.0, "frames", closing_seconds=4.0)
-    run = replace(past(), stages=(ending,))
-    told = TimeModel([run]).stage_time("finalizing", request(20.0))
-    assert told == StageEstimate(0.0, 4.0, 8.0)
+    known = TimeModel([replace(past(2.0), stages=(ending,))])
+    assert known.stage_time("finalizing", request(4.0)) == StageEstimate(0.0, 4.0, 8.0)
+
+
+def test_a_long_film_is_looked_at_no_longer_than_a_short_one() -> None:
+    """Some films of three seconds foretold 39 s for one of three minutes, which took 0.7."""
+    assert sum(count for _, count in windows(183.0, 25.0)) <= CLOSING_MOST["finalizing"]
+    assert windows((CLOSING_MOST["finalizing"]) / 25.0, 25.0) == [(0.0, FRAMES)]
+    assert len(windows((CLOSING_MOST["finalizing"] + 1) / 25.0, 25.0)) > 1
+    ending = time_of("finalizing", 0.9, "frames", closing_seconds=0.8)
+    known = TimeModel([replace(past(3.0), stages=(ending,))])
+    told = known.stage_time("finalizing", request(183.0))
+    assert told is not None
+    assert told.closing == pytest.approx(0.8 * 195 / 75)
 
 
 @pytest.mark.parametrize(
@@ -232,21 +250,24 @@ def test_the_first_run_ever_is_learning_and_then_goes_by_its_own_rate(clock: Clo
     assert told == Eta(15.0, None, "rate")
 
 
-def test_the_first_run_ever_keeps_time_for_the_look_at_its_film(clock: Clock) -> None:
+@pytest.mark.parametrize(("frames", "expected"), [(195, 15.0), (3900, 0.75)])
+def test_the_first_run_ever_keeps_time_for_the_look_at_its_film(
+    clock: Clock, frames: int, expected: float
+) -> None:
     """A bar that forgot it would stand at 99 % for a third of the run."""
     made = estimator(clock)
-    planned(made, request(renderer="puppet"))
+    planned(made, request(renderer="puppet", frames=frames))
     left = []
     for stage, seconds, closing in (("rendering", 20.0, 0.0), ("finalizing", 1.0, 14.0)):
         made(StageStarted(stage))
-        for done in range(1, 251):
-            clock.seconds += seconds / 250
-            made(StageProgress(stage, done, 250, "frames"))
+        for done in range(1, frames + 1):
+            clock.seconds += seconds / frames
+            made(StageProgress(stage, done, frames, "frames"))
         clock.seconds += closing
         told = made(StageEnded(stage, seconds + closing))
         assert told is not None
         left.append(told.seconds)
-    assert left[0] == pytest.approx(15.0, abs=0.5)  # in truth it was 15
+    assert left[0] == pytest.approx(expected, abs=0.5)
 
 
 def test_nothing_is_said_before_the_plan_is_known(clock: Clock) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 from vidgen.events import Event, StageEnded, StageProgress, StageStarted
 from vidgen.progress.forecast.countdown import Countdown
 from vidgen.progress.forecast.model import (
+    CLOSING_MOST,
     DRAWING_STAGES,
     Request,
     StageEstimate,
@@ -30,7 +31,8 @@ LIVE_HALF: Final = 0.05  # of a stage done, the measured speed counts as much as
 # Of a run's foretold time, this much must be over until this run's own pace counts half.
 PACE_HALF: Final = 0.2
 PACE_LIMIT: Final = 4.0
-# The look at a finished film takes so many times as long as the puppet drew it: for a first run.
+# The look at a finished film takes so many times as long as the puppet drew what is looked at: for
+# a first run.
 LOOK_OF_DRAWING: Final = 0.75
 
 
@@ -179,17 +181,19 @@ class Estimator:
             stage: known.stage_time(stage, request, traits.get(stage)) for stage in plan_of(request)
         }
         if request.get("renderer") == "puppet" and "finalizing" in priors:
-            priors["finalizing"] = priors["finalizing"] or self._look(now)
+            priors["finalizing"] = priors["finalizing"] or self._look(request, now)
         return priors
 
-    def _look(self, now: float) -> StageEstimate | None:
+    def _look(self, request: Request, now: float) -> StageEstimate | None:
         """The end of a first run, of which nothing tells but how fast the puppet draws."""
         drawn = self._begun.get("rendering")
         if drawn is None or drawn.first is None:
             return None
         so_far = now - drawn.first[0] + (drawn.at_its_rate(now) or 0.0)
         seconds = so_far if drawn.worked is None else drawn.worked
-        return StageEstimate(0.0, 0.0, LOOK_OF_DRAWING * seconds)
+        frames = request.get("frames") or 0
+        seen = min(1.0, CLOSING_MOST["finalizing"] / frames) if frames else 1.0
+        return StageEstimate(0.0, 0.0, LOOK_OF_DRAWING * seen * seconds)
 
     def _pace(self, priors: Mapping[str, StageEstimate | None], now: float) -> float:
         """How many times as long as foretold this run takes, by what it has worked so far.

@@ -9,7 +9,7 @@ How fast the running one goes is the business of `estimator`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import ceil, log2
+from math import ceil, inf, log2
 from statistics import median
 from typing import Any, Final
 
@@ -26,6 +26,9 @@ DRAWING_STAGES: Final = frozenset({"rendering", "d_id_processing"})  # the long 
 USUAL_HEIGHT: Final = 720.0  # pixels, of a film whose height nobody asked for
 # Of the time for a frame at USUAL_HEIGHT, what does not grow with its area.
 FIXED_SHARE: Final[Mapping[str, float]] = {"rendering": 0.15, "finalizing": 0.5}
+# Units of work beyond which what follows them takes no longer: `quality.closing_look` looks at all
+# frames of a film this short, and at fewer of a longer one.
+CLOSING_MOST: Final[Mapping[str, float]] = {"finalizing": 195.0}
 # What two runs must have in common for their times to be alike, and for their drawing to be.
 SITUATION: Final = ("renderer", "device", "precision", "models", "format", "background", "enlarge")
 DRAWING: Final = ("renderer", "device")
@@ -69,11 +72,14 @@ class TimeModel:
         kept = stages_to_reuse(request)  # what is heard ahead of drawing has less time to be so
         likest = [time for run, time in known if stages_to_reuse(run.request) == kept]
         ready = median(time.ready_seconds for time in likest or [time for _, time in known])
-        works = [effort_of(time, run.request) for run, time in known]
-        wanted = effort_of(known[-1][1], request)
         counted = [time.seconds - time.closing_seconds for _, time in known]
         closing = [time.closing_seconds for _, time in known]
-        return StageEstimate(ready, _at(wanted, works, counted), _at(wanted, works, closing))
+
+        def at(took: Sequence[float], most: float = inf) -> float:
+            works = [effort_of(time, run.request, most) for run, time in known]
+            return _at(effort_of(known[-1][1], request, most), works, took)
+
+        return StageEstimate(ready, at(counted), at(closing, CLOSING_MOST.get(stage, inf)))
 
     def run_seconds(self, request: Request) -> float | None:
         """The sum over the plan's stages; None when its longest part is unknown."""
@@ -171,13 +177,13 @@ def size_class(request: Request) -> int:
     return round(2 * log2(film_height(request) / USUAL_HEIGHT))
 
 
-def effort_of(time: StageTime, request: Request) -> float | None:
-    """The same as `work_of`, but a frame of a larger film is more work."""
+def effort_of(time: StageTime, request: Request, most: float = inf) -> float | None:
+    """The same as `work_of`, but a frame of a larger film is more work; `most` frames count."""
     work, share = work_of(time, request), FIXED_SHARE.get(time.stage)
     if work is None or share is None:
         return work
     area = (film_height(request) / USUAL_HEIGHT) ** 2
-    return work * (share + (1 - share) * area)
+    return min(work, most) * (share + (1 - share) * area)
 
 
 def work_of(time: StageTime, request: Request) -> float | None:

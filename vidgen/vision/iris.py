@@ -24,6 +24,15 @@ SIDE: Final = 64  # pixels of the net's picture
 MARGIN: Final = 2.3  # side of its crop over the width of the eye
 LOWER: Final = tuple(range(9))  # of the net's 71 points: corner to corner along the lower lid
 UPPER: Final = (0, *range(9, 16), 8)  # and along the upper one
+MOVES: Final = (  # of the crop, shares of the eye's width to the right and down, and its size
+    (0.0, 0.0, 1.0),
+    (0.12, 0.0, 1.0),
+    (-0.12, 0.0, 1.0),
+    (0.0, 0.12, 1.0),
+    (0.0, -0.12, 1.0),
+    (0.0, 0.0, 1.2),
+    (0.0, 0.0, 0.85),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +57,39 @@ class IrisNet(LazyNet):
 
     def read(self, rgb: Pixels, points: Floats) -> tuple[EyePoints, EyePoints]:
         """The picture's left and right eye of the face with these landmarks, (468, 2 or more)."""
-        left, right = (self._eye(rgb, points, side) for side in (0, 1))
+        left, right = (
+            self._eye(rgb, points[list(corners), :2].astype(np.float64), side)
+            for side, corners in enumerate(CORNERS)
+        )
         return left, right
 
-    def _eye(self, rgb: Pixels, points: Floats, side: int) -> EyePoints:
+    def spread(self, rgb: Pixels, eye: EyePoints, side: int) -> tuple[float, float]:
+        """How far the lids and the iris go astray, of the eye's width, when the crop is moved.
+
+        An eye stays where it is (of 400 that blink, lids .029 and iris .013 in the median, 19 in 20
+        less than .052 and .028); in lenses and hair the net sees one wherever it is asked.
+        """
+        corners = eye.upper[[0, -1]].astype(np.float64)
+        middle, across = corners.mean(0), corners[1] - corners[0]
+        down = np.array([-across[1], across[0]])
+        found = [
+            self._eye(rgb, middle + x * across + y * down + size * (corners - middle), side)
+            for x, y, size in MOVES
+        ]
+        lids = np.stack([np.concatenate([one.upper, one.lower]) for one in found])
+        irises = np.stack([one.centre for one in found])
+        usual = np.median(lids, 0)
+        width = max(1e-6, float(np.hypot(*(usual[len(UPPER) - 1] - usual[0]))))
+        astray = (np.linalg.norm(all_ - np.median(all_, 0), axis=-1) for all_ in (lids, irises))
+        lid, iris = (float(off.mean()) / width for off in astray)
+        return lid, iris
+
+    def _eye(self, rgb: Pixels, corners: Array, side: int) -> EyePoints:
+        """The eye about these corners (2, 2), its left and its right one."""
         import cv2
 
-        start, end = (points[index, :2].astype(np.float64) for index in CORNERS[side])
         mirrored = side == 1  # the net knows the eye whose outer corner is on the left
-        matrix = _matrix(start, end, mirrored)
+        matrix = _matrix(corners, mirrored)
         crop = cv2.warpAffine(
             rgb, matrix, (SIDE, SIDE), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
         )
@@ -75,12 +108,11 @@ class IrisNet(LazyNet):
         )
 
 
-def _matrix(start: Array, end: Array, mirrored: bool) -> Any:
+def _matrix(corners: Array, mirrored: bool) -> Any:
     """(2, 3): from the picture to the net's crop, level with the eye's corners."""
     import cv2
 
-    across = end - start
-    middle = (start + end) / 2
+    across, middle = corners[1] - corners[0], corners.mean(0)
     scale = SIDE / (MARGIN * max(2.0, float(np.hypot(*across))))
     angle = math.degrees(math.atan2(across[1], across[0]))
     matrix = cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), angle, scale)

@@ -1,6 +1,7 @@
 """A command line that cannot be meant, and the commands on runs and settings, in this process."""
 
 import json
+import os
 import shlex
 import tomllib
 from functools import partial
@@ -113,6 +114,19 @@ def test_a_slip_is_told_in_two_lines(
 ) -> None:
     first, *rest = fail(capsys, *words.split())
     assert [first.removeprefix("vidgen: "), *rest] == said
+
+
+def test_a_file_that_may_not_be_read_is_no_wrong_option(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It was said that VOICE must be a number."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("anna.jpg", "hello.wav"):
+        Path(name).write_bytes(b"hidden")
+
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root may read everything
+    said = fail(capsys, "run", "anna.jpg", "hello.wav", "--progress", "quiet")
+    assert said[0] == "vidgen: anna.jpg is not a photo that can be opened."
 
 
 def test_a_wrong_variable_is_named(

@@ -86,6 +86,9 @@ class Commands(TyperGroup):
         if command is not None:
             examples = EXAMPLES.get(_join(_path(ctx), cmd_name), ())
             command.epilog = "\n\n".join(examples) or None
+            for param in command.params:
+                if hasattr(param.type, "readable"):  # whoever opens the file says why it cannot be
+                    param.type.readable = False
         return command
 
     def resolve_command(

@@ -51,7 +51,8 @@ def test_every_command_that_takes_a_token_reads_it_from_a_file(command: str) -> 
 def test_a_file_without_a_token_is_told(file: Path, content: bytes | None) -> None:
     file.unlink() if content is None else file.write_bytes(content)
     done = CliRunner().invoke(app, ["token", "one", f"--token-file={file}"])
-    assert getattr(done.exception, "code", "") == "page.token_file"
+    code = "page.token_unreadable" if content is None else "page.token_file"
+    assert getattr(done.exception, "code", "") == code
 
 
 def test_a_device_without_an_end_is_no_file_with_a_token() -> None:

@@ -121,7 +121,15 @@ class TokenOptions:
         try:
             with self.token_file.open("rb") as file:
                 token = file.read(LONGEST_TOKEN).decode("ascii").strip()
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise InputError(
+                "The token in {path} cannot be read: {reason}.",
+                hint="Check the file's path and its permissions.",
+                code="page.token_unreadable",
+                path=str(self.token_file),
+                reason=error.strerror or str(error),
+            ) from error
+        except ValueError as error:
             raise _no_token_in(self.token_file) from error
         if not token.isprintable() or not token:
             raise _no_token_in(self.token_file)

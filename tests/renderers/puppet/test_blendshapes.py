@@ -122,7 +122,7 @@ def test_a_face_that_leans_moves_one_side_farther_but_shuts_evenly(smiling: Face
 def test_a_pout_draws_the_skin_beside_the_mouth_along(smiling: FaceGeometry) -> None:
     moved, h = Moved(smiling), smiling.height
     ways = [-moved(moved.made.lower, "round", 0.0, at * smiling.right)[0] for at in (1.0, 1.6)]
-    assert 0.12 * smiling.right < ways[0] < 0.25 * smiling.right  # more is a fish's mouth
+    assert 0.12 * smiling.right < ways[0] < 0.28 * smiling.right  # more is a fish's mouth
     assert ways[1] > 0.8 * ways[0]  # else a fold of the photo's mouth is left beside it
     tall = moved(moved.made.lower, "round", 0.06 * h)[1]
     assert tall < 0.12 * 0.06 * h
@@ -139,7 +139,7 @@ def test_an_opening_mouth_is_wide_below(smiling: FaceGeometry) -> None:
     assert lower[1] > 0.75 * lower[0]  # no V
     assert ways(moved.made.upper, smiling.upper, 0.0)[1] < 0  # its middle rises
     along = ways(moved.made.lower, smiling.lower, 1.0)[0]
-    assert -0.12 * smiling.right < along < -0.06 * smiling.right  # wider, its corners stay dark
+    assert -0.17 * smiling.right < along < -0.06 * smiling.right  # wider, its corners stay dark
 
 
 def test_corners_sink_with_an_opening_mouth(shouting: FaceGeometry) -> None:
@@ -152,7 +152,7 @@ def test_corners_sink_with_an_opening_mouth(shouting: FaceGeometry) -> None:
     assert lower == pytest.approx(upper, abs=0.03 * drop)  # the corners hold together
 
 
-@pytest.mark.parametrize(("name", "least"), [("round", 0.7), ("wide", 0.3)])
+@pytest.mark.parametrize(("name", "least"), [("round", 0.8), ("wide", 0.6)])
 def test_a_smile_is_less_bowed_in_an_o_and_an_a(
     smiling: FaceGeometry, name: str, least: float
 ) -> None:
@@ -162,7 +162,7 @@ def test_a_smile_is_less_bowed_in_an_o_and_an_a(
     assert bow > 0.02 * smiling.height, "no smile"
     for layer in (moved.made.upper, moved.made.lower):
         sunk = moved(layer, name, float(line[1]), float(at[1]))[1]
-        assert least * bow < sunk < bow  # both layers, or the corners come apart
+        assert least * bow < sunk < 1.1 * bow  # both layers, or the corners come apart
 
 
 def test_an_opening_has_soft_ends_in_a_blurred_photo(smiling: FaceGeometry) -> None:

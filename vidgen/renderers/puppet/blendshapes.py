@@ -31,8 +31,9 @@ WIDEST: Final = 0.082  # Hf: how far the jaw drops at 1 (.115 was a cartoon's la
 CARRIED: Final = 0.92  # share of the drop that the lower lip takes; the upper one rises by .08
 WIDENED: Final = 0.10  # how much wider a mouth gets whose hanging jaw shuts
 SINKS: Final = 0.15  # of the drop that the corners take: else an opening is a grin's wedge
-STRAIGHT: Final = (0.90, 0.45)  # of a smile's bow that rounded lips and a wide opening let sink
-POUT: Final = (0.17, 0.07)  # of the half mouth that rounded lips draw in; and a smile's, more
+STRAIGHT: Final = 0.8  # of a smile's bow that a wide opening lets sink; rounded lips all of it
+POUT: Final = (0.17, 0.10)  # of the half mouth that rounded lips draw in; and a smile's, more
+NARROWS: Final = (0.10, 0.06)  # and that a wide opening does
 CHEEKS: Final = 0.007  # Hf: how far spread lips lift the cheeks
 CHIN_UP: Final = 0.007  # Hf: how far pressed lips draw the chin's pad up
 CHIN: Final = 0.86  # of what the lower lip takes: a jaw turns more than a face gets longer
@@ -186,7 +187,7 @@ def _lower(face: FaceGeometry, at: _Shape) -> Moves:
     drop = CARRIED * WIDEST * h - _baring(face) * face.gap / 3
     widen = WIDENED * face.hung * at.u * at.near
     return {
-        "wide": (-0.10 * at.u * at.near, drop * at.lip + _sinking(face, at)),
+        "wide": (-_inwards(face, NARROWS) * at.u * at.near, drop * at.lip + _sinking(face, at)),
         "narrow": (-0.04 * at.u * at.near, drop * at.lip_centre + _sinking(face, at)),
         "jaw": (0.0, drop * at.bone),
         "close": (widen, -_shut(face, at)),
@@ -199,11 +200,16 @@ def _lower(face: FaceGeometry, at: _Shape) -> Moves:
     }
 
 
+def _inwards(face: FaceGeometry, way: tuple[float, float]) -> float:
+    """Shares of the half mouth: at rest, and how much more in a smile."""
+    return way[0] + way[1] * face.smile
+
+
 def _sinking(face: FaceGeometry, at: _Shape) -> Array:
     """How far down the corners go as the mouth opens, and the skin about them; a smile's as far as
     it is bowed."""
     aside = np.minimum(np.abs(at.share), 1) ** 2 * at.near
-    return (1 - face.smile) * SINKS * WIDEST * face.height * aside + STRAIGHT[1] * _bow(face, at)
+    return (1 - face.smile) * SINKS * WIDEST * face.height * aside + STRAIGHT * _bow(face, at)
 
 
 def _bow(face: FaceGeometry, at: _Shape) -> Array:
@@ -234,7 +240,7 @@ def _upper(face: FaceGeometry, at: _Shape) -> Moves:
     shut = (face.meeting_line(at.u) - at.upper) * at.above(0.085 * h)
     rise = -(1 - CARRIED) * WIDEST * h * at.above(0.07 * h) - _baring(face) * shut
     return {
-        "wide": (-0.10 * at.u * at.near, rise * at.whole + _sinking(face, at)),
+        "wide": (-_inwards(face, NARROWS) * at.u * at.near, rise * at.whole + _sinking(face, at)),
         "narrow": (-0.04 * at.u * at.near, rise * at.centre + _sinking(face, at)),
         "close": (widen, shut),
         **_common(face, at),
@@ -247,11 +253,10 @@ def _common(face: FaceGeometry, at: _Shape) -> Moves:
     """What both layers do alike, so that the corners hold together."""
     h = face.height
     corner = np.abs(at.share) * at.near
-    drawn = POUT[0] + POUT[1] * face.smile
     return {
         "round": (
-            -drawn * at.u * at.about,
-            0.10 * (at.v - at.middle) * at.near + STRAIGHT[0] * _bow(face, at),
+            -_inwards(face, POUT) * at.u * at.about,
+            0.10 * (at.v - at.middle) * at.near + _bow(face, at),
         ),
         "spread": (
             0.16 * at.u * at.near,

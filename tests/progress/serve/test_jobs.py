@@ -6,13 +6,19 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import av
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
+from tests.support.heif import heic
 from tests.support.serving import Run, Served, served, wait_until
+from vidgen.media import photo
 from vidgen.paths import Home
 from vidgen.progress.serve import jobs as jobs_module
 from vidgen.progress.serve.auth import task_token
@@ -277,6 +283,39 @@ def test_what_is_not_an_order_is_refused_and_leaves_nothing(
     )
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert list(home.tasks.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", photo.FORMATS)
+def test_every_photo_that_a_run_takes_may_be_ordered(server: Served, kind: str) -> None:
+    picture, file = np.zeros((64, 64, 3), np.uint8), BytesIO()
+    if kind == "HEIF":
+        file.write(heic(picture))
+    else:
+        Image.fromarray(picture).save(file, kind)
+    answer = asked(server, photo=file.getvalue()).json()
+    assert ended(server, answer["task_id"])["state"] == "complete"
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "rate"),
+    [("amr", "libopencore_amrnb", 8000), ("caf", "pcm_s16le", 8000), ("3gp", "aac", 8000),
+     ("mov", "aac", 8000), ("asf", "wmav2", 44100), ("ac3", "ac3", 48000), ("adts", "aac", 8000)],
+)  # fmt: skip
+def test_a_telephones_voice_may_be_ordered(
+    server: Served, container: str, codec: str, rate: int
+) -> None:
+    file = BytesIO()
+    with av.open(file, "w", format=container) as out:
+        track: Any = out.add_stream(codec, rate=rate, layout="mono")
+        if codec == "wmav2":
+            track.bit_rate = 48_000
+        resampler = av.AudioResampler(track.format, "mono", rate, track.frame_size or 160)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, rate), np.float32), "fltp", "mono")
+        silence.sample_rate, silence.pts = rate, 0
+        for frame in (*resampler.resample(silence), None):
+            out.mux(track.encode(frame))
+    answer = asked(server, voice=file.getvalue()).json()
+    assert ended(server, answer["task_id"])["state"] == "complete"
 
 
 def test_only_forms_are_taken(server: Served) -> None:

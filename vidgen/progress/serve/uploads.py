@@ -41,6 +41,16 @@ _PHOTOS: Final = (
     (b"II*\0", 0, ".tif"),
     (b"MM\0*", 0, ".tif"),
     (b"BM", 0, ".bmp"),
+    (b"GIF8", 0, ".gif"),
+    (b"\0\0\0\x0cjP  ", 0, ".jp2"),
+    (b"P5", 0, ".pgm"),
+    (b"P6", 0, ".ppm"),
+    *((b"ftyp" + brand, 4, ".avif") for brand in (b"avif", b"avis")),
+    # Telephones'; the last two are what some programs name a HEIC or an AVIF by.
+    *(
+        (b"ftyp" + brand, 4, ".heic")
+        for brand in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")
+    ),
 )
 _VOICES: Final = (
     (b"WAVE", 8, ".wav"),
@@ -55,6 +65,12 @@ _VOICES: Final = (
     (b"\xff\xfb", 0, ".mp3"),
     (b"\xff\xf3", 0, ".mp3"),
     (b"\xff\xf2", 0, ".mp3"),
+    (b"\xff\xfa", 0, ".mp3"),
+    (b"#!AMR", 0, ".amr"),
+    (b"caff", 0, ".caf"),
+    (b"\x0b\x77", 0, ".ac3"),
+    (b"\x30\x26\xb2\x75", 0, ".wma"),
+    (b"AVI ", 8, ".avi"),
 )
 
 

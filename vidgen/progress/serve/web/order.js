@@ -118,7 +118,8 @@ function listenToDrops() {
 }
 
 function take(file) {
-  const name = file.type.startsWith("image/") ? "photo" : "voice";
+  const isPicture = file.type.startsWith("image/") || /\.(heic|heif|avif)$/i.test(file.name); // "" here and there
+  const name = isPicture ? "photo" : "voice";
   const held = new DataTransfer();
   held.items.add(file);
   $(name).files = held.files;

@@ -290,6 +290,15 @@ def test_every_timeline_can_be_printed(
     assert all(cell_len(row) <= 60 for row in printed.splitlines())
 
 
+@pytest.mark.parametrize("at", [0, 4])
+def test_a_run_that_ended_early_leaves_no_hole(
+    home: Home, made: Callable[..., Path], capsys: pytest.CaptureFixture[str], at: int
+) -> None:
+    made("aaaa1111", [*CANCELLED[:at], CANCELLED[-1]])
+    report.show_history(home, "aaaa")
+    assert "\n\n\n" not in capsys.readouterr().out
+
+
 def test_json_is_the_values(
     home: Home, made: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

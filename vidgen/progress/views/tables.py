@@ -121,11 +121,12 @@ def print_timeline(timeline: "Timeline", language: str) -> None:
         Text(f"{run.task_id}  {_local(run.began)[:16]}  {duration(run.seconds, language)}", "dim")
     )
     out.print()
-    out.print(_steps_table(timeline.steps, language, out))
+    steps = _steps_table(timeline.steps, language, out)
+    if steps.row_count:
+        out.print(steps, end="\n\n")
     if timeline.said:
-        out.print()
         print_log(timeline.said, language)
-    out.print()
+        out.print()
     _print_end(timeline, language, out)
 
 

@@ -13,6 +13,8 @@ SECONDS: Final = 30.0  # without a byte
 REDIRECTS: Final = 5
 _FILE: Final = re.compile(r"file:/*(?:localhost)?(/.+)", re.IGNORECASE | re.DOTALL)
 _URL: Final = re.compile(r"(https?):/+([^/].*)", re.IGNORECASE | re.DOTALL)
+# What the system puts round its sentences: "[Errno 111] …", "[SSL] … (_ssl.c:1006)".
+_SIGNS: Final = re.compile(r"^\[[^\]]*\] |\s*\(_ssl\.c:\d+\)$")
 
 
 def plain_path(path: Path) -> Path:
@@ -38,6 +40,18 @@ def without_query(url: str) -> str:
     return urlsplit(url)._replace(query="", fragment="").geturl()
 
 
+def reason_of(error: Exception) -> str:
+    """Why a line broke or never was, without what only programmers read; no full stop."""
+    import httpx
+
+    if isinstance(error, httpx.RemoteProtocolError):  # it speaks of chunks and bodies
+        return "the other side hung up"
+    text = str(error) or type(error).__name__
+    if "WRONG_VERSION_NUMBER" in text:
+        return "it does not speak https"
+    return _SIGNS.sub("", text).rstrip(".")
+
+
 @contextmanager
 def open_url(url: str) -> Iterator[Iterator[bytes]]:
     """The blocks of the file at this address. Raises InputError when it cannot be had."""
@@ -53,7 +67,7 @@ def open_url(url: str) -> Iterator[Iterator[bytes]]:
     except httpx.HTTPStatusError as error:
         raise _unreachable(url, f"the server says {error.response.status_code}") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _unreachable(url, str(error) or type(error).__name__) from error
+        raise _unreachable(url, reason_of(error)) from error
 
 
 def _unreachable(url: str, reason: str) -> InputError:
@@ -62,5 +76,5 @@ def _unreachable(url: str, reason: str) -> InputError:
         hint="Check the address, or fetch the file yourself and give that.",
         code="input.url",
         url=without_query(url),
-        reason=reason.rstrip("."),
+        reason=reason,
     )

@@ -29,8 +29,9 @@ from vidgen.progress.serve.settings import ServeSettings
 from vidgen.progress.watch.authorities import trusted
 from vidgen.progress.watch.client import ConnectionLost, RunClient, _is_event_stream
 from vidgen.progress.watch.hosts import HostEvent, exit_code, watch
-from vidgen.progress.watch.link import Link, reason_of
+from vidgen.progress.watch.link import Link
 from vidgen.progress.watch.timing import Timing
+from vidgen.remote import reason_of
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
 

@@ -18,9 +18,10 @@ from vidgen.errors import InputError, SetupError
 from vidgen.events import Envelope
 from vidgen.progress.store.runs import is_task_id
 from vidgen.progress.watch.authorities import trusted
-from vidgen.progress.watch.link import Link, OnLink, reason_of
+from vidgen.progress.watch.link import Link, OnLink
 from vidgen.progress.watch.sse import ServerEvent, SseDecoder
 from vidgen.progress.watch.timing import USUAL, Timing
+from vidgen.remote import reason_of
 
 BAD_GATEWAY: Final = 502  # a proxy says that the server behind it is away
 _AWAY: Final = (httpx.ConnectError, httpx.ConnectTimeout)

@@ -37,6 +37,14 @@ def darker(frame: Pixels) -> Pixels:
     return np.asarray(frame * 0.05, np.uint8)
 
 
+def test_a_black_mask_makes_no_negative(subject: Subject) -> None:
+    frame = subject.frame.copy()
+    cheek, bridge = subject.landmarks[[50, 197], :2]
+    assert cheek[1] > bridge[1] - 5
+    frame[int(cheek[1]) - 5 :] = 12
+    assert fault_of(frame, Landmarks(subject.landmarks, 1.0)) == ""
+
+
 @pytest.mark.parametrize(
     ("change", "fault"),
     [

@@ -66,6 +66,12 @@ def mask(subject: Subject) -> Pixels:
     return frame
 
 
+def black_mask(subject: Subject) -> Pixels:
+    frame = mask(subject)
+    frame[(frame == (150, 190, 215)).all(-1)] = 0
+    return frame
+
+
 def folded_mask(subject: Subject) -> Pixels:
     """With a fold that looks like the line of shut lips."""
     x, y, h = spot(subject)
@@ -74,7 +80,7 @@ def folded_mask(subject: Subject) -> Pixels:
     return frame
 
 
-@pytest.mark.parametrize("cover", [microphone, finger, mask, folded_mask])
+@pytest.mark.parametrize("cover", [microphone, finger, mask, black_mask, folded_mask])
 def test_what_lies_over_the_lips_is_noticed(
     cover: Callable[[Subject], Pixels], subject: Subject, net: LandmarkNet
 ) -> None:
@@ -92,6 +98,11 @@ def test_red_lips_are_seen_and_a_masks_are_not(subject: Subject, net: LandmarkNe
     assert is_covered(replace(free, faintest=0.0), 0.005)  # a finger
     assert not is_covered(replace(free, faintest=-0.2), 0.005)  # lips in a black beard
     assert not is_covered(replace(free, usual=0.1), 0.011)  # a faint line between red lips
+
+
+def test_where_all_is_black_no_line_is_seen(subject: Subject) -> None:
+    found = mouth_line(black_mask(subject), Landmarks(subject.landmarks, 1.0))
+    assert found.usual == found.faintest == 0
 
 
 def dimmed(frame: Pixels) -> Pixels:
@@ -136,3 +147,36 @@ def test_teeth_with_braces_are_no_finger() -> None:
     line = MouthLine(0.181, 0.0232, height=251, contrast=2.0, red=11.0, colour=34.3)
     assert not is_covered(line, 0.007)
     assert is_covered(replace(line, faintest=0.01), 0.007)
+
+
+def test_a_mouth_wide_open_is_free_though_its_lips_are_like_the_skin() -> None:
+    """Of a scream that was refused: the landmarks scatter where the jaw is far down."""
+    line = MouthLine(0.907, 0.605, height=311, contrast=1.8, red=-0.8, colour=26.4, apart=0.142)
+    assert not is_covered(line, 0.0162)
+    assert is_covered(replace(line, apart=0.05), 0.0162)  # a dark fold of a mask
+    assert is_covered(replace(line, faintest=0.42), 0.0162)
+    assert is_covered(line, 0.03)  # so much in doubt, it is a guess
+
+
+def test_a_head_turned_aside_is_doubted_more_before_its_mouth_is() -> None:
+    """Of a woman who was refused: the landmarks of free mouths scatter more from the side."""
+    line = MouthLine(0.46, 0.157, height=303, contrast=1.5, red=0.5, colour=16.0, yaw=-23.1)
+    assert not is_covered(line, 0.0159)
+    assert is_covered(replace(line, yaw=0.0), 0.0159)
+    assert is_covered(replace(line, yaw=-29.2), 0.031)  # a mask seen from the side
+    assert is_covered(replace(line, usual=0.07, faintest=0.01), 0.0131)  # a microphone
+
+
+def test_lips_hardly_red_are_none_where_the_landmarks_are_lost() -> None:
+    """Of a hand before a mouth that was accepted: between its fingers it is dark."""
+    line = MouthLine(0.335, 0.082, height=145, contrast=1.9, red=3.5, colour=21.4)
+    assert is_covered(line, 0.0176)
+    assert not is_covered(line, 0.0150)
+    assert not is_covered(replace(line, red=4.5), 0.0176)
+
+
+def test_a_grey_smile_is_no_finger() -> None:
+    """Of a film star who was refused: teeth are nearly as light as lips in a grey photo."""
+    line = MouthLine(0.171, 0.019, height=570, contrast=1.2, red=0.0, colour=0.0)
+    assert not is_covered(line, 0.0065)
+    assert is_covered(replace(line, faintest=0.01), 0.0065)

@@ -13,9 +13,10 @@ Fault = Literal["", "burnt", "two_tones", "negative"]
 BURNT: Final = 0.4  # of the face white in all colours: its light is not there any more
 TONES: Final = (16, 239)  # luma below and above which a picture of two tones has nearly all
 CHEEKS: Final = (50, 280, 117, 346, 205, 425)
+BRIDGE: Final = (9, 168, 6)  # between brows and eyes: a black mask leaves it free
 EYES: Final = (33, 133, 159, 145, 362, 263, 386, 374)
 BROWS: Final = (70, 63, 105, 66, 300, 293, 334, 296)
-DARKER: Final = 0.7  # of eyes' and brows' luma: cheeks are that dark in a negative only
+DARKER: Final = 0.7  # of eyes' and brows' luma: skin is that dark in a negative only
 
 
 def fault_of(rgb: Pixels, face: Landmarks) -> Fault:
@@ -31,8 +32,9 @@ def fault_of(rgb: Pixels, face: Landmarks) -> Fault:
         return "two_tones"
     if (part.min(-1) >= 250).mean() > BURNT:
         return "burnt"
-    cheeks, eyes, brows = (_luma_at(rgb, face.points, names) for names in (CHEEKS, EYES, BROWS))
-    return "negative" if cheeks < DARKER * (eyes + brows) / 2 else ""
+    places = CHEEKS, BRIDGE, EYES, BROWS
+    cheeks, bridge, eyes, brows = (_luma_at(rgb, face.points, names) for names in places)
+    return "negative" if max(cheeks, bridge) < DARKER * (eyes + brows) / 2 else ""
 
 
 def _luma_at(rgb: Pixels, points: Floats, names: tuple[int, ...]) -> float:

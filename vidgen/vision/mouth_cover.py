@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from vidgen.media.colour import LUMA, lab
-from vidgen.vision.faces import Landmarks
+from vidgen.vision.faces import Landmarks, head_pose
 from vidgen.vision.matting import disc
 from vidgen.work import Floats, Pixels
 
@@ -29,8 +29,9 @@ BESIDE: Final = 0.030  # Hf: farther from the line begins what it is darker than
 WIDE: Final = 0.09  # Hf: a mouth so wide open has its lips that much farther off
 FLAT: Final = 0.35  # of the mean luma: a face of less contrast shows no line to be missed
 NO_LINE: Final = 0.15  # of the luma beside it: over half the mouth, with landmarks in doubt
-NO_PART: Final = 0.025  # the same in the fifth of the mouth where it is faintest
-NO_PART_SEEN: Final = 0.015  # and where red lips are seen: braces are .023, a finger .00 to .01
+NO_PART: Final = 0.015  # in the fifth of the mouth where it is faintest: a finger is .00 to .01,
+# braces are .023, teeth in a grey photo .019
+AGAPE: Final = 0.5  # of it: so dark from side to side of a wide opening is no cover
 BRIGHTER: Final = -0.005  # a finger is like the skin; teeth, and lips in a beard, are lighter
 LEAST: Final = 90.0  # pixels of Hf: in a smaller face a line may be too thin to be seen
 UNSURE: Final = 0.010  # `LandmarkNet.doubt` that goes with covered mouths
@@ -41,6 +42,9 @@ COLOURED: Final = 5.0  # of a and b of Lab: skin of less tells nothing by its li
 LIKE_SKIN: Final = 1.5  # lips that are no redder (a of Lab) than what is round them are none
 DOUBTED: Final = 0.0128  # where the landmarks are in as much doubt
 LIPS_SEEN: Final = 4.0  # so much redder are lips that are seen, however faint their line
+# Degrees aside from which on a free mouth is doubted more, and after how many more twice as much:
+# the median of 175 is .007 up to 20°, .008 up to 25°, .012 beyond
+TURNED: Final = (15.0, 20.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class MouthLine:
     contrast: float  # of the whole face: 95th less 5th percentile, over their mean
     red: float = 0.0  # how much redder the lips are than what is round them, a of Lab
     colour: float = 0.0  # of the skin, a and b of Lab; of a statue or an old photo hardly any
+    apart: float = 0.0  # of the inner lips where they are farthest apart, Hf
+    yaw: float = 0.0  # of the head, degrees
 
 
 def is_covered(line: MouthLine, doubt: float) -> bool:
@@ -63,14 +69,21 @@ def is_covered(line: MouthLine, doubt: float) -> bool:
     doubt .012–.029, behind a finger `faintest` .00–.01, behind a real microphone .05, .03, .014.
     Behind 48 real masks the doubt was .013–.056 and the lips no redder than 2.2; of 387 free mouths
     only a blurred one was as much in doubt and no more than 2 redder than the skin round it.
+    Two mouths wide open were, too (doubt .016 and .018): `faintest` .61 and .74, `apart` .14 and
+    .21; of 65 covered ones .42 and .10 came nearest to that.
     """
+    if line.usual >= NO_LINE:  # else a microphone before a head turned aside would be excused
+        doubt /= 1 + max(0.0, abs(line.yaw) - TURNED[0]) / TURNED[1]
+    if line.apart > WIDE and line.faintest >= AGAPE and doubt < HOPELESS:
+        return False
     is_coloured = line.colour >= COLOURED
-    if is_coloured and line.red < LIKE_SKIN and doubt >= DOUBTED:
+    are_lips = line.red >= (LIPS_SEEN if doubt >= LOST else LIKE_SKIN)
+    if is_coloured and not are_lips and doubt >= DOUBTED:
         return True
     # By a finger, with the line seen beside it
     is_parted = BRIGHTER <= line.faintest < NO_PART and line.usual >= NO_LINE
     if is_coloured and line.red >= LIPS_SEEN and doubt < DOUBTED:
-        return is_parted and line.faintest < NO_PART_SEEN
+        return is_parted
     if line.contrast < FLAT or line.height < LEAST:
         return doubt >= LOST and line.usual < NO_LINE
     if doubt >= HOPELESS:
@@ -99,7 +112,10 @@ def mouth_line(rgb: Pixels, face: Landmarks) -> MouthLine:
     luma = cv2.GaussianBlur(colours.astype(np.float32) @ LUMA, (0, 0), 1.0)
     depths = np.array([_depth(luma[:, i], np.abs(steps), float(gap[i]), h) for i in range(COLUMNS)])
     usual, faintest = float(np.median(depths)), float(np.percentile(depths, 20))
-    return MouthLine(usual, faintest, h, _contrast(rgb, face), *_colours(rgb, face))
+    red, colour = _colours(rgb, face)
+    apart = float(gap.max()) / max(1e-6, h)
+    yaw = head_pose(face.points)[0]
+    return MouthLine(usual, faintest, h, _contrast(rgb, face), red, colour, apart, yaw)
 
 
 def _colours(rgb: Pixels, face: Landmarks) -> tuple[float, float]:
@@ -147,5 +163,5 @@ def _depth(luma: Floats, off: Floats, gap: float, h: float) -> float:
     near = off < max(NEAR[0] * h, gap / 2 + NEAR[1] * h)
     dark = float(np.percentile(luma[near], 8))
     edge = gap / 2 if gap > WIDE * h else 0.0  # in a smile the teeth count, too: a beard is dark
-    beside = (off > BESIDE * h + edge) & (off < REACH * h + edge)
-    return 1 - dark / max(5.0, float(np.median(luma[beside])))
+    beside = float(np.median(luma[(off > BESIDE * h + edge) & (off < REACH * h + edge)]))
+    return (beside - dark) / max(5.0, beside)

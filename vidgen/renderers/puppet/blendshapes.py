@@ -31,7 +31,8 @@ WIDEST: Final = 0.082  # Hf: how far the jaw drops at 1 (.115 was a cartoon's la
 CARRIED: Final = 0.92  # share of the drop that the lower lip takes; the upper one rises by .08
 WIDENED: Final = 0.10  # how much wider a mouth gets whose hanging jaw shuts
 SINKS: Final = 0.15  # of the drop that the corners take: else an opening is a grin's wedge
-STRAIGHT: Final = 0.8  # of a smile's bow that a wide opening lets sink; rounded lips all of it
+STRAIGHT: Final = (0.85, 0.8)  # of a smile's bow that rounded lips and a wide opening let sink
+COVERS: Final = 1.2  # of the way that an upper lip bares a smile's teeth: back by rounded lips
 POUT: Final = (0.17, 0.10)  # of the half mouth that rounded lips draw in; and a smile's, more
 NARROWS: Final = (0.10, 0.06)  # and that a wide opening does
 CHEEKS: Final = 0.007  # Hf: how far spread lips lift the cheeks
@@ -209,7 +210,7 @@ def _sinking(face: FaceGeometry, at: _Shape) -> Array:
     """How far down the corners go as the mouth opens, and the skin about them; a smile's as far as
     it is bowed."""
     aside = np.minimum(np.abs(at.share), 1) ** 2 * at.near
-    return (1 - face.smile) * SINKS * WIDEST * face.height * aside + STRAIGHT * _bow(face, at)
+    return (1 - face.smile) * SINKS * WIDEST * face.height * aside + STRAIGHT[1] * _bow(face, at)
 
 
 def _bow(face: FaceGeometry, at: _Shape) -> Array:
@@ -238,12 +239,15 @@ def _upper(face: FaceGeometry, at: _Shape) -> Moves:
     h = face.height
     widen = WIDENED * face.hung * at.u * at.near
     shut = (face.meeting_line(at.u) - at.upper) * at.above(0.085 * h)
+    common = _common(face, at)
+    along, down = common["round"]
     rise = -(1 - CARRIED) * WIDEST * h * at.above(0.07 * h) - _baring(face) * shut
     return {
         "wide": (-_inwards(face, NARROWS) * at.u * at.near, rise * at.whole + _sinking(face, at)),
         "narrow": (-0.04 * at.u * at.near, rise * at.centre + _sinking(face, at)),
         "close": (widen, shut),
-        **_common(face, at),
+        **common,
+        "round": (along, down + COVERS * _baring(face) * shut),
         "press": (0.0, 0.006 * h * at.whole * at.above(0.05 * h)),
         "apart": (0.0, -0.014 * h * at.centre * at.above(0.05 * h)),
     }
@@ -256,7 +260,7 @@ def _common(face: FaceGeometry, at: _Shape) -> Moves:
     return {
         "round": (
             -_inwards(face, POUT) * at.u * at.about,
-            0.10 * (at.v - at.middle) * at.near + _bow(face, at),
+            0.10 * (at.v - at.middle) * at.near + STRAIGHT[0] * _bow(face, at),
         ),
         "spread": (
             0.16 * at.u * at.near,

@@ -118,6 +118,7 @@ class _Shape:
     upper: Array  # v of the lips' edges at this u
     lower: Array
     middle: Array
+    bow: Array  # how much higher than its middle the shut lips' line is, not by a jaw that hangs
     near: Array  # E: 1 at the mouth, 0 far from it
     about: Array  # the same farther out: a pout draws the cheeks along
     whole: Array  # profiles over the mouth's width
@@ -140,6 +141,7 @@ class _Shape:
             for wide, high in ((1.55, 0.17), (1.8, 0.20))
         )
         down = smoothstep(1.25 * (v - lower) / np.maximum(1.0, face.chin - lower))
+        bow = np.maximum(0, face.meeting_line(np.zeros(1, np.float32)) - face.meeting_line(u))
         aside = np.abs(u - face.middle[0]) - 0.45 * face.jaw
         below = 1 - smoothstep((v - face.jawline(u)) / (NECK * face.height) - 0.05)
         bone = CHIN * (1 - smoothstep(aside / (0.75 * face.jaw))) * down
@@ -150,6 +152,7 @@ class _Shape:
             upper,
             lower,
             middle,
+            (1 - face.hung) * bow * near,
             near.astype(np.float32),
             about.astype(np.float32),
             whole,
@@ -208,17 +211,9 @@ def _inwards(face: FaceGeometry, way: tuple[float, float]) -> float:
 
 def _sinking(face: FaceGeometry, at: _Shape) -> Array:
     """How far down the corners go as the mouth opens, and the skin about them; a smile's as far as
-    it is bowed."""
+    it is bowed: drawn in, a bow that does not sink is a snarl."""
     aside = np.minimum(np.abs(at.share), 1) ** 2 * at.near
-    return (1 - face.smile) * SINKS * WIDEST * face.height * aside + STRAIGHT[1] * _bow(face, at)
-
-
-def _bow(face: FaceGeometry, at: _Shape) -> Array:
-    """How much higher than its middle the line of the shut lips is, unless by a jaw that hangs:
-    drawn in, a bow that does not sink is a snarl."""
-    line = face.meeting_line(at.u)
-    bow = np.maximum(0, face.meeting_line(np.zeros(1, np.float32)) - line)
-    return np.asarray((1 - face.hung) * bow * at.near)
+    return (1 - face.smile) * SINKS * WIDEST * face.height * aside + STRAIGHT[1] * at.bow
 
 
 def _shut(face: FaceGeometry, at: _Shape) -> Array:
@@ -260,7 +255,7 @@ def _common(face: FaceGeometry, at: _Shape) -> Moves:
     return {
         "round": (
             -_inwards(face, POUT) * at.u * at.about,
-            0.10 * (at.v - at.middle) * at.near + STRAIGHT[0] * _bow(face, at),
+            0.10 * (at.v - at.middle) * at.near + STRAIGHT[0] * at.bow,
         ),
         "spread": (
             0.16 * at.u * at.near,

@@ -77,8 +77,8 @@ def snap_lips(frame: Pixels, face: FaceGeometry) -> FaceGeometry:
         if line is not None:
             return replace(face, upper=line, lower=line, gap=0.0)
         if not (_overlooks(face, upper, lower, GREY) and lighting.is_monochrome(frame, face)):
-            return _part(face, _raise(lips, face, upper, lower), lower)
-    return _part(face, _raise(lips, face, face.upper, face.lower), face.lower)
+            return _part(face, _raise_upper(lips, face, upper, lower), lower)
+    return _part(face, _raise_upper(lips, face, face.upper, face.lower), face.lower)
 
 
 def _part(face: FaceGeometry, upper: Curve, lower: Curve) -> FaceGeometry:
@@ -207,7 +207,7 @@ def _touch(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) -> bool:
     return wide < LINE[_darkest(lips, inside) > DARKEST]
 
 
-def _raise(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) -> Curve:
+def _raise_upper(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) -> Curve:
     """`upper`, or higher where the teeth below it go on above it."""
     if face.gap < SMILE[0] * face.height:
         return upper

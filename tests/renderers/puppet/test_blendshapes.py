@@ -181,3 +181,18 @@ def test_an_opening_has_soft_ends_in_a_blurred_photo(smiling: FaceGeometry) -> N
         ]
 
     assert down(0.15 * smiling.right) > down(0.0) + 0.003 * smiling.height
+
+
+def test_pressed_lips_keep_the_line_between_them_and_get_thinner(smiling: FaceGeometry) -> None:
+    moved = Moved(smiling)
+    at = np.zeros(1, np.float32)
+    edges = [
+        (moved.made.upper, smiling.upper, smiling.outer_upper),
+        (moved.made.lower, smiling.lower, smiling.outer_lower),
+    ]
+    for layer, inner, outer in edges:
+        inside, outside = float(inner(at)[0]), float(outer(at)[0])
+        line, rim = moved(layer, "press", inside)[1], moved(layer, "press", outside)[1]
+        assert abs(line) < 0.002 * smiling.height  # moved over each other they hid it
+        assert np.sign(rim) == np.sign(inside - outside)
+        assert abs(rim) > 0.003 * smiling.height

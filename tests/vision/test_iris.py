@@ -48,6 +48,16 @@ def test_both_eyes_are_found_with_their_lids_and_irises(subject: Subject, net: I
         assert cv2.pointPolygonTest(hull(eye).astype(np.float32), eye.centre.tolist(), True) > 0
 
 
+def test_the_far_eye_is_found_where_the_mesh_is_off(subject: Subject, net: IrisNet) -> None:
+    points = subject.landmarks.copy()
+    points[133, :2] += 0.35 * (points[33, :2] - points[133, :2])
+    right, _ = net.read(subject.frame, subject.landmarks)
+    found, _ = net.read(subject.frame, points)
+    width = float(np.hypot(*(right.upper[-1] - right.upper[0])))
+    for one, other in ((right.upper, found.upper), (right.lower, found.lower)):
+        assert np.hypot(*(one - other).T).max() < 0.08 * width
+
+
 def test_a_mirrored_photo_has_the_same_eyes_on_the_other_side(
     subject: Subject, net: IrisNet
 ) -> None:

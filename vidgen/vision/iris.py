@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 CORNERS: Final = ((33, 133), (362, 263))  # of the face mesh: image left and right, left to right
 SIDE: Final = 64  # pixels of the net's picture
 MARGIN: Final = 2.3  # side of its crop over the width of the eye
+TURNED: Final = 0.9  # of the wider eye's width: a narrower eye is seen from the side
 LOWER: Final = tuple(range(9))  # of the net's 71 points: corner to corner along the lower lid
 UPPER: Final = (0, *range(9, 16), 8)  # and along the upper one
 MOVES: Final = (  # of the crop, shares of the eye's width to the right and down, and its size
@@ -56,12 +57,28 @@ class IrisNet(LazyNet):
         return load_tflite(self.model)
 
     def read(self, rgb: Pixels, points: Floats) -> tuple[EyePoints, EyePoints]:
-        """The picture's left and right eye of the face with these landmarks, (468, 2 or more)."""
+        """The picture's left and right eye of the face with these landmarks, (468, 2 or more).
+
+        The far eye of a turned face is looked at in a crop as large as the near one's, for the eye
+        is hardly smaller, and then about what was found, for there the mesh is off: in a crop by
+        its own width the net cuts its outer end off.
+        """
+        places = points[np.array(CORNERS), :2].astype(np.float64)  # (2, 2, 2)
+        widths = np.hypot(*(places[:, 1] - places[:, 0]).T)
+        larger = widths.max() / np.maximum(widths, 1e-6)
         left, right = (
-            self._eye(rgb, points[list(corners), :2].astype(np.float64), side)
-            for side, corners in enumerate(CORNERS)
+            self._eye(rgb, corners, side)
+            if larger[side] < 1 / TURNED
+            else self._far_eye(rgb, corners, side, larger[side])
+            for side, corners in enumerate(places)
         )
         return left, right
+
+    def _far_eye(self, rgb: Pixels, corners: Array, side: int, larger: float) -> EyePoints:
+        middle = corners.mean(0)
+        crop = larger * (corners - middle)
+        first = self._eye(rgb, middle + crop, side)
+        return self._eye(rgb, first.upper[[0, -1]].mean(0) + crop, side)
 
     def spread(self, rgb: Pixels, eye: EyePoints, side: int) -> tuple[float, float]:
         """How far the lids and the iris go astray, of the eye's width, when the crop is moved.

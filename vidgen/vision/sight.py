@@ -21,6 +21,8 @@ LEAST: Final = 12  # pixels: a smaller eye is left alone
 SHUT: Final = (0.12, 0.17)  # of its width: an eye less open is shut; from here to there (one that
 # laughs has .14 and more), if no iris is seen, or the other one is shut
 LARGE: Final = 0.58  # of its width: no human iris is so large, only drawn ones
+FRONTAL: Final = 0.90  # of the wider eye's width: what is narrower is seen from the side; an iris
+# is not, or hardly, and is held against this
 TURNED: Final = 0.80  # of the wider eye's width: what is narrower is turned away
 PALE: Final = 0.75  # of the white's luma: an iris not darker than this is hardly seen
 PUPIL: Final = (0.68, 0.56)  # unless its darkest fifth, pupil and rim, is darker than that share of
@@ -30,7 +32,7 @@ ALIKE: Final = 0.75  # correlation of both eyes, one mirrored, from which a sure
 VOUCHED: Final = (0.75, 0.60)  # other, whose darkest fifth need only be darker than this,
 CLEAR: Final = 0.40  # or, with a white that is none, than this share of it
 SIMILAR: Final = 0.50  # from here on the other may well be an eye: it is not surely hidden
-ASIDE: Final = 0.56  # of the wider eye's width: a narrower eye lies behind the nose
+ASIDE: Final = 0.56  # of the wider eye's width, by the mesh: a narrower eye lies behind the nose
 MURKY: Final = 0.38  # of the skin's luma: a white darker than this is none, but a lens
 ASTRAY: Final = (0.24, 0.29)  # of its width: the two nets tell different lids, so they guess; the
 # second where an iris is surely seen, both eyes are similar and the head is not turned
@@ -65,15 +67,14 @@ def _problems(
 ) -> list[str]:
     """Those of both, told together: nobody winks."""
     wide = max(map(_width, eyes))
-    usual = TURNED * wide
     pairs = list(zip(eyes, _mesh_lids(points), strict=True))
 
     def look(vouched: bool, astray: float) -> list[str]:
-        return [eye_problem(rgb, eye, lids, usual, vouched, astray) for eye, lids in pairs]
+        return [eye_problem(rgb, eye, lids, FRONTAL * wide, vouched, astray) for eye, lids in pairs]
 
     problems, astray = look(False, ASTRAY[0]), ASTRAY[0]
     likeness = _likeness(rgb, *eyes) if any(problems) else 0.0
-    if likeness > SIMILAR and min(map(_width, eyes)) > usual:
+    if likeness > SIMILAR and min(map(_width, eyes)) > TURNED * wide:
         astray = ASTRAY[1]
         problems = look(False, astray)
     if likeness > ALIKE and "" in problems:
@@ -93,7 +94,8 @@ def _problems(
     low, high = sorted(map(_openness, eyes))
     if "" in problems and low >= SHUT[0] and high < 2 * low:  # narrow as the other one: not shut
         problems = ["unsure" if one == "shut" else one for one in problems]
-    near = (one for one, eye in zip(problems, eyes, strict=True) if _width(eye) > ASIDE * wide)
+    spans = [float(np.hypot(*(upper[-1] - upper[0]))) for _, (upper, _) in pairs]
+    near = (one for one, span in zip(problems, spans, strict=True) if span > ASIDE * max(spans))
     pair = next((one for one in near if one in PAIRED), "")
     return [problem or pair for problem in problems]
 

@@ -384,3 +384,49 @@ def test_no_white_is_left_below_a_shut_lid(subject: Subject) -> None:
     cover = np.zeros(lids.still.shape[:2], np.float32)
     cover[lids.part] = lids.cover * eyelids.SPAN
     assert cover[::FINE, ::FINE][white & (y > 8) & (x > 10)].min() > 0.5  # by the lid's own skin
+
+
+def test_no_lid_is_drawn_over_what_is_behind_the_speaker(subject: Subject) -> None:
+    """Nor has it anything of its colours."""
+    face, light = measure(subject.landmarks, subject.eyes), light_of(subject)
+    edge = int(subject.landmarks[33, 0])  # where one eye ends
+    alpha = np.full(subject.frame.shape[:2], 255, np.uint8)
+    alpha[:, :edge] = 0
+    lids = []
+    for wall in (0, 255):
+        frame = subject.frame.copy()
+        frame[:, :edge] = wall
+        patch, _ = eyes.build(frame, face, light, alpha)
+        shut = patch.lids.draw(ONE_FRAME, patch.lids.still.copy(), 1.0)
+        behind = FINE * (edge - patch.box[0])
+        assert (shut[:, : behind - 8] == wall).all()
+        lids.append(shut[:, behind + 8 :].astype(np.float32))
+    assert behind > 10
+    np.testing.assert_allclose(*lids, atol=1)
+
+
+def test_patches_are_the_photo_up_to_their_edges(subject: Subject) -> None:
+    face = measure(subject.landmarks, subject.eyes)
+    fine = double(subject.frame)
+    for patch in eyes.build(subject.frame, face, light_of(subject)):
+        for box, still in ((patch.box, patch.lids.still), (patch.opening, patch.ball.still)):
+            left, top, right, bottom = (FINE * side for side in box)
+            np.testing.assert_array_equal(still, fine[top:bottom, left:right])
+
+
+def test_lashes_are_seen_on_the_whole_edge_of_a_shut_lid(subject: Subject) -> None:
+    eye, frame = drawn_eye(30)
+    made = build(double(frame), eye, replace(light_of(subject), blur=0.5))
+    made = replace(made, detail=np.zeros_like(made.detail), reach=np.ones_like(made.reach))
+    darker = replace(made, detail=made.detail - 20 / eyelids.SPAN)
+    bare, dark = (
+        lids.draw(ONE_FRAME, double(frame), 1.0)[made.part].astype(np.float32)
+        for lids in (made, darker)
+    )
+    assert np.abs(bare - dark - 20)[bare.min(-1) > 20].max() <= 1
+
+
+def test_the_far_eye_of_a_turned_face_is_as_large_as_the_near_one() -> None:
+    eye, _ = drawn_eye(30)  # 40 pixels wide
+    assert eye.size == replace(eye, wider=21.0).size == 40
+    assert replace(eye, wider=26.0).size == 52

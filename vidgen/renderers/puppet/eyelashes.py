@@ -38,7 +38,7 @@ COLUMNS: Final = 392  # of the table over the eye's width
 def shut_line(eye: Eye) -> Curve:
     """v over u, frame pixels, of the middle of the line of lashes when the eye is shut."""
     share = np.linspace(SHARES[0], SHARES[-1], 97)
-    u, v = -eye.outer * share * eye.half, np.interp(share, SHARES, LIES) * 2 * eye.half
+    u, v = -eye.outer * share * eye.half, np.interp(share, SHARES, LIES) * eye.size
     order = np.argsort(u)
     return Curve(u[order].astype(np.float32), v[order].astype(np.float32))
 

@@ -211,6 +211,7 @@ def _way(
     edge = (0.5 - (view.v - start) / border)[part].astype(np.float32)
     last = np.where(left[part] > SEEN, left[part] - edge, 0)
     steep = np.maximum((way / border)[part].astype(np.float32), last)
+    lid = edge + steep > 0.5
     return {
         "at": at,
         "at_shut": at + way[part][..., None] * down,
@@ -218,8 +219,9 @@ def _way(
         "way": way[part],
         "edge": edge,
         "steep": steep,
-        "first": np.where(edge + steep > 0.5, edge, np.float32(-LATE / (1 - LATE))),
-        "gain": np.where(edge + steep > 0.5, steep, np.float32(1 / (1 - LATE))),
+        "first": np.where(lid, edge, np.float32(-LATE / (1 - LATE))),
+        # all of it in the end, or its soft edge is a pale thread along the lashes
+        "gain": np.where(lid, np.maximum(steep, 1 - edge), np.float32(1 / (1 - LATE))),
     }
 
 
@@ -227,7 +229,7 @@ def _pace(eye: Eye) -> float:
     """See `Eyelids`: one eye's lid goes farther past the opening than the other's, but both cover
     theirs in the same frame."""
     at = np.linspace(-0.6, 0.6, 25) * eye.half
-    bottom = shut_line(eye)(at) + EDGE * 2 * eye.half
+    bottom = shut_line(eye)(at) + EDGE * eye.size
     upper = np.minimum(eye.upper(at), bottom)
     share = (eye.lower(at) - upper) / np.maximum(bottom - upper, 1.0)
     return float(np.clip(share.max(), COVERED, 1)) / COVERED

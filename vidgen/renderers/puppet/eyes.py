@@ -14,17 +14,20 @@ from vidgen.renderers.puppet.canvas import Canvas
 from vidgen.renderers.puppet.eyelids import Eyelids
 from vidgen.renderers.puppet.gaze import GazeBall
 from vidgen.renderers.puppet.geometry import Eye, FaceGeometry
-from vidgen.renderers.puppet.grid import Array
+from vidgen.renderers.puppet.grid import Array, smoothstep, to_bytes
 from vidgen.renderers.puppet.layer import FINE, crop, double, places
 from vidgen.renderers.puppet.lid_skin import View
 from vidgen.renderers.puppet.lighting import Lighting
 from vidgen.renderers.puppet.poses import LEAST_LOOK, Pose
 from vidgen.renderers.puppet.rims import Rim, find_rim, without_rim
+from vidgen.vision.inpaint import pull_push
 from vidgen.work import Box, Pixels
 
 Patch = tuple[Pixels, Eye, Array, Array]  # pictures of an eye, u and v of its pixels
 
 LEAST: Final = 6  # pixels: a smaller eye is left alone
+DOUBLED: Final = 4  # pixels to either side that one between two hangs on
+SOLID: Final = (0.55, 0.95)  # of the speaker's cover: from no lid to all of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,11 @@ class EyePatch:
         return self.lids.draw(canvas, ball, shut), self.box
 
 
-def build(frame: Pixels, face: FaceGeometry, light: Lighting) -> tuple[EyePatch, ...]:
-    """The eyes that are in the frame and large enough to be seen moving."""
+def build(
+    frame: Pixels, face: FaceGeometry, light: Lighting, alpha: Pixels | None = None
+) -> tuple[EyePatch, ...]:
+    """The eyes that are in the frame and large enough to be seen moving; `alpha` (H, W) is the
+    speaker's, 8 bits: no lid is drawn over what is behind."""
     found: list[tuple[Eye, int, Box, Box]] = []
     for side, eye in enumerate(face.eyes):
         if eye.problem:
@@ -66,7 +72,7 @@ def build(frame: Pixels, face: FaceGeometry, light: Lighting) -> tuple[EyePatch,
     if not found:
         return ()
     coarse = _coarseness(frame, [eye for eye, *_ in found], light)
-    return tuple(_patch(frame, *one, light, coarse) for one in found)
+    return tuple(_patch(frame, alpha, *one, light, coarse) for one in found)
 
 
 def _coarseness(frame: Pixels, eyes: list[Eye], light: Lighting) -> Array:
@@ -75,7 +81,7 @@ def _coarseness(frame: Pixels, eyes: list[Eye], light: Lighting) -> Array:
     for reach in (lid_skin.UNDER, lid_skin.CHEEK):
         found = []
         for eye in eyes:
-            low, width = float(eye.lower.v.max()), 2 * eye.half
+            low, width = float(eye.lower.v.max()), eye.size
             near, far = (low + share * width for share in reach)
             box = _box(eye, frame.shape, 0.9, near - width, far)
             view = View(*_still(frame, eye, box), FINE, light)
@@ -86,13 +92,24 @@ def _coarseness(frame: Pixels, eyes: list[Eye], light: Lighting) -> Array:
 
 def _still(frame: Pixels, eye: Eye, place: Box) -> Patch:
     """The frame there, twice as large, the eye, and u and v of these pixels."""
-    still = double(np.ascontiguousarray(crop(frame, place)))
-    return still, eye, *eye.axes.uv(*places(place))
+    return _double(frame, place), eye, *eye.axes.uv(*places(place))
+
+
+def _double(frame: Pixels, place: Box) -> Pixels:
+    """What is between two pixels hangs on four to either side: those beside `place`, too."""
+    left, top, right, bottom = place
+    x, y = min(left, DOUBLED), min(top, DOUBLED)
+    wide = crop(frame, (left - x, top - y, right + DOUBLED, bottom + DOUBLED))
+    fine = double(np.ascontiguousarray(wide))[FINE * y :, FINE * x :]
+    return np.ascontiguousarray(fine[: FINE * (bottom - top), : FINE * (right - left)])
 
 
 def _patch(
-    frame: Pixels, eye: Eye, side: int, box: Box, opening: Box, light: Lighting, coarse: Array
-) -> EyePatch:
+    frame: Pixels, alpha: Pixels | None, eye: Eye, side: int, box: Box, opening: Box,
+    light: Lighting, coarse: Array,
+) -> EyePatch:  # fmt: skip
+    if alpha is not None and crop(alpha, box).min() < 255 * SOLID[1]:
+        return _on_edge(frame, alpha, eye, side, box, opening, light, coarse)
     patch, inner = (_still(frame, eye, place) for place in (box, opening))
     view = View(*patch, FINE, light)
     rim = find_rim(view, lid_skin.skin_colour(view)) if light.glasses or light.wire else None
@@ -105,6 +122,26 @@ def _patch(
         ball = replace(ball, still=inner[0], opening=ball.opening * seen)
     lids, box = _trim(eyelids.complete(lids, view), box, opening)
     return EyePatch(box, opening, ball, lids, side)
+
+
+def _on_edge(
+    frame: Pixels, alpha: Pixels, eye: Eye, side: int, box: Box, opening: Box,
+    light: Lighting, coarse: Array,
+) -> EyePatch:  # fmt: skip
+    """An eye at the face's edge: made as if the skin went on there, and seen where it does."""
+    part = slice(box[1], box[3]), slice(box[0], box[2])
+    solid, whole = np.zeros_like(alpha), frame.copy()
+    seen = smoothstep((alpha[part] / 255 - SOLID[0]) / (SOLID[1] - SOLID[0]))
+    solid[part] = 255 * seen
+    whole[part] = to_bytes(pull_push(frame[part].astype(np.float32), seen))
+    made = _patch(whole, None, eye, side, box, opening, light, coarse)
+    lids, ball = made.lids, made.ball
+    free, looks = (_double(solid, place) / np.float32(255) for place in (made.box, opening))
+    free = free[lids.part]
+    still = _double(frame, made.box)
+    lids = replace(lids, still=still, free=lids.free * free, reach=lids.reach * free)
+    ball = replace(ball, still=_double(frame, opening), opening=ball.opening * looks)
+    return replace(made, lids=lids, ball=ball)
 
 
 def _bare(patch: Patch, rim: Rim | None, light: Lighting) -> Patch:
@@ -140,7 +177,7 @@ def _trim(lids: Eyelids, box: Box, opening: Box) -> tuple[Eyelids, Box]:
 
 def _lid_box(eye: Eye, shape: tuple[int, ...]) -> Box:
     """From the brow to the skin below the eye, inside the frame."""
-    width = 2 * eye.half
+    width = eye.size
     top = min(float(eye.brow.v.min()), float(eye.upper.v.min()) - 0.3 * width)
     return _box(eye, shape, 1.95, top - 0.05 * width, float(eye.lower.v.max()) + 0.5 * width)
 

@@ -5,7 +5,7 @@ both from the middle of the mouth, so a tilted head needs no case of its own. Mo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -43,6 +43,7 @@ SMILE: Final = (0.86, 1.00)  # mouth over pupils: .58–1.03 at rest, .99–1.16
 TOO_WIDE: Final = (0.10, 0.17)  # Hf: from here on a gap is not quite shut, from there by AJAR less
 AJAR: Final = 0.30
 GROWN: Final = (13.4, 11.8)  # irises: grown-ups' faces in photos have 13.6–18, a child's 11.7
+FRONTAL: Final = 0.9  # of the wider eye's width: a narrower eye is seen from the side
 HUNG: Final = (0.07, 0.13)  # Hf: from here to there a gap is more and more the jaw's doing
 
 
@@ -92,6 +93,15 @@ class Eye:
     iris: tuple[float, float, float] | None = None  # u, v, radius; None when nobody looked
     problem: str = ""  # why it stays as it is, see `work.EyeView`
     outer: int = -1  # on which side its outer corner is: -1 left, 1 right
+    wider: float = 0.0  # the other eye's half width where that is wider, else nothing
+
+    @property
+    def size(self) -> float:
+        """Its width as from the front, pixels: the far eye of a turned face looks narrower than it
+        is, but no lower."""
+        half = max(self.half, self.wider)
+        turned = (FRONTAL * half - self.half) / ((1 - FRONTAL) * half)
+        return 2 * (self.half + min(1.0, max(0.0, turned)) * (half - self.half))
 
     @property
     def opening(self) -> float:
@@ -213,7 +223,7 @@ def measure(points: Array, views: Sequence[EyeView] = ()) -> FaceGeometry:
         jawline=smooth_curve(uv[list(JAWLINE)], 0.1 * (wide[1] - wide[0])),
         middle=(float(uv[[FOREHEAD, CHIN], 0].mean()), float(uv[[FOREHEAD, CHIN], 1].mean())),
         outline=flat[list(OUTLINE)].astype(np.float32),
-        eyes=(_eye(flat, 0, views), _eye(flat, 1, views)),
+        eyes=_eyes(flat, views),
         brows=(_brow(uv, 0), _brow(uv, 1)),
         depth=_depth(points),
     )
@@ -266,6 +276,11 @@ def _lips(uv: Array, left: float, right: float) -> tuple[Curve, Curve]:
     return Curve(u, (middle - half).astype(np.float32)), Curve(
         u, (middle + half).astype(np.float32)
     )
+
+
+def _eyes(points: Array, views: Sequence[EyeView]) -> tuple[Eye, Eye]:
+    left, right = (_eye(points, side, views) for side in (0, 1))
+    return replace(left, wider=right.half), replace(right, wider=left.half)
 
 
 def _eye(points: Array, side: int, views: Sequence[EyeView]) -> Eye:

@@ -50,7 +50,7 @@ def straighten(view: View, picture: Array) -> Array:
     smooth = picture.astype(np.float32)
     if finer > 1.3:
         smooth = cv2.GaussianBlur(smooth, (0, 0), 0.4 * finer)
-    u, v = np.meshgrid(-view.eye.outer * across * view.width, down * view.width)
+    u, v = np.meshgrid(-view.eye.outer * across * 2 * view.eye.half, down * view.width)
     return view.straighten(smooth, u, v)
 
 

@@ -52,8 +52,8 @@ class View:
 
     @property
     def width(self) -> float:
-        """Of the eye, frame pixels."""
-        return 2 * self.eye.half
+        """Of the eye as from the front, frame pixels."""
+        return self.eye.size
 
     @property
     def outward(self) -> Array:
@@ -74,7 +74,7 @@ def skin_colour(view: View) -> Array:
 
     eye, still = view.eye, view.still
     few = still[::2, ::2].astype(np.float32)
-    across, down = (place[::2, ::2] / view.width for place in (view.u, view.v))
+    across, down = view.u[::2, ::2] / (2 * eye.half), view.v[::2, ::2] / view.width
     weight = _samples(eye, across, down, view.light.glasses)
     plane, kept = _plane(few, across, down, weight, view.light)
     rest = few - plane
@@ -137,11 +137,10 @@ def join(still: Pixels, lid: Array, cover: Array, sigma: float) -> Array:
 def _samples(eye: Eye, across: Array, down: Array, glasses: bool) -> Array:
     """How much each pixel's skin counts: below the eye, beside it, a third above it.
 
-    Places are in eye widths.
+    Places are in eye widths, `down` in those from the front.
     """
-    width = 2 * eye.half
-    u = across * width
-    upper, lower, brow = (curve(u) / width for curve in (eye.upper, eye.lower, eye.brow))
+    u = across * 2 * eye.half
+    upper, lower, brow = (curve(u) / eye.size for curve in (eye.upper, eye.lower, eye.brow))
     reach = 0.30 if glasses else 0.46  # farther down is the rim
     share = np.abs(across) * 2
     under = (down > lower + 0.13) & (down < lower + reach) & (share < 1.3)

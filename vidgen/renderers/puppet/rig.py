@@ -114,7 +114,7 @@ def build(subject: Subject, cutout: Cutout, look: MotionOptions | None = None) -
         columns=columns,
         mouth=mouth.build(subject.frame, face, light, alpha, bases),
         folds=folds.build(subject.frame, face, part, alpha),
-        eyes=eyes.build(subject.frame, face, light),
+        eyes=eyes.build(subject.frame, face, light, alpha),
     )
 
 

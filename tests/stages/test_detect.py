@@ -476,8 +476,9 @@ def test_a_mouth_wide_open_is_said_before_anything_is_drawn(
     made = rig.build(subject, cut(subject))
     _, events = detected(networks, drawn(made, close=1.0, wide=0.8))
     assert "detect.mouth_open" not in said(events)
-    _, events = detected(networks, drawn(made, close=1.0, wide=2.6))
+    _, events = detected(networks, drawn(made, close=1.0, wide=1.8))
     assert "detect.mouth_open" in said(events)
+    assert refusal(networks, drawn(made, close=1.0, wide=2.6)).code == "detect.gaping"
 
 
 @pytest.mark.models

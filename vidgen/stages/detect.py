@@ -29,6 +29,7 @@ from vidgen.stages.people import (
     Candidate,
     blurry_face,
     faceless,
+    gaping_mouth,
     hidden_mouth,
     is_readable,
     number_people,
@@ -57,6 +58,7 @@ WEAK: Final = 0.2  # of a face that may be one
 MOST_READ: Final = 8  # faces read to find one that can speak
 UNSEEN: Final = 2.0  # times that a face can be shrunk whose mouth is not seen for that
 WIDE: Final = 0.11  # of the face: lips so far apart in the photo cannot be brought together well
+GAPING: Final = 0.15  # and here a tongue and lower teeth show that no lip covers: 2 of 330, broken
 
 
 class PersonFinder(Protocol):
@@ -304,7 +306,7 @@ class Detect:
         return eyes
 
     def _warn_of_mouth(self, rgb: Pixels, face: Landmarks, emit: Emit) -> None:
-        """Raises InputError for a covered mouth; a doubtful one is only told."""
+        """Raises InputError for a covered or a gaping mouth; a doubtful one is only told."""
         doubt = self.landmarks.doubt(rgb, face)
         line = mouth_line(rgb, face)
         if is_covered(line, doubt):
@@ -314,6 +316,8 @@ class Detect:
             raise hidden_mouth(fault_of(rgb, face), doubt, line.usual)
         if doubt >= DOUBTFUL:
             emit(Log("WARNING", "detect.mouth_unclear", {"doubt": round(doubt, 4)}))
+        if _apart(face) > GAPING:
+            raise gaping_mouth(_apart(face))
         if _apart(face) > WIDE:
             emit(Log("WARNING", "detect.mouth_open", {"percent": round(100 * _apart(face))}))
 

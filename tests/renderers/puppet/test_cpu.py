@@ -122,6 +122,26 @@ def test_the_stains_of_a_statue_are_no_colours(subject: Subject) -> None:
     assert lighting.measure(subject.frame, face).toned is None
 
 
+@pytest.mark.parametrize("lips", [0, 30])
+def test_a_grey_mouth_under_a_coloured_band_is_grey_but_for_painted_lips(
+    subject: Subject, lips: int
+) -> None:
+    face = geometry.measure(subject.landmarks, subject.eyes)
+    grey = cv2.cvtColor(subject.frame, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None]
+    frame = np.repeat(grey, 3, 2)
+    y, x = np.mgrid[: grey.shape[0], : grey.shape[1]].astype(np.float32)
+    u, v = face.axes.uv(x, y)
+    band = (v < -0.25 * face.height) & (v > -0.6 * face.height)
+    frame[band] *= np.array([0.9, 0.6, 0.8], np.float32)
+    frame[(v > face.outer_upper(u)) & (v < face.outer_lower(u)), 0] += lips
+    toned = lighting.measure(frame.clip(0, 255).astype(np.uint8), face).toned
+    if lips:
+        assert toned is None
+    else:
+        assert toned is not None
+        assert np.ptp(toned) < 0.01
+
+
 def test_smooth_skin_of_one_hue_with_red_lips_is_no_statue(subject: Subject) -> None:
     face = geometry.measure(subject.landmarks, subject.eyes)
     lab = cv2.cvtColor(subject.frame, cv2.COLOR_RGB2LAB)

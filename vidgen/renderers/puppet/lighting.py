@@ -26,6 +26,7 @@ MARBLE: Final = (
     10.0  # distance of that middle from grey: three statues with 3.2 to 8 have 2 to 9, and
 )
 # of 220 living faces in colour one with no redder lips (7), drained of its colours
+GREY: Final = 4.0  # distance from grey of most skin round a mouth
 RED_LIPS: Final = 5.0  # in a of Lab over the face's middle: living lips have 7 to 44, a statue's 0
 BLURRED: Final = (1.0, 2.5)  # pixels: once, so that grain does not count, and once more
 WIDTH: Final = 1.7  # of a lens's sigma: so wide its edges look within 7 pixels
@@ -71,8 +72,14 @@ def measure(frame: Pixels, face: FaceGeometry) -> Lighting:
         grain=_grain(frame, face),
         glasses=bool(bridge.min() < DARK_BRIDGE * np.median(bridge) and crossing > BAR),
         wire=crossing > WIRE,
-        toned=(skin / luma).astype(np.float32) if is_monochrome(frame, face) else None,
+        toned=_tone(mouth) if is_monochrome(frame, face) else None,
     )
+
+
+def _tone(colours: Array) -> Array:
+    """(3,) the one colour of `colours` (N, 3), of luma 1."""
+    middle = np.median(colours / np.maximum(20.0, colours @ LUMA)[:, None], 0)
+    return np.asarray(middle / max(0.1, float(middle @ LUMA)), np.float32)
 
 
 def _patch(frame: Pixels, face: FaceGeometry, u: float, v: float, reach: float) -> Array:
@@ -134,7 +141,12 @@ def _crossing(nose: Array) -> float:
 def is_monochrome(frame: Pixels, face: FaceGeometry) -> bool:
     """Whether luma alone tells the colour, as in black-and-white and sepia: in Lab, a and b keep
     less than TONED of spread about a parabola over L, or, as on statues, lie within STONE whatever
-    L is, or about grey. Living faces in colour have red lips."""
+    L is, or about grey. Living faces in colour have red lips. A mouth in grey skin has none either,
+    whatever is printed over the eyes."""
+    mouth = _patch(frame, face, 0.0, 0.0, 0.20).astype(np.uint8)[None]
+    hues = to_lab(mouth)[0, :, 1:].astype(np.float32) - 128
+    if np.percentile(np.hypot(*hues.T), 75) < GREY and not _has_red_lips(frame, face):
+        return True
     (left, top), (right, bottom) = face.outline.min(0), face.outline.max(0)
     left, top = max(0, int(left)), max(0, int(top))
     part = frame[top : max(8, int(bottom)), left : max(8, int(right))]

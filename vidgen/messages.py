@@ -4,7 +4,8 @@
 the table `matte`. A sentence may hold `{name}` places, filled from the event's metadata; a count
 takes the word that fits it, `{total:film|films}`. Errors carry their English sentence themselves
 (`errors.py`); the other languages have it here, under the error's code and, for what to do, the
-code with `_hint` behind it.
+code with `_hint` behind it. Of what the system says (`{reason}`) they have the usual phrases, under
+`reason`.
 """
 
 import os
@@ -67,9 +68,15 @@ def say(
     if template is None:
         return otherwise or code  # words from outside: never a template
     try:
-        return template.format_map(_SafeValues(values or {}))
+        return template.format_map(_SafeValues(_with_reason(values or {}, language)))
     except Exception:
         return template  # a value of an unexpected kind must never cost a run its message
+
+
+def _with_reason(values: Mapping[str, Any], language: str) -> Mapping[str, Any]:
+    """`values` with the system's reason in `language`, where that knows the phrase."""
+    known = message_catalogue(language).get(f"reason.{values.get('reason')}")
+    return {**values, "reason": known} if known else values
 
 
 def pick(wanted: str | None = None, environ: Mapping[str, str] = os.environ) -> str:

@@ -46,6 +46,8 @@ def reason_of(error: Exception) -> str:
 
     if isinstance(error, httpx.RemoteProtocolError):  # it speaks of chunks and bodies
         return "the other side hung up"
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time"
     text = str(error) or type(error).__name__
     if "WRONG_VERSION_NUMBER" in text:
         return "it does not speak https"
@@ -65,16 +67,18 @@ def open_url(url: str) -> Iterator[Iterator[bytes]]:
             answer.raise_for_status()
             yield answer.iter_bytes()
     except httpx.HTTPStatusError as error:
-        raise _unreachable(url, f"the server says {error.response.status_code}") from error
+        raise InputError(
+            "{url} cannot be fetched: the server says {status}.",
+            hint="Check the address, or fetch the file yourself and give that.",
+            code="input.url_status",
+            url=without_query(url),
+            status=error.response.status_code,
+        ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _unreachable(url, reason_of(error)) from error
-
-
-def _unreachable(url: str, reason: str) -> InputError:
-    return InputError(
-        "{url} cannot be fetched: {reason}.",
-        hint="Check the address, or fetch the file yourself and give that.",
-        code="input.url",
-        url=without_query(url),
-        reason=reason,
-    )
+        raise InputError(
+            "{url} cannot be fetched: {reason}.",
+            hint="Check the address, or fetch the file yourself and give that.",
+            code="input.url",
+            url=without_query(url),
+            reason=reason_of(error),
+        ) from error

@@ -448,7 +448,7 @@ def test_what_breaks_a_line_is_said_in_words() -> None:
             "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)"
         ),
         "HTTP 502": ConnectionLost("HTTP 502"),
-        "ReadTimeout": httpx.ReadTimeout(""),
+        "no answer in time": httpx.ReadTimeout(""),
     }
     assert [reason_of(error) for error in errors.values()] == list(errors)
 

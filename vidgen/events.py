@@ -5,7 +5,7 @@ Stages make the small events (`StageStarted`, `StageProgress`, …) and hand the
 history file, `--progress rawjson`, SSE, WebSocket and polling. Imports nothing of vidgen.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import isfinite
@@ -272,6 +272,18 @@ Sink = Callable[[Envelope], None]
 def is_start(event: Envelope) -> bool:
     """Whether a run, or the resuming of one, begins with this event."""
     return event.data.get("stage") == "initialized" and event.data.get("status") == "started"
+
+
+def lost_ends(begun: Iterable[str], event: Envelope) -> list[str]:
+    """Which of the stages that have `begun` must be over by this event, though their end was never
+    told: a later one of the plan begins, or the run is complete."""
+    if event.event_type == "complete":
+        return [*begun]
+    stage = event.data.get("stage")
+    if event.event_type != "stage_update" or stage not in SHARES:
+        return []
+    places = [*SHARES]
+    return [name for name in begun if name in places[: places.index(str(stage))]]
 
 
 def stages_of(renderer: object) -> tuple[str, ...]:

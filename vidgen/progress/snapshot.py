@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from vidgen.events import END_STATES, Envelope, State
+from vidgen.events import END_STATES, Envelope, State, lost_ends
 from vidgen.messages import say
 
 POSITION: Final = "run.position"  # the code of the log that tells the place in the queue
@@ -117,6 +117,9 @@ class Snapshot:
             self.most = percent
         if (percent := number(data.get("time_progress"))) is not None:
             self.most_time = max(self.most_time, percent)
+        for name in lost_ends([n for n, s in self.stages.items() if s.mark == "running"], event):
+            self.stages[name].mark = "completed"
+            self._entries.get(name, {})["status"] = "completed"
         match event.event_type:
             case "progress_update":
                 self._now = data

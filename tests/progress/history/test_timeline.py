@@ -19,6 +19,7 @@ from vidgen.progress.broadcast import Broadcast
 from vidgen.progress.history import stats
 from vidgen.progress.history.timeline import LogLine, TimelineRow, batch_runs, runs, timeline
 from vidgen.progress.reporter import Reporter
+from vidgen.progress.snapshot import Snapshot
 from vidgen.progress.store.batches import BatchFilm, record_batch
 from vidgen.progress.store.cleanup import Cleanup, clean
 from vidgen.progress.store.log import TaskLog
@@ -160,6 +161,41 @@ def test_a_stage_that_did_not_end_ends_with_the_log(home: Home, made: Callable[.
     told = timeline(home.task("bbbb"))
     assert told.steps[-1] == TimelineRow("rendering", "unfinished", 0.3, 5.7, "", "stage.rendering")
     assert (told.run.stage, told.run.resume_command) == ("rendering", "vidgen resume bbbb")
+
+
+@pytest.mark.parametrize("end", [COMPLETE[-1], CANCELLED[-1]])
+def test_a_stage_whose_end_the_log_lost_ended_before_the_next_began(
+    home: Home, made: Callable[..., Path], end: Any
+) -> None:
+    end = (12.0, *end[1:])
+    lost = [*COMPLETE[:5], (10.4, "stage_update", stage("finalizing", "started")), end]
+    made("cccc", lost)
+    told = timeline(home.task("cccc"))
+    last = "completed" if end[1] == "complete" else "unfinished"
+    assert [(row.stage, row.status, row.seconds) for row in told.steps[1:]] == [
+        ("rendering", "completed", pytest.approx(10.1)),
+        ("finalizing", last, pytest.approx(end[0] - 10.4)),
+    ]
+    assert "rendering" not in told.left
+
+    state = Snapshot("cccc")
+    for event in iter_events(home.task("cccc").events):
+        state.take(event)
+    marks = {name: row.mark for name, row in state.stages.items()}
+    over = "completed" if end[1] == "complete" else "cancelled"
+    assert marks == {"initialized": "completed", "rendering": "completed", "finalizing": over}
+    assert state.to_wire()["stages"][1]["status"] == "completed"
+
+
+def test_what_broke_off_is_no_lost_end(home: Home, made: Callable[..., Path]) -> None:
+    again = [(20.0 + at, kind, data) for at, kind, data in COMPLETE[:2]]
+    made("dddd", [*COMPLETE[:5], *again, (21.0, "stage_update", stage("finalizing", "started"))])
+    steps = [(row.stage, row.status) for row in timeline(home.task("dddd")).steps]
+    assert steps[:3] == [
+        ("initialized", "completed"),
+        ("rendering", "unfinished"),
+        ("initialized", "completed"),
+    ]
 
 
 def test_an_ended_run_tells_what_is_left_to_do(home: Home, made: Callable[..., Path]) -> None:

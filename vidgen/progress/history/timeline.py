@@ -1,12 +1,20 @@
 """The runs on this machine, and the timeline of one, as values; `report` shows them."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from vidgen.errors import InputError
-from vidgen.events import RESUMABLE, Envelope, State, is_start, seconds_of, stages_of
+from vidgen.events import (
+    RESUMABLE,
+    Envelope,
+    State,
+    is_start,
+    lost_ends,
+    seconds_of,
+    stages_of,
+)
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress.store import runs as store
 from vidgen.progress.store.batches import load_batch
@@ -104,7 +112,7 @@ def timeline(folder: TaskFolder) -> Timeline:
             code="history.empty",
             task=folder.task_id,
         )
-    events = list(skip_snapshots(folder.events))
+    events = [*_with_lost_ends(skip_snapshots(folder.events))]
     logs = [event for event in events if event.event_type == "log"]
     error = summary.last.data if summary.state == "failed" else None
     metadata = summary.last.data.get("metadata") if summary.state == "complete" else None
@@ -150,6 +158,25 @@ def _name(inputs: Mapping[str, Any], which: str) -> str:
     value = inputs.get(which)
     path = value.get("path", "") if isinstance(value, Mapping) else ""
     return Path(str(path)).name
+
+
+def _with_lost_ends(events: Iterable[Envelope]) -> Iterator[Envelope]:
+    """The events, and the ends of stages that the log has lost, at the latest moment for each."""
+    begun: dict[str, None] = {}
+    for event in events:
+        if is_start(event):  # what broke off before was no end
+            begun.clear()
+        for name in lost_ends(begun, event):
+            del begun[name]
+            data = {"stage": name, "status": "completed", "message_code": f"stage.{name}"}
+            yield replace(event, event_type="stage_update", data=data)
+        if event.event_type == "stage_update":
+            stage = str(event.data.get("stage"))
+            if event.data.get("status") == "started":
+                begun[stage] = None
+            else:
+                begun.pop(stage, None)
+        yield event
 
 
 def _steps(events: list[Envelope]) -> list[TimelineRow]:

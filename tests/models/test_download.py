@@ -118,6 +118,13 @@ def test_a_circle_of_redirects_ends(home: Home, model: Model, mirror: Mirror) ->
     assert error.code == "models.download_failed"
 
 
+def test_why_a_server_cannot_be_reached_is_told_without_the_systems_number(
+    home: Home, model: Model
+) -> None:
+    gone = replace(model, source="http://127.0.0.1:9/tiny.pt")
+    assert refusal(Catalog(home), gone).details["reason"] == "Connection refused"
+
+
 def test_cut_connections_are_taken_up_where_they_ended(
     home: Home, model: Model, mirror: Mirror
 ) -> None:

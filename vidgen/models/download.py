@@ -23,6 +23,7 @@ from vidgen.models.files import (
     no_room,
     part_file,
 )
+from vidgen.remote import reason_of
 
 if TYPE_CHECKING:
     import httpx
@@ -114,9 +115,9 @@ def _try_once(
             if start is not None:
                 _grow(model, part, start, response, on_progress)
     except httpx.TransportError as error:
-        raise _Retry(str(error) or type(error).__name__) from error
+        raise _Retry(reason_of(error)) from error
     except httpx.HTTPError as error:  # too many redirects and the like
-        raise download_error(model, str(error)) from error
+        raise download_error(model, reason_of(error)) from error
 
 
 def _range(source: HttpSource, part: Path) -> dict[str, str]:

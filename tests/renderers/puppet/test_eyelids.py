@@ -402,7 +402,7 @@ def test_no_lid_is_drawn_over_what_is_behind_the_speaker(subject: Subject) -> No
         assert (shut[:, : behind - 8] == wall).all()
         lids.append(shut[:, behind + 8 :].astype(np.float32))
     assert behind > 10
-    np.testing.assert_allclose(*lids, atol=1)
+    np.testing.assert_allclose(lids[0], lids[1], atol=1)
 
 
 def test_patches_are_the_photo_up_to_their_edges(subject: Subject) -> None:

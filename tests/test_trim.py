@@ -2,6 +2,7 @@
 
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,6 +52,13 @@ def test_only_the_part_is_kept_and_the_limit_is_for_it(voice: Path) -> None:
     assert identify_voice(voice, 2, Trim(1, 3))[1] == 2
     rest = load_speech(voice, max_seconds=2, trim=Trim(2.5))
     assert len(rest.samples) == 1.5 * RATE
+
+
+@pytest.mark.parametrize("trim", [Trim(0, 1), Trim(1, 3), Trim(3), Trim(0, 9)])
+def test_a_part_of_a_whole_recording_lacks_no_end(voice: Path, trim: Trim) -> None:
+    said: list[Any] = []
+    load_speech(voice, max_seconds=9, trim=trim, emit=said.append)
+    assert "voice.truncated" not in [event.code for event in said]
 
 
 def test_a_part_that_is_too_long_or_not_there_is_refused(voice: Path) -> None:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -260,7 +261,7 @@ def describe(job: Job, photo: "Photo", speech: "Speech") -> Mapping[str, Any]:
         "format": job.options.format,
         "background": settings.background_kind(job.options),
         "enlarge": job.options.enlarge or None,
-        "frames": int(speech.seconds * int(job.options.fps)) + 1,
+        "frames": speech.frame_count(Fraction(job.options.fps) * Fraction(1 / job.options.rate)),
     }
 
 

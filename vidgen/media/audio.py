@@ -256,7 +256,8 @@ def _mixed(path: Path, number: int, part: Trim) -> _Recording:
                 before -= skipped
             if len(pcm) / 4 > part.seconds * rate:
                 break
-    stated = 0.0 if part.start else stated
+    is_whole = not part.start and len(pcm) / 4 <= part.seconds * rate
+    stated = stated if is_whole else 0.0
     count = _stated_end(round(stated * rate), len(pcm) // 4)
     samples = np.frombuffer(pcm, np.float32)[:count]
     if weights is not None and np.count_nonzero(weights) > 1:

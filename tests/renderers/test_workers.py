@@ -96,25 +96,36 @@ def test_one_worker_is_this_process(count: int) -> None:
 
 
 def test_a_call_is_answered_by_a_process_that_is_gone_then() -> None:
-    before = set(psutil.Process().children())
+    before, heard = set(psutil.Process().children()), list[float]()
     with SpareProcess(["math"]) as spare:
-        process = spare(os.getpid)
+        process = spare(number_of, heard.append)
         assert process != os.getpid()
         assert not psutil.pid_exists(process)
-        assert spare(os.getpid) == os.getpid()  # it was for one call
+        assert spare(number_of, heard.append) == os.getpid()  # it was for one call
+    assert heard == [0.5, 0.5]
     with SpareProcess():
         assert len(set(psutil.Process().children()) - before) == 1
     assert set(psutil.Process().children()) == before
     with SpareProcess() as spare, pytest.raises(ZeroDivisionError):
-        spare(partial(divmod, 1, 0))
+        spare(divide_by_nothing, heard.append)
 
 
 def test_a_call_whose_process_dies_is_answered_by_this_one() -> None:
     with SpareProcess() as spare:
-        assert spare(partial(die_unless, os.getpid())) == "alive"
+        assert spare(partial(die_unless, os.getpid()), print) == "alive"
 
 
-def die_unless(process: int) -> str:
+def number_of(say: Say) -> int:
+    """The process's, after half a word."""
+    say(0.5)
+    return os.getpid()
+
+
+def divide_by_nothing(_: Say) -> float:
+    return 1 / 0
+
+
+def die_unless(process: int, _: Say) -> str:
     if os.getpid() != process:
         os._exit(1)
     return "alive"

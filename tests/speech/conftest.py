@@ -29,8 +29,8 @@ def hearing(model_path: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) 
     """The real one, which listens to each voice, and asks eSpeak for each text, only once in all
     tests: their answers are always the same, and judged elsewhere."""
 
-    def open_kept(file: Path) -> Callable[[Floats], Floats]:
-        return lambda voice: _answers(file, voice.astype(np.float32).tobytes())
+    def open_kept(file: Path) -> Callable[..., Floats]:
+        return lambda voice, _: _answers(file, voice.astype(np.float32).tobytes())
 
     monkeypatch.setattr(hearing_module, "open_recognizer", open_kept)
     monkeypatch.setattr(phonemes, "speak_in_subprocess", speak_once)

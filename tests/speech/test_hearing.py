@@ -1,5 +1,7 @@
 """From the recogniser's answers to phones in time, without the recogniser."""
 
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +11,9 @@ import pytest
 from vidgen.errors import SetupError
 from vidgen.speech.curves import limit_speed
 from vidgen.speech.features import SpeechFeatures, listen, loudest_part
-from vidgen.speech.hearing import HearAhead, Hearing
+from vidgen.speech.hearing import LISTENING, HearAhead, HeardVoice, Hearing, hear_voice
 from vidgen.speech.phonemes import TimedPhones
+from vidgen.speech.recognizer import OnShare
 from vidgen.speech.spikes import Spike, find_spikes, hear_phones
 from vidgen.speech.tokens import BLANK, TOKENS
 from vidgen.work import Floats, Speech
@@ -119,6 +122,47 @@ def test_a_voice_is_heard_once_whoever_asks_first() -> None:
     ahead.release()
     assert ahead(voice, "de", source) is not first
     assert asked == ["de", "fr", "de"]
+
+
+def test_who_asks_for_a_voice_that_is_being_heard_learns_how_far_that_is() -> None:
+    voice = Speech(np.zeros(RATE, np.float32), RATE, "")
+    begun, told, asked = threading.Event(), list[float](), threading.Event()
+
+    def source(*_: object) -> TimedPhones:
+        return TimedPhones(())
+
+    def elsewhere(work: Callable[[OnShare], HeardVoice], on_share: OnShare) -> HeardVoice:
+        on_share(0.1)  # nobody listens yet
+        begun.set()
+        assert asked.wait(10)
+        on_share(0.5)
+        return work(on_share)
+
+    ahead = HearAhead(voice, "", source, elsewhere)
+    thread = threading.Thread(target=ahead.load)
+    thread.start()
+    assert begun.wait(10)
+
+    def hear(share: float) -> None:
+        told.append(share)
+
+    threading.Timer(0.2, asked.set).start()
+    ahead(voice, "", source, hear)
+    thread.join()
+    assert told == [0.5, 0.0, LISTENING]
+
+
+@pytest.mark.models
+def test_a_long_voice_is_heard_in_steps(model_path: Callable[[str], Path]) -> None:
+    time = np.arange(60 * RATE) / RATE
+    voice = np.asarray(0.3 * np.sin(2 * np.pi * 200 * time) * (time % 7 > 1), np.float32)
+    told: list[float] = []
+    source = Hearing(model_path("phone_recognizer"))
+    hear_voice(Speech(voice, RATE, ""), "", source, told.append)
+    assert told[:2] == [0.0, LISTENING]
+    assert told == sorted(told)
+    assert len(told) >= 5
+    assert told[-1] == pytest.approx(1)
 
 
 def test_a_voice_that_cannot_be_heard_ahead_fails_when_it_is_asked_for() -> None:

@@ -215,6 +215,20 @@ def test_progress_counts_frames_up_to_the_last(tmp_path: Path) -> None:
     }
 
 
+def test_what_is_done_before_the_first_frame_is_told_and_counts_no_frame(tmp_path: Path) -> None:
+    work = shelf(tmp_path, 2.4)
+    with pytest.raises(RuntimeError):
+        render(FakeRenderer(fails_at=21)).run(work, quiet)
+    heard: list[Event] = []
+    render(FakeRenderer(gets_ready=(0.0, 0.58))).run(work, heard.append)
+    told = [StageProgress("rendering", 20, 24, "frames")]
+    told += [
+        StageProgress("rendering", 20, 24, "frames", "render.hearing", {"percent": percent})
+        for percent in (0, 50)
+    ]
+    assert heard[:3] == told
+
+
 @pytest.mark.parametrize("layout", ["rgb24", "yuv420p", "rgba"])
 def test_previews_show_the_film_at_a_quarter_a_half_and_three_quarters(
     tmp_path: Path, layout: str

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vidgen.media.colour import to_yuv420p
+from vidgen.renderers.base import GetReady, nobody
 from vidgen.work import Cutout, Folder, Frames, MotionOptions, Pixels, Speech, Subject, Work
 
 SIZE = (192, 128)  # width, height; an aspect ratio of no common camera
@@ -89,14 +90,22 @@ class FakeRenderer:
     performed: int = 0
     name: str = "fake"
     is_portable: bool = True
+    gets_ready: tuple[float, ...] = ()  # tells so much of it before it performs
     dies_at: int = -1  # the process that draws this frame is killed
     died: Path | None = None
 
     @contextmanager
     def perform(
-        self, subject: Subject, cutout: Cutout, speech: Speech, look: MotionOptions
+        self,
+        subject: Subject,
+        cutout: Cutout,
+        speech: Speech,
+        look: MotionOptions,
+        get_ready: GetReady = nobody,
     ) -> Iterator[FakePerformance]:
         self.performed += 1
+        for share in self.gets_ready:
+            get_ready("render.hearing", share)
         count = ceil(Fraction(len(speech.samples), speech.rate) * look.fps)
         yield FakePerformance(count, self)
 

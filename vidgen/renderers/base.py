@@ -1,10 +1,18 @@
 """What a local renderer is, and what every one of them may be asked for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from vidgen.work import Box, Cutout, Floats, Frames, MotionOptions, Pixels, Speech, Subject
+
+# Hears what is done before the first frame, a sentence's code, and how much of that, 0–1. May be
+# called from another thread.
+GetReady = Callable[[str, float], None]
+
+
+def nobody(code: str, share: float) -> None:
+    """Nobody hears it."""
 
 
 class Performance(Protocol):
@@ -32,13 +40,19 @@ class Performance(Protocol):
 
 
 class Renderer(Protocol):
-    """Loads its models once, then performs. `perform` may refuse a subject: raises InputError."""
+    """Loads its models once, then performs. `perform` may refuse a subject: raises InputError.
+    Where it takes long to begin, `get_ready` hears of it."""
 
     @property
     def name(self) -> str: ...
 
     def perform(
-        self, subject: Subject, cutout: Cutout, speech: Speech, look: MotionOptions
+        self,
+        subject: Subject,
+        cutout: Cutout,
+        speech: Speech,
+        look: MotionOptions,
+        get_ready: GetReady = nobody,
     ) -> AbstractContextManager[Performance]: ...
 
 

@@ -130,31 +130,38 @@ class SpareProcess:
         if self._worker is not None:
             self._worker.kill()
 
-    def __call__(self, call: Callable[[], T]) -> T:
-        """What `call` answers; by this process where the other is used up or dies. Raises what
-        `call` does."""
+    def __call__(self, call: Callable[[Say], T], hear: Say) -> T:
+        """What `call` answers; by this process where the other is used up or dies. `hear` is called
+        with what it says. Raises what `call` does."""
         worker, self._worker = self._worker, None
         if worker is None:
-            return call()
+            return call(hear)
+        answer: T | None = None
         try:
-            kind, answer = next(worker.answers(_Answer(call)))
+            for kind, value in worker.answers(_Answer(call)):
+                if kind == "failed":
+                    raise value
+                if kind == "said":
+                    is_answer, told = value
+                    if is_answer:
+                        answer = told
+                    else:
+                        hear(told)
         except LOST:
-            return call()
+            return call(hear)
         finally:
             worker.kill()
-        if kind == "failed":
-            raise answer
         return cast(T, answer)
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """A `Task` that says what a call answers."""
+    """A `Task` that says what a call says, and then what it answers."""
 
-    call: Callable[[], Any]
+    call: Callable[[Say], Any]
 
     def __call__(self, shared: object, say: Say) -> None:  # noqa: ARG002  # Task's form
-        say(self.call())
+        say((True, self.call(lambda told: say((False, told)))))
 
 
 def _pack(kind: str, value: Any) -> bytes:

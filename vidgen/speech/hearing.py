@@ -2,30 +2,34 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from vidgen.speech.curves import Array
 from vidgen.speech.espeak import Phone
 from vidgen.speech.features import SpeechFeatures, at_16k, find_formants, listen
 from vidgen.speech.phonemes import PhonemeSource, TimedPhones, align_words
-from vidgen.speech.recognizer import open_recognizer
+from vidgen.speech.recognizer import OnShare, open_recognizer
 from vidgen.speech.spikes import hear_phones
 from vidgen.work import Floats, Speech
+
+LISTENING: Final = 0.2  # of the time that a voice takes: its pitch and loudness
 
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
     """A `PhonemeSource` for any voice. Raises SetupError when `weights`, the recogniser's file, is
-    another file."""
+    another file. `on_share` hears how much of the voice is done, 0–1."""
 
     weights: Path
+    on_share: OnShare = field(default=lambda _: None, compare=False)
 
     def __call__(
         self, voice: Floats, sound: SpeechFeatures, text: str, language: str
     ) -> TimedPhones:
-        answers = open_recognizer(self.weights)(voice)
+        answers = open_recognizer(self.weights)(voice, self.on_share)
         words = TimedPhones(())
         if text.strip():
             words = align_words(answers, sound, text, language)
@@ -48,9 +52,21 @@ class HeardVoice:
     formants: Array | None = None  # (N, 3) Hz, where there are no phones to go by
 
 
-def hear_voice(speech: Speech, language: str, hearing: PhonemeSource | None) -> HeardVoice:
-    """Its sound, and the phones that `hearing` finds, if any. Raises what `hearing` does."""
+def hear_voice(
+    speech: Speech,
+    language: str,
+    hearing: PhonemeSource | None,
+    on_share: OnShare = lambda _: None,
+) -> HeardVoice:
+    """Its sound, and the phones that `hearing` finds, if any. Raises what `hearing` does.
+
+    `on_share` hears how much of it is done, 0–1.
+    """
+    on_share(0.0)
     sound = listen(speech.samples, speech.rate)
+    on_share(LISTENING)
+    if isinstance(hearing, Hearing):
+        hearing = replace(hearing, on_share=lambda share: on_share(_after_listening(share)))
     if hearing is None:  # words alone do not tell when they are said
         words = TimedPhones((), "puppet.text_unheard" * bool(speech.text.strip()))
     else:
@@ -60,14 +76,19 @@ def hear_voice(speech: Speech, language: str, hearing: PhonemeSource | None) -> 
     return HeardVoice(sound, words, find_formants(speech.samples, speech.rate, sound.f0))
 
 
-Caller = Callable[[Callable[[], HeardVoice]], HeardVoice]
+def _after_listening(share: float) -> float:
+    return LISTENING + (1 - LISTENING) * share
+
+
+Caller = Callable[[Callable[[OnShare], HeardVoice], OnShare], HeardVoice]
 
 
 class HearAhead:
     """`hear_voice` for one voice, begun before it is asked for: a `Network` to `prefetch`.
 
     Safe to call from several threads; another voice than `speech` is heard when it is asked for.
-    `call` makes the calls that work it out: in another process, perhaps.
+    `call` makes the calls that work it out, and hands on how much is done: in another process,
+    perhaps. Who asks meanwhile hears the rest of that.
     """
 
     def __init__(
@@ -75,11 +96,12 @@ class HearAhead:
         speech: Speech,
         language: str,
         hearing: PhonemeSource | None,
-        call: Caller = lambda work: work(),
+        call: Caller = lambda work, on_share: work(on_share),
     ) -> None:
         self._asked = speech, language, hearing
         self._call = call
         self._heard: HeardVoice | None = None
+        self._on_share: OnShare | None = None
         self._lock = threading.Lock()
 
     def load(self) -> None:
@@ -88,10 +110,22 @@ class HearAhead:
     def release(self) -> None:
         self._heard = None
 
-    def __call__(self, speech: Speech, language: str, hearing: PhonemeSource | None) -> HeardVoice:
+    def __call__(
+        self,
+        speech: Speech,
+        language: str,
+        hearing: PhonemeSource | None,
+        on_share: OnShare | None = None,
+    ) -> HeardVoice:
         if speech is not self._asked[0]:
-            return hear_voice(speech, language, hearing)
+            return hear_voice(speech, language, hearing, on_share or self._tell)
+        self._on_share = on_share or self._on_share
         with self._lock:
             if self._heard is None:
-                self._heard = self._call(partial(hear_voice, speech, language, hearing))
+                work = partial(hear_voice, speech, language, hearing)
+                self._heard = self._call(work, self._tell)
             return self._heard
+
+    def _tell(self, share: float) -> None:
+        if self._on_share:
+            self._on_share(share)

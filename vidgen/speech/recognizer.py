@@ -6,7 +6,7 @@ and the cutting of long voices; what its answers mean is the business of `phones
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +32,7 @@ QUIET: Final = 15  # answers, 0.3 s: a pause long enough to be cut in
 LEAST: Final = -12.0  # log of the least probability that is told
 
 Weights = Mapping[str, Floats]
+OnShare = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,12 @@ class Recognizer:
 
     weights: Weights
 
-    def __call__(self, voice: Floats) -> Floats:
+    def __call__(self, voice: Floats, on_share: OnShare = lambda _: None) -> Floats:
         """Natural log of each token's probability, (T, 191), for mono at 16 kHz in -1..1.
 
         T = ceil(samples / 320); answer k is about the moment k / 50 s. A voice of any length:
         pieces of at most 25 s, cut in pauses where there are any. The same voice, the same answers.
+        `on_share` hears how much of the voice is done, 0–1.
         """
         count = -(-len(voice) // STRIDE)
         heard = np.full((count, len(TOKENS)), LEAST, np.float32)
@@ -55,6 +57,7 @@ class Recognizer:
                 answers = np.maximum(_hear(self.weights, samples), LEAST)
                 kept = answers[piece.begin - piece.first : piece.end - piece.first]
                 heard[piece.begin : piece.begin + len(kept)] = kept
+            on_share(piece.end / max(1, count))
         return heard
 
 

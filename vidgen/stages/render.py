@@ -111,7 +111,7 @@ class Render:
         subject, previews = work.get(Subject), work.get(Folder).previews
         progress = _Progress(self.name, plan, emit, self.closing_look)
         with self.renderer.perform(
-            subject, work.get(Cutout), work.get(Speech), self.look
+            subject, work.get(Cutout), work.get(Speech), self.look, progress.get_ready
         ) as performance:
             plan.pieces.save_metadata(performance.metadata)
             if note := performance.metadata.get("note"):
@@ -259,6 +259,12 @@ class _Progress:
             self._emit(news)
         elif self._look:
             self._look.seen.append(news)
+
+    def get_ready(self, code: str, share: float) -> None:
+        """What the renderer does before it draws; nothing of the film is done by that."""
+        metadata = {"percent": 10 * int(10 * share)}
+        told = StageProgress(self._stage, self._reused, self._total, "frames", code, metadata)
+        self._emit(told)
 
     def tell_loss(self, left: int) -> None:
         self._emit(Log("WARNING", "render.worker_lost", {"workers": left}))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from vidgen.events import Emit, Log
+from vidgen.renderers.base import GetReady, nobody
 from vidgen.signals import thread_pool
 from vidgen.work import Cutout, Frames, MotionOptions, Pixels, Speech, Subject
 
@@ -102,7 +103,12 @@ class MuseTalkRenderer:
 
     @contextmanager
     def perform(
-        self, subject: Subject, cutout: Cutout, speech: Speech, look: MotionOptions
+        self,
+        subject: Subject,
+        cutout: Cutout,
+        speech: Speech,
+        look: MotionOptions,
+        get_ready: GetReady = nobody,  # noqa: ARG002  # Renderer's form
     ) -> Iterator["StillHead"]:
         """The mouth alone on a still photo."""
         with self.paint(subject, cutout, speech, look) as painter:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from vidgen.device.device import usable_cores
-from vidgen.renderers.base import FacePainter, FaceSource
+from vidgen.renderers.base import FacePainter, FaceSource, GetReady, nobody
 from vidgen.signals import thread_pool
 from vidgen.work import Cutout, Frames, MotionOptions, Speech, Subject
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # More only wait for the interpreter's lock: 12.1, 6.6, 5.9, 7.1, 9.5 ms a frame by 1, 2, 4, 8, 16.
 MOST_THREADS: Final = 4
 HANDOVER: Final = 1e-4  # seconds that a thread may keep the interpreter from the others
+LONG: Final = 30.0  # seconds of a voice: hearing it keeps people waiting
 FINE: Final = 2  # pixels that a painter gives for one of the frame: turned, they stay sharp
 Draw = Callable[[int, int], Iterator[Frames]]
 
@@ -49,7 +51,12 @@ class PuppetRenderer:
 
     @contextmanager
     def perform(
-        self, subject: Subject, cutout: Cutout, speech: Speech, look: MotionOptions
+        self,
+        subject: Subject,
+        cutout: Cutout,
+        speech: Speech,
+        look: MotionOptions,
+        get_ready: GetReady = nobody,
     ) -> Iterator["PuppetPerformance"]:
         """The film of `speech`. Raises nothing of its own: detection has refused bad faces.
 
@@ -62,7 +69,9 @@ class PuppetRenderer:
 
         # A painter's lips are its own. Another process may still be hearing the voice meanwhile.
         made = rig.build(subject, cutout, None if self.face else look)
-        heard = (self.ahead or hear_voice)(speech, look.language, self.hearing)
+        tell = get_ready if speech.seconds >= LONG else nobody
+        on_share = partial(tell, "render.hearing")
+        heard = (self.ahead or hear_voice)(speech, look.language, self.hearing, on_share)
         mouth = curves_of(heard, look)
         head = motion(mouth, look, speech.seconds)
         count = speech.frame_count(look.fps)

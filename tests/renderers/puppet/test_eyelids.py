@@ -253,6 +253,16 @@ def test_a_wire_above_the_eye_stays_whole(subject: Subject, luma: int) -> None:
     assert np.abs(shut - frame).max(-1)[SIDE // 2, SIDE // 2] > 80  # it shuts below
 
 
+def test_a_crease_that_ends_with_the_eye_is_no_wire(subject: Subject) -> None:
+    eye, frame = drawn_eye(30)
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    crease = (np.abs(y + 15 - (x / 20) ** 2) < 1) & (np.abs(x) < 18)
+    frame[crease] = (90, 60, 50)
+    made = build(double(frame), eye, replace(light_of(subject), blur=0.5, wire=True))
+    shut = made.draw(ONE_FRAME, double(frame), 1.0)[::FINE, ::FINE].astype(np.float32)
+    assert np.abs(shut - frame).max(-1)[crease & (np.abs(x) < 12)].min() > 50
+
+
 @pytest.mark.parametrize("shut", [0.3, 0.6, 1.0])
 def test_a_lid_comes_out_from_under_a_rim_close_above_it(subject: Subject, shut: float) -> None:
     _, frame = drawn_eye(30)

@@ -43,6 +43,7 @@ FADED: Final = 0.50  # share of the way to the brow
 RIM: Final = 0.4  # of the skin's luma: what is darker above an eye is a rim of glasses
 WIDE: Final = 0.10  # a rim of wire is thinner,
 WIRE: Final = 0.22  # and differs by so much of the skin's luma from what is round it;
+ALONG: Final = 1.3  # and goes on so many half widths from the eye's middle;
 LASHED: Final = 0.06  # what is no farther above a lid are lashes
 PAST: Final = 0.04  # how far below the lower lid's edge the upper one's comes to lie
 # how much darker a lid is above its lashes, from the outer corner to the inner one, half widths
@@ -270,14 +271,17 @@ def _fade(view: View, plain: Array, top: Curve) -> Array:
 
 
 def _wires(view: View, plain: Array) -> Array:
-    """Where something thin is far brighter or darker than what is round it."""
+    """Where something thin is far brighter or darker than what is round it and goes on beside the
+    eye: a crease of the lid ends there."""
     import cv2
 
     luma = (view.still @ LUMA).astype(np.float32)
     size = max(3, round(WIDE * view.width * view.scale))
     reach = np.ones((size, size), np.uint8)
     hats = [cv2.morphologyEx(luma, how, reach) for how in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)]
-    return np.asarray(np.maximum(*hats) > np.maximum(1.3 * STRANGE, WIRE * (plain @ LUMA)))
+    thin = np.maximum(*hats) > np.maximum(1.3 * STRANGE, WIRE * (plain @ LUMA))
+    _, piece = cv2.connectedComponents(cv2.dilate(thin.astype(np.uint8), reach))
+    return np.asarray(thin & np.isin(piece, piece[thin & (np.abs(view.outward) > ALONG)]))
 
 
 # Where the lid goes, and its lashes

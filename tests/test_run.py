@@ -1,18 +1,20 @@
 """What a run began with is what it goes on with; what cannot be kept is said."""
 
+import errno
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.test_dry_run import ask
-from vidgen.errors import InputError
+from vidgen.errors import InputError, SetupError
 from vidgen.events import Emit, Envelope, Event, Log
 from vidgen.inputs import input_copy, keep_copy
 from vidgen.models import catalog
 from vidgen.models.catalog import Catalog
 from vidgen.models.select import EMBEDDED, ModelChoice
 from vidgen.paths import Home, TaskFolder
+from vidgen.progress.store.log import TaskLog, write_error
 from vidgen.progress.store.runs import task_names
 from vidgen.request import Request, default_settings, load_request, record
 from vidgen.run import PLAN_FILE, create, load_plan, restore_request, save_plan, start
@@ -42,6 +44,18 @@ def test_a_resumed_run_reads_its_own_copies(home: Home, tmp_path: Path) -> None:
     assert [file.read_text() for file in files] == ["ann.jpg", "hello.wav", "beach.png"]
     assert all(file.is_relative_to(home.tasks) for file in files)
     assert heard == []
+
+
+def test_a_disk_too_full_for_a_log_sends_nobody_to_resume_what_never_began(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(task: TaskFolder) -> TaskLog:
+        raise write_error(task.root, OSError(errno.ENOSPC, "No space left on device"))
+
+    monkeypatch.setattr("vidgen.run.TaskLog", full)
+    with pytest.raises(SetupError) as told:
+        create(home, ask(tmp_path), [])
+    assert told.value.hint.endswith("then continue with `vidgen run`.")
 
 
 def test_what_became_of_the_originals_is_said(home: Home, tmp_path: Path) -> None:

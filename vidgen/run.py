@@ -42,7 +42,7 @@ from vidgen.progress.store.privacy import secure_store
 from vidgen.progress.store.runs import check_incomplete
 from vidgen.request import RecordedRequest, Request
 from vidgen.settings import Options
-from vidgen.steps import OpenTurn, Step, run_outcome, run_steps
+from vidgen.steps import OpenTurn, Step, name_command, run_outcome, run_steps
 from vidgen.text import path_text
 from vidgen.trim import parse_trim
 from vidgen.version import __version__
@@ -91,8 +91,9 @@ def start(
     task = home.task(task_id or str(uuid.uuid4()))
     try:
         return _start(home, task, ask, views, turn)
-    except InputError:
-        if not (task_id or _has_made(task)):
+    except VidgenError as error:
+        name_command(error, _resume_command(task))  # a full disk takes no log that would know it
+        if isinstance(error, InputError) and not (task_id or _has_made(task)):
             shutil.rmtree(task.root, ignore_errors=True)
         raise
 

@@ -142,7 +142,7 @@ def run_outcome(emit: Emit, resume_command: Callable[[], str] = str) -> Iterator
             emit(RunCancelled(command))
             raise _cancel_error(command) from error
         if isinstance(error, VidgenError):
-            _name_command(error, resume_command())
+            name_command(error, resume_command())
             emit(_failure(error))
         else:
             emit(_bug(error))
@@ -160,7 +160,7 @@ def _cancel_error(command: str) -> Cancelled:
     )
 
 
-def _name_command(error: VidgenError, command: str) -> None:
+def name_command(error: VidgenError, command: str) -> None:
     """Put the words to type where the hint says only `vidgen resume`."""
     if RESUME in error.hint:
         command = command or "vidgen run"  # it ended before there was anything to resume

@@ -97,6 +97,8 @@ def test_a_folder_as_output_gets_the_default_name(tmp_path: Path) -> None:
         (None, {"text_file": Path("~nosuch/words.txt")}, "paths.no_user"),
         ("film.v2", {}, "output.ending"),
         ("-", {}, "output.is_stdout"),
+        ("/dev/fd/1", {}, "output.is_stdout"),
+        ("/proc/self/fd/1", {}, "output.is_stdout"),
         ("/dev/stdout", {}, "output.is_stdout"),  # /dev/stdout.mp4 where a shell leads it to a file
         ("/dev/null", {}, "output.is_device"),
     ],

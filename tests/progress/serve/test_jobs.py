@@ -296,6 +296,16 @@ def test_every_photo_that_a_run_takes_may_be_ordered(server: Served, kind: str) 
     assert ended(server, answer["task_id"])["state"] == "complete"
 
 
+@pytest.mark.parametrize("brand", [b"heix", b"mif1", b"msf1"])
+def test_a_telephones_photo_may_be_ordered_whatever_it_is_called(
+    server: Served, brand: bytes
+) -> None:
+    picture = heic(np.zeros((64, 64, 3), np.uint8))
+    at = picture.index(b"ftyp") + 4
+    answer = asked(server, photo=picture[:at] + brand + picture[at + 4 :])
+    assert answer.status_code == 202
+
+
 @pytest.mark.parametrize(
     ("container", "codec", "rate"),
     [("amr", "libopencore_amrnb", 8000), ("caf", "pcm_s16le", 8000), ("3gp", "aac", 8000),

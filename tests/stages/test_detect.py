@@ -103,6 +103,16 @@ def test_a_large_face_is_not_cut_to_fit_a_wide_film() -> None:
     assert placed(scene, crop)[0] <= 0.57
 
 
+def test_a_face_that_fills_a_low_panorama_is_shown_large() -> None:
+    scene = Scene(12_000, 500, (9_100, 260), 120)
+    crop = choose_framing(scene, "auto", "keep")
+    assert crop.width / crop.height < 1.8
+    assert 0.3 < 120 / crop.height < 0.6
+    banner = Scene(1584, 396, (300, 200), 190)  # a wide one, whose face is large enough
+    assert choose_framing(banner, "auto", "keep") == Crop(0, 0, 1584, 396)
+    assert choose_framing(scene, "keep", "keep") == Crop(0, 0, 12_000, 500)
+
+
 def test_other_people_are_left_out() -> None:
     other = (1000.0, 180.0, 1150.0, 380.0)
     scene = Scene(1600, 900, (600, 300), 220, (other,))

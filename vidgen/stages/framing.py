@@ -22,6 +22,7 @@ FACE_DOWN: Final = 0.47  # where the middle of the face stands, share of the cro
 BLOW_UP: Final = 2.0  # times that a crop may be enlarged before it looks soft
 USUAL: Final = (512, 720)  # pixels, heights of a film when nobody names one
 SMALL_FACE: Final = 0.22  # below this share of the photo's height, auto crops
+PANORAMA: Final = 2.4  # width over height of a wider photo: its film is low, and a face in it small
 LARGE_FACE: Final = 0.56  # above this share, a crop that must change shape takes in more
 WIDEST: Final = 4096  # pixels, what H.264 decoders in browsers and phones take
 
@@ -83,7 +84,7 @@ def choose_framing(scene: Scene, framing: str, aspect: str) -> Crop:
     """The crop for `--framing` auto|keep|head and `--aspect` keep|1:1|9:16|16:9|4:5."""
     ratio = ASPECTS.get(aspect)
     whole = _whole(scene, ratio or scene.width / scene.height)
-    small = scene.face_height < SMALL_FACE * whole.height
+    small = scene.face_height < SMALL_FACE * max(whole.height, whole.width / PANORAMA)
     if framing == "head" or (framing == "auto" and (small or scene.others)):
         return _head_and_shoulders(scene, ratio)
     return whole

@@ -40,7 +40,7 @@ def test_models_are_counted_and_wrong_ones_named(
     monkeypatch.setattr(catalog.Catalog, "state", lambda _, row: states.get(row.name, "missing"))
     told = findings(home)
     assert told["models embedded"] == Finding(
-        "models embedded", "note", "0 of 6 ready", "Fetch: vidgen models pull embedded"
+        "models embedded", "note", "0 of 8 ready", "Fetch: vidgen models pull embedded"
     )
     assert told["models full"] == Finding(
         "models full",

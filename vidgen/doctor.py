@@ -127,7 +127,10 @@ def _models(home: Home) -> Iterator[Finding]:
             model
             for model in catalog.models().values()
             if model.set == name
-            and (name != "embedded" or model.name in (*select.EMBEDDED, select.HEARING))
+            and (
+                name != "embedded"
+                or model.name in (*select.EMBEDDED, select.HEARING, *select.HANDS)
+            )
         ]
         if not members:
             continue

@@ -110,8 +110,8 @@ class Job:
             subtitles=self._subtitles if options.subtitles != "none" else None,
             voice=voice,
         )
-        small = faces, landmarks, irises = self._faces()
-        detect = Detect(faces, landmarks, options, people, irises, self._enlarger())
+        small = faces, landmarks, irises, *hands = self._faces()
+        detect = Detect(faces, landmarks, options, people, irises, self._enlarger(), *hands)
         return [
             Step(detect, keys.subject, (Subject,), (people,) if people else (), small),
             Step(Matte(matter, options), keys.cutout, (Cutout,), (matter,)),
@@ -198,6 +198,7 @@ class Job:
 
     def _faces(self) -> Any:
         from vidgen.vision.faces import FaceDetector, LandmarkNet
+        from vidgen.vision.hands import HandFinder
         from vidgen.vision.iris import IrisNet
 
         path = self.catalog.path
@@ -205,6 +206,7 @@ class Job:
             FaceDetector(path("centerface")),
             LandmarkNet(path("face_landmark")),
             IrisNet(path("iris_landmark")),
+            *([HandFinder(*map(path, select.HANDS))] if self.plan.hands else ()),
         )
 
     def _enlarger(self) -> Any:

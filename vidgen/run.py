@@ -219,8 +219,9 @@ def _choose_models(home: Home, task: TaskFolder, options: Options, emit: Emit) -
     """Choose the models and make the embedded ones ready; a resumed run keeps what it had."""
     here = Catalog(home)
     names = select.EMBEDDED + (select.ENLARGER if options.enlarge else ())
+    names += () if here.ready(select.EMBEDDED) else select.HANDS  # out of the same wheel
     fetched = [*pull.ensure(here, [catalog.models()[n] for n in names], download_progress(emit))]
-    fetched += _fetch_ears(here, options, emit)
+    fetched += _fetch_helpers(here, options, emit)
     if fetched:
         emit(Log("INFO", "models.fetched", {"names": ", ".join(model.name for model in fetched)}))
     chosen = load_plan(task, here, emit) or select.select_models(here, options, emit)
@@ -228,15 +229,18 @@ def _choose_models(home: Home, task: TaskFolder, options: Options, emit: Emit) -
     return chosen
 
 
-def _fetch_ears(here: Catalog, options: Options, emit: Emit) -> Sequence[Model]:
-    """The model that hears phones, if it can be had: lips move without it, less truly."""
-    if options.renderer not in ("auto", "puppet") and options.subtitles == "none":
-        return ()
-    try:
-        return pull.ensure(here, [catalog.models()[select.HEARING]], download_progress(emit))
-    except SetupError as error:
-        emit(Log("WARNING", "models.no_ears", {"reason": str(error)}))
-        return ()
+def _fetch_helpers(here: Catalog, options: Options, emit: Emit) -> Sequence[Model]:
+    """What hears phones and what knows hands, if it can be had: a run does without, less well."""
+    hears = options.renderer in ("auto", "puppet") or options.subtitles != "none"
+    wanted = [("models.no_ears", (select.HEARING,))] if hears else []
+    fetched: list[Model] = []
+    for code, names in [*wanted, ("models.no_hands", select.HANDS)]:
+        try:
+            rows = [catalog.models()[name] for name in names]
+            fetched += pull.ensure(here, rows, download_progress(emit))
+        except SetupError as error:
+            emit(Log("WARNING", code, {"reason": str(error)}))
+    return fetched
 
 
 def download_progress(emit: Emit) -> OnProgress:

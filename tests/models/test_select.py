@@ -271,3 +271,12 @@ def test_torch_is_not_asked_for_a_device_where_nothing_could_use_it(machine: Mac
         file.unlink()
     machine.chooses(device="cuda:0")
     assert asked == ["auto"] * 3 + ["cuda:0"]
+
+
+def test_hands_are_looked_for_where_both_nets_are_here(machine: Machine) -> None:
+    machine.has("palm_detection")
+    assert machine.chooses() == ModelChoice("cpu")
+    machine.has("hand_landmark")
+    chosen = machine.chooses()
+    assert chosen == ModelChoice("cpu", hands=True)
+    assert chosen.face_models == (*select.FACES, *select.HANDS)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.puppet import speaker
+from vidgen.media.colour import LUMA
 from vidgen.vision.faces import LandmarkNet, Landmarks
 from vidgen.vision.mouth_cover import MouthLine, is_covered, mouth_line
 from vidgen.work import Pixels, Subject
@@ -180,3 +181,11 @@ def test_a_grey_smile_is_no_finger() -> None:
     line = MouthLine(0.171, 0.019, height=570, contrast=1.2, red=0.0, colour=0.0)
     assert not is_covered(line, 0.0065)
     assert is_covered(replace(line, faintest=0.01), 0.0065)
+
+
+def test_a_toned_photo_counts_as_one_without_colours(subject: Subject) -> None:
+    face = Landmarks(subject.landmarks, 1.0)
+    grey = (subject.frame.astype(np.float32) @ LUMA)[..., None] / 255
+    sepia = np.clip(grey ** np.array([0.75, 1.0, 1.35], np.float32) * 255, 0, 255).astype(np.uint8)
+    assert mouth_line(subject.frame, face).colour > 10
+    assert mouth_line(sepia, face).colour == 0

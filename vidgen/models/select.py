@@ -18,6 +18,7 @@ SELFIE: Final = ("selfie_segmentation", "selfie_segmentation_landscape")
 EMBEDDED: Final = FACES + SELFIE
 TOLD_FILE: Final = "better-models-told"  # in the folder of models: that there are better ones
 HEARING: Final = "phone_recognizer"  # what a run can do without, if it must
+HANDS: Final = ("palm_detection", "hand_landmark")  # and without these: hands are not known then
 ISNET: Final = "isnet"  # finer than the embedded matte, without torch
 ENLARGER: Final = ("realesrgan_x4plus", "realesrgan_x4plus_param")
 MUSETALK: Final = ("musetalk", "musetalk_config", "sd_vae", "whisper_tiny")
@@ -32,12 +33,14 @@ class ModelChoice:
     matte: str = ""  # a BiRefNet model, or IS-Net
     renderer: str = "puppet"
     ears: str = ""  # the model that hears phones; without it the loudness leads the lips
+    hands: bool = False  # whether a hand before the mouth is looked for
 
     # The models whose bytes each result depends on:
 
     @property
     def face_models(self) -> tuple[str, ...]:
-        return FACES + ((self.persons,) if self.persons else ())
+        hands = HANDS if self.hands else ()
+        return FACES + hands + ((self.persons,) if self.persons else ())
 
     @property
     def matte_models(self) -> tuple[str, ...]:
@@ -66,7 +69,7 @@ def select_models(catalog: Catalog, options: Options, emit: Emit) -> ModelChoice
 
     Raises SetupError when something that was asked for by name is missing.
     """
-    chosen = _choose(catalog, options, emit)
+    chosen = replace(_choose(catalog, options, emit), hands=catalog.ready(HANDS))
     uses = chosen.renderer == "puppet" or options.subtitles != "none"
     hears = uses and catalog.ready([HEARING])
     return replace(chosen, ears=HEARING) if hears else chosen

@@ -16,7 +16,7 @@ from vidgen.errors import InputError
 from vidgen.events import Emit, Log, StageProgress
 from vidgen.media.photo import read_part
 from vidgen.settings import Options
-from vidgen.stages.frame_picture import FramePicture, part_around
+from vidgen.stages.frame_picture import FramePicture
 from vidgen.stages.framing import (
     Crop,
     Scene,
@@ -25,12 +25,10 @@ from vidgen.stages.framing import (
     move_box,
     move_points,
 )
+from vidgen.stages.mouth import check_mouth
 from vidgen.stages.people import (
     Candidate,
-    blurry_face,
     faceless,
-    gaping_mouth,
-    hidden_mouth,
     is_readable,
     number_people,
     others,
@@ -40,27 +38,19 @@ from vidgen.stages.people import (
     weight,
 )
 from vidgen.vision.borders import find_content
-from vidgen.vision.detail import spare_pixels
 from vidgen.vision.enlarger import Enlarger
-from vidgen.vision.exposure import fault_of
 from vidgen.vision.faces import SIDES, TRACE, Face, FaceDetector, LandmarkNet, Landmarks, head_pose
+from vidgen.vision.hands import HandFinder
 from vidgen.vision.iris import IrisNet
-from vidgen.vision.mouth_cover import is_covered, mouth_line
 from vidgen.vision.sight import views
 from vidgen.work import Box, EyeView, Floats, Notes, Photo, Pixels, Subject, Work
 
 NAME: Final = "yolo_detection"
-DOUBTFUL: Final = 0.013  # `LandmarkNet.doubt` of a mouth that can hardly be seen
 SHOWN: Final = (
     3200  # pixels, of a photo in which the least face leaves a trace when it is seen whole
 )
 WEAK: Final = 0.2  # of a face that may be one
 MOST_READ: Final = 8  # faces read to find one that can speak
-UNSEEN: Final = 2.0  # times that a face can be shrunk whose mouth is not seen for that
-WIDE: Final = 0.11  # of the face: lips so far apart in the photo cannot be brought together well
-# and here they stay teeth, tongue and folds: two photos with .20 and .21 give broken films, three
-# with .16 to .18 give usable ones
-GAPING: Final = 0.19
 
 
 class PersonFinder(Protocol):
@@ -86,7 +76,8 @@ class PersonFinder(Protocol):
 class Detect:
     """The stage `yolo_detection`: Photo → Subject (and the Photo turned, if it lay on its side).
 
-    `people` may find whole persons; without it their boxes are grown from the faces.
+    `people` may find whole persons; without it their boxes are grown from the faces. Without
+    `hands` nobody looks for one before the mouth.
     """
 
     name = NAME
@@ -99,12 +90,14 @@ class Detect:
         people: PersonFinder | None = None,
         irises: IrisNet | None = None,
         enlarger: Enlarger | None = None,
+        hands: HandFinder | None = None,
     ) -> None:
         self.faces = faces
         self.landmarks = landmarks
         self.options = options
         self.people = people
         self.irises = irises
+        self.hands = hands
         self.picture = FramePicture(NAME, options.enlarge, enlarger)
 
     def run(self, work: Work, emit: Emit) -> Work:
@@ -264,7 +257,7 @@ class Detect:
         crop = crop.shift(shown)
         size = crop.size(self.options.height, self.options.aspect)
         source, inside, face = self._source(photo, crop, size, speaker.landmarks)
-        self._warn_of_mouth(source, face, emit)
+        check_mouth(source, face, self.landmarks, self.hands, emit)
         points = move_points(face.points, inside, size)
         frame = self.picture.cut(source, inside, size, points, emit)
         subject = Subject(
@@ -307,22 +300,6 @@ class Detect:
             emit(Log("INFO", "detect.eyes_still", {"count": count, "why": sorted(reasons)}))
         return eyes
 
-    def _warn_of_mouth(self, rgb: Pixels, face: Landmarks, emit: Emit) -> None:
-        """Raises InputError for a covered or a gaping mouth; a doubtful one is only told."""
-        doubt = self.landmarks.doubt(rgb, face)
-        line = mouth_line(rgb, face)
-        if is_covered(line, doubt):
-            part = part_around(rgb, face.points)
-            if (spare := spare_pixels(part)) >= UNSEEN:
-                raise blurry_face(part.shape[0] / spare)
-            raise hidden_mouth(fault_of(rgb, face), doubt, line.usual)
-        if doubt >= DOUBTFUL:
-            emit(Log("WARNING", "detect.mouth_unclear", {"doubt": round(doubt, 4)}))
-        if _apart(face) > GAPING:
-            raise gaping_mouth(_apart(face))
-        if _apart(face) > WIDE:
-            emit(Log("WARNING", "detect.mouth_open", {"percent": round(100 * _apart(face))}))
-
 
 # Looking
 
@@ -359,12 +336,6 @@ def _brighten(rgb: Pixels) -> Pixels:
 
 
 # Telling
-
-
-def _apart(face: Landmarks) -> float:
-    """The distance of the inner lips (points 13 and 14) as a share of the face's height."""
-    above, below = face.points[[13, 14], :2]
-    return float(np.hypot(*(above - below)) / face.height)
 
 
 def _metadata(

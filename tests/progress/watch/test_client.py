@@ -30,7 +30,7 @@ from vidgen.progress.watch.authorities import trusted
 from vidgen.progress.watch.client import ConnectionLost, RunClient, _is_event_stream
 from vidgen.progress.watch.hosts import HostEvent, exit_code, watch
 from vidgen.progress.watch.link import Link
-from vidgen.progress.watch.timing import Timing
+from vidgen.progress.watch.timing import USUAL, Timing
 from vidgen.remote import reason_of
 
 TOKEN = "a-token-of-enough-letters-for-a-test"
@@ -289,6 +289,36 @@ class Zipping(Buffering):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+
+class Away(Zipping):
+    """A proxy whose server is away for a while: it says 502 for it."""
+
+    left = 0
+
+    def do_GET(self) -> None:
+        if Away.left == 0:
+            super().do_GET()
+            return
+        Away.left -= 1
+        self.send_response(502)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def test_a_server_behind_a_proxy_that_is_away_says_nothing_of_streams(
+    home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.write("log", "complete")
+    links: list[str] = []
+    with served(home) as server:
+        monkeypatch.setattr(Buffering, "upstream", server.port)
+        monkeypatch.setattr(Away, "left", 2 * USUAL.stream_tries)
+        with relaying(Away) as port:
+            url, note = f"http://127.0.0.1:{port}", lambda link: links.append(link.state)
+            follower = RunClient(url, run.id, on_link=note, sleep=nap)
+            assert [envelope.seq for envelope in follower.events()] == [1, 2]
+    assert links == [*["lost"] * 2 * USUAL.stream_tries, "connected"]
 
 
 def test_a_proxy_that_packs_streams_is_kept_from_it(

@@ -121,9 +121,7 @@ def print_timeline(timeline: "Timeline", language: str) -> None:
         Text(f"{run.task_id}  {_local(run.began)[:16]}  {duration(run.seconds, language)}", "dim")
     )
     out.print()
-    steps = _steps_table(timeline.steps, language, out)
-    if steps.row_count:
-        out.print(steps, end="\n\n")
+    out.print(_steps_table(timeline.steps, language, out), end="\n\n")  # nothing without a step
     if timeline.said:
         print_log(timeline.said, language)
         out.print()

@@ -335,6 +335,15 @@ def test_a_run_that_ended_early_leaves_no_hole(
     assert "\n\n\n" not in capsys.readouterr().out
 
 
+def test_a_clock_that_went_back_leaves_the_table_in_shape(
+    home: Home, made: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made("aaaa1111", [(at + 60 if n < 3 else at, *row) for n, (at, *row) in enumerate(COMPLETE)])
+    report.show_history(home, "aaaa")
+    rows = capsys.readouterr().out.splitlines()
+    assert [row[0] for row in rows if row.endswith("━")] == ["✓", "✓"]
+
+
 def test_json_is_the_values(
     home: Home, made: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

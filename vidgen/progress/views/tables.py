@@ -155,9 +155,10 @@ def _took(step: "TimelineRow", language: str) -> Text:
 def _bar(step: "TimelineRow", whole: float, cells: int, out: Console) -> Text:
     if not whole or step.status in ("skipped", "reused"):
         return Text("")
-    first = round(step.began / whole * cells)
-    size = max(1, round(step.seconds / whole * cells))
-    return Text(" " * min(first, cells - 1) + _glyphs(out).full * size, "cyan")
+    # Where the clock went back, a stage began before the run and took longer than it.
+    first = min(max(0, round(step.began / whole * cells)), cells - 1)
+    size = min(max(1, round(step.seconds / whole * cells)), cells - first)
+    return Text(" " * first + _glyphs(out).full * size, "cyan")
 
 
 def print_log(log_lines: Sequence["LogLine"], language: str) -> None:

@@ -1,6 +1,7 @@
 """Mouths that cannot speak: a drawn hand before one is named, beside it nobody minds."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import cv2
@@ -9,11 +10,14 @@ import pytest
 
 from tests.support.hands import hand_at, with_hand
 from vidgen.errors import InputError
+from vidgen.events import Event, Log
 from vidgen.media.photo import open_photo
 from vidgen.settings import Options
 from vidgen.stages.detect import Detect
+from vidgen.stages.mouth import check_mouth
 from vidgen.vision.faces import FaceDetector, LandmarkNet, Landmarks
 from vidgen.vision.hands import HandFinder
+from vidgen.vision.mouth_cover import LOWER, UPPER
 from vidgen.work import Floats, Photo, Pixels, Subject, Work
 
 pytestmark = pytest.mark.models
@@ -100,3 +104,32 @@ def test_a_covered_mouth_without_a_hand_is_covered(
         with pytest.raises(InputError) as told:
             look(masked, hands)
         assert told.value.code == code
+
+
+class Certain(LandmarkNet):
+    """In no doubt."""
+
+    def doubt(self, rgb: Pixels, face: Landmarks) -> float:
+        return 0.005
+
+
+@pytest.mark.parametrize(("more", "code"), [(0.1, ""), (0.2, "detect.gaping")])
+def test_a_gaping_mouth_is_refused(
+    woman: Photo, look: Callable[..., Subject], more: float, code: str
+) -> None:
+    """No mouth so wide can be drawn: its points are put there, and the dark between them."""
+    subject = look(woman.rgb, None)
+    face, rgb = Landmarks(subject.landmarks.copy(), 1.0), subject.frame.copy()
+    down = np.sin(np.linspace(0, np.pi, len(LOWER)), dtype=np.float32)
+    inner = face.points[list(UPPER + LOWER[::-1]), :2]
+    inner[: len(UPPER)] -= np.outer(down, [0, more * face.height / 2])
+    inner[len(UPPER) :] += np.outer(down, [0, more * face.height / 2])
+    face.points[list(UPPER + LOWER[::-1]), :2] = inner
+    cv2.fillPoly(rgb, [inner.round().astype(np.int32)], (45, 8, 10))
+    events: list[Event] = []
+    with pytest.raises(InputError) if code else nullcontext() as told:
+        check_mouth(rgb, face, Certain(Path("none")), None, events.append)
+    assert not told or told.value.code == code
+    assert [event.code for event in events if isinstance(event, Log)] == (
+        [] if code else ["detect.mouth_open"]
+    )

@@ -1,7 +1,6 @@
 """Mouths that cannot speak: a drawn hand before one is named, beside it nobody minds."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 
 import cv2
@@ -113,9 +112,9 @@ class Certain(LandmarkNet):
         return 0.005
 
 
-@pytest.mark.parametrize(("more", "code"), [(0.1, ""), (0.2, "detect.gaping")])
-def test_a_gaping_mouth_is_refused(
-    woman: Photo, look: Callable[..., Subject], more: float, code: str
+@pytest.mark.parametrize("more", [0.1, 0.2])
+def test_a_mouth_wide_open_is_told_and_never_refused(
+    woman: Photo, look: Callable[..., Subject], more: float
 ) -> None:
     """No mouth so wide can be drawn: its points are put there, and the dark between them."""
     subject = look(woman.rgb, None)
@@ -127,9 +126,5 @@ def test_a_gaping_mouth_is_refused(
     face.points[list(UPPER + LOWER[::-1]), :2] = inner
     cv2.fillPoly(rgb, [inner.round().astype(np.int32)], (45, 8, 10))
     events: list[Event] = []
-    with pytest.raises(InputError) if code else nullcontext() as told:
-        check_mouth(rgb, face, Certain(Path("none")), None, events.append)
-    assert not told or told.value.code == code
-    assert [event.code for event in events if isinstance(event, Log)] == (
-        [] if code else ["detect.mouth_open"]
-    )
+    check_mouth(rgb, face, Certain(Path("none")), None, events.append)
+    assert [event.code for event in events if isinstance(event, Log)] == ["detect.mouth_open"]

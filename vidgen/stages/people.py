@@ -303,14 +303,3 @@ def hidden_mouth(fault: Fault, doubt: float, line: float) -> InputError:
         doubt=round(doubt, 4),
         line=round(line, 3),
     )
-
-
-def gaping_mouth(apart: float) -> InputError:
-    """Why a mouth that is `apart` so much of the face's height cannot speak."""
-    return InputError(
-        "The speaker's mouth is open too wide in this photo to be shut: tongue and teeth would stay"
-        " between the lips.",
-        hint="Use a photo in which the lips touch, or a smile.",
-        code="detect.gaping",
-        percent=round(100 * apart),
-    )

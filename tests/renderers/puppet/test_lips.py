@@ -139,6 +139,24 @@ def test_the_hollow_in_the_corner_of_an_open_mouth_becomes_lip_and_no_skin(
     assert np.median(colours[:, 1]) < 30
 
 
+@pytest.mark.parametrize(("hair", "least"), [(None, 60), ((45, 30, 20), 0)])
+def test_under_a_dark_moustache_the_hollow_in_a_corner_stays_dark(
+    subject: Subject, face: FaceGeometry, hair: tuple[int, int, int] | None, least: int
+) -> None:
+    made = built(subject.frame, face)
+    above, share = depths(face, made)
+    lip = face.upper(share * face.right) - face.outer_upper(share * face.right)
+    frame = subject.frame.copy()
+    beside = (np.abs(share) > 0.6) & (np.abs(share) < 1.3)
+    if hair is not None:
+        crop(frame, made.box)[beside & (above > lip) & (above < lip + 0.06 * face.height)] = hair
+    hollow = (np.abs(above) < 0.014 * face.height) & (np.abs(np.abs(share) - 0.93) < 0.07)
+    crop(frame, made.box)[hollow] = (35, 22, 16)
+    red = built(frame, face).upper_apart[::2, ::2][hollow & (above > 0)][..., 0].astype(int)
+    assert np.median(red) > least
+    assert hair is None or np.median(red) < 60
+
+
 @pytest.mark.parametrize("begins", [-1.0, -0.2])
 def test_a_gleam_on_the_lower_lip_is_no_opening(subject: Subject, begins: float) -> None:
     seen = measure(subject.landmarks)

@@ -26,6 +26,8 @@ INNER: Final = 0.65  # share of a lip's thickness that surely is lip
 HOLLOW: Final = 0.6  # of a lip's luma: darker is the hollow of an open mouth
 FILLED: Final = 0.8  # of the lip's light that the hollow gets: corners of lips are in the shade
 THICK: Final = 0.010  # Hf: and thicker than this
+HAIR: Final = (0.008, 0.035)  # Hf above the upper lip: a moustache, or skin,
+DIMMED: Final = 0.75  # of the lip's luma, where it is darker, tells how dark a corner may be
 TURN: Final = np.array([0.22, 0.32, 0.30], np.float32)  # how much darker a lip's edge is
 LOWER_TURN: Final = 0.6  # of it in the lower lip, whose edge faces the light
 TOUCHING: Final = np.array([0.70, 0.95, 1.0], np.float32)  # and the line between two
@@ -160,6 +162,7 @@ def _thin_corners(picture: Pixels, face: FaceGeometry, u: Array, v: Array) -> Pi
     lips = (v > top) & (v < face.upper(u)), (v < bottom) & (v > face.lower(u))
     colours = [_usual(picture, lip & (np.abs(share) < 0.7)) for lip in lips]
     usual = np.where((v < middle)[..., None], *colours) * _light(picture, share, (v - middle) / h)
+    usual = usual * _beside_hair(picture, share, (top - v) / h, usual @ LUMA)
     wide = float(smoothstep(np.asarray(face.gap / h - WIDE) / 0.05))  # its corners lie farther out
     spare = (0.004 + 0.02 * wide) * h
     within = (v > top - spare) & (v < bottom + spare) & (np.abs(v - middle) < 0.045 * h)
@@ -170,6 +173,21 @@ def _thin_corners(picture: Pixels, face: FaceGeometry, u: Array, v: Array) -> Pi
     dark = cv2.dilate(dark, np.ones((2 * max(1, round(0.006 * h)) + 1,) * 2, np.uint8))
     soft = cv2.GaussianBlur(dark.astype(np.float32), (0, 0), max(0.5, 0.005 * h))
     return _fade(picture, np.maximum(picture, FILLED * usual), soft)
+
+
+def _beside_hair(picture: Pixels, share: Array, over: Array, lip: Array) -> Array:
+    """(h, w, 1) how much of the luma of a `lip` (h, w) its corner has under a moustache: dark that
+    goes on above it is hair; `over` is Hf above the lips."""
+    shares = np.arange(-1.25, 1.3, 0.1)
+    luma = picture.astype(np.float32) @ LUMA
+    strip = (over > HAIR[0]) & (over < HAIR[1])
+    gains = np.ones(len(shares))
+    for index, one in enumerate(shares):
+        there = strip & (np.abs(share - one) < 0.1)
+        if there.any():
+            gains[index] = np.median(luma[there] / np.maximum(4.0, lip[there]))
+    gain = np.interp(share, shares, gains) / DIMMED
+    return gain.clip(0, 1)[..., None].astype(np.float32)
 
 
 def _light(picture: Pixels, share: Array, down: Array) -> Array:

@@ -36,6 +36,29 @@ def built(frame: Pixels, face: FaceGeometry) -> Lips:
     return lips.build(frame, face, box, np.ones((2 * reach, 2 * reach), np.float32))
 
 
+def middle_of(seen: FaceGeometry) -> Curve:
+    """Midway between the lips' outer edges."""
+    u = seen.upper.u
+    return Curve(u, (seen.outer_upper(u) + seen.outer_lower(u)) / 2)
+
+
+def shut_mouth(subject: Subject) -> tuple[FaceGeometry, tuple[Array, Array], Pixels]:
+    """The landmarks' face, every pixel's u and Hf below the lips' middle, and the frame with lips
+    of one red all over."""
+    seen = measure(subject.landmarks)
+    u, v = seen.axes.uv(*np.meshgrid(*map(np.arange, subject.frame.shape[1::-1])))
+    frame, beside = subject.frame.copy(), np.abs(seen.across(u)) < 1
+    frame[(v > seen.outer_upper(u)) & (v < seen.outer_lower(u)) & beside] = (190, 100, 100)
+    return seen, (u, (v - middle_of(seen)(u)) / seen.height), frame
+
+
+def parted(seen: FaceGeometry, above: float, below: float) -> FaceGeometry:
+    """`seen` with landmarks that open the lips from so many Hf below their middle to so many."""
+    middle = middle_of(seen)
+    upper, lower = (Curve(middle.u, middle.v + way * seen.height) for way in (above, below))
+    return replace(seen, upper=upper, lower=lower, gap=(below - above) * seen.height)
+
+
 def depths(face: FaceGeometry, made: Lips) -> tuple[Array, Array]:
     """Of every pixel: how far into the upper lip, pixels, and the share of the half mouth."""
     y, x = np.mgrid[made.box[1] : made.box[3], made.box[0] : made.box[2]].astype(np.float32)
@@ -262,6 +285,32 @@ def test_a_narrow_slit_is_open_when_it_is_dark(
     upper, lower = (Curve(seen.upper.u, middle + way * seen.height) for way in (-0.007, 0.007))
     face = replace(seen, upper=upper, lower=lower, gap=0.017 * seen.height)
     assert lip_edges.snap_lips(frame, face).is_shut == shut
+
+
+def test_a_lip_that_gleams_below_a_dark_line_is_no_row_of_teeth(subject: Subject) -> None:
+    seen, (u, off), frame = shut_mouth(subject)
+    inner = np.abs(seen.across(u)) < 0.95
+    frame[(off > 0) & (off < 0.03) & inner] = (240, 205, 215)
+    frame[(np.abs(off) < 0.006) & inner] = (30, 15, 15)
+    found = lip_edges.snap_lips(frame, parted(seen, 0.0, 0.035))
+    assert found.is_shut
+    line = found.upper(np.linspace(-0.6, 0.6, 9) * seen.left)
+    assert np.abs(line - middle_of(seen)(np.linspace(-0.6, 0.6, 9) * seen.left)).max() < (
+        0.006 * seen.height
+    )
+    for tooth in np.arange(-0.9, 0.91, 0.15):  # and teeth are, with gaps and a shade below them
+        frame[(off > 0) & (off < 0.03) & (np.abs(seen.across(u) - tooth) < 0.02)] = (70, 45, 40)
+    frame[(np.abs(off - 0.03) < 0.004) & inner] = (70, 45, 40)
+    assert not lip_edges.snap_lips(frame, parted(seen, 0.0, 0.035)).is_shut
+
+
+def test_a_line_that_fades_into_the_lower_lip_is_no_opening(subject: Subject) -> None:
+    seen, (u, off), frame = shut_mouth(subject)
+    shade = np.exp(-((off.clip(0, None) / 0.010) ** 2)) * (off > -0.002)
+    shade *= np.abs(seen.across(u)) < 0.98
+    frame = (frame * (1 - 0.6 * shade[..., None])).astype(np.uint8)
+    found = lip_edges.snap_lips(frame, parted(seen, -0.010, 0.010))
+    assert found.is_shut
 
 
 def test_gums_over_the_teeth_of_a_smile_are_no_lip(subject: Subject) -> None:

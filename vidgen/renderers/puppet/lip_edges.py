@@ -14,6 +14,7 @@ from vidgen.renderers.puppet import lighting
 from vidgen.renderers.puppet.geometry import SHUT, Curve, FaceGeometry
 from vidgen.renderers.puppet.grid import Array, look_up, smoothstep
 from vidgen.renderers.puppet.path import cheapest_path
+from vidgen.renderers.puppet.shut_lips import DARKEST, darkest, is_gloss, is_line
 from vidgen.renderers.puppet.smile_teeth import smile_teeth, tops
 from vidgen.work import Pixels
 
@@ -25,9 +26,11 @@ SLIT: Final = 0.4  # of what a narrow slit shows is dark; else it is a gleam
 # Hf between the landmarks' lips at most; Hf above what was found, in so much of the mouth's width;
 # and of its luma: then it was a lip
 ABOVE: Final = (0.030, 0.004, 0.70, 0.70)
+GLOSS: Final = 0.045  # Hf between them at most: what lies there may be a lip that gleams
 # Hf: the dark line between shut lips is thinner; also with a lip in deep shade above it
 LINE: Final = (0.026, 0.036)
-DARKEST: Final = 0.35  # of what is dark, from above: farther down lies a line, no shade of a lip
+ROUGH: Final = 0.0042  # Hf: a line so far off its bend runs through hair
+LINED: Final = 0.032  # Hf between the landmarks' lips at most: what lies there may be that line
 TOOTHED: Final = (
     0.50,
     0.14,
@@ -167,7 +170,9 @@ def _dark_line(frame: Pixels, face: FaceGeometry) -> Curve:
     depth = max(8.0, float(luma.std()))
     away = (np.arange(len(luma)) - strip.middle) / max(1, strip.middle)
     cost = luma / depth + 0.5 * away[:, None] ** 2
-    return _curve(strip, cheapest_path(cost), face)
+    path = cheapest_path(cost)
+    off = (path - _bent(path))[COLUMNS // 10 : -COLUMNS // 10] * strip.row / face.height
+    return _curve(strip, path if off.std() < ROUGH else _bent(path), face)
 
 
 # The opening
@@ -189,22 +194,26 @@ def _touch(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) -> bool:
     Where the landmarks say shut, too, it takes teeth or a wide dark to think otherwise: measured on
     29 portraits the line of shut lips is up to .023 Hf thick, a shaded lip above it more.
     """
-    strip = lips.strip
+    strip, luma = lips.strip, lips.strip.colours @ LUMA
     wide = float(np.percentile((lower.v - upper.v)[20:-20], 75)) / face.height
     rows = np.arange(len(lips.open))[:, None]
-    above, below = (
-        strip.middle + (curve(strip.u) - strip.v) / strip.row for curve in (upper, lower)
+    above, below, outer = (
+        strip.middle + (curve(strip.u) - strip.v) / strip.row
+        for curve in (upper, lower, face.outer_lower)
     )
     inside = (rows >= above) & (rows <= below)
     inside[:, : COLUMNS // 6] = inside[:, -COLUMNS // 6 :] = False
     dark = float((lips.open > lips.teeth + 0.05)[inside].sum() / max(1, inside.sum()))
     if face.gap > 1.3 * SHUT * face.height:
-        return wide < (APART if dark > SLIT else SHUT)
+        if dark <= SLIT:
+            return wide < SHUT
+        lined = face.gap < LINED * face.height and not _overlooks(face, upper, lower, GREY)
+        return wide < (LINE[0] if lined and is_line(luma, inside, (below, outer)) else APART)
     teeth = float(lips.teeth[inside].mean()) if dark > 0.03 else 0.0  # no teeth without any dark
     needed = TOOTHED[face.gap > 0.75 * SHUT * face.height]
     if teeth > needed:
         return wide < (APART if dark > SLIT else SHUT)
-    return wide < LINE[_darkest(lips, inside) > DARKEST]
+    return wide < LINE[darkest(luma, inside) > DARKEST]
 
 
 def _raise_upper(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) -> Curve:
@@ -220,17 +229,10 @@ def _raise_upper(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) ->
     return _curve(strip, np.minimum(_bent(path), above), face)
 
 
-def _darkest(lips: _Lips, inside: Array) -> float:
-    """How far down `inside` (rows, COLUMNS) its darkest row lies, 0–1, in the middle column."""
-    luma = np.where(inside, lips.strip.colours @ LUMA, np.inf)
-    lies = (luma.argmin(0) - inside.argmax(0)) / np.maximum(1, inside.sum(0))
-    return float(np.median(lies[inside.any(0)])) if inside.any() else 0.0
-
-
 def _line_above(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) -> Curve | None:
     """The line between shut lips whose landmarks took a pale lip for the opening: much darker than
-    what was found, and above it. None where there is no such line."""
-    if face.gap > ABOVE[0] * face.height:
+    what was found, and above it, or its upper edge. None where there is no such line."""
+    if face.gap > GLOSS * face.height:
         return None
     strip, luma = lips.strip, lips.strip.colours @ LUMA
     rows = np.arange(len(luma))[:, None]
@@ -246,8 +248,10 @@ def _line_above(lips: _Lips, face: FaceGeometry, upper: Curve, lower: Curve) -> 
         return None
     off = (above - path)[most] * strip.row / face.height  # below it is the shade under the lip
     dark = np.median(luma[path, np.arange(COLUMNS)][most]) / np.median(luma[:, most][inside])
-    _, least, share, darkness = ABOVE
-    return _curve(strip, path, face) if (off > least).mean() > share and dark < darkness else None
+    most_open, least, share, darkness = ABOVE
+    told = face.gap <= most_open * face.height and (off > least).mean() > share and dark < darkness
+    told = told or is_gloss(luma, path, (above, below, bottom), strip.row / face.height)
+    return _curve(strip, path, face) if told else None
 
 
 def _opening(lips: _Lips, face: FaceGeometry) -> tuple[Curve, Curve]:

@@ -25,7 +25,7 @@ from vidgen.work import Cutout, EyeView, Person, Subject, Work
 
 FORMAT: Final = 2
 # Raised when a stage makes something else of the same inputs: what is kept of it is made again.
-VERSIONS: Final = {"detect": 11, "matte": 2, "prosody": 2, "render": 26}
+VERSIONS: Final = {"detect": 11, "matte": 2, "prosody": 2, "render": 27}
 
 
 def key_of(*parts: object) -> str:

@@ -313,6 +313,17 @@ def test_a_line_that_fades_into_the_lower_lip_is_no_opening(subject: Subject) ->
     assert found.is_shut
 
 
+def test_a_line_that_runs_to_and_fro_in_hair_is_drawn_as_its_bend(subject: Subject) -> None:
+    seen, (u, off), frame = shut_mouth(subject)
+    strands = 0.009 * np.sin(9 * seen.across(u))
+    frame[(np.abs(off - strands) < 0.004) & (np.abs(seen.across(u)) < 1)] = (40, 25, 20)
+    found = lip_edges.snap_lips(frame, parted(seen, -0.002, 0.002))
+    at = np.linspace(-0.8, 0.8, 33) * seen.left
+    wave = (found.upper(at) - middle_of(seen)(at)) / seen.height
+    assert found.is_shut
+    assert np.abs(wave).max() < 0.006
+
+
 def test_gums_over_the_teeth_of_a_smile_are_no_lip(subject: Subject) -> None:
     seen = measure(subject.landmarks)
     u, v = seen.axes.uv(*np.meshgrid(*map(np.arange, subject.frame.shape[1::-1])))

@@ -331,7 +331,7 @@ def test_a_file_of_the_web_is_read_once_and_its_key_not_kept(task: TaskFolder, s
 
 
 def test_what_the_web_does_not_give_is_refused(task: TaskFolder, shop: str) -> None:
-    assert refusal(task, Path(f"{shop}/none.wav?key=secret")) == "input.url"
+    assert refusal(task, Path(f"{shop}/none.wav?key=secret")) == "input.url_status"
     away = refused(task, Path("http://127.0.0.1:1/x.wav"))
     assert (away.code, away.details["reason"]) == ("input.url", "Connection refused")
     assert refusal(task, Path("ftp://127.0.0.1/x.wav")) == "input.missing"

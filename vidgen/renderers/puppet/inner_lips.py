@@ -1,7 +1,7 @@
 """The lips' inner sides, which fill the corners of an open mouth and round the opening off.
 
 They have the colours of the photo's own lips. How much of an opening they fill was measured on
-people who speak (`docs/puppet.md` (e)). They are pictures of the opening unrolled: columns from
+people who speak (`docs/judged.md`). They are pictures of the opening unrolled: columns from
 corner to corner, rows from the upper lip's edge to the lower one's, so that they fit any shape.
 """
 

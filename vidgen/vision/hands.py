@@ -131,23 +131,25 @@ def palms_of(
     `places`: the palm's middle, width, height and seven points in pixels of the net's picture, off
     its anchor's middle, as `SsdAnchorsCalculator` and `TensorsToDetectionsCalculator` of MediaPipe.
     """
+    import cv2
+
     scores = 1 / (1 + np.exp(-np.clip(logits, -100, 100)))
-    anchors = _anchors()
-    found: list[tuple[Floats, Palm]] = []
-    for i in np.argsort(-scores):
-        if scores[i] < LEAST_PALM:
-            break
-        values = places[i].reshape(9, 2) / SIDE
-        centre, size = anchors[i] + values[0], values[1]
-        box = np.concatenate([centre - size / 2, centre + size / 2])
-        if any(_overlap(box, other) > OVERLAP for other, _ in found):
-            continue
-        along = values[4] - values[2]  # from the wrist to the middle finger's root
-        roll = math.degrees(math.atan2(along[0], -along[1]))
-        x, y = centre * side + (left, top)
-        palm = Palm(float(scores[i]), (float(x), float(y)), float(size.max()) * side, roll)
-        found.append((box, palm))
-    return tuple(palm for _, palm in found)
+    sure = np.flatnonzero(scores >= LEAST_PALM)
+    values = places[sure].reshape(-1, 9, 2) * side / SIDE
+    centres, sizes = _anchors()[sure] * side + (left, top) + values[:, 0], values[:, 1]
+    boxes = np.hstack([centres - sizes / 2, sizes]).astype(np.float64)
+    best = cv2.dnn.NMSBoxes(boxes.tolist(), scores[sure].tolist(), LEAST_PALM, OVERLAP)
+    along = values[:, 4] - values[:, 2]  # from the wrist to the middle finger's root
+    rolls = np.degrees(np.arctan2(along[:, 0], -along[:, 1]))
+    return tuple(
+        Palm(
+            float(scores[sure[i]]),
+            (float(centres[i, 0]), float(centres[i, 1])),
+            float(sizes[i].max()),
+            float(rolls[i]),
+        )
+        for i in best
+    )
 
 
 def _anchors() -> Floats:
@@ -159,15 +161,6 @@ def _anchors() -> Floats:
     return np.concatenate(grids).astype(np.float32)
 
 
-def _overlap(one: Floats, other: Floats) -> float:
-    """Intersection over union of two boxes: left, top, right, bottom."""
-    wide, high = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
-    if wide <= 0 or high <= 0:
-        return 0.0
-    both = float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]))
-    return float(wide * high) / (both - float(wide * high))
-
-
 def hidden_share(lips: Floats, hands: Sequence[Floats]) -> float:
     """How much of the lips' outline (N, 2) lies behind the hands (21, 2), 0–1."""
     import cv2
@@ -177,14 +170,14 @@ def hidden_share(lips: Floats, hands: Sequence[Floats]) -> float:
     size = tuple(math.ceil(side * scale) + 1 for side in last - first)
     mouth, hidden = (np.zeros(size[::-1], np.uint8) for _ in range(2))
 
-    def placed(points: Floats) -> Any:
+    def place(points: Floats) -> Any:
         return np.round((points - first) * scale).astype(np.int32)
 
-    cv2.fillPoly(mouth, [placed(lips)], 1)
+    cv2.fillPoly(mouth, [place(lips)], 1)
     for hand in hands:
         breadth = BROAD * float(np.hypot(*(hand[5] - hand[17])))
         length = max(float(np.hypot(*(hand[9] - hand[0]))), breadth)
-        fingers = [placed(hand[list(finger)]) for finger in FINGERS]
+        fingers = [place(hand[list(finger)]) for finger in FINGERS]
         cv2.polylines(hidden, fingers, False, 1, max(1, round(THICK * length * scale)))
-        cv2.fillPoly(hidden, [cv2.convexHull(placed(hand[list(PALM)]))], 1)
+        cv2.fillPoly(hidden, [cv2.convexHull(place(hand[list(PALM)]))], 1)
     return float((mouth & hidden).sum()) / max(1, int(mouth.sum()))

@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 CORNERS: Final = ((33, 133), (362, 263))  # of the face mesh: image left and right, left to right
 SIDE: Final = 64  # pixels of the net's picture
 MARGIN: Final = 2.3  # side of its crop over the width of the eye
-TURNED: Final = 0.9  # of the wider eye's width: a narrower eye is seen from the side
+FRONTAL: Final = 0.9  # of the wider eye's width: a narrower eye is seen from the side
 LOWER: Final = tuple(range(9))  # of the net's 71 points: corner to corner along the lower lid
 UPPER: Final = (0, *range(9, 16), 8)  # and along the upper one
 MOVES: Final = (  # of the crop, shares of the eye's width to the right and down, and its size
@@ -68,7 +68,7 @@ class IrisNet(LazyNet):
         larger = widths.max() / np.maximum(widths, 1e-6)
         left, right = (
             self._eye(rgb, corners, side)
-            if larger[side] < 1 / TURNED
+            if larger[side] < 1 / FRONTAL
             else self._far_eye(rgb, corners, side, larger[side])
             for side, corners in enumerate(places)
         )

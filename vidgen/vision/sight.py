@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from vidgen.media.colour import LUMA
-from vidgen.vision.iris import EyePoints, IrisNet
+from vidgen.vision.iris import FRONTAL, EyePoints, IrisNet
 from vidgen.work import EyeView, Floats, Pixels
 
 # The face mesh's lids, image left and right, upper and lower, from left to right
@@ -21,8 +21,6 @@ LEAST: Final = 12  # pixels: a smaller eye is left alone
 SHUT: Final = (0.12, 0.17)  # of its width: an eye less open is shut; from here to there (one that
 # laughs has .14 and more), if no iris is seen, or the other one is shut
 LARGE: Final = 0.58  # of its width: no human iris is so large, only drawn ones
-FRONTAL: Final = 0.90  # of the wider eye's width: what is narrower is seen from the side; an iris
-# is not, or hardly, and is held against this
 TURNED: Final = 0.80  # of the wider eye's width: what is narrower is turned away
 PALE: Final = 0.75  # of the white's luma: an iris not darker than this is hardly seen
 PUPIL: Final = (0.68, 0.56)  # unless its darkest fifth, pupil and rim, is darker than that share of
@@ -70,6 +68,7 @@ def _problems(
     pairs = list(zip(eyes, _mesh_lids(points), strict=True))
 
     def look(vouched: bool, astray: float) -> list[str]:
+        # an iris is hardly narrower from the side: it is held against the wider eye
         return [eye_problem(rgb, eye, lids, FRONTAL * wide, vouched, astray) for eye, lids in pairs]
 
     problems, astray = look(False, ASTRAY[0]), ASTRAY[0]

@@ -198,14 +198,14 @@ def _lower(face: FaceGeometry, at: _Shape) -> Moves:
         **_common(face, at),
         "press": (
             0.0,
-            -0.008 * h * at.whole * _rolled(at.v - at.lower, 0.045 * h)
+            -0.008 * h * at.whole * _roll(at.v - at.lower, 0.045 * h)
             - CHIN_UP * h * _boss(face, at),
         ),
         "apart": (0.0, 0.012 * h * at.centre * at.beneath(0.05 * h)),
     }
 
 
-def _rolled(depth: Array, reach: float) -> Array:
+def _roll(depth: Array, reach: float) -> Array:
     """0 on a lip's inner edge, 1 so far into it, 0 again beyond: pressed lips get thinner, and the
     line between them stays where it is. Moved over each other, they hid it."""
     share = np.maximum(0, depth) / reach
@@ -251,7 +251,7 @@ def _upper(face: FaceGeometry, at: _Shape) -> Moves:
         "close": (widen, shut),
         **common,
         "round": (along, down + COVERS * _baring(face) * shut),
-        "press": (0.0, 0.006 * h * at.whole * _rolled(at.upper - at.v, 0.035 * h)),
+        "press": (0.0, 0.006 * h * at.whole * _roll(at.upper - at.v, 0.035 * h)),
         "apart": (0.0, -0.014 * h * at.centre * at.above(0.05 * h)),
     }
 

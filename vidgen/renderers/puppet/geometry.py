@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from vidgen.renderers.puppet.grid import Array, smoothstep
+from vidgen.vision.iris import FRONTAL
 from vidgen.work import EyeView
 
 FOREHEAD: Final = 10
@@ -43,7 +44,6 @@ SMILE: Final = (0.86, 1.00)  # mouth over pupils: .58–1.03 at rest, .99–1.16
 TOO_WIDE: Final = (0.10, 0.17)  # Hf: from here on a gap is not quite shut, from there by AJAR less
 AJAR: Final = 0.30
 GROWN: Final = (13.4, 11.8)  # irises: grown-ups' faces in photos have 13.6–18, a child's 11.7
-FRONTAL: Final = 0.9  # of the wider eye's width: a narrower eye is seen from the side
 HUNG: Final = (0.07, 0.13)  # Hf: from here to there a gap is more and more the jaw's doing
 
 
